@@ -1,0 +1,27 @@
+# syntax=docker/dockerfile:1
+
+FROM python:3.12-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+RUN python -m venv /opt/worker && python -m venv /opt/build
+# Before the code: a change of the code must not install everything anew.
+COPY requirements/build.lock requirements/runtime.lock requirements/
+RUN /opt/build/bin/pip install --require-hashes -r requirements/build.lock \
+    && /opt/worker/bin/pip install --require-hashes -r requirements/runtime.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY actors actors
+COPY config config
+COPY coupontools coupontools
+COPY workers workers
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
+    && /opt/worker/bin/pip install --no-deps --no-index /dist/*.whl
+
+FROM python:3.12-slim
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin worker
+COPY --from=build /opt/worker /opt/worker
+ENV PATH=/opt/worker/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001
+WORKDIR /home/worker
+HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 CMD ["coupontools-worker", "check"]
+ENTRYPOINT ["coupontools-worker"]
+CMD ["run"]

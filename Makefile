@@ -1,0 +1,46 @@
+# Everything a contributor or an operator does here, from a fresh machine with Python 3.11+ and make.
+# PYTHON=/path/to/python chooses the interpreter; ARGS=... is handed on to what a target runs.
+
+PYTHON ?=
+ARGS ?=
+BIN := .venv/bin
+# At least two workers, so that tests which disturb one another show it on a machine with one core, too.
+CORES := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -gt 2 ] && echo "$$n" || echo 2)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench chaos lock clean
+
+help: ## show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: ## create .venv with the locked dependencies, and a Redis if this machine has none
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+demo: setup ## run one of each job against a private Redis and the API stand-in
+	@$(BIN)/coupontools-worker demo $(ARGS)
+
+test: setup ## run the tests
+	@$(BIN)/python -m pytest -n $(CORES) $(ARGS)
+
+check: setup ## lint, format check, type check, lock files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python scripts/lock.py --check
+
+format: setup ## format the code and mend what the linter can
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
+	@$(BIN)/ruff format .
+
+bench: setup ## measure
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: setup ## break things for longer than the tests do (CHAOS_SCALE=10 by default)
+	@CHAOS_SCALE="$${CHAOS_SCALE:-10}" $(BIN)/python -m pytest -m chaos $(ARGS)
+
+lock: setup ## choose the newest allowed dependencies for requirements/*.lock (for maintainers; needs uv)
+	@$(BIN)/python scripts/lock.py
+
+clean: ## remove .venv, caches and everything built
+	@rm -rf .venv build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

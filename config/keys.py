@@ -1,0 +1,135 @@
+"""Every Redis key of the project, in one table.
+
+Ours start with ``KEY_PREFIX`` (here ``coupontools``), Dramatiq's with ``BROKER_NAMESPACE`` (here ``dramatiq``).
+
+=============================================  ======  ============  =========================================================
+key                                            type    written by    holds; lifetime
+=============================================  ======  ============  =========================================================
+``dramatiq:<queue>``                           list    producers     ids of ready jobs, the next one at the head
+``dramatiq:<queue>.msgs``                      hash    producers     id -> message JSON, until the job is answered
+``dramatiq:<queue>.DQ``, ``.DQ.msgs``          list,   stock         delayed messages of stock producers; emptied into
+                                               hash    producers     ``coupontools:delayed:<queue>`` a moment later
+``dramatiq:<queue>.XQ``                        zset    broker        ids of dead letters by time of death (ms); 7 days
+``dramatiq:<queue>.XQ.msgs``                   hash    broker        id -> message JSON of dead letters; 7 days
+``dramatiq:__acks__.<worker>.<queue>``         set     broker        ids that this worker has fetched and not answered
+``dramatiq:__heartbeats__``                    zset    caretaker     worker id -> time of its last heartbeat (ms)
+``coupontools:delayed:<queue>``                zset    broker        ids of jobs that wait, by the time they are due (ms)
+``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
+``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
+``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
+``coupontools:job:<actor>:<digest>``           hash    delivery      the ledger's record; ``IDEMPOTENCY_TTL_SECONDS``
+``coupontools:answered:<message id>``          string  delivery      this message has its event; ``IDEMPOTENCY_TTL_SECONDS``
+``coupontools:pages:<actor>:<digest>``         list    delivery      pages of a listing, for a replay; as its record
+``coupontools:unknown:<scope>``                zset    delivery      records whose call's answer was lost, by the time it ended
+``coupontools:reader:<scope>``                 string  delivery      somebody lists this scope now, or did a moment ago
+``coupontools:name:<channel>:<digest>``        string  delivery      which record creates a group of this name now
+``coupontools:claimed:<channel>:<digest>``     set     delivery      group ids of this name that belong to jobs already
+``coupontools:pace``                           hash    delivery      the account's next free slot; pause until (µs, ms)
+``coupontools:hold:<scope>``                   hash    delivery      why work of this scope is held, and until when
+``coupontools:held:<scope>``                   list    delivery      the last holds, ``<since>:<until>`` (ms); 30 days
+``coupontools:outage``                         hash    delivery      how many calls in a row failed as in an outage; 10 min
+=============================================  ======  ============  =========================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Keys", "QueueKeys"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKeys:
+    """The keys of one queue."""
+
+    ready: str
+    bodies: str
+    delayed: str
+    stock_delayed: str
+    stock_delayed_bodies: str
+    dead: str
+    dead_bodies: str
+    dead_reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names every key from the two prefixes an operator sets."""
+
+    prefix: str = "coupontools"
+    namespace: str = "dramatiq"
+    events: str = "coupontools:events"
+
+    def queue(self, name: str) -> QueueKeys:
+        """The keys of the queue ``name``."""
+        ready = f"{self.namespace}:{name}"
+        return QueueKeys(
+            ready=ready,
+            bodies=f"{ready}.msgs",
+            delayed=f"{self.prefix}:delayed:{name}",
+            stock_delayed=f"{ready}.DQ",
+            stock_delayed_bodies=f"{ready}.DQ.msgs",
+            dead=f"{ready}.XQ",
+            dead_bodies=f"{ready}.XQ.msgs",
+            dead_reasons=f"{self.prefix}:dead:{name}",
+        )
+
+    def acks(self, worker_id: str, queue: str) -> str:
+        """What the worker ``worker_id`` has outstanding from ``queue``."""
+        return f"{self.namespace}:__acks__.{worker_id}.{queue}"
+
+    @property
+    def heartbeats(self) -> str:
+        """When each worker was last seen."""
+        return f"{self.namespace}:__heartbeats__"
+
+    @property
+    def workers(self) -> str:
+        """What each worker says of itself."""
+        return f"{self.prefix}:workers"
+
+    def record(self, actor: str, digest: str) -> str:
+        """The ledger's record of one idempotency key."""
+        return f"{self.prefix}:job:{actor}:{digest}"
+
+    def answered(self, message_id: str) -> str:
+        """Set once a message has its terminal event."""
+        return f"{self.prefix}:answered:{message_id}"
+
+    def pages(self, actor: str, digest: str) -> str:
+        """The pages of a listing that is remembered."""
+        return f"{self.prefix}:pages:{actor}:{digest}"
+
+    def unknown(self, scope: str) -> str:
+        """Records of one listing's scope whose answers were lost."""
+        return f"{self.prefix}:unknown:{scope}"
+
+    def reader(self, scope: str) -> str:
+        """Taken while somebody reads back this scope."""
+        return f"{self.prefix}:reader:{scope}"
+
+    def name_lock(self, channel: str, digest: str) -> str:
+        """Which record may create a group of this name now."""
+        return f"{self.prefix}:name:{channel}:{digest}"
+
+    def claimed(self, channel: str, digest: str) -> str:
+        """Group ids of this name that already are some job's answer."""
+        return f"{self.prefix}:claimed:{channel}:{digest}"
+
+    @property
+    def pace(self) -> str:
+        """The account's pace."""
+        return f"{self.prefix}:pace"
+
+    def hold(self, scope: str) -> str:
+        """The hold of ``account``, ``sms`` or ``email``."""
+        return f"{self.prefix}:hold:{scope}"
+
+    def held(self, scope: str) -> str:
+        """The past holds of a scope."""
+        return f"{self.prefix}:held:{scope}"
+
+    @property
+    def outage(self) -> str:
+        """The run of failures that opens the breaker."""
+        return f"{self.prefix}:outage"

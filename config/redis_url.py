@@ -1,0 +1,119 @@
+"""Which Redis addresses are accepted, and how a Sentinel address is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+__all__ = ["SentinelAddress", "check_redis_url", "mask_redis_url", "parse_sentinel_url", "redis_password"]
+
+DIRECT: Final = frozenset({"redis", "rediss", "unix"})
+SENTINEL: Final = frozenset({"redis+sentinel", "rediss+sentinel"})
+SENTINEL_PORT: Final = 26379
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelAddress:
+    """A Redis behind Sentinel, from ``redis+sentinel://[user:password@]host:port[,...]/service_name[/db]``."""
+
+    sentinels: tuple[tuple[str, int], ...]
+    service_name: str
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: bool = False
+
+
+def parse_sentinel_url(url: str) -> SentinelAddress:
+    """Take a Sentinel URL apart.
+
+    Raises ValueError, in a sentence that repeats nothing of the URL's user and password.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme not in SENTINEL:
+        raise ValueError("must start with redis+sentinel:// or rediss+sentinel://")
+    authority, _, path = rest.partition("/")
+    credentials, _, hosts = authority.rpartition("@")
+    username, _, password = credentials.partition(":")
+    service_name, _, db = path.partition("/")
+    if not service_name or "?" in path or "#" in path:
+        raise ValueError("must name the Sentinel service, as in redis+sentinel://host:26379/service_name")
+    if db and not (db.isascii() and db.isdigit()):
+        raise ValueError("must end in a database number, as in redis+sentinel://host:26379/service_name/0")
+    return SentinelAddress(
+        sentinels=tuple(_host_and_port(each) for each in hosts.split(",")),
+        service_name=unquote(service_name),
+        db=int(db or 0),
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        tls=scheme == "rediss+sentinel",
+    )
+
+
+def check_redis_url(url: str) -> str:
+    """Return `url` if a Redis client can use it.
+
+    Raises ValueError, in a sentence that repeats nothing of the URL (it may hold a password).
+    """
+    scheme = url.partition("://")[0]
+    if scheme in SENTINEL:
+        parse_sentinel_url(url)
+        return url
+    if scheme not in DIRECT or "://" not in url:
+        raise ValueError(
+            "must start with redis://, rediss://, unix:// or redis+sentinel://, e.g. redis://127.0.0.1:6379/0"
+        )
+    parts = _split(url)
+    if scheme == "unix":
+        if not parts.path.startswith("/") or parts.path == "/":
+            raise ValueError("must give the socket's path, as in unix:///run/redis.sock")
+        return url
+    if not parts.hostname:
+        raise ValueError(f"must name a host, as in {scheme}://127.0.0.1:6379/0")
+    db = parts.path.strip("/")
+    if db and not (db.isascii() and db.isdigit()):
+        raise ValueError(f"must end in a database number, as in {scheme}://127.0.0.1:6379/0")
+    return url
+
+
+def redis_password(url: str) -> str | None:
+    """The password in a Redis URL that `check_redis_url` accepts, as it is sent to the server."""
+    if url.partition("://")[0] in SENTINEL:
+        return parse_sentinel_url(url).password
+    password = _split(url).password
+    return unquote(password) if password else None
+
+
+def mask_redis_url(url: str) -> str:
+    """`url` with the password, if it has one, replaced: fit to be shown."""
+    scheme, separator, rest = url.partition("://")
+    # The last @, so that a password with an @ in it that nobody has encoded is masked to its end.
+    credentials, at, address = rest.rpartition("@")
+    if not at:
+        return url
+    username = credentials.partition(":")[0]
+    return f"{scheme}{separator}{username}:•••@{address}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # Python's own text quotes the address, and with it a badly encoded password.
+        raise ValueError("must be an address such as redis://127.0.0.1:6379/0, its port a number") from None
+    if port == 0:
+        raise ValueError("must have a port between 1 and 65535")
+    return parts
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or port == 0:
+        raise ValueError("must list its Sentinels as host:port, separated by commas")
+    return host, port or SENTINEL_PORT

@@ -1,0 +1,203 @@
+"""Every setting, its default and its bounds; read once, at the start.
+
+A setting comes from the environment, else from `.env` in the working directory, else from a file of its name
+in the folder `SECRETS_DIR` (Docker and Kubernetes secrets). An empty one counts as not set.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config.base_url import check_base_url
+from config.redact import register_secret
+from config.redis_url import check_redis_url, mask_redis_url, redis_password
+from config.secrets_dir import SecretFiles, SecretFilesSource
+from config.settings_error import SettingsError, describe_errors
+
+__all__ = ["Settings", "SettingsError", "load_settings"]
+
+# Ten years: beyond any sense, and far from where timestamps in milliseconds overflow.
+_LONGEST: Final = 10 * 365 * 86400.0
+
+_Duration = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
+_Wait = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
+_RedisName = Annotated[str, Field(max_length=200)]
+
+
+class Settings(BaseSettings):
+    """What an operator sets; each field is the environment variable of its upper-case name.
+
+    All times are in seconds and may be fractions. Raises pydantic's ValidationError; `load_settings` is the
+    door that speaks to operators.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        # An error must not carry a secret into a traceback.
+        hide_input_in_errors=True,
+    )
+
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0", description="Redis with the queues and the ledger."
+    )
+
+    coupontools_client_id: str = Field(default="", description="The API client id; required to run.")
+    coupontools_client_secret: SecretStr = Field(
+        default=SecretStr(""), description="The API client secret; required to run."
+    )
+    coupontools_base_url: str = Field(default="https://api.coupontools.com", description="Where the API is.")
+    coupontools_connect_timeout_seconds: _Duration = Field(
+        default=5, description="To open a connection to the API."
+    )
+    coupontools_timeout_seconds: _Duration = Field(default=30, description="For the API's answer.")
+    coupontools_rate_limit: float = Field(
+        default=10,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="API requests a second over all workers of the account; 0 = no limit.",
+    )
+
+    job_deadline_seconds: _Duration = Field(
+        default=86400, description="How long a job may wait for an answer."
+    )
+    retry_min_seconds: _Duration = Field(default=1, description="The shortest backoff between two attempts.")
+    retry_max_seconds: _Duration = Field(default=600, description="The longest backoff between two attempts.")
+    read_back_after_seconds: _Wait = Field(
+        default=15, description="How long after a lost answer the API is asked what happened."
+    )
+    idempotency_ttl_seconds: _Duration = Field(
+        default=604800, description="How long an outcome is remembered."
+    )
+
+    events_stream: _RedisName = Field(
+        default="coupontools:events", description="The Redis stream of answers."
+    )
+    events_maxlen: int = Field(
+        default=1_000_000, ge=1, le=10**12, description="About how many events it keeps."
+    )
+    broker_namespace: _RedisName = Field(
+        default="dramatiq", description="What the queues' Redis keys start with."
+    )
+    key_prefix: _RedisName = Field(default="coupontools", description="What our own Redis keys start with.")
+
+    worker_processes: int = Field(default=2, ge=1, le=1024, description="Worker processes.")
+    worker_concurrency: int = Field(
+        default=64, ge=1, le=100_000, description="Jobs in flight in each process."
+    )
+    worker_heartbeat_seconds: _Duration = Field(
+        default=15, description="A worker silent this long is dead, and its jobs are taken over."
+    )
+    shutdown_seconds: _Wait = Field(default=25, description="Time to finish the jobs in flight on SIGTERM.")
+
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="json or console; auto is console on a terminal, else json."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", description="The least important lines to write."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order in which a setting is looked for; the first that has it wins."""
+        directory = os.environ.get("SECRETS_DIR")
+        files = SecretFiles(Path(directory) if directory else None)
+        return init_settings, env_settings, dotenv_settings, SecretFilesSource(settings_cls, files)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _strip(cls, value: Any) -> Any:
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str) -> str:
+        return check_redis_url(value)
+
+    @field_validator("coupontools_base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        return check_base_url(value)
+
+    @field_validator("coupontools_client_id", "coupontools_client_secret")
+    @classmethod
+    def _fits_a_header(cls, value: str | SecretStr) -> str | SecretStr:
+        # Both are sent as HTTP headers (vendor's document, every example: X-Client-Id, X-Client-Secret).
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not all("!" <= c <= "~" for c in text):
+            raise ValueError("must be printable ASCII characters without spaces")
+        return value
+
+    @field_validator("events_stream", "broker_namespace", "key_prefix")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if not value or not all("!" <= c <= "~" for c in value):
+            raise ValueError("must be a Redis key of printable ASCII characters without spaces")
+        return value
+
+    @field_validator("retry_max_seconds")
+    @classmethod
+    def _not_below_minimum(cls, value: float, info: ValidationInfo) -> float:
+        minimum = info.data.get("retry_min_seconds")
+        if minimum is not None and value < minimum:
+            raise ValueError(f"must not be less than RETRY_MIN_SECONDS ({minimum:g}); got '{value:g}'")
+        return value
+
+    def __repr_args__(self) -> Any:
+        """Show everything but the secret and the password in the Redis address."""
+        for name, value in super().__repr_args__():
+            yield name, mask_redis_url(value) if name == "redis_url" else value
+
+
+class _RunSettings(Settings):
+    """The settings of a process that calls the API."""
+
+    coupontools_client_id: str = Field(min_length=1)
+    coupontools_client_secret: SecretStr = Field(min_length=1)
+
+
+def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001, FBT002 - the agreed signature
+    """Read the settings of this process, and make its secrets known to the log's redaction.
+
+    Without `require_credentials` (commands that never call the API) the client id and secret may be missing.
+    Raises SettingsError, which holds one sentence for each wrong or missing setting.
+    """
+    try:
+        kind: type[Settings] = _RunSettings if require_credentials else Settings
+        settings = kind()
+    except ValidationError as error:
+        raise SettingsError(describe_errors(Settings, error)) from None
+    except UnicodeDecodeError:
+        raise SettingsError([".env: must be UTF-8 text"]) from None
+    except OSError as error:
+        raise SettingsError([f".env: cannot be read: {error.strerror}"]) from None
+    for secret in (settings.coupontools_client_secret.get_secret_value(), redis_password(settings.redis_url)):
+        if secret:
+            register_secret(secret)
+    return settings

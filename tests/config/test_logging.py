@@ -1,0 +1,274 @@
+"""The log, as a process really writes it: one JSON object a line, whoever speaks, and nothing personal."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import pty
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+import structlog
+
+from config import setup_logging
+
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def run(program: str, *, code: int = 0, **environment: str) -> list[dict[str, object]]:
+    """Run `program` with the log set up; every line on stdout and stderr must be one JSON object."""
+    start = "from config import setup_logging, log_loop_exception\nsetup_logging('json', 'INFO')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", start + textwrap.dedent(program)],
+        capture_output=True,
+        timeout=60,
+        env={
+            **os.environ,
+            "PYTHONWARNINGS": "default",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **environment,
+        },
+        check=False,
+    )
+    assert done.returncode == code, done.stderr.decode()
+    lines = [json.loads(line) for line in (done.stdout + done.stderr).splitlines()]
+    for line in lines:
+        assert {"timestamp", "level", "event", "logger"} <= line.keys()
+        assert RFC3339.fullmatch(line["timestamp"])
+    return lines
+
+
+@pytest.fixture
+def _logging_restored():
+    """The state of a process's log that `setup_logging` replaces."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    warning_handlers = logging.getLogger("py.warnings").handlers
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    logging.captureWarnings(capture=False)
+    logging.getLogger("py.warnings").handlers = warning_handlers
+    structlog.reset_defaults()
+
+
+def test_ours_and_those_of_libraries_look_alike():
+    lines = run(
+        """
+        import logging, structlog, warnings
+        log = structlog.get_logger("workers")
+        log.info("job.finished", job="add_contact", phone="+32470123456", api_ms=12.5)
+        log.warning("%d of %s", 3, "john@doe.com")
+        logging.getLogger("dramatiq.worker.WorkerThread").error(
+            "Failed to process message %s with unhandled exception.", "add_contact(first_name='Ada')",
+            extra={"message_id": "550e8400-e29b-41d4-a716-446655440000", "raw": "Ada"},
+        )
+        warnings.warn("old +32470123456")
+        log.debug("not written")
+        """
+    )
+    assert [(line["logger"], line["level"]) for line in lines] == [
+        ("workers", "info"),
+        ("workers", "warning"),
+        ("dramatiq.worker.WorkerThread", "error"),
+        ("py.warnings", "warning"),
+    ]
+    assert list(lines[0])[:4] == ["timestamp", "level", "event", "logger"]
+    assert lines[0] | {"timestamp": ""} == {
+        "timestamp": "",
+        "level": "info",
+        "event": "job.finished",
+        "logger": "workers",
+        "job": "add_contact",
+        "phone": "+32•••••56",
+        "api_ms": 12.5,
+    }
+    assert lines[1]["event"] == "3 of j•••@d•••"
+    assert lines[2]["event"] == (
+        "Failed to process message add_contact(first_name='•••') with unhandled exception."
+    )
+    assert lines[2]["message_id"] == "550e8400-e29b-41d4-a716-446655440000"
+    assert lines[2]["raw"] == "•••"
+    assert "UserWarning: old +32•••••56" in str(lines[3]["event"])
+
+
+def test_loggers_with_handlers_of_their_own_write_through_ours():
+    lines = run(
+        """
+        import logging, uvicorn
+        logger = logging.getLogger("uvicorn.error")
+        logger.addHandler(logging.StreamHandler())
+        logger.propagate = False
+        setup_logging("json", "info")
+        logger.info("Uvicorn running")
+        """
+    )
+    assert [line["event"] for line in lines] == ["Uvicorn running"]
+
+
+def test_an_exception_is_one_line_and_masked():
+    (line,) = run(
+        """
+        import structlog
+        try:
+            raise ValueError("no such contact: +32470123456") from OSError("john@doe.com")
+        except ValueError:
+            structlog.get_logger("actors").exception("job.failed")
+        """
+    )
+    assert (line["event"], line["level"]) == ("job.failed", "error")
+    assert "ValueError: no such contact: +32•••••56" in str(line["exception"])
+    assert "OSError: j•••@d•••" in str(line["exception"])
+    assert "exc_info" not in line
+
+
+def test_what_nobody_caught_ends_in_the_log():
+    lines = run(
+        """
+        import asyncio, threading, gc
+
+        def fail(): raise RuntimeError("in a thread, +32470123456")
+        thread = threading.Thread(target=fail, name="helper"); thread.start(); thread.join()
+
+        class Broken:
+            def __del__(self): raise RuntimeError("in a finalizer, +32470123456")
+        Broken(); gc.collect()
+
+        async def main():
+            asyncio.get_running_loop().set_exception_handler(log_loop_exception)
+            async def task(): raise RuntimeError("in a task, +32470123456")
+            forgotten = asyncio.ensure_future(task())
+            await asyncio.wait([forgotten])
+            del forgotten
+            gc.collect()
+        asyncio.run(main())
+        raise RuntimeError("in main, +32470123456")
+        """,
+        code=1,
+    )
+    assert [str(line["exception"]).splitlines()[-1] for line in lines] == [
+        f"RuntimeError: in {place}, +32•••••56" for place in ("a thread", "a finalizer", "a task", "main")
+    ]
+    assert lines[0]["event"] == "uncaught exception in thread helper"
+    assert {line["logger"] for line in lines} == {"uncaught"}
+
+
+def test_an_interrupt_leaves_no_traceback():
+    (line,) = run("raise KeyboardInterrupt", code=-2)
+    assert line["event"] == "interrupted from the keyboard"
+
+
+def test_odd_values_and_broken_calls_are_written_all_the_same():
+    lines = run(
+        r"""
+        import datetime, decimal, logging, structlog, uuid
+        class Broken:
+            def __repr__(self): raise RuntimeError("no")
+        log = structlog.get_logger("odd")
+        log.info(123, value=Broken(), when=datetime.date(2026, 1, 2), id=uuid.UUID(int=1), keys={b"\xff": 1, 2: {3}},
+                 nan=float("nan"), big=10**40, surrogate="\ud800", price=decimal.Decimal("1.50"))
+        log.info("%d jobs", "many")
+        logging.getLogger("odd").info("%d jobs", "many", "more")
+        logging.getLogger("odd").info("%s", Broken())
+        """
+    )
+    assert lines[0]["event"] == "123"
+    assert lines[0]["keys"] == {"\\xff": 1, "2": [3]}
+    assert lines[0]["when"] == "2026-01-02"
+    assert lines[0]["price"] == "1.50"
+    assert lines[1]["event"] == "%d jobs"
+    assert "TypeError" in str(lines[1]["log_error"])
+    assert lines[2]["event"] == "log line could not be written: TypeError"
+    assert lines[2]["template"] == "%d jobs"
+    assert lines[3]["event"] == "log line could not be written: RuntimeError"
+
+
+def test_a_stream_that_is_not_utf8_gets_ascii():
+    (line,) = run(
+        "import structlog; structlog.get_logger('x').info('café ☕ 😀')",
+        PYTHONIOENCODING="latin-1",
+        PYTHONUTF8="0",
+    )
+    assert line["event"] == "café ☕ 😀"
+
+
+def test_a_closed_stream_does_not_stop_the_work():
+    program = """
+    import os, sys, structlog
+    os.close(2)
+    structlog.get_logger("x").error("lost")
+    sys.exit(7)
+    """
+    assert run(program, code=7) == []
+
+
+def test_threads_and_context_share_a_log():
+    lines = run(
+        """
+        import structlog, threading
+        def work(n):
+            with structlog.contextvars.bound_contextvars(correlation_id=f"c{n}"):
+                for i in range(200):
+                    structlog.get_logger("w").info("tick", i=i)
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        [t.start() for t in threads]; [t.join() for t in threads]
+        """
+    )
+    assert len(lines) == 800
+    assert {line["correlation_id"] for line in lines} == {"c0", "c1", "c2", "c3"}
+
+
+def test_auto_is_a_console_on_a_terminal():
+    controller, terminal = pty.openpty()
+    program = (
+        "from config import setup_logging; import structlog; setup_logging('auto', 'INFO');"
+        "structlog.get_logger('w').info('job.finished', phone='+32470123456')\n"
+        "try: 1/0\n"
+        "except ZeroDivisionError: structlog.get_logger('w').exception('broke')"
+    )
+    try:
+        subprocess.run(
+            [sys.executable, "-c", program],
+            stderr=terminal,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            timeout=60,
+        )
+        shown = os.read(controller, 65536).decode()
+    finally:
+        os.close(controller)
+        os.close(terminal)
+    assert "job.finished" in shown
+    assert "+32•••••56" in shown
+    assert "ZeroDivisionError: division by zero" in shown
+    assert not shown.lstrip().startswith("{")
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_auto_is_json_elsewhere_and_a_second_setup_replaces_the_first():
+    first, second = io.StringIO(), io.StringIO()
+    setup_logging("auto", "warning", stream=first)
+    setup_logging("auto", "warning", stream=second)
+    logging.getLogger("x").warning("once")
+    structlog.get_logger("x").info("below the level")
+    assert first.getvalue() == ""
+    assert json.loads(second.getvalue())["event"] == "once"
+    with pytest.raises(ValueError, match="LOUD"):
+        setup_logging("json", "loud")
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_the_console_is_readable_where_the_stream_is_not_utf8():
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    setup_logging("console", "INFO", stream=stream)
+    logging.getLogger("x").info("to john@doe.com")
+    assert b"to j\\u2022\\u2022\\u2022@d" in raw.getvalue()
