@@ -1,0 +1,149 @@
+"""One call to the API: its headers, its time limits, and its answer judged."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from coupontools.dialect import UnreadableError
+from coupontools.envelope import Reply, judge, without_envelope
+from coupontools.errors import MayHaveHappened
+from coupontools.models import Channel
+from coupontools.transport import Answer, Exchange, Http
+
+ANSWER_BYTES = 1 << 20
+"""The longest answer that is read, except of a listing."""
+
+_BOM = b"\xef\xbb\xbf"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# "%" is the escape itself and a blank at either end would be lost on the way: two keys must never look alike.
+_UNSAFE_IN_KEY = re.compile(r"^ +| +$|[^ -~]+|%")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one call carries besides its parameters.
+
+    `before_send` is called just before the first byte is written, when the connection stands; if it raises,
+    nothing is sent and its exception reaches the caller unchanged. `idempotency_key` and `traceparent`
+    become headers; a traceparent that W3C Trace Context calls invalid is left out.
+    """
+
+    before_send: Callable[[], None] | None = None
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+
+
+def idempotency_header(key: str) -> str:
+    """Return a key as a header value, percent-encoded but for printable ASCII; different keys differ."""
+    return _UNSAFE_IN_KEY.sub(lambda found: quote(found[0].encode("utf-8", "surrogatepass"), safe=""), key)
+
+
+class Caller:
+    """Makes calls for one account. Never shows the secret: not in `repr`, errors, or logs."""
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        base_url: str,
+        client_id: str,
+        client_secret: str,
+        connect_timeout: float,
+        timeout: float,
+    ) -> None:
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+        self._secret = client_secret
+        self._connect_timeout = connect_timeout
+        self._timeout = timeout
+        self._headers = {
+            "X-Client-Id": client_id,
+            "X-Client-Secret": client_secret,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            # The one coding that is undone everywhere in pieces of bounded size.
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"coupontools-worker/{_version()}",
+        }
+
+    async def ask(
+        self, path: str, parameters: Mapping[str, str], call: Call, channel: Channel | None
+    ) -> tuple[dict[str, Any], Reply]:
+        """Return the document of an answer that says OK, and what else is known of the answer.
+
+        Raises:
+            CoupontoolsError: any of its subclasses, as the answer means.
+        """
+        async with self._post(path, parameters, call, total=self._timeout, idle=None) as answer:
+            reply = self.reply(answer, channel)
+            document = await answer.read(ANSWER_BYTES)
+        try:
+            read = orjson.loads(document.removeprefix(_BOM))
+        except orjson.JSONDecodeError:
+            read = None
+        if not isinstance(read, dict):
+            raise without_envelope(
+                reply, "the answer is no JSON object" if document else "the answer is empty"
+            )
+        judge(reply, read.get("status"))
+        return read, reply
+
+    def stream(
+        self, path: str, parameters: Mapping[str, str], call: Call
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Send a call whose answer is read piece by piece; the time limit holds for each wait."""
+        return self._post(path, parameters, call, total=None, idle=self._timeout)
+
+    def reply(self, answer: Answer, channel: Channel | None) -> Reply:
+        """Return what judging this answer needs."""
+        return Reply(answer.status, answer.headers, channel, self._conceal)
+
+    @asynccontextmanager
+    async def _post(
+        self, path: str, parameters: Mapping[str, str], call: Call, *, total: float | None, idle: float | None
+    ) -> AsyncIterator[Answer]:
+        headers = dict(self._headers)
+        if call.idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_header(call.idempotency_key)
+        if call.traceparent is not None and _TRACEPARENT.fullmatch(call.traceparent):
+            headers["traceparent"] = call.traceparent
+        exchange = Exchange(
+            connect_timeout=self._connect_timeout,
+            total_timeout=total,
+            idle_timeout=idle,
+            before_send=call.before_send,
+        )
+        async with self._http.post(
+            f"{self._base_url}/{path}", content=_document(parameters), headers=headers, exchange=exchange
+        ) as answer:
+            yield answer
+
+    def _conceal(self, text: str) -> str:
+        return text.replace(self._secret, "***")
+
+
+def lacking(reply: Reply, failure: UnreadableError) -> MayHaveHappened:
+    """Return what a success that lacks what it must hold means."""
+    return MayHaveHappened(str(failure), status=reply.status)
+
+
+def _document(parameters: Mapping[str, str]) -> bytes:
+    try:
+        # An empty object, not an empty list, stands for no parameters (vendor's document, 'List groups').
+        return orjson.dumps(dict(parameters))
+    except orjson.JSONEncodeError:
+        failure = ValueError("a parameter holds half a surrogate pair, which UTF-8 cannot carry")
+    raise failure
+
+
+def _version() -> str:
+    try:
+        return version("coupontools-worker")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

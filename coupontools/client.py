@@ -1,0 +1,160 @@
+"""The API's endpoints as methods: two message channels of four each, and webhook verification."""
+
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from coupontools import dialect
+from coupontools.calls import Call, Caller, lacking
+from coupontools.dialect import SPELLING, VERIFICATION, UnreadableError
+from coupontools.envelope import Reply
+from coupontools.listing import Listing
+from coupontools.listing_parser import ListingParser
+from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
+from coupontools.transport import Answer, Http
+
+_NO_EXTRAS = Call()
+
+
+class ChannelApi:
+    """The groups and contacts of one channel; any method raises the subclasses of `CoupontoolsError`."""
+
+    def __init__(self, caller: Caller, channel: Channel) -> None:
+        self.channel = channel
+        self._caller = caller
+        self._spelling = SPELLING[channel]
+
+    def list_groups(self, call: Call = _NO_EXTRAS) -> Listing[Group]:
+        """List the channel's groups (vendor's document, 'List groups')."""
+        return Listing(
+            lambda: self._caller.stream(self._path("grouplist"), {}, call),
+            self._reply,
+            ListingParser("group", dialect.GROUP_FIELDS),
+            dialect.group,
+            amount_key="amount_of_groups",
+        )
+
+    def list_contacts(self, group_id: str, call: Call = _NO_EXTRAS) -> Listing[Contact]:
+        """List the contacts of a group (vendor's document, 'List contacts'); 514 is no such group."""
+        return Listing(
+            lambda: self._caller.stream(self._path("userlist"), {self._spelling.group: group_id}, call),
+            self._reply,
+            ListingParser("contact", dialect.CONTACT_FIELDS),
+            dialect.contact,
+            amount_key="amount_of_contacts",
+            group_id=group_id,
+        )
+
+    async def create_group(self, name: str, call: Call = _NO_EXTRAS) -> Group:
+        """Create a group (vendor's document, 'Create group'), whether or not one has this name already."""
+        document, reply = await self._caller.ask(
+            self._path("addgroup"), {"group_name": name}, call, self.channel
+        )
+        try:
+            return dialect.created_group(document, name)
+        except UnreadableError as failure:
+            raise lacking(reply, failure) from None
+
+    async def add_contact(self, contact: NewContact, call: Call = _NO_EXTRAS) -> AddedContact:
+        """Add a contact to a group (vendor's document, 'Add contact').
+
+        Raises:
+            ValueError: the contact does not fit the channel; nothing was sent.
+        """
+        parameters = dialect.new_contact(self.channel, contact)
+        document, reply = await self._caller.ask(self._path("addcontact"), parameters, call, self.channel)
+        try:
+            return dialect.added_contact(document, contact)
+        except UnreadableError as failure:
+            raise lacking(reply, failure) from None
+
+    def _path(self, endpoint: str) -> str:
+        return f"{self._spelling.folder}/{endpoint}"
+
+    def _reply(self, answer: Answer) -> Reply:
+        return self._caller.reply(answer, self.channel)
+
+
+class WebhookApi:
+    """Webhook verification."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def verify(self, webhook_id: str, call: Call = _NO_EXTRAS) -> WebhookRecord:
+        """Return what the API has on record for a webhook (vendor's document, 'Webhooks', 'Verification').
+
+        Raises:
+            Rejected: with code 509, the API knows no such webhook.
+        """
+        document, reply = await self._caller.ask(VERIFICATION, {"webhook": webhook_id}, call, None)
+        try:
+            return dialect.webhook_record(document, webhook_id)
+        except UnreadableError as failure:
+            raise lacking(reply, failure) from None
+
+
+class Coupontools:
+    """The API of one account. Open connections are kept and shared; close it, or use it as a context.
+
+    `connect_timeout` (seconds) covers waiting for a free connection, DNS, TCP and TLS; `timeout` a whole
+    call, or each wait for more of a listing. A client belongs to the event loop of its first call.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        client_id: str,
+        client_secret: str,
+        connect_timeout: float = 5,
+        timeout: float = 30,
+        max_connections: int = 64,
+    ) -> None:
+        """Prepare the client; nothing is sent.
+
+        Raises:
+            ValueError: the address is no plain http(s) one, or the credentials do not fit into a header.
+        """
+        _check_address(base_url)
+        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+            if not (value and value.isascii() and value.isprintable() and value == value.strip()):
+                raise ValueError(f"{name} must be printable ASCII without blanks around it")
+        self._http = Http(max_connections=max_connections)
+        caller = Caller(
+            self._http,
+            base_url=base_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            connect_timeout=connect_timeout,
+            timeout=timeout,
+        )
+        self.sms = ChannelApi(caller, Channel.SMS)
+        self.email = ChannelApi(caller, Channel.EMAIL)
+        self.webhooks = WebhookApi(caller)
+
+    def channel(self, channel: Channel | str) -> ChannelApi:
+        """Return the endpoints of a channel; raises ValueError if there is no such channel."""
+        return self.sms if Channel(channel) is Channel.SMS else self.email
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _check_address(base_url: str) -> None:
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("base_url must be an http or https address")
+    if not (base_url.isascii() and base_url.isprintable()) or " " in base_url or parts.port == 0:
+        raise ValueError("base_url must be an address in plain ASCII")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("base_url must hold neither credentials nor a query nor a fragment")

@@ -1,0 +1,178 @@
+"""The vendor's spelling and ours: every quirk of the API's parameters and answers is settled here.
+
+Source, where nothing else is said: the vendor's document, 'List groups', 'List contacts', 'Create group' and
+'Add contact' of the message and email services.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
+
+Answer = Mapping[str, Any]
+
+
+class UnreadableError(ValueError):
+    """The answer lacks what it must hold; the text says what, and repeats nothing of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How one channel is spelt: its folder, its group parameter, its custom fields."""
+
+    folder: str
+    group: str
+    custom: str
+    custom_fields: int
+
+
+SPELLING = {
+    Channel.SMS: Spelling("v3/smstool", "smsgroup", "customfield", 7),
+    Channel.EMAIL: Spelling("v3/emailtool", "emailgroup", "custom", 10),
+}
+VERIFICATION = "v4/webhook/verification"
+
+GROUP_FIELDS = frozenset({"ID", "name"})
+CONTACT_FIELDS = frozenset(
+    {"ID", "phone", "email", "e-mail", "first_name", "last_name", "unsubscribed", "unsubscribedate"}
+)
+
+# strptime would take longer than all the rest of a listed contact.
+_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2}) UTC")
+_TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def text(value: object) -> str | None:
+    """Return a string, or a whole number as one; None for what is neither, and for blank strings."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def identifier(prefix: str, value: object) -> str | None:
+    """Return an id with its prefix: `119251`, `"119251"` and `"gro_119251"` are all `gro_119251`.
+
+    None for what is no id; a bare zero is none either, being what an insert that failed leaves behind.
+    """
+    told = text(value)
+    if told is None or told == "0":
+        return None
+    tail = told.removeprefix(prefix)
+    return prefix + tail if _TAIL.fullmatch(tail) else None
+
+
+def phone(value: object) -> str | None:
+    """Return a phone number with the plus that the API takes and does not give back."""
+    digits = (text(value) or "").lstrip("+")
+    return f"+{digits}" if digits else None
+
+
+def count(value: object) -> int | None:
+    """Return an amount, which is a number in one listing and a string in the other."""
+    digits = text(value)
+    return int(digits) if digits is not None and re.fullmatch(r"[0-9]{1,15}", digits) else None
+
+
+def flag(value: object) -> bool:
+    """Return whether a flag is set: `1`, `"1"` and `true` are."""
+    return value is True or (text(value) or "").lower() in {"1", "true"}
+
+
+def moment(value: object) -> str | None:
+    """Return `13/07/2018 19:47 UTC` as `2018-07-13T19:47:00Z`; None for what cannot be read."""
+    found = _DATE.fullmatch(text(value) or "")
+    if found is None:
+        return None
+    day, month, year, hour, minute = map(int, found.groups())
+    try:
+        read = datetime(year, month, day, hour, minute, tzinfo=UTC)
+    except ValueError:
+        return None
+    return read.isoformat().removesuffix("+00:00") + "Z"
+
+
+def new_contact(channel: Channel, contact: NewContact) -> dict[str, str]:
+    """Return the parameters of 'Add contact'.
+
+    Raises:
+        ValueError: the contact lacks the channel's address, or has a custom field the channel does not.
+    """
+    spelling = SPELLING[channel]
+    parameters = {spelling.group: contact.group_id}
+    address = phone(contact.phone) if channel is Channel.SMS else text(contact.email)
+    if address is None:
+        raise ValueError(f"a contact of the {channel} channel needs its address")
+    parameters["phone" if channel is Channel.SMS else "email"] = address
+    if contact.first_name is not None:
+        parameters["first_name"] = contact.first_name
+    if contact.last_name is not None:
+        parameters["last_name"] = contact.last_name
+    known = {str(number) for number in range(1, spelling.custom_fields + 1)}
+    for number, value in contact.custom_fields.items():
+        if number not in known:
+            raise ValueError(f"the {channel} channel has the custom fields 1 to {spelling.custom_fields}")
+        parameters[spelling.custom + number] = value
+    return parameters
+
+
+def added_contact(answer: Answer, sent: NewContact) -> AddedContact:
+    """Read the answer to 'Add contact'; raises UnreadableError without a contact id."""
+    contact_id = identifier("con_", answer.get("contact_id"))
+    if contact_id is None:
+        raise UnreadableError("the answer holds no contact id")
+    return AddedContact(
+        contact_id=contact_id,
+        group_id=identifier("gro_", answer.get("group_id")) or sent.group_id,
+        phone=phone(answer.get("phone")),
+        email=text(answer.get("email")),
+        first_name=text(answer.get("first_name")),
+        last_name=text(answer.get("last_name")),
+    )
+
+
+def created_group(answer: Answer, name: str) -> Group:
+    """Read the answer to 'Create group': `groupid` of one service, `group_id` of the other."""
+    group_id = identifier("gro_", answer.get("groupid")) or identifier("gro_", answer.get("group_id"))
+    if group_id is None:
+        raise UnreadableError("the answer holds no group id")
+    return Group(group_id, name)
+
+
+def group(fields: Answer) -> Group:
+    """Read one group of 'List groups'; raises UnreadableError without an id."""
+    group_id = identifier("gro_", fields.get("ID"))
+    if group_id is None:
+        raise UnreadableError("a listed group has no id")
+    return Group(group_id, text(fields.get("name")) or "")
+
+
+def contact(fields: Answer) -> Contact:
+    """Read one contact of 'List contacts'; raises UnreadableError without an id.
+
+    The document shows phones in the email listing too, and no address; one is taken where there is one.
+    """
+    contact_id = identifier("con_", fields.get("ID"))
+    if contact_id is None:
+        raise UnreadableError("a listed contact has no id")
+    return Contact(
+        contact_id=contact_id,
+        phone=phone(fields.get("phone")),
+        email=text(fields.get("email")) or text(fields.get("e-mail")),
+        first_name=text(fields.get("first_name")) or "",
+        last_name=text(fields.get("last_name")) or "",
+        unsubscribed=flag(fields.get("unsubscribed")),
+        unsubscribed_at=moment(fields.get("unsubscribedate")),
+    )
+
+
+def webhook_record(answer: Answer, asked: str) -> WebhookRecord:
+    """Read the answer to 'Verification'; raises UnreadableError if it says nothing about the webhook."""
+    fields = {name: value for name, value in answer.items() if name != "status"}
+    if not fields:
+        raise UnreadableError("the answer says nothing about the webhook")
+    return WebhookRecord(text(fields.get("webhook")) or asked, fields)

@@ -1,0 +1,124 @@
+"""What an answer means: the vendor's envelope decides, and where there is none the HTTP status does.
+
+An envelope is the answer's `status` object: `{"status": "OK"}`, or `{"status": "failed", "errors": {...}}`
+with `error_code` (a number, a numeric string, or a list of them), `error_message` and
+`error_message_description` (a text or a list of texts). The vendor does not say with which HTTP status a
+failed envelope comes, and its codes 500-599 are no HTTP statuses.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from coupontools.errors import (
+    AccountRefused,
+    CoupontoolsError,
+    MayHaveHappened,
+    NotCarriedOut,
+    Rejected,
+    Scope,
+)
+from coupontools.models import Channel
+from coupontools.retry_after import retry_after
+
+ACCOUNT_CODES = frozenset({1000, 101, 102})
+"""Bad credentials, account expired, subaccount misuse (the vendor's public error list)."""
+CHANNEL_CODES = frozenset({103, 104})
+"""Account not connected with the SMS or email service (vendor's document, 'Possible errors')."""
+FINAL_CODES = frozenset({200, 300, 301, 302, 303, 304, 305, 509, 514})
+"""Documented codes about the call itself: their texts may repeat what was sent, so they are not searched."""
+
+_PACE = re.compile(r"too many requests|rate.?limit", re.IGNORECASE)
+_HTTP_429 = re.compile(r"\s*HTTP/[0-9.]+ 429\b", re.IGNORECASE)
+_LONGEST_TEXT, _MOST_TEXTS = 500, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is known of an answer besides its document: status, headers, and the channel that was called."""
+
+    status: int
+    headers: Mapping[str, str]
+    channel: Channel | None
+    conceal: Callable[[str], str] = field(repr=False)
+    """Takes the secret out of a text, should the API ever repeat it."""
+
+    def texts(self, value: object) -> Iterator[str]:
+        """Yield the texts of a value that is one or a list of them, without the secret and cut to length."""
+        for one in (value if isinstance(value, list) else [value])[:_MOST_TEXTS]:
+            if isinstance(one, (str, int)) and (told := str(one).strip()):
+                yield self.conceal(told)[:_LONGEST_TEXT]
+
+
+def judge(reply: Reply, envelope: object) -> None:
+    """Return if the envelope says OK; raise what the answer means if not.
+
+    Raises:
+        AccountRefused, NotCarriedOut, Rejected, MayHaveHappened: see each class.
+    """
+    word = str(envelope.get("status", "")).strip().lower() if isinstance(envelope, dict) else ""
+    if word == "ok":
+        return
+    if isinstance(envelope, dict) and (word == "failed" or envelope.get("errors")):
+        raise _failed(reply, envelope)
+    raise without_envelope(reply, "the answer has no readable status")
+
+
+def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
+    errors = envelope.get("errors")
+    entries = [
+        entry for entry in (errors if isinstance(errors, list) else [errors]) if isinstance(entry, dict)
+    ]
+    codes = [code for entry in entries for code in _codes(entry.get("error_code"))]
+    messages = [told for entry in entries for told in reply.texts(entry.get("error_message"))]
+    details = tuple(told for entry in entries for told in reply.texts(entry.get("error_message_description")))
+    message = "; ".join(messages) or "the API gave no reason"
+    refusals = [code for code in codes if code in ACCOUNT_CODES | CHANNEL_CODES]
+    code = next(iter(refusals or codes), None)
+    wait = retry_after(reply.headers)
+    if refusals:
+        scope: Scope = "account"
+        if reply.channel is not None and ACCOUNT_CODES.isdisjoint(refusals):
+            scope = reply.channel.value
+        return AccountRefused(
+            message, scope=scope, code=code, status=reply.status, retry_after=wait, details=details
+        )
+    if reply.status == 429 or _too_many(codes, messages, details):
+        return NotCarriedOut(message, code=code, status=reply.status, retry_after=wait, details=details)
+    if code is None and (reply.status in {401, 403, 408} or reply.status >= 500):
+        # "Failed" without a number says less than the status does, and calling again after a lost 500 would
+        # be one call too many.
+        return without_envelope(reply, message)
+    return Rejected(message, code=code, status=reply.status, retry_after=wait, details=details)
+
+
+def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
+    """Return what an answer without a readable envelope means, by its HTTP status.
+
+    A redirect and 401/403 are about the address or the credentials, 429 says that nothing was done. All
+    others are no clear answer: neither a 2xx without the API's words, nor a 404 or 400, which the API itself
+    would have put into an envelope, so that something in between wrote it and may have done so after passing
+    the call on.
+    """
+    status, wait = reply.status, retry_after(reply.headers)
+    if 300 <= status <= 399:
+        return AccountRefused("the API's address redirects elsewhere", status=status, retry_after=wait)
+    if status in {401, 403}:
+        return AccountRefused("the credentials are refused", status=status, retry_after=wait)
+    if status == 429:
+        return NotCarriedOut("too many requests", status=status, retry_after=wait)
+    outage = status == 408 or status >= 500
+    return MayHaveHappened(message, status=status, retry_after=wait, outage=outage)
+
+
+def _codes(value: object) -> Iterator[int]:
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, (str, int)) and re.fullmatch(r"\s*[0-9]{1,9}\s*", str(one)):
+            yield int(one)
+
+
+def _too_many(codes: list[int], messages: list[str], details: tuple[str, ...]) -> bool:
+    if 429 in codes or any(_HTTP_429.match(told) for told in messages):
+        return True
+    return FINAL_CODES.isdisjoint(codes) and any(_PACE.search(told) for told in (*messages, *details))

@@ -1,0 +1,151 @@
+"""A listing as a stream: items as they arrive; if it is an error, that is raised by its end at the latest."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from coupontools import dialect
+from coupontools.calls import ANSWER_BYTES
+from coupontools.dialect import UnreadableError
+from coupontools.envelope import Reply, judge, without_envelope
+from coupontools.errors import MayHaveHappened
+from coupontools.listing_parser import SLICE_BYTES, ListingParser
+from coupontools.transport import Answer
+
+LISTING_BYTES = 512 << 20
+"""The longest listing that is read, decompressed: some four million contacts."""
+
+T = TypeVar("T")
+
+
+class Listing(Generic[T]):
+    """The groups of a channel or the contacts of a group, to be used once: `async with`, then `async for`.
+
+    Iterating raises a `CoupontoolsError` if the answer turns out to be an error, cut off, or no listing,
+    however many items it has given out before; so act on what was listed only after the iteration has ended
+    by itself.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[], AbstractAsyncContextManager[Answer]],
+        reply: Callable[[Answer], Reply],
+        parser: ListingParser,
+        item: Callable[[dialect.Answer], T],
+        *,
+        amount_key: str,
+        group_id: str | None = None,
+    ) -> None:
+        self._send = send
+        self._make_reply = reply
+        self._parser = parser
+        self._item = item
+        self._amount_key = amount_key
+        self._asked_group_id = group_id
+        self._context = AsyncExitStack()
+        self._answer: Answer
+        self._reply: Reply
+        self._limit = 0
+        self._read = 0
+        self._pieces: deque[bytes] = deque()
+        self._items: deque[T] = deque()
+        self._over = False
+        self._judged = False
+        self.seen = 0
+        """How many items have been given out."""
+
+    @property
+    def group_id(self) -> str | None:
+        """The group's id as answered, else as asked for; None for a listing of groups."""
+        return dialect.identifier("gro_", self._parser.top.get("group_id")) or self._asked_group_id
+
+    @property
+    def group_name(self) -> str | None:
+        """The group's name, once that part of the document has been read."""
+        return dialect.text(self._parser.top.get("group_name"))
+
+    @property
+    def amount(self) -> int | None:
+        """How many items the API says there are, once that part of the document has been read."""
+        return dialect.count(self._parser.top.get(self._amount_key))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was read, and no fewer items came than the API says there are.
+
+        The vendor documents no paging; a listing cut short by the API would show here, and what is not in it
+        may exist all the same.
+        """
+        return self._over and self._judged and not self._items and self.seen >= (self.amount or 0)
+
+    async def __aenter__(self) -> Self:
+        """Send the call and wait for the answer's head; raises NotSent or MayHaveHappened."""
+        self._answer = await self._context.enter_async_context(self._send())
+        self._reply = self._make_reply(self._answer)
+        self._limit = LISTING_BYTES if 200 <= self._answer.status <= 299 else ANSWER_BYTES
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._context.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._over:
+                raise StopAsyncIteration
+            try:
+                await self._advance()
+            except BaseException:
+                self._over = True
+                self._judged = False
+                raise
+        self.seen += 1
+        return self._items.popleft()
+
+    async def _advance(self) -> None:
+        if not self._pieces and not await self._receive():
+            self._finish()
+            return
+        try:
+            found = self._parser.feed(self._pieces.popleft())
+            if self._parser.envelope_read and not self._judged:
+                judge(self._reply, self._parser.envelope)
+                self._judged = True
+            self._items.extend([self._item(fields) for fields in found])
+        except UnreadableError as failure:
+            raise without_envelope(self._reply, str(failure)) from None
+        # Reading what has already arrived never waits, and other jobs share this loop.
+        await asyncio.sleep(0)
+
+    async def _receive(self) -> bool:
+        chunk = await anext(self._answer.chunks, None)
+        if chunk is None:
+            return False
+        self._read += len(chunk)
+        if self._read > self._limit:
+            raise MayHaveHappened(
+                f"the answer is longer than {self._limit} bytes", status=self._answer.status
+            )
+        self._pieces.extend(chunk[at : at + SLICE_BYTES] for at in range(0, len(chunk), SLICE_BYTES))
+        return True
+
+    def _finish(self) -> None:
+        failure: str | None = None
+        try:
+            self._parser.finish()
+        except UnreadableError as unreadable:
+            failure = str(unreadable) if self._read else "the answer is empty"
+        if failure is None:
+            judge(self._reply, self._parser.envelope)
+            self._judged = self._over = True
+            if not self._parser.has_array and self.amount != 0:
+                failure = "the answer holds no list"
+        if failure is not None:
+            raise without_envelope(self._reply, failure)

@@ -1,0 +1,215 @@
+"""One POST over one connection, and certainty about whether it had begun to be written.
+
+httpx is the interface, aiohttp the engine: httpx's own connection pool looks at every connection at every
+request. This is the only module that imports httpx.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+import httpx
+from yarl import URL
+
+from coupontools.errors import MayHaveHappened
+from coupontools.faults import NETWORK_FAILURES, explain
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+
+IDLE_SECONDS = 4.0
+"""How long a connection is kept for the next call: shorter than common servers do (5 s: Apache, Node.js),
+since a call that meets a connection in the moment it is closed cannot tell whether it was carried out."""
+DNS_SECONDS = 10
+"""How long addresses are kept: one look-up for a burst of connections, and a moved host is found soon."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One call's limits and, while it runs, how far it has come. All times in seconds; None is no limit."""
+
+    connect_timeout: float | None
+    total_timeout: float | None = None
+    idle_timeout: float | None = None
+    before_send: Callable[[], None] | None = None
+    begun: bool = False
+    """True from just before the first byte of the request is written."""
+    refusal: BaseException | None = field(default=None, repr=False)
+    """What `before_send` raised."""
+
+    def begin(self) -> None:
+        """Ask `before_send`, then count the request as begun."""
+        if self.before_send is not None:
+            try:
+                self.before_send()
+            except BaseException as refusal:
+                self.refusal = refusal
+                raise
+        self.begun = True
+
+
+_exchange: ContextVar[Exchange] = ContextVar("coupontools_exchange")
+
+
+class _Request(aiohttp.ClientRequest):
+    """aiohttp's request, which says when it begins to be written."""
+
+    async def send(self, conn: "Connection") -> aiohttp.ClientResponse:
+        protocol = conn.protocol
+        if protocol is None or not protocol.is_connected() or protocol.should_close:
+            # The connection died in the pool; or something came over it unasked, which aiohttp would take for
+            # the answer to this call. Either is noticed before the first byte.
+            raise aiohttp.ServerDisconnectedError
+        _exchange.get().begin()
+        return await super().send(conn)
+
+
+class _Body(httpx.AsyncByteStream):
+    """The answer's document as it comes, already decompressed in pieces of bounded size."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._response.content.readany()
+        except Exception as failure:
+            error = explain(failure, begun=True, status=self._response.status)
+        else:
+            if chunk:
+                return chunk
+            raise StopAsyncIteration
+        raise error
+
+    async def aclose(self) -> None:
+        # A document read to its end has given its connection back by itself; any other is of no further use.
+        self._response.close()
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """An httpx transport over aiohttp; the request's `exchange` extension holds an `Exchange`."""
+
+    def __init__(self, *, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request.
+
+        Raises:
+            NotSent, MayHaveHappened: as the exchange had not, or had, begun.
+            BaseException: what `before_send` raised, unchanged.
+        """
+        exchange: Exchange = request.extensions["exchange"]
+        token = _exchange.set(exchange)
+        error: BaseException
+        try:
+            response = await self._open(request, exchange)
+        except Exception as failure:
+            if exchange.refusal is not None:
+                error = exchange.refusal
+            elif exchange.begun or isinstance(failure, NETWORK_FAILURES):
+                error = explain(failure, begun=exchange.begun)
+            else:
+                raise
+        else:
+            headers = response.raw_headers
+            if "content-encoding" in response.headers:
+                # aiohttp has undone the encoding: neither it nor the encoded length holds any more.
+                gone = {b"content-encoding", b"content-length"}
+                headers = tuple(header for header in headers if header[0].lower() not in gone)
+            return httpx.Response(response.status, headers=list(headers), stream=_Body(response))
+        finally:
+            _exchange.reset(token)
+        # Outside the handler, so that the library's exception, which holds the headers, is not chained.
+        raise error
+
+    async def _open(self, request: httpx.Request, exchange: Exchange) -> aiohttp.ClientResponse:
+        if self._session is None:
+            # Made at the first call, because a session belongs to the loop it is made in.
+            self._session = self._new_session()
+        return await self._session.request(
+            request.method,
+            URL(str(request.url), encoded=True),
+            data=await request.aread(),
+            headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw],
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=exchange.total_timeout,
+                connect=exchange.connect_timeout,
+                sock_read=exchange.idle_timeout,
+            ),
+        )
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        # aiohttp repeats a call by itself only for idempotent methods, which POST is not.
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._max_connections, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=DNS_SECONDS
+            ),
+            request_class=_Request,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=True,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose document is still to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole document; raises MayHaveHappened if it breaks off or exceeds `limit` bytes."""
+        document = bytearray()
+        async for chunk in self.chunks:
+            document += chunk
+            if len(document) > limit:
+                raise MayHaveHappened(f"the answer is longer than {limit} bytes", status=self.status)
+        return bytes(document)
+
+
+class Http:
+    """The transport as this package uses it: one POST at a time.
+
+    The transport is called directly and not through `httpx.AsyncClient`, so that nothing follows a redirect
+    (or stumbles over an unreadable `Location`), keeps a cookie or looks for a proxy.
+    """
+
+    def __init__(self, *, max_connections: int) -> None:
+        self._transport: httpx.AsyncBaseTransport = AiohttpTransport(max_connections=max_connections)
+
+    @asynccontextmanager
+    async def post(
+        self, url: str, *, content: bytes, headers: Mapping[str, str], exchange: Exchange
+    ) -> AsyncIterator[Answer]:
+        """Send one request and hand on its answer; leaving the context gives up what was not read of it."""
+        request = httpx.Request(
+            "POST", url, headers=headers, content=content, extensions={"exchange": exchange}
+        )
+        response = await self._transport.handle_async_request(request)
+        try:
+            # The transport's stream itself: what httpx would still do to it, decoding, is done already.
+            yield Answer(
+                response.status_code, response.headers, aiter(cast(httpx.AsyncByteStream, response.stream))
+            )
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()
