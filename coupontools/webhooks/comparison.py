@@ -1,0 +1,104 @@
+"""Whether a received body says what the API has on record: every field that both sides have is compared.
+
+Nothing is signed, so this comparison is the only proof there is, and it is told exactly as far as it goes:
+`checked` names the fields that were compared, no others. Names on the two sides differ (vendor's document,
+'Webhooks' and 'Verification'; the names after "or" are those of the older answer, version 3):
+
+    received body                                     verification answer
+    id                                                webhook
+    type                                              type
+    datetime                                          datetime or date
+    campaign, coupon (an id), target_coupon           coupon or campaign
+    session, coupon_code, statcode, target_statcode   statcode or session
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from coupontools.webhooks.facts import CAMPAIGN_NAMES, SESSION_NAMES
+from coupontools.webhooks.values import plain, read_moment
+
+# Received names, and where the answer has the same thing: its name today, then its name in the older answer.
+_PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("id",), ("webhook",)),
+    (("type",), ("type",)),
+    (("datetime",), ("datetime", "date")),
+    (CAMPAIGN_NAMES, ("coupon", "campaign")),
+    (SESSION_NAMES, ("statcode", "session")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A field in which the body and the record differ; both values are as they came."""
+
+    field: str
+    received: object
+    expected: object
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The fields of the body that were compared, and those of them that differ from the record."""
+
+    checked: tuple[str, ...]
+    mismatches: tuple[Mismatch, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether no compared field differs. It says nothing about fields that are not in `checked`."""
+        return not self.mismatches
+
+
+def compare(payload: Mapping[str, object], record: Mapping[str, object]) -> Comparison:
+    """Compare a received body with the API's verification answer for its id. Never raises.
+
+    - Several received fields may be one thing on record (`coupon_code` and `session`): all are compared.
+    - A field that the body lacks is not compared, nor is one that is missing, null or empty in the answer.
+      A field that is in the body is compared even if it is null or empty there.
+    - The coupon family's `coupon` is an object that describes the campaign, not its id: it is not compared.
+    - Strings and numbers are compared by their text, exactly; moments by the instant they mean. A value of
+      another kind (an object in place of an id) differs from everything.
+    """
+    checked: list[str] = []
+    mismatches: list[Mismatch] = []
+    for received_names, recorded_names in _PAIRS:
+        expected = _recorded(record, recorded_names)
+        if expected is None:
+            continue
+        for name in received_names:
+            if name not in payload or _describes_campaign(name, payload[name]):
+                continue
+            checked.append(name)
+            if not _same(name, payload[name], expected):
+                mismatches.append(Mismatch(name, payload[name], expected))
+    return Comparison(tuple(checked), tuple(mismatches))
+
+
+def denies(record: Mapping[str, object]) -> bool:
+    """Whether the older answer itself says that the webhook is not genuine.
+
+    Version 3 of the endpoint also answers `result`, the API's own verdict on the id: "valid" is the only
+    value its page shows, an unknown id being refused with error 509. It has no counterpart in the body, so it
+    is not compared; but a verdict of any other wording is no confirmation, and must not be taken for one.
+    """
+    verdict = record.get("result")
+    return verdict not in (None, "") and (plain(verdict) or "").strip().lower() != "valid"
+
+
+def _recorded(record: Mapping[str, object], names: tuple[str, ...]) -> object:
+    return next((record[name] for name in names if record.get(name) not in (None, "")), None)
+
+
+def _describes_campaign(name: str, received: object) -> bool:
+    # PHP, which the vendor's platform speaks, writes an object without entries as an empty list.
+    return name == "coupon" and (isinstance(received, dict) or received == [])
+
+
+def _same(name: str, received: object, expected: object) -> bool:
+    if name == "datetime":
+        here, there = read_moment(received), read_moment(expected)
+        if here is not None and there is not None:
+            return here == there
+    text = plain(received)
+    return text is not None and text == plain(expected)

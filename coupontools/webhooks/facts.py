@@ -1,0 +1,71 @@
+"""What an event says about a webhook, whatever its family: id, type, moment, campaign and session."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from coupontools.webhooks.values import plain, read_moment, read_text
+
+# One thing, many names: a family has some of them (vendor's document, 'Webhooks'). First found, first taken.
+CAMPAIGN_NAMES = ("campaign", "coupon", "target_coupon")
+SESSION_NAMES = ("session", "coupon_code", "statcode", "target_statcode")
+
+_VERIFIABLE = re.compile(r"evt_[A-Za-z0-9]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of one webhook; what is absent or unreadable is None.
+
+    `datetime` is RFC 3339 in UTC ("2022-01-14T10:40:38Z"); the vendor's own spelling stays in the body.
+    """
+
+    webhook_id: str | None
+    webhook_type: str | None
+    datetime: str | None
+    campaign: str | None
+    session: str | None
+
+
+def identify(payload: Mapping[str, object]) -> str | None:
+    """The id to ask the API about: `evt_` and 1-64 letters or digits. None: this webhook cannot be verified.
+
+    The directory page's ids are bare numbers ("922"; vendor's document, 'Directory page').
+    """
+    received = payload.get("id")
+    return received if isinstance(received, str) and _VERIFIABLE.fullmatch(received) else None
+
+
+def facts(payload: Mapping[str, object]) -> Facts:
+    """The facts as the received body states them, true or not."""
+    return Facts(
+        webhook_id=read_text(payload.get("id")),
+        webhook_type=read_text(payload.get("type")),
+        datetime=_rfc3339(read_moment(payload.get("datetime"))),
+        campaign=_first(payload, CAMPAIGN_NAMES),
+        session=_first(payload, SESSION_NAMES),
+    )
+
+
+def recorded_facts(record: Mapping[str, object]) -> Facts:
+    """The facts as the API's verification answer states them: all there is when a job gave only an id.
+
+    Source: vendor's document, 'Verification'; the older answer's names are `date`, `campaign` and `session`.
+    """
+    return Facts(
+        webhook_id=read_text(record.get("webhook")),
+        webhook_type=read_text(record.get("type")),
+        datetime=_rfc3339(read_moment(record.get("datetime")) or read_moment(record.get("date"))),
+        campaign=_first(record, ("coupon", "campaign")),
+        session=_first(record, ("statcode", "session")),
+    )
+
+
+def _first(values: Mapping[str, object], names: tuple[str, ...]) -> str | None:
+    """The first named value that says something; an object (the coupon family's `coupon`) does not."""
+    return next((found for name in names if (found := plain(values.get(name)))), None)
+
+
+def _rfc3339(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
