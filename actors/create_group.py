@@ -1,0 +1,78 @@
+"""create_group: creates an SMS or email group. Read back by name, among groups that were not there before the call."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+from actors.delivery.kind import Kind, Outcome, ReadBack, Unknown, Verdict
+from actors.jobs import CreateGroup, Job
+from coupontools import Call, Channel, Coupontools
+
+__all__ = ["CreateGroupKind"]
+
+
+class CreateGroupKind(Kind[CreateGroup]):
+    """Creates a group.
+
+    Names need not be unique at the API, so a group of the right name may be anybody's. Three things tell: one job at a
+    time may create a group of one name; the ids of that name which stood before its first call are noted; and ids that
+    became some job's answer are remembered.
+    """
+
+    job: ClassVar[type[Job]] = CreateGroup
+    effect = True
+    named = True
+    lane = 2
+
+    async def call(self, job: CreateGroup, api: Coupontools, call: Call) -> Outcome:
+        """Creates the group once."""
+        group = await api.channel(Channel(job.channel)).create_group(job.name, call)
+        return self._outcome(job, group.group_id)
+
+    def listing(self, job: CreateGroup) -> str:
+        """The channel's groups."""
+        return f"groups:{job.channel}"
+
+    def needle(self, job: CreateGroup) -> str:
+        """The group's name."""
+        return job.name
+
+    def name(self, job: CreateGroup) -> str:
+        """Jobs of one name in one channel go one after the other."""
+        return job.name
+
+    async def baseline(self, job: CreateGroup, api: Coupontools, call: Call) -> list[str]:
+        """The ids of groups that have this name already."""
+        async with api.channel(Channel(job.channel)).list_groups(call) as listing:
+            return [group.group_id async for group in listing if group.name.strip() == job.name]
+
+    async def read_back(
+        self, job: CreateGroup, api: Coupontools, call: Call, unknowns: list[Unknown], ledger: ReadBack
+    ) -> AsyncIterator[Verdict]:
+        """Looks for each unknown group by name: the one id that is neither older than the call nor another job's."""
+        names = {unknown.needle for unknown in unknowns}
+        ids: dict[str, set[str]] = defaultdict(set)
+        async with api.channel(Channel(job.channel)).list_groups(call) as listing:
+            async for group in listing:
+                if group.name.strip() in names:
+                    ids[group.name.strip()].add(group.group_id)
+        for unknown in unknowns:
+            candidates = ids[unknown.needle].difference(unknown.baseline)
+            if candidates:
+                candidates -= await ledger.claimed(job.channel, unknown.needle)
+            if len(candidates) == 1:
+                yield Verdict(unknown, "found", {"group_id": candidates.pop()})
+            else:
+                # Two new groups of one name: somebody else made one, and nobody can tell which.
+                yield Verdict(unknown, "undecided" if candidates else "absent")
+
+    def found(self, job: CreateGroup, evidence: dict[str, Any]) -> Outcome:
+        """The group that was found."""
+        return self._outcome(job, evidence["group_id"])
+
+    @staticmethod
+    def _outcome(job: CreateGroup, group_id: str) -> Outcome:
+        data = {"channel": job.channel, "group_id": group_id, "name": job.name}
+        return Outcome("group.created", data, subject=group_id, claims=group_id)

@@ -1,0 +1,276 @@
+"""The ledger: one record per actor and idempotency key, claimed before any byte leaves and settled with the answer.
+
+::
+
+    absent --claim--> running --settle--> done        outcome kept; event written in the same script
+                        |  \\--not sent / refused for now--> waiting     (safe to call again)
+                        |  \\--may have happened-----------> unknown     (read back before any further call)
+                        \\--refused for good---------------> absent      (failed event, dead letter, key is free)
+    a running record whose lease ran out (its worker died) counts as unknown
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from actors.delivery.kind import Unknown, Verdict
+from actors.delivery.policy import HORIZON_MS, OUTAGE_THRESHOLD, URGENT_HORIZON_MS, Policy
+from actors.delivery.receipt import Receipt
+from actors.delivery.scripts import ScriptRunner, load_scripts
+from actors.delivery.task import Task, short_digest
+from config.keys import Keys
+
+__all__ = ["Claim", "Ledger", "Settled"]
+
+SCRIPTS = load_scripts(Path(__file__).parent / "lua")
+#: Records that one listing looks for at most; the next listing takes the rest.
+UNKNOWNS_AT_ONCE = 20_000
+VERDICTS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What claim.lua answered; fields that do not apply keep their defaults."""
+
+    verb: str
+    attempts: int = 0
+    reconciled: bool = False
+    #: Milliseconds to wait: until the slot, or before asking again.
+    wait: float = 0
+    #: Milliseconds that the lease lasts.
+    lease: float = 0
+    outcome: bytes = b""
+    baseline: tuple[str, ...] | None = None
+    evidence: bytes = b""
+    probe: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What settle.lua answered."""
+
+    #: False when the record had become another's: nothing was written.
+    ours: bool
+    hold_began: bool
+    hold_ended: bool
+
+
+class Ledger:
+    """The scripts of this folder, typed. Every method waits for Redis as long as it is away."""
+
+    def __init__(self, runner: ScriptRunner, keys: Keys, policy: Policy) -> None:
+        self._runner = runner
+        self._keys = keys
+        self._policy = policy
+
+    def record(self, task: Task) -> str:
+        """The key of the task's record."""
+        return self._keys.record(task.job.actor, task.digest)
+
+    async def claim(self, task: Task, token: str) -> Claim:
+        """May this job call the API now?"""
+        keys, policy, receipt = self._keys, self._policy, task.receipt
+        record = self.record(task)
+        listing = task.kind.listing(task.job) if task.kind.effect else "none"
+        arguments = {
+            "id": receipt.id,
+            "message": task.message_id,
+            "token": token,
+            "fingerprint": task.fingerprint,
+            "effect": task.kind.effect,
+            "named": task.kind.named,
+            "since": task.since,
+            "deadline": task.deadline,
+            "cover": round(policy.cover * 1000),
+            "life": self._life(task),
+            "interval": policy.interval_us,
+            "horizon": URGENT_HORIZON_MS if task.kind.urgent else HORIZON_MS,
+            "read_back_after": round(policy.read_back_after * 1000),
+            "needle": task.kind.needle(task.job) if task.kind.effect else "",
+        }
+        answer = await self._runner.run(
+            SCRIPTS["claim"],
+            [
+                record,
+                keys.answered(task.message_id),
+                receipt.acks,
+                receipt.bodies,
+                receipt.delayed,
+                keys.pace,
+                keys.hold("account"),
+                keys.hold(task.job.scope),
+                keys.held("account"),
+                keys.held(task.job.scope),
+                keys.unknown(listing),
+                keys.reader(listing),
+                self._name_lock(task),
+            ],
+            [orjson.dumps(arguments)],
+        )
+        return _claim(answer)
+
+    async def settle(self, task: Task | None, op: str, token: str, **arguments: Any) -> Settled:
+        """Writes what came of a claim: ``op`` and ``arguments`` as settle.lua has them.
+
+        ``task`` is None for a call that is no job's own; then only its signal counts.
+        """
+        keys = self._keys
+        receipt = task.receipt if task else _NO_RECEIPT
+        scope = task.job.scope if task else arguments.pop("channel", "account")
+        # A job that was never claimed touches no record; its arguments may not even be readable.
+        owner = task if task and arguments.get("owned", True) else None
+        listing = owner.kind.listing(owner.job) if owner and owner.kind.effect else "none"
+        given = {
+            "op": op,
+            "id": receipt.id,
+            "message": task.message_id if task else "",
+            "token": token,
+            "owned": True,
+            "ttl": round(self._policy.ttl * 1000),
+            "life": self._life(task) if task else 0,
+            "cover": round(self._policy.cover * 1000),
+            "maxlen": self._policy.events_maxlen,
+            "events": [],
+            "read_back_after": round(self._policy.read_back_after * 1000),
+            "threshold": OUTAGE_THRESHOLD,
+            "signal": "",
+            "scope": "account",
+            "took": 0,
+            "pause": 0,
+            "delay": 0,
+            "due_by": task.deadline if task else 0,
+        }
+        # Lua takes JSON's null for a value, so what is not given is left out.
+        given |= {name: value for name, value in arguments.items() if value is not None}
+        answer = await self._runner.run(
+            SCRIPTS["settle"],
+            [
+                self.record(task) if task else "",
+                keys.answered(task.message_id if task else ""),
+                receipt.acks,
+                receipt.bodies,
+                receipt.delayed,
+                receipt.dead,
+                receipt.dead_bodies,
+                receipt.dead_reasons,
+                keys.events,
+                keys.unknown(listing),
+                self._name_lock(owner) if owner else "",
+                self._claimed(owner),
+                keys.pace,
+                keys.hold("account"),
+                keys.hold(scope),
+                keys.held("account"),
+                keys.held(scope),
+                keys.outage,
+                keys.pages(task.job.actor, task.digest) if task else "",
+            ],
+            [orjson.dumps(given)],
+        )
+        return Settled(answer[0] == b"ok", answer[1] == b"1", answer[2] == b"1")
+
+    async def note_baseline(self, task: Task, token: str, baseline: list[str]) -> float:
+        """Notes what must not be taken for the job's effect. Answers the new lease in milliseconds, 0 if it was lost."""
+        answer = await self._runner.run(
+            SCRIPTS["note"],
+            [self.record(task)],
+            [token, orjson.dumps(baseline), round(self._policy.cover * 1000)],
+        )
+        return float(answer)
+
+    async def reserve(self) -> tuple[float, bool]:
+        """A slot of the pace: milliseconds to wait, and whether the slot is reserved (else ask again then)."""
+        wait, again = await self._runner.run(
+            SCRIPTS["reserve"], [self._keys.pace], [self._policy.interval_us]
+        )
+        return float(wait), not again
+
+    async def unknowns(self, listing: str) -> tuple[int, list[Unknown]]:
+        """Redis's time in milliseconds, and the records that wait for this listing."""
+        now, *rows = await self._runner.run(
+            SCRIPTS["unknowns"], [self._keys.unknown(listing)], [UNKNOWNS_AT_ONCE]
+        )
+        found = [
+            Unknown(record.decode(), int(ended), needle.decode(), tuple(orjson.loads(baseline or b"[]")))
+            for record, ended, needle, baseline in zip(*[iter(rows)] * 4, strict=True)
+        ]
+        return int(now), found
+
+    async def judge(
+        self, listing: str, token: str, verdicts: list[Verdict], *, rest: float, again: float
+    ) -> None:
+        """Writes what a listing told. ``rest`` seconds pass before the next listing of it, ``again`` before the undecided ask again."""
+        keys = [self._keys.unknown(listing), self._keys.reader(listing)]
+        for start in range(0, len(verdicts) or 1, VERDICTS_AT_ONCE):
+            arguments: list[Any] = [token, round(rest * 1000), round(again * 1000)]
+            for verdict in verdicts[start : start + VERDICTS_AT_ONCE]:
+                arguments += [
+                    verdict.unknown.record,
+                    verdict.unknown.ended,
+                    verdict.word,
+                    orjson.dumps(verdict.evidence),
+                ]
+            await self._runner.run(SCRIPTS["verdicts"], keys, arguments)
+
+    async def pages(self, task: Task) -> list[bytes]:
+        """The remembered pages of a listing."""
+        key = self._keys.pages(task.job.actor, task.digest)
+        pages: list[bytes] = await self._runner.command("LRANGE", key, 0, -1)
+        return pages
+
+    async def claimed(self, channel: str, name: str) -> set[str]:
+        """Group ids of this name that are some job's answer already."""
+        members = await self._runner.command("SMEMBERS", self._keys.claimed(channel, short_digest(name)))
+        return {member.decode() for member in members}
+
+    def _life(self, task: Task) -> int:
+        # A record must outlive the message that it belongs to, and the memory of its outcome after that.
+        return round((self._policy.ttl + task.patience) * 1000)
+
+    def _name_lock(self, task: Task) -> str:
+        if not task.kind.named:
+            return ""
+        return self._keys.name_lock(task.job.scope, short_digest(task.kind.name(task.job)))
+
+    def _claimed(self, task: Task | None) -> str:
+        if task is None or not task.kind.named:
+            return ""
+        return self._keys.claimed(task.job.scope, short_digest(task.kind.name(task.job)))
+
+
+_NO_RECEIPT = Receipt("", "", "", "", "", "", "", release=lambda: None)
+
+
+def _claim(answer: list[Any]) -> Claim:
+    verb = answer[0].decode()
+    match verb:
+        case "call":
+            _, attempts, reconciled, slot, lease, baseline, probe = answer
+            return Claim(
+                verb,
+                attempts=int(attempts),
+                reconciled=reconciled == b"1",
+                wait=float(slot),
+                lease=float(lease),
+                baseline=tuple(orjson.loads(baseline)) if baseline else None,
+                probe=probe == b"1",
+            )
+        case "held" | "paced":
+            return Claim(verb, wait=float(answer[1]))
+        case "deferred":
+            return Claim(verb, reason=answer[1].decode(), wait=float(answer[2]))
+        case "replay":
+            return Claim(verb, outcome=answer[1])
+        case "expired" | "unknown":
+            return Claim(verb, attempts=int(answer[1]), reconciled=answer[2] == b"1")
+        case "found":
+            return Claim(verb, attempts=int(answer[1]), reconciled=True, evidence=answer[2])
+        case "read_back":
+            return Claim(verb, attempts=int(answer[1]))
+        case _:
+            return Claim(verb)

@@ -1,0 +1,35 @@
+-- include: clock.lua
+--
+-- verdicts.lua: what a listing told about the records that waited for it; the messages behind them are due at once. Safe to repeat.
+--
+-- KEYS  1 unknown   2 reader        (see claim.lua)
+-- ARGV  1 token of the reader   2 ms until the next listing of this scope may begin   3 ms until those it could not tell are due again
+--       4 ... for each record: its key, when its call ended, verdict (found | absent | undecided), evidence JSON
+-- A verdict counts only for the very call it was made for.
+
+local again = now + tonumber(ARGV[3])
+for i = 4, #ARGV, 4 do
+  local record, ended, verdict, evidence = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local r = redis.call('HMGET', record, 's', 'en', 'q', 'id', 'dl')
+  if r[1] == 'unknown' and r[2] == ended then
+    redis.call('HSET', record, 'rc', '1')
+    local due = now
+    if verdict == 'undecided' then
+      redis.call('HSET', record, 'rb', whole(again))
+      due = again
+    else
+      redis.call('HSET', record, 'v', verdict, 'ev', evidence)
+      redis.call('ZREM', KEYS[1], record)
+    end
+    if r[3] and r[4] then
+      if r[5] then due = math.min(due, tonumber(r[5])) end
+      redis.call('ZADD', r[3], 'XX', whole(due), r[4])
+    end
+  else
+    redis.call('ZREM', KEYS[1], record)
+  end
+end
+if redis.call('GET', KEYS[2]) == ARGV[1] then
+  redis.call('SET', KEYS[2], 'rest', 'PX', ARGV[2])
+end
+return now

@@ -1,0 +1,48 @@
+"""Lua scripts: each is a file that opens with its keys, arguments and answers; shared parts are included by name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = ["Script", "ScriptRunner", "load_scripts"]
+
+_INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script, known to Redis by the digest of its text."""
+
+    name: str
+    source: str
+    sha: str
+
+
+class ScriptRunner(Protocol):
+    """Runs scripts at Redis. Implementations repeat a script whose answer was lost, so every script must be safe to repeat."""
+
+    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """The script's answer. Waits for Redis as long as it is away.
+
+        Raises:
+            redis.exceptions.ResponseError: the script itself failed; a fault of ours.
+        """
+
+    async def command(self, *args: Any) -> Any:
+        """One plain command that is safe to repeat."""
+
+
+def load_scripts(folder: Path) -> dict[str, Script]:
+    """Every ``.lua`` file of ``folder`` by its stem, with ``-- include: NAME`` lines replaced by that file's text."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.lua"))}
+    scripts = {}
+    for name, text in texts.items():
+        source = _INCLUDE.sub(lambda match: texts[match.group(1)], text)
+        digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        stem = name.removesuffix(".lua")
+        scripts[stem] = Script(stem, source, digest)
+    return scripts

@@ -1,0 +1,67 @@
+"""The pages of a listing's answer: one event each, kept on disk until they are sent, whatever the listing's size."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+__all__ = ["PAGE_ROWS", "SpooledPages"]
+
+#: Rows in one event.
+PAGE_ROWS = 500
+#: Bytes of pages held in memory before they go to a temporary file.
+SPOOL_BYTES = 1024 * 1024
+
+
+class SpooledPages:
+    """Rows gathered into pages.
+
+    ``rows`` is the name of the rows in the event's data; ``common`` is what each page carries beside them.
+    """
+
+    def __init__(self, rows: str) -> None:
+        self.common: dict[str, Any] = {}
+        self.size = 0
+        self.total = 0
+        self._rows = rows
+        self._page: list[bytes] = []
+        self._full = 0
+        self._spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Adds one row."""
+        self._page.append(orjson.dumps(row))
+        self.total += 1
+        if len(self._page) == PAGE_ROWS:
+            self._turn()
+
+    def _turn(self) -> None:
+        line = b"[" + b",".join(self._page) + b"]\n"
+        self._spool.write(line)
+        self.size += len(line)
+        self._full += 1
+        self._page.clear()
+
+    @property
+    def count(self) -> int:
+        """How many pages there are; an empty listing has one, without rows."""
+        return max(1, self._full + bool(self._page))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self._page or not self._full:
+            self._turn()
+        self._spool.seek(0)
+        for number, line in enumerate(self._spool, start=1):
+            yield self.common | {
+                "page": number,
+                "pages": self.count,
+                "total": self.total,
+                self._rows: orjson.loads(line),
+            }
+
+    def close(self) -> None:
+        """Gives the disk back."""
+        self._spool.close()
