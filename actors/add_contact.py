@@ -64,10 +64,12 @@ class AddContactKind(Kind[AddContact]):
                     told_all = told_all and bool(needle)
                     for unknown in wanted.pop(needle, ()):
                         yield Verdict(unknown, "found", _evidence(contact))
+                told_all = told_all and listing.complete
         except Rejected as error:
             if error.code != GROUP_NOT_FOUND:
                 raise
-        # A contact without a number or an address may be the one looked for: nobody can tell.
+        # A contact without a number or an address may be the one looked for, and so may one that the API counts but does
+        # not list: nobody can tell.
         word = "absent" if told_all else "undecided"
         for missing in wanted.values():
             for unknown in missing:

@@ -12,6 +12,9 @@ from coupontools import Call, Channel, Coupontools
 
 __all__ = ["CreateGroupKind"]
 
+#: Stands in a baseline for the ids that the API counted but did not list; no group has this id.
+AND_OTHERS = "*"
+
 
 class CreateGroupKind(Kind[CreateGroup]):
     """Creates a group.
@@ -44,9 +47,10 @@ class CreateGroupKind(Kind[CreateGroup]):
         return job.name
 
     async def baseline(self, job: CreateGroup, api: Coupontools, call: Call) -> list[str]:
-        """The ids of groups that have this name already."""
+        """The ids of groups that have this name already; with a mark where not all groups were listed."""
         async with api.channel(Channel(job.channel)).list_groups(call) as listing:
-            return [group.group_id async for group in listing if group.name.strip() == job.name]
+            ids = [group.group_id async for group in listing if group.name.strip() == job.name]
+            return ids if listing.complete else [*ids, AND_OTHERS]
 
     async def read_back(
         self, job: CreateGroup, api: Coupontools, call: Call, unknowns: list[Unknown], ledger: ReadBack
@@ -58,11 +62,15 @@ class CreateGroupKind(Kind[CreateGroup]):
             async for group in listing:
                 if group.name.strip() in names:
                     ids[group.name.strip()].add(group.group_id)
+            complete = listing.complete
         for unknown in unknowns:
             candidates = ids[unknown.needle].difference(unknown.baseline)
             if candidates:
                 candidates -= await ledger.claimed(job.channel, unknown.needle)
-            if len(candidates) == 1:
+            if not complete or (candidates and AND_OTHERS in unknown.baseline):
+                # The group, or an older one of its name, may be among those that the API counts but does not list.
+                yield Verdict(unknown, "undecided")
+            elif len(candidates) == 1:
                 yield Verdict(unknown, "found", {"group_id": candidates.pop()})
             else:
                 # Two new groups of one name: somebody else made one, and nobody can tell which.

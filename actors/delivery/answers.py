@@ -86,13 +86,13 @@ def page_batches(task: Task, outcome: Outcome, progress: Progress) -> Iterator[d
     if pages is None:
         raise TypeError("only a listing has pages")
     remember = pages.size <= REMEMBERED_BYTES
-    first, size = True, 0
+    first, batch, size = True, 0, 0
     events: list[tuple[str, str]] = []
     kept: list[str] = []
     for data in pages:
         if events and size > BATCH_BYTES:
-            yield {"events": events, "pages": kept, "first": first}
-            first, size, events, kept = False, 0, [], []
+            yield {"events": events, "pages": kept, "first": first, "batch": batch}
+            first, batch, size, events, kept = False, batch + 1, 0, [], []
         event = _event(
             task, outcome.event, data | progress.data(), subject=outcome.subject, page=data["page"]
         )
@@ -100,7 +100,7 @@ def page_batches(task: Task, outcome: Outcome, progress: Progress) -> Iterator[d
         size += len(event[1])
         if remember:
             kept.append(orjson.dumps(data).decode())
-    last: dict[str, Any] = {"events": events, "pages": kept, "first": first}
+    last: dict[str, Any] = {"events": events, "pages": kept, "first": first, "batch": batch}
     if remember:
         remembered = {"event": outcome.event, "pages": pages.count, "subject": outcome.subject}
         last["outcome"] = orjson.dumps(remembered).decode()

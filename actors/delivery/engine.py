@@ -112,6 +112,8 @@ class Delivery:
             case "read_back":
                 return await self._read_back(task, token, claim)
             case "call":
+                if not claim.probe:
+                    self._gate.open()
                 return await self._call(task, token, claim, Lease(self._policy, asked_at, claim.lease))
             case _:
                 raise ValueError(f"claim.lua answered {claim.verb!r}")
@@ -122,6 +124,10 @@ class Delivery:
         try:
             async with self._faults(task, token, lease):
                 await self._slots.wait(claim.wait)
+                if claim.wait and not claim.probe and self._gate.wary:
+                    # A hold began while this job slept until its slot.
+                    await self._settle(task, "wait", token, uncount=True, keep=True)
+                    return False
                 if task.kind.named and claim.baseline is None:
                     await self._note_baseline(task, token, lease)
                 async with measured(task):
@@ -132,7 +138,9 @@ class Delivery:
         except Rejected as error:
             answer = task.kind.refused(task.job, error)
             if answer is not None:
-                return await self._done(task, token, answer, _progress(claim), signal="well")
+                return await self._done(
+                    task, token, answer, _progress(claim), signal="fine" if self._wary(claim) else "well"
+                )
             return await self._refused(task, token, claim, error)
         except CoupontoolsError as error:
             return await self._put_off(task, token, claim, error, departed=lease.departed)

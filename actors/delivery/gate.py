@@ -18,8 +18,6 @@ __all__ = ["Draining", "Gate", "Ticket"]
 SCOPES = ("account", "sms", "email")
 #: How long a hold is believed without asking: another worker's probe may have ended it.
 HOLD_BELIEVED_SECONDS = 1.0
-#: Claims under way at once where the account has a pace; more would only be told to wait.
-PACED_CLAIMS = 4
 
 
 class Draining(Exception):  # noqa: N818 - not an error: the worker stops
@@ -54,9 +52,10 @@ class Gate:
     Belongs to one event loop; not for other threads.
     """
 
-    def __init__(self, concurrency: int, *, paced: bool) -> None:
+    def __init__(self, concurrency: int, *, claims: int | None = None) -> None:
+        """``claims`` is how many claims may be under way at once, where more would only be told to wait."""
         self._concurrency = concurrency
-        self._most_claims = PACED_CLAIMS if paced else concurrency
+        self._most_claims = claims or concurrency
         self._cautious = False
         self._inside = 0
         self._claims = 0
@@ -121,6 +120,8 @@ class Gate:
 
     def open(self) -> None:
         """The account answers again."""
+        if not self._cautious:
+            return
         self._cautious = False
         self._closed_until = dict.fromkeys(SCOPES, 0.0)
         self._pump()

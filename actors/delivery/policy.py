@@ -12,8 +12,8 @@ __all__ = ["Policy"]
 #: What a lease adds to the longest call, so that a call that ends at its time limit is still settled under it.
 LEASE_MARGIN_SECONDS = 5.0
 #: How far ahead of now a job may reserve its slot, in milliseconds. What is reserved stands before any later job of greater
-#: urgency, so imports reserve little.
-HORIZON_MS = 400
+#: urgency, and is called though another process has just found the account refused; so imports reserve little.
+HORIZON_MS = 100
 URGENT_HORIZON_MS = 5000
 #: So many calls in a row that fail as in an outage, over all workers, open the breaker.
 OUTAGE_THRESHOLD = 10
@@ -36,6 +36,11 @@ class Policy:
     def interval_us(self) -> int:
         """Microseconds between two requests of the account; 0 for no pace."""
         return round(1_000_000 / self.rate) if self.rate else 0
+
+    @property
+    def claims_at_once(self) -> int | None:
+        """Claims of one process under way at once; None for as many as there are jobs. A claim that comes too early is a round trip for nothing."""
+        return 1 + int(self.rate / 100) if self.rate else None
 
     @classmethod
     def of(cls, settings: Settings) -> Policy:

@@ -12,7 +12,7 @@
 -- ARGV  1 JSON: op, id, message, token, owned (was the record claimed?), ttl, life (ms), maxlen,
 --               events [[type, json] ...], outcome, reason, claim (group id), pages [json ...],
 --               delay (ms), due_by (ms), keep (the message stays outstanding), uncount (give the attempt back), read_back_after,
---               first (these pages are the first ones), cover (ms),
+--               first (these pages are the first ones), batch (their number, for the op pages), cover (ms),
 --               took (ms since the call began),
 --               signal (well | fine | refused | outage | none; '' for no call; fine is well where a hold may end), scope (account | channel), code, text, threshold, pause (ms),
 --               held_event [type, json], released_event [type, json]
@@ -37,8 +37,8 @@ local function emit(pair)
 end
 
 local function acknowledge()
-  redis.call('SREM', acks, a.id)
-  redis.call('HDEL', bodies, a.id)
+  -- A message that was taken over while its worker was frozen lies on its queue again: who finds it there finds it answered.
+  if redis.call('SREM', acks, a.id) == 1 then redis.call('HDEL', bodies, a.id) end
 end
 
 local function bury()
@@ -160,11 +160,15 @@ if a.owned and r[2] ~= a.token then return { 'stale', began, ended } end
 if a.signal ~= '' then take_signal() end
 
 if op == 'pages' then
+  -- A repeat of a batch that is written already only lengthens the lease: its pages must not stand there twice.
+  local batch = a.token .. ':' .. a.batch
+  redis.call('HSET', record, 'le', whole(now + a.cover))
+  if redis.call('HGET', record, 'pb') == batch then return { 'ok', began, ended } end
+  redis.call('HSET', record, 'pb', batch)
   for _, event in ipairs(a.events) do emit(event) end
   if a.first then redis.call('DEL', KEYS[19]) end
   if #a.pages > 0 then redis.call('RPUSH', KEYS[19], unpack(a.pages)) end
   redis.call('PEXPIRE', KEYS[19], whole(a.ttl))
-  redis.call('HSET', record, 'le', whole(now + a.cover))
   return { 'ok', began, ended }
 end
 
