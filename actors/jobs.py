@@ -89,8 +89,27 @@ def _payload(value: Any) -> Any:
     return value
 
 
-GroupId = Annotated[str, AfterValidator(_group_id)]
-Printable = Annotated[str, AfterValidator(_printable)]
+def _written_as(pattern: str, example: str) -> Any:
+    """What the published JSON Schema says of a rule that a validator enforces."""
+    return Field(json_schema_extra={"pattern": pattern, "examples": [example]})
+
+
+GroupId = Annotated[str, AfterValidator(_group_id), _written_as("^gro_[A-Za-z0-9]{1,64}$", "gro_119251")]
+Phone = Annotated[
+    str,
+    AfterValidator(_phone),
+    _written_as(r"^[ .()\-]*\+[ .()\-]*[1-9]([ .()\-]*[0-9]){6,14}[ .()\-]*$", "+32470123456"),
+]
+Email = Annotated[
+    str, AfterValidator(_email), Field(json_schema_extra={"format": "email", "examples": ["ada@example.com"]})
+]
+GroupName = Annotated[str, AfterValidator(_name), _written_as(r"^\s*\S[\s\S]*$", "Pizza lovers")]
+WebhookId = Annotated[
+    str, AfterValidator(_webhook_id), _written_as("^evt_[A-Za-z0-9]{1,64}$", "evt_5be2a5d9d0b2c")
+]
+Printable = Annotated[
+    str, AfterValidator(_printable), Field(json_schema_extra={"minLength": 1, "maxLength": 255})
+]
 PersonName = Annotated[str, Field(max_length=255)]
 ChannelName = Literal["sms", "email"]
 
@@ -140,8 +159,8 @@ class AddContact(Job):
 
     channel: ChannelName
     group_id: GroupId
-    phone: Annotated[str, AfterValidator(_phone)] | None = None
-    email: Annotated[str, AfterValidator(_email)] | None = None
+    phone: Phone | None = None
+    email: Email | None = None
     first_name: PersonName | None = None
     last_name: PersonName | None = None
     custom_fields: dict[str, Annotated[str, Field(max_length=1000)]] | None = None
@@ -169,7 +188,7 @@ class CreateGroup(Job):
     queue: ClassVar[str] = "groups"
 
     channel: ChannelName
-    name: Annotated[str, AfterValidator(_name)]
+    name: GroupName
 
 
 class VerifyWebhook(Job):
@@ -179,7 +198,7 @@ class VerifyWebhook(Job):
     queue: ClassVar[str] = "webhooks"
 
     payload: Annotated[dict[str, Any], BeforeValidator(_payload)] | None = None
-    webhook_id: Annotated[str, AfterValidator(_webhook_id)] | None = None
+    webhook_id: WebhookId | None = None
 
     @model_validator(mode="after")
     def _has_id(self) -> Self:

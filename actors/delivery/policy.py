@@ -39,7 +39,10 @@ class Policy:
 
     @property
     def claims_at_once(self) -> int | None:
-        """Claims of one process under way at once; None for as many as there are jobs. A claim that comes too early is a round trip for nothing."""
+        """Claims of one process under way at once; None for as many as there are jobs.
+
+        A claim that comes too early is a round trip for nothing.
+        """
         return 1 + int(self.rate / 100) if self.rate else None
 
     @classmethod
