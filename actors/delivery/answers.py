@@ -150,14 +150,14 @@ def account_events(
 ) -> dict[str, Any]:
     """The events that settle.lua writes if this very answer begins or ends a hold. ``retry_after`` is in seconds."""
 
-    def event(kind: str, of: str, retry_at: str | None) -> tuple[str, str]:
-        data = {"scope": of, "code": code, "message": message, "retry_at": retry_at}
+    def event(kind: str, data: dict[str, Any]) -> tuple[str, str]:
         return envelope(f"account.{kind}", event_id=f"account.{kind}/{uuid.uuid4()}", data=data)
 
+    def released(of: str) -> tuple[str, str]:
+        return event("released", {"scope": of, "code": None, "message": "work goes on", "retry_at": None})
+
+    retry_at = timestamp(time.time() + retry_after)
     return {
-        "held_event": event("held", scope, timestamp(time.time() + retry_after)),
-        "released_event": {
-            "account": event("released", "account", None),
-            "channel": event("released", channel, None),
-        },
+        "held_event": event("held", {"scope": scope, "code": code, "message": message, "retry_at": retry_at}),
+        "released_event": {"account": released("account"), "channel": released(channel)},
     }
