@@ -8,6 +8,9 @@ RUN python -m venv /opt/worker && python -m venv /opt/build
 COPY requirements/build.lock requirements/runtime.lock requirements/
 RUN /opt/build/bin/pip install --require-hashes -r requirements/build.lock \
     && /opt/worker/bin/pip install --require-hashes -r requirements/runtime.lock
+# For a deployment with such a collector, e.g. prometheus-client; not locked.
+ARG EXTRA_PACKAGES=""
+RUN if [ -n "$EXTRA_PACKAGES" ]; then /opt/worker/bin/pip install $EXTRA_PACKAGES; fi
 COPY pyproject.toml README.md LICENSE ./
 COPY actors actors
 COPY config config

@@ -278,8 +278,8 @@ def _problem(model: type[Job], entry: Any) -> ArgumentError:
         return ArgumentError(
             field, f"is no argument of {model.actor}; known are {', '.join(model.model_fields)}"
         )
-    message: str = entry["msg"]
-    return ArgumentError(field, message[:1].lower() + message[1:].replace("Input should", "should"))
+    message = str(entry["msg"]).removeprefix("Input ")
+    return ArgumentError(field, message[:1].lower() + message[1:])
 
 
 def derived_digest(actor: str, arguments: Any) -> str:

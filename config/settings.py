@@ -106,6 +106,14 @@ class Settings(BaseSettings):
         default="INFO", description="The least important lines to write."
     )
 
+    metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        examples=[9191],
+        description="Where Prometheus may read metrics (needs the extra `prometheus`); empty = nowhere.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -56,7 +56,8 @@ def _sentence(settings: type[BaseModel], name: str, detail: ErrorDetails) -> str
     if kind == "value_error":
         # Ours, from a validator, which has decided itself what to quote.
         return str(context["error"])
-    default = settings.model_fields[name].default
+    field = settings.model_fields[name]
+    default = field.examples[0] if field.examples else field.default
     wording = _WORDING.get(kind) or _WORDING.get(kind.partition("_")[0], "is not valid")
     return wording.format(default=default, **context) + _got(settings, name, detail.get("input"))
 

@@ -199,7 +199,7 @@ class Delivery:
             return False
         signal = account_events("account", task.job.scope, None, "", 0) if self._gate.wary else {}
         await self._end.settle(task, "signal", token, signal="fine" if signal else "well", **signal)
-        log.info("read_back.done", job=task.job.actor, listing=task.kind.listing(task.job), told=told)
+        self._end.journal.read_back(task, told)
         return False
 
     async def answer_at_once(self, task: Task, outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import structlog
 
@@ -23,11 +23,26 @@ class Observer(Protocol):
         """An attempt ended."""
 
 
+@runtime_checkable
+class ReadBackObserver(Protocol):
+    """An observer that also wants to know of listings."""
+
+    def read_back_finished(self, task: Task) -> None:
+        """A listing was read to find out what lost calls did."""
+
+
 class Journal:
     """Writes the line, and tells the observers."""
 
     def __init__(self, observers: list[Observer] | None = None) -> None:
         self._observers = observers or []
+
+    def read_back(self, task: Task, told: int) -> None:
+        """One listing told of ``told`` jobs whose answers were lost."""
+        log.info("read_back.done", job=task.job.actor, listing=task.kind.listing(task.job), told=told)
+        for observer in self._observers:
+            if isinstance(observer, ReadBackObserver):
+                observer.read_back_finished(task)
 
     def finished(
         self,

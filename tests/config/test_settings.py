@@ -31,6 +31,8 @@ DEFAULTS = {
     "SHUTDOWN_SECONDS": 25,
     "LOG_FORMAT": "auto",
     "LOG_LEVEL": "INFO",
+    # Not among the outside names: optional, as the extra it needs.
+    "METRICS_PORT": None,
 }
 
 

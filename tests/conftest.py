@@ -1,0 +1,40 @@
+"""Fixtures for all rooms: one Redis and one sandbox per test process, empty at each test's start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from coupontools.sandbox import Sandbox
+from tests.harness import House
+from workers.embedded import EmbeddedRedis
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[EmbeddedRedis]:
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def house(_redis_server: EmbeddedRedis, _sandbox: Sandbox) -> Iterator[House]:
+    """A house with an empty Redis and an empty sandbox; Redis must be left running."""
+    _sandbox.reset(settings=True)
+    with House(_redis_server, _sandbox) as house:
+        house.redis.flushall()
+        yield house
+
+
+@pytest.fixture
+def fragile_house(_sandbox: Sandbox) -> Iterator[House]:
+    """A house whose Redis a test may kill, freeze and start again."""
+    _sandbox.reset(settings=True)
+    with EmbeddedRedis() as server, House(server, _sandbox) as house:
+        yield house

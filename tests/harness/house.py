@@ -1,0 +1,274 @@
+"""A house: Redis, sandbox and workers, driven only by what other services may rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from coupontools.sandbox import Sandbox
+from tests.harness.waiting import wait_for
+from workers.embedded import EmbeddedRedis
+
+QUEUES = {
+    "add_contact": "contacts",
+    "create_group": "groups",
+    "verify_webhook": "webhooks",
+    "list_groups": "reads",
+    "list_contacts": "reads",
+}
+#: Settings that make waiting short; a test may override each.
+QUICK = {
+    "COUPONTOOLS_RATE_LIMIT": "0",
+    "COUPONTOOLS_CONNECT_TIMEOUT_SECONDS": "1",
+    "COUPONTOOLS_TIMEOUT_SECONDS": "3",
+    "RETRY_MIN_SECONDS": "0.05",
+    "RETRY_MAX_SECONDS": "0.5",
+    "READ_BACK_AFTER_SECONDS": "0.5",
+    "WORKER_HEARTBEAT_SECONDS": "2",
+    "WORKER_PROCESSES": "1",
+    "SHUTDOWN_SECONDS": "5",
+    "LOG_FORMAT": "json",
+}
+
+
+def message(actor: str, arguments: dict[str, Any], **fields: Any) -> tuple[str, str, dict[str, Any]]:
+    """Queue, Redis id and body of a message as any service writes it; ``fields`` replace what stands in the body."""
+    queue = QUEUES.get(actor, "contacts")
+    redis_id = str(uuid.uuid4())
+    body = {
+        "queue_name": queue,
+        "actor_name": actor,
+        "args": [],
+        "kwargs": arguments,
+        "options": {"redis_message_id": redis_id},
+        "message_id": str(uuid.uuid4()),
+        "message_timestamp": int(time.time() * 1000),
+        **fields,
+    }
+    return queue, redis_id, body
+
+
+class RunningWorker:
+    """`coupontools-worker run` as a process group of its own."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115 - closed by stop()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workers.cli", "run", *arguments],
+            env=environment,
+            stdout=self._log,
+            stderr=self._log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def log_text(self) -> str:
+        """Everything the worker has printed."""
+        return Path(self._log.name).read_text(encoding="utf-8")
+
+    def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """Its log lines, or those of one event. A last line that is still being written is left out."""
+        complete, _, _ = self.log_text.rpartition("\n")
+        lines = [json.loads(line) for line in complete.splitlines()]
+        return [line for line in lines if event is None or line["event"] == event]
+
+    def children(self) -> list[int]:
+        """Process ids of its worker processes."""
+        try:
+            text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(
+                encoding="ascii"
+            )
+        except FileNotFoundError:
+            return []
+        return [int(pid) for pid in text.split()]
+
+    def wait_started(self, processes: int = 1) -> Self:
+        """Waits until so many worker processes take jobs."""
+        wait_for(
+            lambda: self.process.poll() is not None or len(self.log_lines("worker.started")) >= processes,
+            seconds=60,
+            what="the worker's start",
+            show=lambda: self.log_text[-2000:],
+        )
+        assert self.process.poll() is None, self.log_text[-2000:]
+        return self
+
+    def signal_all(self, number: int) -> None:
+        """Signals the whole process group."""
+        os.killpg(self.process.pid, number)
+
+    def terminate(self, seconds: float = 60) -> int:
+        """SIGTERM to the supervisor; answers the exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout=seconds)
+
+    def kill(self) -> None:
+        """Ends everything at once."""
+        with suppress(ProcessLookupError):
+            self.signal_all(signal.SIGKILL)
+        self.process.wait(timeout=30)
+
+    def close(self) -> None:
+        """Frees what is left."""
+        self.kill()
+        self._log.close()
+
+
+class House:
+    """Redis, sandbox and any number of workers."""
+
+    def __init__(self, server: EmbeddedRedis, sandbox: Sandbox) -> None:
+        self.server = server
+        self.sandbox = sandbox
+        self.redis = redis.Redis.from_url(server.url, socket_timeout=10)
+        self.workers: list[RunningWorker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.workers:
+            if kind is not None:
+                sys.stderr.write(worker.log_text[-6000:])
+            worker.close()
+        self.redis.close()
+
+    def environment(self, **settings: object) -> dict[str, str]:
+        """The environment of a worker or a command."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in {"PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR"}
+        }
+        config = self.sandbox.config
+        given = {name: str(value) for name, value in settings.items()}
+        return {
+            **kept,
+            **QUICK,
+            "REDIS_URL": self.server.url,
+            "COUPONTOOLS_BASE_URL": self.sandbox.url,
+            "COUPONTOOLS_CLIENT_ID": config.client_id,
+            "COUPONTOOLS_CLIENT_SECRET": str(config.client_secret),
+            **given,
+        }
+
+    def worker(self, *arguments: str, wait: bool = True, **settings: object) -> RunningWorker:
+        """Starts `run` with these settings; stopped at the end of the house."""
+        environment = self.environment(**settings)
+        worker = RunningWorker(environment, *arguments)
+        self.workers.append(worker)
+        return worker.wait_started(int(environment["WORKER_PROCESSES"])) if wait else worker
+
+    def run(
+        self, *arguments: str, seconds: float = 60, stdin: str | None = None, **settings: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "workers.cli", *arguments],
+            env=self.environment(**settings),
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=seconds,
+            check=False,
+        )
+
+    def enqueue(self, actor: str, arguments: dict[str, Any] | None = None, /, **more: Any) -> str:
+        """Enqueues with nothing but HSET and RPUSH; answers the message id."""
+        queue, redis_id, body = message(actor, {**(arguments or {}), **more})
+        self.push(queue, redis_id, json.dumps(body))
+        return str(body["message_id"])
+
+    def push(self, queue: str, redis_id: str, body: str | bytes) -> None:
+        """Puts any entry on a queue."""
+        with self.redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(f"dramatiq:{queue}.msgs", redis_id, body)
+            pipeline.rpush(f"dramatiq:{queue}", redis_id)
+            pipeline.execute()
+
+    def enqueue_many(self, actor: str, many: list[dict[str, Any]]) -> list[str]:
+        """Enqueues many jobs in few round trips; answers their message ids."""
+        ids = []
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for arguments in many:
+                queue, redis_id, body = message(actor, arguments)
+                pipeline.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))
+                pipeline.rpush(f"dramatiq:{queue}", redis_id)
+                ids.append(str(body["message_id"]))
+            pipeline.execute()
+        return ids
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event on the stream, oldest first."""
+        entries: Any = self.redis.xrange("coupontools:events")
+        return [json.loads(fields[b"event"]) for _, fields in entries]
+
+    def answers(self, message_id: str) -> list[dict[str, Any]]:
+        """The events that answer a message."""
+        return [event for event in self.events() if event["id"].split("/")[0] == message_id]
+
+    def answer(self, message_id: str, seconds: float = 30.0) -> dict[str, Any]:
+        """The one event that answers a message; waits for it."""
+        wait_for(
+            lambda: self.answers(message_id),
+            seconds=seconds,
+            what=f"the answer to {message_id}",
+            show=self.log_tail,
+        )
+        return self.answers(message_id)[0]
+
+    def wait_answered(self, message_ids: list[str], seconds: float = 60.0) -> dict[str, list[dict[str, Any]]]:
+        """Waits until each has an answer; answers them all by message id."""
+        wanted = set(message_ids)
+
+        def all_there() -> bool:
+            if self.redis.xlen("coupontools:events") < len(wanted):
+                return False
+            return wanted <= {event["id"].split("/")[0] for event in self.events()}
+
+        wait_for(
+            all_there,
+            seconds=seconds,
+            what=f"{len(wanted)} answers",
+            show=lambda: f"{self.tally()} {self.log_tail()}",
+        )
+        answers: dict[str, list[dict[str, Any]]] = {message_id: [] for message_id in wanted}
+        for event in self.events():
+            if (message_id := event["id"].split("/")[0]) in answers:
+                answers[message_id].append(event)
+        return answers
+
+    def tally(self) -> Counter[str]:
+        """How many events of each type there are."""
+        return Counter(event["type"].removeprefix("coupontools.") for event in self.events())
+
+    def log_tail(self) -> str:
+        """The end of every worker's log."""
+        return "\n".join(worker.log_text[-3000:] for worker in self.workers)
+
+    def counts(self) -> dict[str, Any]:
+        """The sandbox's counts, among them doubles."""
+        counts: dict[str, Any] = self.sandbox.state()["counts"]
+        return counts
+
+    def new_group(self, channel: str = "sms", name: str = "Pizza", **fields: Any) -> str:
+        """Seeds a group in the sandbox; answers its id."""
+        answer = self.sandbox.add_groups(channel, name=name, **fields)
+        return str(answer["group_id"] if "group_id" in answer else answer["groups"][0]["group_id"])

@@ -1,0 +1,227 @@
+"""The state diagram of actors/delivery/ledger.py once more, in plain Python: what the scripts must answer and leave behind.
+
+It knows nothing of Redis. A test drives it and the real scripts through the same steps and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+WORKERS = ("w1", "w2")
+READY, DELAYED = "ready", "delayed"
+
+
+@dataclass(eq=False)
+class ModelMessage:
+    """One message: ``place`` is READY, DELAYED, the worker that has it outstanding, or None once it is acknowledged."""
+
+    number: int
+    key: str
+    fingerprint: str
+    place: str | None = READY
+    overdue: bool = False
+    events: int = 0
+    dead: bool = False
+
+    @property
+    def answered(self) -> bool:
+        return self.events > 0
+
+
+@dataclass
+class ModelRecord:
+    """One record; a record whose lease ended stays ``running`` until somebody looks."""
+
+    state: str = "absent"
+    fingerprint: str | None = None
+    owner: str | None = None
+    lease_valid: bool = False
+    #: Did the lease end longer ago than a listing must wait?
+    long_gone: bool = False
+    attempts: int = 0
+    verdict: str | None = None
+    baseline: bool = False
+    #: May the listing be asked?
+    due: bool = False
+    #: Does it stand among those that wait for a listing?
+    listed: bool = False
+    #: Did its message end as `unknown`, so that nobody waits for it any more?
+    abandoned: bool = False
+    #: How often the API has carried the key out. More than once is what all this is there to prevent.
+    effects: int = 0
+
+
+@dataclass
+class Model:
+    """The ledger of one kind of job. ``names`` maps a key to the name that it takes while it runs; empty for unnamed kinds."""
+
+    effect: bool
+    names: dict[str, str] = field(default_factory=dict)
+    records: dict[str, ModelRecord] = field(default_factory=dict)
+    holders: dict[str, str] = field(default_factory=dict)
+    #: Who lists the one scope: a token, "rest" after a listing, or None.
+    reader: str | None = None
+
+    def record(self, key: str) -> ModelRecord:
+        return self.records.setdefault(key, ModelRecord())
+
+    # -- claim ----------------------------------------------------------------------------------------------------------------
+
+    def claim(self, message: ModelMessage, worker: str, token: str) -> str:
+        """The verb that claim must answer."""
+        record = self.record(message.key)
+        if message.place != worker:
+            return "gone"
+        if message.answered:
+            message.place = None
+            return "answered"
+        if record.fingerprint not in {None, message.fingerprint}:
+            return "conflict"
+        if record.state == "done":
+            return "replay"
+        if record.state == "running":
+            if record.owner == token:
+                return "call"
+            if record.lease_valid:
+                return self._defer(message)
+            self._lease_ended(message.key)
+        if record.state == "unknown" and record.verdict == "found":
+            return self._own(message, token, "unknown", "found")
+        if self._name_taken(message):
+            if not message.overdue:
+                return self._defer(message)
+        if message.overdue:
+            if record.state == "unknown" and record.verdict != "absent":
+                return self._own(message, token, "unknown", "unknown")
+            return self._own(message, token, "waiting", "expired")
+        if record.state == "unknown" and record.verdict != "absent":
+            return self._unknown(message, token)
+        self._take_name(message.key)
+        record.state, record.fingerprint, record.owner = "running", message.fingerprint, token
+        record.lease_valid, record.verdict, record.due = True, None, False
+        record.attempts += 1
+        return "call"
+
+    def may_send(self, key: str, token: str) -> bool:
+        """May bytes leave? Only under the lease, and where others could take the effect for theirs only after the baseline."""
+        record = self.record(key)
+        return record.owner == token and record.lease_valid and (record.baseline or not self.names)
+
+    def _lease_ended(self, key: str) -> None:
+        record = self.record(key)
+        record.owner = None
+        if self.effect and (not self.names or record.baseline):
+            self._lose(key)
+            record.due = record.long_gone
+        else:
+            record.state, record.baseline = "waiting", False
+
+    def _name_taken(self, message: ModelMessage) -> bool:
+        """Forgets what was noted before others had the name, as a step on the way."""
+        if not self.names:
+            return False
+        holder = self.holders.get(self.names[message.key])
+        if holder == message.key:
+            return False
+        taken = holder is not None and self.record(holder).state in {"running", "unknown"}
+        if not (taken and not message.overdue) and self.record(message.key).state != "unknown":
+            self.record(message.key).baseline = False
+        return taken
+
+    def _unknown(self, message: ModelMessage, token: str) -> str:
+        record = self.record(message.key)
+        record.listed = True
+        record.abandoned = False
+        self._take_name(message.key)
+        if not record.due or self.reader not in {None, token}:
+            return self._defer(message)
+        self.reader = token
+        return "read_back"
+
+    def _own(self, message: ModelMessage, token: str, state: str, verb: str) -> str:
+        record = self.record(message.key)
+        record.state, record.fingerprint, record.owner = state, message.fingerprint, token
+        return verb
+
+    def _take_name(self, key: str) -> None:
+        if self.names:
+            self.holders[self.names[key]] = key
+
+    @staticmethod
+    def _defer(message: ModelMessage) -> str:
+        message.place = DELAYED
+        return "deferred"
+
+    # -- settle ---------------------------------------------------------------------------------------------------------------
+
+    def settle(self, op: str, message: ModelMessage, worker: str, token: str, *, owned: bool = True) -> bool:
+        """Whether settle must say that it was ours."""
+        record = self.record(message.key)
+        if message.answered:
+            self._acknowledge(message, worker)
+            return True
+        if owned and record.owner != token:
+            return False
+        if op in {"wait", "lost"}:
+            if op == "lost":
+                self._lose(message.key)
+            else:
+                record.state, record.baseline = "waiting", False
+                self._free_name(message.key)
+            record.owner = None
+            if message.place == worker:
+                message.place = DELAYED
+            return True
+        message.events += 1
+        message.dead = op in {"failed", "unknown"}
+        if owned:
+            self._end(op, message.key)
+        self._acknowledge(message, worker)
+        return True
+
+    def _end(self, op: str, key: str) -> None:
+        record = self.record(key)
+        if op == "failed":
+            self.records[key] = ModelRecord(effects=record.effects)
+        elif op == "done":
+            self.records[key] = ModelRecord(
+                "done", fingerprint=record.fingerprint, attempts=record.attempts, effects=record.effects
+            )
+        else:
+            record.state, record.owner, record.listed, record.abandoned = "unknown", None, False, True
+        self._free_name(key)
+
+    def _lose(self, key: str) -> None:
+        record = self.record(key)
+        record.state, record.verdict, record.due, record.listed = "unknown", None, False, True
+
+    def _free_name(self, key: str) -> None:
+        if self.names and self.holders.get(self.names[key]) == key:
+            del self.holders[self.names[key]]
+
+    @staticmethod
+    def _acknowledge(message: ModelMessage, worker: str) -> None:
+        # One that was taken over meanwhile lies elsewhere, and is found answered there.
+        if message.place == worker:
+            message.place = None
+
+    # -- reading back ---------------------------------------------------------------------------------------------------------
+
+    def list_unknowns(self) -> set[str]:
+        """The keys that a listing must look for; all others leave the list."""
+        for record in self.records.values():
+            record.listed = record.listed and record.state == "unknown" and record.verdict is None
+        return {key for key, record in self.records.items() if record.listed}
+
+    def judge(self, key: str, word: str) -> None:
+        """A verdict on the very call that it was made for."""
+        record = self.record(key)
+        if word == "undecided":
+            record.due = False
+        else:
+            record.verdict, record.listed = word, False
+
+    def judged(self, token: str) -> None:
+        """The listing is over."""
+        if self.reader == token:
+            self.reader = "rest"

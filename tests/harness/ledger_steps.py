@@ -1,0 +1,326 @@
+"""Every step that messages, workers and time can take with the real scripts, each compared with the model at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+import redis
+
+from actors.declare import KINDS
+from actors.delivery import Failure, Ledger, Outcome, Policy, Progress, Receipt, Script, Task, failed
+from actors.delivery.answers import happened, replayed
+from actors.delivery.backoff import Backoff
+from actors.delivery.kind import Unknown, Verdict
+from actors.jobs import parse_job
+from config.keys import Keys
+from tests.harness.ledger_model import DELAYED, READY, WORKERS, Model, ModelMessage
+from workers.broker.scripts import SCRIPTS as BROKER_SCRIPTS
+from workers.redis_link import ThreadRunner
+
+T = TypeVar("T")
+KEYS = Keys()
+#: Nothing ends by itself while a test runs; the test ends leases and rests by its own hand.
+POLICY = Policy(
+    timeout=3000,
+    cover=3600,
+    deadline=86400,
+    read_back_after=1800,
+    ttl=86400,
+    rate=0,
+    backoff=Backoff(1, 600),
+    events_maxlen=100_000,
+)
+#: When leases end that ended long ago: each at a moment of its own, since a verdict is for the call that ended then.
+LONG_AGO_MS = 10**11
+#: What a worker may settle, by the verb that claim answered it.
+SETTLED_AS = {
+    "call": ("done", "failed", "wait", "lost"),
+    "found": ("done",),
+    "expired": ("failed",),
+    "unknown": ("unknown",),
+    "replay": ("replay",),
+    "conflict": ("failed",),
+}
+
+
+def finish(steps: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine that never waits."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+    raise AssertionError("it waited")
+
+
+class SyncRunner:
+    """A ScriptRunner that blocks."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._threads = ThreadRunner(client)
+
+    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        return self._threads.run(script, keys, args)
+
+    async def command(self, *args: Any) -> Any:
+        return self._threads.client.execute_command(*args)
+
+
+@dataclass(eq=False)
+class InFlight:
+    """A claim whose worker has not settled it; the worker may be frozen, and may be woken at any time."""
+
+    message: ModelMessage
+    worker: str
+    token: str
+    verb: str
+    task: Task
+    outcome: bytes
+    #: Did the API carry it out?
+    carried_out: bool = False
+    listed: list[tuple[Unknown, str]] | None = None
+
+
+class LedgerSteps:
+    """One kind of job, the keys a, b and c (for a kind with names: a and b share one), and two workers."""
+
+    def __init__(self, client: redis.Redis, actor: str) -> None:
+        client.flushdb()
+        self.client = client
+        self.kind = KINDS[actor]
+        self.ledger = Ledger(SyncRunner(client), KEYS, POLICY)
+        self.queue = KEYS.queue(self.kind.job.queue)
+        names = {"a": "Pizza", "b": "Pizza", "c": "Burger"} if self.kind.named else {}
+        self.model = Model(effect=self.kind.effect, names=names)
+        self.messages: list[ModelMessage] = []
+        self.flights: list[InFlight] = []
+        self.verbs: Counter[str] = Counter()
+        self._numbers = 0
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _acks(self, worker: str) -> str:
+        return KEYS.acks(worker, self.kind.job.queue)
+
+    def _task(self, message: ModelMessage, worker: str) -> Task:
+        # A message in conflict has the key of another job and asks for something else.
+        other = message.fingerprint != message.key
+        number = f"{ord(message.key) + 3 * other:07d}"
+        arguments: dict[str, dict[str, Any]] = {
+            "add_contact": {"group_id": "gro_1", "phone": f"+3247{number}"},
+            "create_group": {"name": self.model.names.get(message.key, "") + (" else" if other else "")},
+            "list_contacts": {"group_id": f"gro_{number}"},
+        }
+        queue = self.queue
+        receipt = Receipt(
+            id=f"id-{message.number}",
+            acks=self._acks(worker),
+            bodies=queue.bodies,
+            delayed=queue.delayed,
+            dead=queue.dead,
+            dead_bodies=queue.dead_bodies,
+            dead_reasons=queue.dead_reasons,
+            release=lambda: None,
+        )
+        return Task(
+            kind=self.kind,
+            job=parse_job(
+                self.kind.job,
+                {"channel": "sms", "idempotency_key": message.key, **arguments[self.kind.job.actor]},
+            ),
+            receipt=receipt,
+            message_id=f"message-{message.number}",
+            since=self._now_ms() - 2 * 86_400_000 * message.overdue,
+            queue=self.kind.job.queue,
+            patience=86400,
+        )
+
+    def _now_ms(self) -> int:
+        return int(self.client.time()[0]) * 1000
+
+    def _record(self, key: str) -> str:
+        return self.ledger.record(self._task(ModelMessage(0, key, key), "w1"))
+
+    @property
+    def listing(self) -> str:
+        return str(self.kind.listing(self._task(ModelMessage(0, "a", "a"), "w1").job))
+
+    # -- The queue ------------------------------------------------------------------------------------------------------------
+
+    def enqueue(self, key: str, *, conflicting: bool = False) -> None:
+        message = ModelMessage(len(self.messages), key, f"{key}, differently" if conflicting else key)
+        self.messages.append(message)
+        self.client.hset(self.queue.bodies, f"id-{message.number}", "{}")
+        self.client.rpush(self.queue.ready, f"id-{message.number}")
+
+    def fetch(self, worker: str, most: int) -> None:
+        keys = [self.queue.ready, self.queue.bodies, self._acks(worker), self.queue.delayed]
+        _, *flat = ThreadRunner(self.client).run(BROKER_SCRIPTS["fetch"], keys, [most])
+        for entry, body in zip(flat[::2], flat[1::2], strict=True):
+            message = self.messages[int(entry.decode().removeprefix("id-"))]
+            assert body is not None, "an id without its message would be answered as unreadable"
+            assert message.place in {READY, DELAYED}
+            message.place = worker
+
+    def take_over(self, worker: str) -> None:
+        """The worker is believed dead, or hands back: what it had goes to its queue, and its claims stay in flight."""
+        keys = [self.queue.ready, self.queue.bodies, self._acks(worker)]
+        ThreadRunner(self.client).run(BROKER_SCRIPTS["hand_back"], keys, ["others"])
+        for message in self.messages:
+            if message.place == worker:
+                message.place = READY
+
+    # -- Time -----------------------------------------------------------------------------------------------------------------
+
+    def delayed_fall_due(self) -> None:
+        for entry in self.client.zrange(self.queue.delayed, 0, -1):
+            self.client.zadd(self.queue.delayed, {entry: 1})
+
+    def lease_ends(self, key: str, *, long_ago: bool) -> None:
+        record = self.model.record(key)
+        if record.state == "running" and record.lease_valid:
+            ended = LONG_AGO_MS if long_ago else self._now_ms() - 100_000
+            self.client.hset(self._record(key), "le", ended - self._number())
+            record.lease_valid, record.long_gone = False, long_ago
+
+    def read_back_falls_due(self, key: str) -> None:
+        record = self.model.record(key)
+        if record.state == "unknown":
+            self.client.hset(self._record(key), "rb", 1)
+            record.due = True
+
+    def reader_rests_no_more(self) -> None:
+        """A listing is long over, or whoever began it died."""
+        if self.kind.effect:
+            self.client.delete(KEYS.reader(self.listing))
+            self.model.reader = None
+
+    # -- claim and settle -----------------------------------------------------------------------------------------------------
+
+    def claim(self, message: ModelMessage, worker: str, *, reply_lost: bool = False) -> None:
+        token, task = f"token-{self._number()}", self._task(message, worker)
+        expected = self.model.claim(message, worker, token)
+        answer = finish(self.ledger.claim(task, token))
+        assert answer.verb == expected
+        self.verbs[answer.verb] += 1
+        if expected in {"call", "read_back", "found", "unknown", "expired"}:
+            assert answer.attempts == self.model.record(message.key).attempts
+        if reply_lost:
+            again = finish(self.ledger.claim(task, token))
+            assert again.verb == self.model.claim(message, worker, token)
+            assert again.verb == "gone" or again.attempts == answer.attempts
+        if expected in {*SETTLED_AS, "read_back"}:
+            self.flights.append(InFlight(message, worker, token, expected, task, answer.outcome))
+
+    def send(self, flight: InFlight, *, arrives: bool = True) -> None:
+        """A call leaves, if it still may, and is or is not carried out."""
+        if not self.kind.effect:
+            return
+        record = self.model.record(flight.message.key)
+        if self.kind.named:
+            lease = finish(self.ledger.note_baseline(flight.task, flight.token, ["gro_0"]))
+            assert (lease > 0) == (record.owner == flight.token)
+            if lease:
+                record.baseline = record.lease_valid = True
+        if self.model.may_send(flight.message.key, flight.token) and arrives:
+            flight.carried_out = True
+            record.effects += 1
+
+    def possible(self, flight: InFlight) -> list[str]:
+        """How it may be settled: a call that was carried out is not told to have failed, and reads are never lost."""
+        ops = SETTLED_AS[flight.verb]
+        if flight.verb != "call":
+            return list(ops)
+        if not self.kind.effect:
+            return [op for op in ops if op != "lost"]
+        return [op for op in ops if op == "lost" or (op == "done") == flight.carried_out]
+
+    def settle(self, flight: InFlight, op: str, *, reply_lost: bool = False) -> None:
+        task, owned = flight.task, flight.verb not in {"replay", "conflict"}
+        arguments: dict[str, Any] = {"owned": owned, "delay": 3_600_000}
+        if op == "done":
+            arguments |= happened(task, Outcome("contact.added", {"channel": "sms"}), Progress())
+        elif op == "replay":
+            arguments |= replayed(task, flight.outcome, [])
+        elif op in {"failed", "unknown"}:
+            arguments |= failed(task, Failure("rejected", "no"), Progress())
+        for _ in range(1 + reply_lost):
+            expected = self.model.settle(op, flight.message, flight.worker, flight.token, owned=owned)
+            assert finish(self.ledger.settle(task, op, flight.token, **arguments)).ours is expected
+        self.flights.remove(flight)
+
+    # -- Reading back -----------------------------------------------------------------------------------------------------------
+
+    def read_listing(self, flight: InFlight, can_tell: Callable[[], bool]) -> None:
+        _, unknowns = finish(self.ledger.unknowns(self.listing))
+        keys = {self._record(key): key for key in self.model.records}
+        assert {keys[unknown.record] for unknown in unknowns} == self.model.list_unknowns()
+        flight.listed = []
+        for unknown in unknowns:
+            word = "found" if self.model.record(keys[unknown.record]).effects else "absent"
+            flight.listed.append((unknown, word if can_tell() else "undecided"))
+
+    def judge(self, flight: InFlight, *, reply_lost: bool = False) -> None:
+        """What was listed a while ago is told; meanwhile anything may have happened to the records."""
+        listed = flight.listed or []
+        keys = {self._record(key): key for key in self.model.records}
+        for unknown, word in listed:
+            key = keys[unknown.record]
+            same_call = self.client.hget(unknown.record, "en") == str(unknown.ended).encode()
+            if same_call and self.model.record(key).state == "unknown":
+                self.model.judge(key, word)
+            else:
+                self.model.record(key).listed = False
+        self.model.judged(flight.token)
+        verdicts = [Verdict(unknown, word) for unknown, word in listed]
+        for _ in range(1 + reply_lost):
+            finish(self.ledger.judge(self.listing, flight.token, verdicts, rest=3600, again=3600))
+        self.flights.remove(flight)
+
+    # -- What must hold, always -------------------------------------------------------------------------------------------------
+
+    def check_messages(self) -> None:
+        """At most one event each; acknowledged: nowhere; not acknowledged: in exactly one place."""
+        queue = self.queue
+        with self.client.pipeline(transaction=True) as pipeline:
+            pipeline.xrange(KEYS.events)
+            pipeline.lrange(queue.ready, 0, -1)
+            pipeline.zrange(queue.delayed, 0, -1)
+            for worker in WORKERS:
+                pipeline.smembers(self._acks(worker))
+            pipeline.hkeys(queue.bodies)
+            pipeline.hkeys(queue.dead_bodies)
+            stream, ready, delayed, *acks, bodies, dead = pipeline.execute()
+        told = Counter(orjson.loads(fields[b"event"])["id"] for _, fields in stream)
+        lists = [(READY, ready), (DELAYED, delayed), *zip(WORKERS, acks, strict=True)]
+        for message in self.messages:
+            entry = f"id-{message.number}".encode()
+            assert told[f"message-{message.number}"] == message.events <= 1
+            places = [place for place, entries in lists for one in entries if one == entry]
+            assert places == ([message.place] if message.place else [])
+            assert message.place or message.answered, "a message was lost"
+            assert (entry in bodies) == (message.place is not None)
+            assert (entry in dead) == message.dead
+
+    def check_records(self) -> None:
+        """Each record stands where the diagram says; no key is carried out twice; no name is two keys' at once."""
+        with self.client.pipeline(transaction=True) as pipeline:
+            for key in self.model.records:
+                pipeline.hmget(self._record(key), "s", "t")
+            found = pipeline.execute()
+        for record, (state, owner) in zip(self.model.records.values(), found, strict=True):
+            assert (state or b"absent").decode() == record.state
+            assert (owner.decode() if owner else None) == record.owner
+            assert record.effects <= 1, "the API carried a key out twice"
+        busy = [
+            self.model.names[key]
+            for key, record in self.model.records.items()
+            if self.model.names and record.state in {"running", "unknown"} and not record.abandoned
+        ]
+        assert len(busy) == len(set(busy)), "two keys create a group of one name"

@@ -1,0 +1,190 @@
+"""`dead`: letters are listed, shown, retried one step each, and purged."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from config.keys import Keys
+from tests.harness import House, message, wait_for
+from workers.broker import DeadLetters
+
+REASON = {"job": "add_contact", "kind": "rejected", "code": 514, "message": "Group not found"}
+
+
+def bury(house: House, arguments: dict[str, Any], *, died: float | None = None, **fields: Any) -> str:
+    """A dead letter as settle.lua leaves it; answers its message id."""
+    queue, redis_id, body = message("add_contact", arguments, **fields)
+    reason = {**REASON, "message_id": body["message_id"]}
+    with house.redis.pipeline() as pipeline:
+        pipeline.zadd(f"dramatiq:{queue}.XQ", {redis_id: died or time.time() * 1000})
+        pipeline.hset(f"dramatiq:{queue}.XQ.msgs", redis_id, json.dumps(body))
+        pipeline.hset(f"coupontools:dead:{queue}", redis_id, json.dumps(reason))
+        pipeline.execute()
+    return str(body["message_id"])
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def nothing_half_done(house: House, queue: str = "contacts") -> bool:
+    """Every letter has its three parts, and every waiting job its body."""
+    redis = house.redis
+    dead = set(redis.zrange(f"dramatiq:{queue}.XQ", 0, -1))
+    ready = set(redis.lrange(f"dramatiq:{queue}", 0, -1))
+    return (
+        dead == set(redis.hkeys(f"dramatiq:{queue}.XQ.msgs")) == set(redis.hkeys(f"coupontools:dead:{queue}"))
+    ) and ready == set(redis.hkeys(f"dramatiq:{queue}.msgs"))
+
+
+def test_a_failed_job_is_found_shown_and_retried(house: House, command):
+    house.worker()
+    wrong = "gro_999999"
+    arguments = {"channel": "sms", "group_id": wrong, "phone": "+32470123456", "correlation_id": "order-7"}
+    first = house.enqueue("add_contact", arguments, idempotency_key="key-7")
+    assert house.answer(first)["data"]["error"]["code"] == 514
+
+    listed = command("dead", "list", "--json")
+    assert [(one["message_id"], one["kind"], one["code"]) for one in lines(listed.stdout)] == [
+        (first, "rejected", 514)
+    ]
+    assert first in command("dead", "list", "--queue", "contacts").stdout
+    assert command("dead", "list", "--queue", "groups").stdout == "no dead letters\n"
+    shown = lines(command("dead", "show", first, "--json").stdout)[0]
+    assert shown["body"]["kwargs"]["phone"] == "+32470123456"
+    assert shown["kind"] == "rejected"
+    assert '"phone": "+32470123456"' in command("dead", "show", first).stdout
+
+    retried = command("dead", "retry", first, "--json")
+    assert retried.returncode == 0, retried.stderr
+    (told,) = lines(retried.stdout)
+    second = told["retried_as"]
+    assert (told["message_id"], told["queue"]) == (first, "contacts")
+    assert second != first
+    answer = house.answer(second)
+    assert answer["type"] == "coupontools.contact.failed"
+    assert (answer["correlationid"], answer["idempotencykey"]) == ("order-7", "key-7")
+    # It died again, as another letter.
+    wait_for(lambda: house.redis.zcard("dramatiq:contacts.XQ") == 1, what="the second letter")
+    assert command("dead", "retry", first).returncode == 1
+    assert command("dead", "show", first).returncode == 1
+
+
+def test_a_retry_is_a_new_message_with_the_same_arguments(house: House, command):
+    arguments = {"channel": "sms", "group_id": "gro_1", "phone": "+32470123456", "correlation_id": "c"}
+    options = {"traceparent": "00-1-2-03", "eta": 1.0, "redis_message_id": "x"}
+    old = bury(house, arguments, message_timestamp=1000)
+    entry = house.redis.zrange("dramatiq:contacts.XQ", 0, 0)[0].decode()
+    body = json.loads(house.redis.hget("dramatiq:contacts.XQ.msgs", entry))
+    body["options"] = {**options, "redis_message_id": entry}
+    body["queue_name"] = "contacts.DQ"
+    house.redis.hset("dramatiq:contacts.XQ.msgs", entry, json.dumps(body))
+    done = command("dead", "retry", old)
+    assert done.returncode == 0, done.stderr
+    (new_entry,) = house.redis.lrange("dramatiq:contacts", 0, -1)
+    new = json.loads(house.redis.hget("dramatiq:contacts.msgs", new_entry))
+    assert new_entry.decode() != entry
+    assert new["options"] == {"redis_message_id": new_entry.decode(), "traceparent": "00-1-2-03"}
+    assert new["message_id"] not in {old, ""}
+    assert f"{old} -> {new['message_id']}" in done.stdout
+    assert new["message_timestamp"] > time.time() * 1000 - 300_000
+    assert (new["queue_name"], new["kwargs"]) == ("contacts", arguments)
+    assert nothing_half_done(house)
+    assert house.redis.zcard("dramatiq:contacts.XQ") == 0
+
+
+def test_unreadable_letters_stay_and_are_told(house: House, command):
+    house.worker()
+    house.push("contacts", "broken", "{not json")
+    wait_for(lambda: house.redis.zcard("dramatiq:contacts.XQ") == 1, what="the letter", show=house.log_tail)
+    (letter,) = lines(command("dead", "list", "--json").stdout)
+    assert (letter["message_id"], letter["kind"]) == ("broken", "unreadable")
+    for how in (["broken"], ["--all"]):
+        done = command("dead", "retry", *how)
+        assert done.returncode == 1
+        assert "is no readable job and cannot be retried" in done.stderr
+    assert lines(command("dead", "show", "broken", "--json").stdout)[0]["body"] == "{not json"
+    assert house.redis.hlen("dramatiq:contacts.XQ.msgs") == 1
+
+
+def test_all_retries_every_letter_of_one_queue_once(house: House, command):
+    ids = [bury(house, {"n": number}) for number in range(1200)]
+    other = message("create_group", {"channel": "sms", "name": "x"})
+    house.redis.zadd("dramatiq:groups.XQ", {other[1]: time.time() * 1000})
+    house.redis.hset("dramatiq:groups.XQ.msgs", other[1], json.dumps(other[2]))
+    done = command("dead", "retry", "--all", "--queue", "contacts", "--json")
+    assert done.returncode == 0, done.stderr
+    told = lines(done.stdout)
+    assert {one["message_id"] for one in told} == set(ids)
+    assert len(told) == house.redis.llen("dramatiq:contacts") == 1200
+    assert nothing_half_done(house)
+    # A letter that a stock worker left has no reason on record; it is found all the same.
+    (stock,) = lines(command("dead", "list", "--json").stdout)
+    assert (stock["message_id"], stock["job"]) == (other[2]["message_id"], "create_group")
+    assert command("dead", "retry", other[2]["message_id"]).returncode == 0
+
+
+def test_pages_hold_every_letter_while_letters_vanish(house: House):
+    ids = {bury(house, {"n": number}, died=1000.0 + number // 700) for number in range(1500)}
+    letters = DeadLetters(house.redis, Keys(), ["contacts"])
+    assert {letter.id for letter in letters.oldest_first()} == ids
+    seen = set()
+    for page in letters.that_died_before(1e15):
+        assert len(page) <= 500
+        seen |= {letter.id for letter in page}
+        letters.purge(page)
+    assert seen == ids
+    assert letters.count() == 0
+    assert nothing_half_done(house)
+    late = bury(house, {}, died=letters.now() + 60_000)
+    assert not [letter for page in letters.that_died_before(letters.now()) for letter in page]
+    assert [letter.id for letter in letters.find([late, "nobody"])[late]] == [late]
+
+
+def test_ctrl_c_leaves_no_retry_half_done(house: House):
+    for number in range(1500):
+        bury(house, {"n": number})
+    retry_all = [sys.executable, "-m", "workers.cli", "dead", "retry", "--all"]
+    with subprocess.Popen(
+        retry_all, env=house.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as retrying:
+        wait_for(lambda: house.redis.llen("dramatiq:contacts") >= 100, what="the first retries")
+        retrying.send_signal(signal.SIGINT)
+        assert retrying.wait(timeout=30) in {130, 0}
+    assert house.redis.llen("dramatiq:contacts") + house.redis.zcard("dramatiq:contacts.XQ") == 1500
+    assert nothing_half_done(house)
+
+
+def test_purge_asks_first(house: House, command):
+    for number in range(5):
+        bury(house, {"n": number})
+    asked = command("dead", "purge", stdin="n\n")
+    assert (asked.returncode, "forget 5 dead letters" in asked.stderr) == (1, True)
+    assert house.redis.zcard("dramatiq:contacts.XQ") == 5
+    assert command("dead", "purge", stdin="").returncode == 1
+    assert json.loads(command("dead", "purge", "--queue", "groups", "--yes", "--json").stdout) == {
+        "purged": 0
+    }
+    assert command("dead", "purge", stdin="y\n").returncode == 0
+    assert house.redis.zcard("dramatiq:contacts.XQ") == 0
+    assert nothing_half_done(house)
+
+
+def test_wrong_usage(command):
+    assert command("dead", "retry").returncode == 2
+    assert command("dead", "retry", "x", "--all").returncode == 2
+    wrong = command("dead", "list", "--queue", "nobody")
+    assert wrong.returncode == 2
+    assert "no such queue" in wrong.stderr
+
+
+def test_a_terminal_is_not_driven_by_what_strangers_enqueue(house: House, command):
+    bury(house, {}, message_id="a\x1b[2Jb")
+    text = command("dead", "list").stdout
+    assert "\x1b" not in text
+    assert "a\N{REPLACEMENT CHARACTER}[2Jb" in text

@@ -1,0 +1,243 @@
+"""`import`: every right row becomes a job once, every wrong one is told, and it can be stopped anywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import House, wait_for
+
+SMS = ("--channel", "sms", "--group-id", "gro_1")
+
+
+def jobs(house: House) -> list[dict[str, Any]]:
+    """The arguments of every enqueued contact, in order."""
+    ids = house.redis.lrange("dramatiq:contacts", 0, -1)
+    return [json.loads(house.redis.hget("dramatiq:contacts.msgs", one))["kwargs"] for one in ids]
+
+
+def numbered(path: Path, count: int) -> Path:
+    with path.open("w") as file:
+        file.write("phone,first_name\n")
+        file.writelines(f"+3247{number:07},Ada {number}\n" for number in range(count))
+    return path
+
+
+class Importing(subprocess.Popen):
+    """`import` as a process, with its standard output and error in one text."""
+
+    def __init__(self, house: House, path: Path, *arguments: str) -> None:
+        super().__init__(
+            [sys.executable, "-m", "workers.cli", "import", str(path), *SMS, *arguments],
+            env=house.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.fixture
+def importing(house: House) -> Iterator[Any]:
+    started = []
+
+    def start(path: Path, *arguments: str, of: House = house) -> Importing:
+        started.append(Importing(of, path, *arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_rows_become_contacts_and_a_second_import_adds_nobody(house: House, command, tmp_path):
+    house.worker()
+    group = house.new_group("email")
+    path = tmp_path / "people.csv"
+    path.write_text("Email;First_Name;custom10\nada@example.com;Zoë;gold\nbob@example.com;;\n", "utf-8-sig")
+    for number in (1, 2):
+        done = command("import", str(path), "--channel", "email", "--group-id", group)
+        assert done.returncode == 0, done.stderr
+        assert "2 rows read, 2 enqueued, 0 refused" in done.stdout
+        wait_for(lambda n=number: len(house.events()) == 2 * n, what="the answers", show=house.log_tail)
+    assert not (tmp_path / "people.refused.csv").exists()
+    assert [event["data"]["replayed"] for event in house.events()] == [False, False, True, True]
+    assert house.counts()["contacts"] == 2
+    assert {event["data"]["first_name"] for event in house.events()} == {"Zoë", None}
+
+
+def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text('phone,first_name\n+32470000001,"a\nb"\n0470,c\n+32470000002,"open\n+32470000003,d\n,e\n')
+    done = command("import", str(path), *SMS, "--json")
+    assert done.returncode == 1
+    summary = json.loads(done.stdout)
+    target = tmp_path / "people.refused.csv"
+    assert {name: summary[name] for name in ("rows", "enqueued", "refused", "refused_file", "complete")} == {
+        "rows": 5,
+        "enqueued": 2,
+        "refused": 3,
+        "refused_file": str(target),
+        "complete": True,
+    }
+    told = done.stderr.splitlines()
+    assert [line.split(":")[0] for line in told] == ["line 4", "line 5", "line 7"]
+    assert "phone: must be E.164" in told[0]
+    assert "is a quote missing?" in told[1]
+    assert "phone: is required" in told[2]
+    assert [job["phone"] for job in jobs(house)] == ["+32470000001", "+32470000003"]
+
+    with target.open(newline="") as file:
+        header, *refused = csv.reader(file)
+    assert header == ["phone", "first_name", "error"]
+    refused = [["+32470000009", "c", refused[0][2]], ["+32470000002", "open", ""], ["+32470000008", "e", ""]]
+    with target.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *refused])
+    again = command("import", str(target), *SMS)
+    assert again.returncode == 0, again.stderr
+    assert jobs(house)[2:] == [
+        {"channel": "sms", "group_id": "gro_1", "phone": phone, "first_name": name}
+        for phone, name, _ in refused
+    ]
+
+
+def test_no_file_is_overwritten(command, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("phone\nwrong\n")
+    for _ in range(2):
+        assert command("import", str(path), *SMS).returncode == 1
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "people.csv",
+        "people.refused.csv",
+        "people.refused-2.csv",
+    }
+    kept = tmp_path / "kept.csv"
+    kept.write_text("mine")
+    done = command("import", str(path), *SMS, "--refused", str(kept))
+    assert (done.returncode, kept.read_text()) == (2, "mine")
+    assert "not overwritten" in done.stderr
+    chosen = tmp_path / "chosen.csv"
+    assert command("import", str(path), *SMS, "--refused", str(chosen)).returncode == 1
+    assert chosen.read_text().startswith("phone,error\nwrong,")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "sentence"),
+    [
+        ("phone,nickname\n", SMS, "unknown columns: nickname"),
+        ("email\na@b.example\n", SMS, "unknown columns: email"),
+        ("", SMS, "there is no header"),
+        ("phone\n", ("--channel", "fax", "--group-id", "gro_1"), "--channel"),
+        ("phone\n", ("--channel", "sms", "--group-id", "119251"), "must be 'gro_'"),
+        ("phone\n", ("--channel", "sms"), "--group-id"),
+    ],
+)
+def test_what_cannot_be_imported_at_all_is_wrong_usage(command, tmp_path, content, arguments, sentence):
+    path = tmp_path / "people.csv"
+    path.write_text(content)
+    done = command("import", str(path), *arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert [one.name for one in tmp_path.iterdir()] == ["people.csv"]
+
+
+def test_every_job_carries_what_was_given_for_all(house: House, command, tmp_path):
+    path = numbered(tmp_path / "people.csv", 1)
+    given = ("--correlation-id", "spring", "--deadline-seconds", "7")
+    done = command("import", str(path), *SMS, *given, COUPONTOOLS_RATE_LIMIT="0.1")
+    assert done.returncode == 0
+    assert jobs(house)[0] == {
+        "channel": "sms",
+        "group_id": "gro_1",
+        "phone": "+32470000000",
+        "first_name": "Ada 0",
+        "correlation_id": "spring",
+        "deadline_seconds": 7,
+    }
+    # One contact takes ten seconds here, but lives for seven.
+    assert "warning: 1 contacts wait" in done.stderr
+
+
+def test_ctrl_c_ends_after_a_batch_and_says_how_far_it_came(house: House, importing, tmp_path):
+    path = numbered(tmp_path / "people.csv", 300_000)
+    process = importing(path)
+    wait_for(lambda: house.redis.llen("dramatiq:contacts") >= 1000, what="the first batches")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    enqueued = house.redis.llen("dramatiq:contacts")
+    assert enqueued == house.redis.hlen("dramatiq:contacts.msgs") < 300_000
+    (line, told) = re.search(
+        r"everything up to line ([\d,]+) is enqueued \(([\d,]+) contacts\)", output
+    ).groups()
+    assert int(told.replace(",", "")) == enqueued
+    assert int(line.replace(",", "")) == enqueued + 1
+    assert "running the import again is harmless" in output
+    assert "Traceback" not in output
+
+
+def test_no_row_is_lost_while_redis_is_away(fragile_house: House, importing, tmp_path):
+    path = numbered(tmp_path / "people.csv", 60_000)
+    process = importing(path, of=fragile_house)
+    wait_for(lambda: fragile_house.redis.llen("dramatiq:contacts") >= 1000, what="the first batches")
+    fragile_house.server.kill()
+    lines = iter(process.stdout.readline, "")
+    assert any("Redis does not answer, waiting for it" in line for line in lines)
+    fragile_house.server.start()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "Redis is back" in output
+    assert "60,000 rows read, 60,000 enqueued, 0 refused" in output
+    redis = fragile_house.redis
+    assert redis.llen("dramatiq:contacts") == redis.hlen("dramatiq:contacts.msgs") == 60_000
+    names = {json.loads(body)["kwargs"]["first_name"] for body in redis.hvals("dramatiq:contacts.msgs")}
+    assert len(names) == 60_000
+
+
+def test_without_redis_nothing_begins(command, tmp_path):
+    path = numbered(tmp_path / "people.csv", 3)
+    done = command("import", str(path), *SMS, REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "Redis does not answer" in done.stderr
+    assert "nothing was enqueued" in done.stderr
+
+
+def test_memory_does_not_grow_with_the_file(house: House, importing, tmp_path):
+    peaks = []
+    for count in (2_000, 60_000):
+        process = importing(numbered(tmp_path / f"{count}.csv", count), "--json")
+        output, _ = process.communicate(timeout=120)
+        summary = json.loads(output.splitlines()[-1])
+        assert (process.returncode, summary["enqueued"]) == (0, count)
+        peaks.append(summary["peak_memory_mib"])
+        sys.stdout.write(f"{summary}\n")
+    assert peaks[1] < peaks[0] + 10
+
+
+def test_a_terminal_sees_a_progress_bar(house: House, tmp_path):
+    path = numbered(tmp_path / "people.csv", 3_000)
+    master, slave = os.openpty()
+    environment = {**house.environment(), "TERM": "xterm", "COLUMNS": "120"}
+    arguments = [sys.executable, "-m", "workers.cli", "import", str(path), *SMS]
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=slave) as process:
+        os.close(slave)
+        shown = b""
+        try:
+            while chunk := os.read(master, 4096):
+                shown += chunk
+        except OSError:
+            pass  # Linux says so when the other side of a terminal is closed
+        assert process.wait(timeout=60) == 0
+    os.close(master)
+    assert b"3,000 rows read" in shown
+    assert "━".encode() in shown

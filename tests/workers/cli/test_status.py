@@ -1,0 +1,128 @@
+"""`status`: what it tells, and that it never reads jobs to tell it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+from actors import JOBS
+from tests.harness import House, wait_for
+
+QUEUES = {job.queue for job in JOBS.values()}
+
+
+def told(command, **settings: object) -> dict:
+    done = command("status", "--json", **settings)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_empty_house(command):
+    state = told(command, COUPONTOOLS_RATE_LIMIT="12.5")
+    nothing = {"ready": 0, "delayed": 0, "running": 0, "dead": 0}
+    assert state == {"queues": dict.fromkeys(QUEUES, nothing), "workers": [], "holds": [], "rate": 12.5}
+    table = command("status")
+    assert table.returncode == 0
+    assert "no worker is running" in table.stdout
+    assert "nothing is held" in table.stdout
+
+
+def test_everything_is_counted_where_it_is(house: House, command):
+    redis, now = house.redis, time.time() * 1000
+    house.enqueue_many("add_contact", [{"n": number} for number in range(7)])
+    redis.zadd("coupontools:delayed:contacts", {"a": now + 60_000, "b": now + 70_000})
+    redis.rpush("dramatiq:contacts.DQ", "c")
+    redis.zadd("dramatiq:webhooks.XQ", {"d": now, "e": now})
+    for worker, seen in (("one", now), ("two", now - 5_000)):
+        redis.zadd("dramatiq:__heartbeats__", {worker: seen})
+        redis.hset(
+            "coupontools:workers", worker, json.dumps({"queues": sorted(QUEUES), "host": "h", "pid": 1})
+        )
+    redis.sadd("dramatiq:__acks__.one.groups", "f", "g")
+    redis.sadd("dramatiq:__acks__.two.groups", "h")
+    hold = {"kind": "refused", "code": "1000", "message": "not correct", "retry_at": "1700000000123"}
+    redis.hset("coupontools:hold:account", mapping=hold)
+    outage = {**hold, "kind": "outage", "code": "", "message": "no answer"}
+    redis.hset("coupontools:hold:email", mapping=outage)
+    state = told(command)
+    assert state["queues"]["contacts"] == {"ready": 7, "delayed": 3, "running": 0, "dead": 0}
+    assert state["queues"]["groups"] == {"ready": 0, "delayed": 0, "running": 3, "dead": 0}
+    assert state["queues"]["webhooks"]["dead"] == 2
+    assert [(worker["id"], worker["queues"]) for worker in state["workers"]] == [
+        ("one", sorted(QUEUES)),
+        ("two", sorted(QUEUES)),
+    ]
+    assert all(set(worker) == {"id", "queues", "seen_seconds_ago"} for worker in state["workers"])
+    assert 5 <= state["workers"][1]["seen_seconds_ago"] < 60
+    assert state["holds"] == [
+        {
+            "scope": "account",
+            "code": 1000,
+            "message": "not correct",
+            "retry_at": "2023-11-14T22:13:20.123Z",
+        },
+        {"scope": "email", "code": None, "message": "no answer", "retry_at": "2023-11-14T22:13:20.123Z"},
+    ]
+    table = command("status").stdout
+    assert "account held, refused: not correct (code 1000)" in table
+    assert "the API does not answer" in table
+
+
+def test_no_job_is_read_however_many_wait(house: House, command):
+    house.enqueue_many("add_contact", [{"n": number} for number in range(3000)])
+    house.redis.config_resetstat()
+    assert told(command)["queues"]["contacts"]["ready"] == 3000
+    used = set(house.redis.info("commandstats"))
+    assert "cmdstat_llen" in used
+    constant = {"llen", "zcard", "scard", "hmget", "hgetall", "time", "multi", "exec"}
+    # zrange reads the workers' heartbeats; the others are the connection's own.
+    allowed = {f"cmdstat_{name}" for name in (*constant, "zrange", "client", "hello", "config", "select")}
+    assert {name.partition("|")[0] for name in used} <= allowed
+
+
+def test_a_real_worker_and_a_real_hold(house: House, command):
+    group = house.new_group()
+    house.worker(COUPONTOOLS_CLIENT_SECRET="wrong-secret")
+    house.enqueue_many(
+        "add_contact",
+        [{"channel": "sms", "group_id": group, "phone": f"+3247012{n:04}"} for n in range(5)],
+    )
+    wait_for(lambda: told(command)["holds"], what="the hold", show=house.log_tail)
+    state = told(command)
+    assert (state["holds"][0]["scope"], state["holds"][0]["code"]) == ("account", 1000)
+    assert len(state["workers"]) == 1
+    assert sum(state["queues"]["contacts"][place] for place in ("ready", "delayed", "running")) == 5
+
+
+def test_watch_goes_on_until_interrupted(house: House):
+    watch = [sys.executable, "-m", "workers.cli", "status", "--watch", "--json"]
+    with subprocess.Popen(watch, env=house.environment(), stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout
+        first = json.loads(watching.stdout.readline())
+        house.enqueue("list_groups", channel="sms")
+        wait_for(
+            lambda: json.loads(watching.stdout.readline())["queues"]["reads"]["ready"] == 1,
+            what="the second look",
+        )
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=30) == 130
+    assert first["queues"]["reads"]["ready"] == 0
+
+
+def test_redis_away_is_one_line(house: House):
+    done = house.run("status", REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Redis does not answer")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_health_check_and_a_status_load_no_api_client(house: House):
+    for command in ("check", "status"):
+        code = "import sys; from workers.cli import build_app; build_app(sys.argv[1]); print(*sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", code, command], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert not {"aiohttp", "dramatiq", "starlette", "httpx"} & set(done.stdout.split())

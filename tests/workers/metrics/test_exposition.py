@@ -1,0 +1,88 @@
+"""What Prometheus reads from a real `run`."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.request
+
+from tests.harness import House, wait_for
+from workers.embedded import free_port
+from workers.metrics import METRICS
+
+
+def scrape(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        name: float(value) for name, value in re.findall(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
+    }
+
+
+def total(metrics: dict[str, float], name: str, **labels: str) -> float:
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    return sum(
+        value
+        for key, value in metrics.items()
+        if re.split(r"[{]", key)[0] == name and all(one in key for one in wanted)
+    )
+
+
+def test_attempts_and_state_of_all_processes_on_one_page(house: House):
+    port, group = free_port(), house.new_group()
+    worker = house.worker(
+        METRICS_PORT=port,
+        WORKER_PROCESSES=2,
+    )
+    same = {"channel": "sms", "group_id": group}
+    ids = [house.enqueue("add_contact", same, phone=f"+3247000{n:04}") for n in range(20)]
+    house.wait_answered(ids)
+    house.answer(house.enqueue("add_contact", same, phone="+32470000000"))
+    house.answer(house.enqueue("add_contact", {**same, "group_id": "gro_999999"}, phone="+32470000000"))
+    wait_for(
+        lambda: total(scrape(port), "dramatiq_messages_total") >= 22, what="the count", show=house.log_tail
+    )
+    metrics = scrape(port)
+    assert total(metrics, "dramatiq_messages_total", actor_name="add_contact", queue_name="contacts") == 22
+    assert total(metrics, "coupontools_outcomes_total", outcome="succeeded") == 20
+    assert total(metrics, "coupontools_outcomes_total", outcome="failed", error_kind="rejected") == 1
+    assert total(metrics, "coupontools_replays_total") == 1
+    assert total(metrics, "dramatiq_message_rejects_total") == total(metrics, "coupontools_queue_dead") == 1
+    assert total(metrics, "coupontools_api_calls_total", job="add_contact") == 21
+    assert total(metrics, "coupontools_api_seconds_count") == 21
+    assert total(metrics, "dramatiq_message_duration_milliseconds_count") == 22
+    wait_for(lambda: total(scrape(port), "dramatiq_messages_inprogress") == 0, what="nothing in progress")
+    assert total(metrics, "coupontools_workers") == 2
+    assert total(metrics, "coupontools_redis_up") == 1
+    known = {re.sub(r"_(bucket|sum|count)$", "", key.partition("{")[0]) for key in metrics}
+    assert known <= set(METRICS)
+
+    house.sandbox.faults("close_after", count=1)
+    lost = house.answer(house.enqueue("add_contact", same, phone="+32470999999"))
+    assert lost["data"]["reconciled"]
+    wait_for(lambda: total(scrape(port), "coupontools_read_backs_total") == 1, what="the read back")
+    wait_for(lambda: total(scrape(port), "dramatiq_messages_total") == 24, what="both attempts")
+    assert total(scrape(port), "dramatiq_message_retries_total") == 1
+
+    # A process that is gone takes its gauges along; its counts stay.
+    os.kill(worker.children()[0], 9)
+    wait_for(lambda: worker.log_lines("worker.died"), what="the death")
+    assert total(scrape(port), "dramatiq_messages_total") == 24
+    assert worker.terminate() == 0
+
+
+def test_the_page_says_that_redis_is_away(fragile_house: House):
+    port = free_port()
+    worker = fragile_house.worker(METRICS_PORT=port)
+    fragile_house.redis.rpush("dramatiq:reads", "no-such-body")
+    assert total(scrape(port), "coupontools_redis_up") == 1
+    fragile_house.server.kill()
+    wait_for(lambda: scrape(port).get("coupontools_redis_up") == 0, what="redis_up 0")
+    assert "coupontools_workers" not in scrape(port)
+    assert worker.process.poll() is None
+
+
+def test_a_port_that_is_taken_is_wrong_settings(house: House):
+    done = house.run("run", METRICS_PORT=house.server.port)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"METRICS_PORT: cannot listen on {house.server.port}")

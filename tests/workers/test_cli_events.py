@@ -1,0 +1,88 @@
+"""`events`: the stream for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+
+from actors.events import envelope
+from tests.harness import House
+
+
+def put(house: House, kind: str, name: str) -> str:
+    data = {
+        "channel": "sms",
+        "group_id": "gro_1",
+        "name": name,
+        "attempts": 1,
+        "replayed": False,
+        "reconciled": False,
+    }
+    if kind.endswith("failed"):
+        error = {"kind": "rejected", "code": 514, "message": "Group ID not found", "details": []}
+        data = {"job": "add_contact", "error": error, "attempts": 1, "replayed": False, "reconciled": False}
+    field, event = envelope(kind, event_id=name, data=data, subject="gro_1")
+    house.redis.xadd("coupontools:events", {"type": field, "event": event})
+    return event
+
+
+def test_history_as_json_by_type_and_as_a_table(house: House) -> None:
+    empty = house.run("events")
+    assert (empty.returncode, empty.stdout) == (0, "no events\n")
+    assert house.run("events", "--json").stdout == ""
+    written = [
+        put(house, "group.created", "Crème"),
+        put(house, "contact.failed", "m-2"),
+        put(house, "group.created", "m-3"),
+    ]
+
+    everything = house.run("events", "--json")
+    # Byte by byte what is on the stream.
+    assert everything.stdout.splitlines() == written
+    for name in ("contact.failed", "coupontools.contact.failed"):
+        only = house.run("events", "--json", "--type", name)
+        assert only.stdout.splitlines() == [written[1]]
+    table = house.run("events").stdout
+    assert "Crème" in table
+    assert "rejected 514: Group ID not found" in table
+    assert table.count("group.created") == 2
+
+
+def test_a_stream_of_another_name(house: House) -> None:
+    put(house, "group.created", "m-1")
+    house.redis.rename("coupontools:events", "other:events")
+    assert json.loads(house.run("events", "--json", EVENTS_STREAM="other:events").stdout)["id"] == "m-1"
+
+
+def test_follow_shows_what_was_and_what_comes_until_interrupted(house: House) -> None:
+    first = put(house, "group.created", "m-1")
+    with subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "events", "--follow", "--json", "--type", "group.created"],
+        env={**house.environment(), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        lines: queue.Queue[str] = queue.Queue()
+        assert process.stdout
+        source = process.stdout
+        reader = threading.Thread(target=lambda: [lines.put(line) for line in source])
+        reader.start()
+        try:
+            assert lines.get(timeout=60) == first + "\n"
+            put(house, "contact.failed", "m-2")
+            third = put(house, "group.created", "m-3")
+            assert lines.get(timeout=60) == third + "\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 130
+            reader.join(timeout=60)
+            assert lines.empty()
+            assert process.stderr
+            assert process.stderr.read() == ""
+        finally:
+            if process.poll() is None:
+                process.kill()

@@ -1,0 +1,143 @@
+"""How the commands start: settings that are wrong, the health check, the sandbox, and help that teaches."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import House, wait_for
+
+COMMANDS = ["run", "demo", "sandbox", "enqueue", "events", "check"]
+
+
+def cli(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "VIRTUAL_ENV", "TMPDIR") if name in os.environ
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "workers.cli", *arguments],
+        env={**kept, **settings},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_each_wrong_or_missing_setting_is_one_line_and_exit_2() -> None:
+    done = cli("run", COUPONTOOLS_RATE_LIMIT="fast", COUPONTOOLS_CLIENT_SECRET="very-hidden")
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert sorted(line.split(":")[0] for line in lines) == ["COUPONTOOLS_CLIENT_ID", "COUPONTOOLS_RATE_LIMIT"]
+    assert "very-hidden" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "address", ["http://api.coupontools.com", "http://10.0.0.1:8080", "http://127.0.0.1.example.com"]
+)
+def test_plain_http_beyond_this_machine_is_refused(address: str) -> None:
+    done = cli(
+        "run",
+        COUPONTOOLS_BASE_URL=address,
+        COUPONTOOLS_CLIENT_ID="i",
+        COUPONTOOLS_CLIENT_SECRET="very-hidden",
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("COUPONTOOLS_BASE_URL: ")
+    assert "loopback" in line
+
+
+def test_an_unknown_queue_is_wrong_usage(house: House) -> None:
+    done = house.run("run", "--queues", "contacts,moon")
+    assert done.returncode == 2
+    assert "no such queue: moon" in done.stderr
+
+
+def test_a_worker_of_some_queues_leaves_the_others_alone(house: House) -> None:
+    group_id = house.new_group()
+    contact = house.enqueue("add_contact", channel="sms", group_id=group_id, phone="+32470123456")
+    house.worker("--queues", "reads, groups", "--concurrency", "2")
+    listing = house.enqueue("list_groups", channel="sms")
+    assert house.answer(listing)["data"]["total"] == 1
+    assert house.answers(contact) == []
+    assert house.redis.llen("dramatiq:contacts") == 1
+
+
+def test_check_says_whether_a_worker_of_this_host_is_alive(house: House) -> None:
+    none = house.run("check")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.startswith("no worker of this host was seen")
+    # Long enough between heartbeats that a busy machine does not look like a dead one.
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=20)
+    healthy = house.run("check", "--json", WORKER_HEARTBEAT_SECONDS=20)
+    assert healthy.returncode == 0
+    assert json.loads(healthy.stdout) == {"healthy": True, "workers": 1, "problem": None}
+    assert worker.terminate() == 0
+    assert house.run("check", WORKER_HEARTBEAT_SECONDS=20).returncode == 1
+    gone = house.run("check", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    assert gone.returncode == 1
+    assert json.loads(gone.stdout)["problem"].startswith("Redis does not answer")
+
+
+def test_sandbox_listens_where_it_says_and_ends_on_sigterm() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "sandbox", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().rsplit("//", maxsplit=1)[1].strip()
+            connection = http.client.HTTPConnection(address, timeout=60)
+            headers = {
+                "X-Client-Id": "sandbox-id",
+                "X-Client-Secret": "sandbox-secret",
+                "Content-Type": "application/json",
+            }
+            connection.request("POST", "/v3/smstool/addgroup", json.dumps({"group_name": "Pizza"}), headers)
+            assert json.loads(connection.getresponse().read())["groupid"] == 119251
+            connection.close()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+        finally:
+            if process.poll() is None:
+                process.kill()
+    host, _, port = address.partition(":")
+
+    def closed() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((host, int(port))) != 0
+
+    wait_for(closed, what="the port to be free")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_teaches_by_an_example(command: str) -> None:
+    done = cli(command, "--help", COLUMNS="100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Example" in done.stdout
+    assert f"coupontools-worker {command}" in done.stdout
+    assert f"Usage: coupontools-worker {command}" in done.stdout
+
+
+def test_the_root_lists_every_command_and_what_exit_codes_mean() -> None:
+    done = cli("--help", COLUMNS="100")
+    for command in COMMANDS:
+        assert f"│ {command} " in done.stdout
+    assert "0 done, 1 failed, 2 wrong usage or settings" in done.stdout
+    assert cli("--version").stdout.startswith("coupontools-worker 0.")
+    unknown = cli("fly")
+    assert (unknown.returncode, unknown.stdout) == (2, "")

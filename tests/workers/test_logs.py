@@ -1,0 +1,112 @@
+"""Every line parses, and no marked personal data and no secret is in any of them, on every path at debug level."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+from tests.harness import House, message, wait_for
+
+#: A minute under `make chaos`; a few seconds in the normal suite.
+SECONDS = 5.0 * float(os.environ.get("CHAOS_SCALE", "1"))
+SECRET = "s3cr3t-Zyx987-do-not-show"
+#: Marks of personal data: digits, names and addresses that occur nowhere else.
+FIRST, LAST, CITY = "Zebulonia", "Quxworthy", "Markedville"
+
+
+def phone(number: int) -> str:
+    """A marked phone."""
+    return f"+3299771{number:05d}"
+
+
+def email(number: int) -> str:
+    """A marked address."""
+    return f"zebulonia.{number}@markedmail.example"
+
+
+def test_no_line_shows_a_secret_or_a_person(house: House) -> None:
+    house.sandbox.settings(client_secret=SECRET)
+    sms, mail = house.new_group("sms"), house.new_group("email")
+    worker = house.worker(
+        LOG_LEVEL="DEBUG",
+        COUPONTOOLS_CLIENT_SECRET=SECRET,
+        WORKER_PROCESSES=2,
+        WORKER_HEARTBEAT_SECONDS=1,
+        COUPONTOOLS_TIMEOUT_SECONDS=1,
+        PYTHONASYNCIODEBUG="1",
+    )
+    for kind in ("close_after", "cut_off", "bad_gateway", "hang_before", "html", "rate_limited"):
+        house.sandbox.faults(kind, probability=0.04)
+    house.sandbox.faults(
+        "envelope", code=514, message=f"Group of {phone(1)} {email(1)} not found", probability=0.03
+    )
+    body = house.sandbox.issue_webhook(
+        "coupon_claimed", fields={"customer": {"first_name": FIRST, "city": CITY, "phone": phone(2)[1:]}}
+    )
+    began, number, ids = time.monotonic(), 0, []
+    killed = False
+    while time.monotonic() - began < SECONDS or number < 60:
+        number += 1
+        person = {"first_name": FIRST, "last_name": LAST, "custom_fields": {"1": CITY}}
+        ids.append(
+            house.enqueue(
+                "add_contact", {"channel": "sms", "group_id": sms, "phone": phone(number), **person}
+            )
+        )
+        ids.append(
+            house.enqueue(
+                "add_contact",
+                {"channel": "email", "group_id": mail, "email": email(number), "deadline_seconds": 4},
+            )
+        )
+        ids.append(
+            house.enqueue(
+                "add_contact",
+                {"channel": "sms", "group_id": sms, "phone": phone(number) * 2, "surprise": FIRST},
+            )
+        )
+        ids.append(house.enqueue("verify_webhook", {"payload": {**body, "n": number}}))
+        if number % 20 == 1:
+            house.enqueue("list_contacts", channel="sms", group_id=sms, idempotency_key=f"k{number}")
+            queue, redis_id, raw = message(
+                "add_contact", {"phone": phone(number), "first_name": FIRST}, surprise=email(number)
+            )
+            house.push(queue, redis_id, json.dumps(raw))
+            house.push(queue, f"x{number}", f"{phone(number)} {email(number)} {FIRST} is no JSON")
+        if not killed and number > 30:
+            killed = True
+            os.kill(worker.children()[0], signal.SIGKILL)
+        wait_for(lambda: house.redis.llen("dramatiq:contacts") < 200)
+    house.wait_answered(ids, seconds=90)
+    assert worker.terminate() == 0
+
+    text = worker.log_text
+    lines = [json.loads(line) for line in text.splitlines()]
+    sys.stdout.write(f"\n{len(lines)} lines at debug level, {len(ids)} jobs\n")
+    assert len(lines) > len(ids)
+    for line in lines:
+        assert {"timestamp", "level", "event", "logger"} <= line.keys(), line
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["timestamp"])
+    shown = [mark for mark in (SECRET, FIRST, LAST, CITY, "markedmail", "99771", "zebulonia") if mark in text]
+    assert not shown, [line for line in text.splitlines() if shown[0] in line][:3]
+    loggers = {line["logger"].split(".")[0] for line in lines}
+    assert {"actors", "workers", "dramatiq"} <= loggers
+    finished = [line for line in lines if line["event"] == "job.finished"]
+    assert {"succeeded", "failed", "retrying"} <= {line["outcome"] for line in finished}
+    for line in finished:
+        assert {
+            "job",
+            "queue",
+            "message_id",
+            "idempotency_key",
+            "correlation_id",
+            "attempt",
+            "queue_ms",
+            "api_ms",
+            "total_ms",
+            "api_calls",
+        } <= line.keys()

@@ -1,0 +1,20 @@
+"""Enqueueing: all or none, and once however often it is repeated."""
+
+from __future__ import annotations
+
+import json
+
+from config.keys import Keys
+from tests.harness import House
+from workers.producer import enqueue_all, job_message
+
+
+def test_a_lost_answer_may_be_repeated(house: House):
+    messages = [job_message("list_groups", {"channel": "sms"}), job_message("create_group", {"name": "x"})]
+    assert [enqueue_all(house.redis, Keys(), messages) for _ in range(3)] == [2, 0, 0]
+    assert enqueue_all(house.redis, Keys(), []) == 0
+    (ready,) = house.redis.lrange("dramatiq:reads", 0, -1)
+    body = json.loads(house.redis.hget("dramatiq:reads.msgs", ready))
+    assert body["options"] == {"redis_message_id": ready.decode()}
+    assert (body["kwargs"], body["args"], body["queue_name"]) == ({"channel": "sms"}, [], "reads")
+    assert house.redis.llen("dramatiq:groups") == house.redis.hlen("dramatiq:groups.msgs") == 1

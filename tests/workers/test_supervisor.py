@@ -1,0 +1,172 @@
+"""`run` keeps its processes running, and stops once, cleanly, however often and in whatever way it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dramatiq import Worker
+
+from config import Settings
+from tests.harness import House, RunningWorker, wait_for
+from workers.assembly import assemble
+from workers.process import dead_threads
+
+
+def _alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def _outstanding(house: House) -> int:
+    """Ids that some worker has, by the names of all who ever said they live."""
+    workers = house.redis.zrange("dramatiq:__heartbeats__", 0, -1)
+    return sum(house.redis.scard(f"dramatiq:__acks__.{worker.decode()}.contacts") for worker in workers)
+
+
+def test_a_process_that_dies_is_replaced_with_growing_pauses(house: House) -> None:
+    worker = house.worker("--processes", "2", WORKER_PROCESSES=2)
+    for deaths in (1, 2, 3):
+        wait_for(lambda: len(worker.children()) == 2, what="two processes")
+        victim = worker.children()[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(
+            lambda number=deaths: len(worker.log_lines("worker.died")) == number,
+            what="worker.died",
+            show=lambda: worker.log_text,
+        )
+    wait_for(lambda: len(worker.log_lines("worker.started")) >= 3, what="a replacement")
+    assert all(line["exit_code"] == -signal.SIGKILL for line in worker.log_lines("worker.died"))
+    group = house.new_group()
+    house.answer(house.enqueue("add_contact", channel="sms", group_id=group, phone="+32470000001"))
+    assert worker.terminate() == 0
+
+
+def test_a_process_that_keeps_dying_is_started_ever_less_often(house: House) -> None:
+    # It dies while it starts, every time: its supervisor starts well, it does not.
+    worker = house.worker(wait=False)
+    wait_for(lambda: bool(worker.children()), what="a process")
+    for deaths in (1, 2, 3, 4):
+        wait_for(lambda: bool(worker.children()), what="a process")
+        os.kill(worker.children()[0], signal.SIGKILL)
+        wait_for(lambda number=deaths: len(worker.log_lines("worker.died")) == number, what="worker.died")
+    pauses = [line["restart_in_ms"] for line in worker.log_lines("worker.died")]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 4 * pauses[0]
+    assert worker.terminate() == 0
+
+
+def _once(worker: RunningWorker) -> None:
+    worker.process.terminate()
+
+
+def _thrice(worker: RunningWorker) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        worker.process.send_signal(number)
+
+
+def _group(worker: RunningWorker) -> None:
+    worker.signal_all(signal.SIGTERM)
+    worker.signal_all(signal.SIGINT)
+
+
+@pytest.mark.parametrize("tell", [pytest.param(_once, marks=pytest.mark.chaos), _thrice, _group])
+def test_told_to_stop_it_lets_jobs_end_and_hands_back_the_rest(
+    house: House, tell: Callable[[RunningWorker], None]
+) -> None:
+    group = house.new_group()
+    house.sandbox.faults("slow", endpoint="sms/addcontact", count=3, seconds=1)
+    house.sandbox.faults("hang_before", endpoint="sms/addcontact", count=3, seconds=60)
+    worker = house.worker("--concurrency", "6", SHUTDOWN_SECONDS=3, COUPONTOOLS_TIMEOUT_SECONDS=60)
+    ids = house.enqueue_many(
+        "add_contact",
+        [{"channel": "sms", "group_id": group, "phone": f"+3247{number:07d}"} for number in range(20)],
+    )
+    wait_for(lambda: len(house.sandbox.requests()) >= 6, what="six calls in flight")
+    children = worker.children()
+    tell(worker)
+    assert worker.process.wait(timeout=60) == 0
+    assert not any(_alive(pid) for pid in children)
+    assert len(worker.log_lines("worker.stopping")) == len(worker.log_lines("worker.stopped")) == 1
+    # Three ended in time, three were cut off, fourteen were never begun: all but the first three are back on the queue.
+    assert house.tally() == {"contact.added": 3}
+    assert house.redis.llen("dramatiq:contacts") == house.redis.hlen("dramatiq:contacts.msgs") == 17
+    assert house.redis.zcard("coupontools:delayed:contacts") == 0
+    assert _outstanding(house) == 0
+    assert house.redis.zcard("dramatiq:__heartbeats__") == 0
+    house.sandbox.clear_faults()
+    house.worker()
+    answers = house.wait_answered(ids)
+    assert all(len(events) == 1 for events in answers.values())
+    assert house.counts()["surplus_contacts"] == 0
+
+
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.chaos)])
+def test_it_stops_while_redis_is_away(fragile_house: House, frozen: bool) -> None:
+    house = fragile_house
+    group = house.new_group()
+    house.sandbox.faults("slow", endpoint="sms/addcontact", count=4, seconds=1)
+    worker = house.worker("--concurrency", "4", SHUTDOWN_SECONDS=1, WORKER_PROCESSES=2)
+    ids = house.enqueue_many(
+        "add_contact",
+        [{"channel": "sms", "group_id": group, "phone": f"+3247{number:07d}"} for number in range(12)],
+    )
+    wait_for(lambda: len(house.sandbox.requests()) >= 4, what="calls in flight")
+    children = worker.children()
+    server = house.server.process
+    assert server
+    if frozen:
+        server.send_signal(signal.SIGSTOP)
+    else:
+        house.server.kill()
+    assert worker.terminate() == 0, worker.log_text[-3000:]
+    assert not any(_alive(pid) for pid in children)
+    if frozen:
+        server.send_signal(signal.SIGCONT)
+    else:
+        house.server.start()
+    house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    answers = house.wait_answered(ids)
+    assert all(len(events) == 1 for events in answers.values())
+    assert house.counts()["surplus_contacts"] == 0
+
+
+def test_a_supervisor_that_is_killed_leaves_nobody_behind(house: House) -> None:
+    worker = house.worker(WORKER_PROCESSES=2)
+    children = worker.children()
+    assert len(children) == 2
+    os.kill(worker.process.pid, signal.SIGKILL)
+    wait_for(lambda: not any(_alive(pid) for pid in children), what="the end of the processes")
+    assert len(worker.log_lines("worker.stopped")) == 2
+    assert house.redis.zcard("dramatiq:__heartbeats__") == 0
+
+
+def test_a_thread_that_ends_is_noticed(house: House) -> None:
+    """What the process then does is end, and be replaced."""
+    settings = Settings(
+        redis_url=house.server.url,
+        coupontools_base_url=house.sandbox.url,
+        coupontools_client_id="id",
+        coupontools_client_secret="made-up",
+        _env_file=None,
+    )
+    broker = assemble(settings, concurrency=2)
+    worker = Worker(broker, worker_threads=1)
+    worker.start()
+    try:
+        assert dead_threads(worker, broker) == []
+        assert len(broker.threads) == 2
+        consumer = worker.consumers["reads"]
+        consumer.stop()
+        consumer.join(timeout=30)
+        assert dead_threads(worker, broker) == [consumer.name]
+    finally:
+        worker.stop()
+        broker.close()
+    assert len(dead_threads(worker, broker)) == 4 + 1 + 2

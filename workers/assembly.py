@@ -1,0 +1,26 @@
+"""Puts broker, loop and actors together: one of each per process."""
+
+from __future__ import annotations
+
+from actors import declare_actors
+from config import Settings
+from workers.broker import DurableBroker
+from workers.loop import JobLoop
+from workers.metrics import attempt_metrics
+from workers.middleware import WorkerLife
+from workers.tracing import tracing_if_installed
+
+__all__ = ["assemble"]
+
+
+def assemble(settings: Settings, *, concurrency: int) -> DurableBroker:
+    """A broker with the five actors, ready for Dramatiq's Worker."""
+    broker = DurableBroker(settings, concurrency=concurrency)
+    metrics = attempt_metrics()
+    observers = [observer for observer in (tracing_if_installed(), metrics) if observer is not None]
+    loop = JobLoop(settings, broker, concurrency=concurrency, observers=[*observers])
+    broker.add_middleware(WorkerLife(settings, loop))
+    if metrics is not None:
+        broker.add_middleware(metrics)
+    declare_actors(broker, loop.entrance, loop.submit)
+    return broker

@@ -1,0 +1,16 @@
+"""The durable broker: Dramatiq's messages in Redis, fetched, delayed, taken over and set aside without loss."""
+
+from workers.broker.caretaker import Caretaker
+from workers.broker.dead_letters import DeadLetter, DeadLetters, NotRetried
+from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
+from workers.broker.entries import DurableMessage
+
+__all__ = [
+    "DEAD_LETTER_MS",
+    "Caretaker",
+    "DeadLetter",
+    "DeadLetters",
+    "DurableBroker",
+    "DurableMessage",
+    "NotRetried",
+]

@@ -1,0 +1,137 @@
+"""The caretaker: a thread of its own that keeps this worker's heartbeat and the queues in order, whatever the jobs do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+
+import orjson
+import structlog
+
+from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
+from workers.broker.entries import LATEST
+from workers.broker.scripts import SCRIPTS
+from workers.redis_link import ThreadRunner, is_outage, sync_client
+
+__all__ = ["Caretaker"]
+
+log = structlog.get_logger("workers.caretaker")
+
+#: How often delayed messages are looked at when none is known to be due sooner, in seconds.
+TICK_SECONDS = 0.25
+#: tend.lua moves so many messages of a queue at once; then it is asked again at once.
+BATCH = 200
+#: A failure of Redis may hit some workers and not others; each that lives is heard again within this share of that time.
+SETTLING = 0.5
+#: Who asks, for the link.
+WHO = "caretaker"
+#: So many heartbeats fall into the time after which a silent worker counts as dead.
+BEATS = 4
+
+
+class Caretaker(threading.Thread):
+    """Heartbeat, promotion of due messages, takeover of dead workers' messages, expiry of dead letters."""
+
+    def __init__(self, broker: DurableBroker, *, heartbeat_seconds: float, queues: list[str]) -> None:
+        super().__init__(name="caretaker", daemon=True)
+        self._broker = broker
+        self._silence = heartbeat_seconds
+        self._ending = threading.Event()
+        self._client = sync_client(broker._settings.redis_url)  # noqa: SLF001 - one thing in two threads
+        self._runner = ThreadRunner(self._client)
+        self._steady_since = time.monotonic()
+        self._beat_at = 0.0
+        #: Redis's clock (ms) less this process's (s), as of the last answer.
+        self._clock_ms = 0.0
+        self._queues = sorted(broker.get_declared_queues())
+        self._about = orjson.dumps(
+            {
+                "queues": sorted(queues),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started_at": round(time.time() * 1000),
+            }
+        )
+
+    def run(self) -> None:
+        """Ticks until stopped."""
+        while not self._ending.is_set():
+            began = time.monotonic()
+            try:
+                pause = self._tick()
+                self._broker.link.answered(WHO)
+            except Exception as error:
+                if not is_outage(error):
+                    log.exception("caretaker.fault")
+                    pause = TICK_SECONDS
+                else:
+                    pause = self._broker.link.lost(WHO, error, began)
+                # While Redis was away nobody's heartbeat arrived: give all the time to be heard before calling any dead.
+                self._steady_since = time.monotonic()
+                self._beat_at = 0.0
+            self._ending.wait(pause)
+
+    def stop(self) -> None:
+        """Says good-bye, if Redis is there: everything was handed back."""
+        self._ending.set()
+        self.join()
+        keys = self._broker.keys
+        acks = [keys.acks(self._broker.broker_id, queue) for queue in self._queues]
+        began = time.monotonic()
+        try:
+            if not self._broker.deserted.is_set():
+                # What this worker's jobs put off when they were cut off is back on its queue when the worker is gone.
+                while self._tick() == 0:
+                    pass
+                self._runner.run(
+                    SCRIPTS["leave"], [keys.heartbeats, keys.workers, *acks], [self._broker.broker_id]
+                )
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self._broker.link.lost(WHO, error, began)
+        self._client.close()
+
+    def _tick(self) -> float:
+        """One look. Answers how long to rest, in seconds."""
+        now = time.monotonic()
+        beat = now - self._beat_at >= self._silence / BEATS
+        steady = now - self._steady_since >= self._silence * SETTLING
+        keys = self._broker.keys
+        queue_keys: list[str] = []
+        for queue in self._queues:
+            k = keys.queue(queue)
+            queue_keys += [k.ready, k.bodies, k.delayed, k.stock_delayed, k.stock_delayed_bodies]
+            queue_keys += [k.dead, k.dead_bodies, k.dead_reasons]
+        next_due, moved, dead, clock_ms = self._runner.run(
+            SCRIPTS["tend"],
+            [keys.heartbeats, keys.workers, *queue_keys],
+            [
+                self._broker.broker_id,
+                self._about if beat else b"",
+                round(self._silence * 1000) if steady else 0,
+                DEAD_LETTER_MS,
+                keys.acks("", "").removesuffix("."),
+                round(self._clock_ms + now * 1000),
+                "all" if self._broker.draining.is_set() else "wake",
+                LATEST,
+                *self._queues,
+            ],
+        )
+        answered_at = time.monotonic()
+        clock_ms = int(clock_ms) - answered_at * 1000
+        if answered_at - now > self._silence / BEATS or abs(clock_ms - self._clock_ms) > self._silence * 500:
+            # As long as this answer took, others may not have been heard either; nor does a clock that was set tell who was silent.
+            self._steady_since = answered_at
+        self._clock_ms = clock_ms
+        if beat:
+            self._beat_at = now
+        for worker in dead:
+            log.warning("worker.taken_over", worker=worker.decode())
+        if moved >= BATCH:
+            return 0.0
+        until_beat = self._silence / BEATS - (now - self._beat_at)
+        rest = min(TICK_SECONDS, max(0.01, until_beat))
+        return rest if next_due < 0 else min(rest, max(0.001, next_due / 1000))

@@ -1,0 +1,189 @@
+"""Dead letters as an operator handles them: listed page by page, found by message id, retried and purged one step each."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import redis
+
+from actors import JOBS
+from actors.events import timestamp
+from config.keys import Keys
+from workers.broker.entries import Unreadable, read_entry
+from workers.broker.scripts import SCRIPTS
+from workers.redis_link import ThreadRunner
+
+__all__ = ["DeadLetter", "DeadLetters", "NotRetried"]
+
+#: Letters read in one round trip.
+PAGE = 500
+_HOMES = {name: job.queue for name, job in JOBS.items()}
+
+
+class NotRetried(Exception):  # noqa: N818 - says what did not happen
+    """The letter is no readable job and cannot become one again; it was left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One letter, without its body."""
+
+    queue: str
+    #: The id under which it lies; also its name where its message has none that can be read.
+    entry_id: bytes
+    message_id: str
+    job: str
+    kind: str
+    code: int | None
+    message: str
+    died_at: str
+
+    @property
+    def id(self) -> str:
+        """What an operator calls it by."""
+        return self.message_id or self.entry_id.decode("utf-8", "replace")
+
+
+class DeadLetters:
+    """The dead letters of some queues. Every method raises redis.RedisError when Redis cannot be asked."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, queues: Iterable[str]) -> None:
+        self._client = client
+        self._runner = ThreadRunner(client)
+        self._keys = keys
+        self._queues = list(queues)
+
+    def now(self) -> float:
+        """Redis's time, which letters' times are taken from; Unix milliseconds."""
+        seconds, micros = self._client.time()
+        return float(seconds * 1000 + micros / 1000)
+
+    def count(self) -> int:
+        """How many there are."""
+        return sum(int(self._client.zcard(self._keys.queue(name).dead)) for name in self._queues)
+
+    def oldest_first(self) -> Iterator[DeadLetter]:
+        """Every letter, queue by queue; read page by page, so letters that come and go meanwhile may be missed."""
+        for name in self._queues:
+            start = 0
+            while True:
+                page: Any = self._client.zrange(
+                    self._keys.queue(name).dead, start, start + PAGE - 1, withscores=True
+                )
+                if not page:
+                    break
+                yield from self._read(name, page)
+                start += len(page)
+
+    def that_died_before(self, moment_ms: float) -> Iterator[list[DeadLetter]]:
+        """Pages of all letters up to that moment, each at least once, whatever is retried or purged meanwhile."""
+        for name in self._queues:
+            cursor = 0
+            while True:
+                answer: Any = self._client.zscan(self._keys.queue(name).dead, cursor, count=PAGE)
+                cursor, page = answer
+                old = sorted((at, entry_id) for entry_id, at in page if at <= moment_ms)
+                for begin in range(0, len(old), PAGE):
+                    rows = [(entry_id, at) for at, entry_id in old[begin : begin + PAGE]]
+                    yield self._read(name, rows)
+                if not cursor:
+                    break
+
+    def find(self, wanted: Iterable[str]) -> dict[str, list[DeadLetter]]:
+        """The letters with these message ids (or entry ids); reads all letters' reasons once, page by page."""
+        found: dict[str, list[DeadLetter]] = {one: [] for one in wanted}
+        for page in self.that_died_before(float("inf")):
+            for letter in page:
+                for name in {letter.message_id, letter.entry_id.decode("utf-8", "replace")} & found.keys():
+                    if letter not in found[name]:
+                        found[name].append(letter)
+        return found
+
+    def body(self, letter: DeadLetter) -> bytes | None:
+        """The message as it was enqueued; None when the letter is not there any more."""
+        body: Any = self._client.hget(self._keys.queue(letter.queue).dead_bodies, letter.entry_id)
+        return None if body is None else bytes(body)
+
+    def retry(self, letter: DeadLetter) -> str | None:
+        """Enqueues the letter's job anew, in one step with the letter's end. Answers the new message id, None if the letter is gone.
+
+        The arguments stay as they are, and with them the idempotency key and the correlation id; a new id and time make it a new
+        message with a deadline of its own.
+
+        Raises:
+            NotRetried: it is no readable job; with a sentence.
+        """
+        body = self.body(letter)
+        if body is None:
+            return None
+        try:
+            read_entry(letter.queue, letter.entry_id.decode("utf-8", "replace"), body, _HOMES)
+        except Unreadable as error:
+            raise NotRetried(f"is no readable job and cannot be retried: {error}") from None
+        redis_message_id, message_id = str(uuid.uuid4()), str(uuid.uuid4())
+        message = orjson.loads(body)
+        options = {name: value for name, value in message["options"].items() if name != "eta"}
+        message |= {
+            "queue_name": letter.queue,
+            "options": {**options, "redis_message_id": redis_message_id},
+            "message_id": message_id,
+            "message_timestamp": int(time.time() * 1000),
+        }
+        queue = self._keys.queue(letter.queue)
+        revived = self._runner.run(
+            SCRIPTS["revive"],
+            [queue.dead, queue.dead_bodies, queue.dead_reasons, queue.ready, queue.bodies],
+            [letter.entry_id, redis_message_id, orjson.dumps(message)],
+        )
+        return message_id if revived else None
+
+    def purge(self, letters: list[DeadLetter]) -> int:
+        """Forgets letters of one page. Answers how many there still were."""
+        purged = 0
+        for name in self._queues:
+            queue = self._keys.queue(name)
+            ids = [letter.entry_id for letter in letters if letter.queue == name]
+            if ids:
+                purged += self._runner.run(
+                    SCRIPTS["purge"], [queue.dead, queue.dead_bodies, queue.dead_reasons], ids
+                )
+        return purged
+
+    def _read(self, name: str, page: list[tuple[bytes, float]]) -> list[DeadLetter]:
+        if not page:
+            return []
+        queue = self._keys.queue(name)
+        ids: list[Any] = [entry_id for entry_id, _ in page]
+        reasons: Any = self._client.hmget(queue.dead_reasons, ids)
+        return [
+            self._letter(name, entry_id, died, reason)
+            for (entry_id, died), reason in zip(page, reasons, strict=True)
+        ]
+
+    def _letter(self, name: str, entry_id: bytes, died: float, reason: bytes | None) -> DeadLetter:
+        told = orjson.loads(reason) if reason else self._from_body(name, entry_id)
+        return DeadLetter(
+            queue=name,
+            entry_id=entry_id,
+            message_id=told["message_id"],
+            job=told["job"],
+            kind=told["kind"],
+            code=told["code"],
+            message=told["message"],
+            died_at=timestamp(died / 1000),
+        )
+
+    def _from_body(self, name: str, entry_id: bytes) -> dict[str, Any]:
+        """A letter without a reason was left by a stock worker."""
+        told: dict[str, Any] = {"kind": "unreadable", "code": None, "message": "no reason is on record"}
+        body: Any = self._client.hget(self._keys.queue(name).dead_bodies, entry_id)
+        try:
+            message = read_entry(name, entry_id.decode("utf-8", "replace"), body, _HOMES)
+        except Unreadable as error:
+            return {**told, "message_id": "", "job": "", "message": f"no reason is on record; {error}"}
+        return {**told, "kind": "internal", "message_id": message.message_id, "job": message.actor_name}

@@ -1,0 +1,170 @@
+"""A Redis broker that loses nothing: Dramatiq's wire format, actors and middleware, with what leaks replaced."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from typing import Any
+
+import dramatiq
+import orjson
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import current_millis, dq_name
+from dramatiq.errors import ConnectionClosed
+from dramatiq.middleware import CurrentMessage, Middleware
+
+from actors.delivery import Failure, dead_reason
+from config import Settings
+from config.keys import Keys
+from workers.broker.consumer import DurableConsumer
+from workers.broker.scripts import SCRIPTS
+from workers.redis_link import Link, ThreadRunner, is_outage, sync_client
+
+__all__ = ["DEAD_LETTER_MS", "DurableBroker"]
+
+#: How long dead letters are kept.
+DEAD_LETTER_MS = 7 * 86400 * 1000
+#: A queue's consumer asks again after so many seconds of silence.
+IDLE_SECONDS = 1.0
+#: How often an enqueue whose answer was lost is asked, in all; the script is safe to repeat.
+ENQUEUE_ATTEMPTS = 3
+#: Messages that a queue's consumer holds beyond those that can run, so that no slot waits for a fetch.
+SPARE = 0.5
+
+
+class DurableBroker(RedisBroker):
+    """Takes Dramatiq's RedisBroker's place.
+
+    ``concurrency`` is how many jobs run at once in this process; each queue's consumer holds that many and a few to spare.
+    """
+
+    def __init__(
+        self, settings: Settings, *, concurrency: int = 1, middleware: list[Middleware] | None = None
+    ) -> None:
+        self._settings = settings
+        client = sync_client(settings.redis_url)
+        super().__init__(  # type: ignore[no-untyped-call]
+            middleware=[CurrentMessage(), *(middleware or [])],
+            namespace=settings.broker_namespace,
+            heartbeat_timeout=round(settings.worker_heartbeat_seconds * 1000),
+            dead_message_ttl=DEAD_LETTER_MS,
+            client=client,
+        )
+        self.broker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.keys = Keys(settings.key_prefix, settings.broker_namespace, settings.events_stream)
+        self.events_maxlen = settings.events_maxlen
+        self.link = Link()
+        self.draining = threading.Event()
+        #: Redis went away while this worker stopped: nothing can be handed back any more.
+        self.deserted = threading.Event()
+        #: Threads without which this worker is of no use, beside Dramatiq's own; who starts one adds it.
+        self.threads: list[threading.Thread] = []
+        self._window = concurrency + max(1, round(concurrency * SPARE))
+        self._runner = ThreadRunner(client)
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """Each known actor's queue."""
+        return {name: actor.queue_name for name, actor in self.actors.items()}
+
+    @property
+    def consumer_class(self) -> type[DurableConsumer]:
+        """What takes messages off a queue."""
+        return DurableConsumer
+
+    def waiting_client(self) -> redis.Redis:
+        """A client for one thread that waits in Redis for messages."""
+        return sync_client(self._settings.redis_url, timeout=IDLE_SECONDS + 5.0)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> DurableConsumer:  # noqa: ARG002
+        """A consumer of the queue. The window is this broker's own; Dramatiq's counts threads, and jobs here need none."""
+        return DurableConsumer(self, queue_name, self._window, min(timeout / 1000, IDLE_SECONDS))
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declares a queue; delays live in Redis, so there is no delay queue to consume."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """Enqueues a message, at once or ``delay`` milliseconds from now.
+
+        Raises:
+            dramatiq.errors.ConnectionClosed: Redis could not be asked in a few attempts. The message may be on its queue all the same;
+                enqueueing it again makes another entry, which its message_id keeps from a second answer.
+        """
+        options = {"redis_message_id": str(uuid.uuid4())}
+        queue_name = message.queue_name
+        message = message.copy(options=options)
+        due = 0
+        if delay is not None:
+            due = current_millis() + delay
+            message = message.copy(queue_name=dq_name(queue_name), options={"eta": due})
+        self.emit_before("enqueue", message, delay)
+        keys = self.keys.queue(queue_name)
+        self._put(
+            [keys.ready, keys.bodies, keys.delayed], [options["redis_message_id"], message.encode(), due]
+        )
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def _put(self, keys: list[str], args: list[Any]) -> None:
+        who = f"enqueue-{threading.get_ident()}"
+        for attempt in range(1, ENQUEUE_ATTEMPTS + 1):
+            began = time.monotonic()
+            try:
+                self._runner.run(SCRIPTS["enqueue"], keys, args)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                pause = self.link.lost(who, error, began)
+                if attempt == ENQUEUE_ATTEMPTS:
+                    raise ConnectionClosed(error) from None
+                time.sleep(pause)
+            else:
+                self.link.answered(who)
+                return
+
+    def flush(self, queue_name: str) -> None:
+        """Drops all messages of a queue, delayed and dead ones too."""
+        keys = self.keys.queue(queue_name)
+        self.client.delete(
+            keys.ready,
+            keys.bodies,
+            keys.delayed,
+            keys.stock_delayed,
+            keys.stock_delayed_bodies,
+            keys.dead,
+            keys.dead_bodies,
+            keys.dead_reasons,
+            self.keys.acks(self.broker_id, queue_name),
+        )
+
+    def do_qsize(self, queue_name: str) -> int:
+        """Messages of a queue that are not answered, wherever they wait."""
+        keys = self.keys.queue(queue_name)
+        return int(self.client.hlen(keys.bodies)) + int(self.client.hlen(keys.stock_delayed_bodies))
+
+    def rejection(self, body: bytes | None, reason: str) -> str:
+        """Why an entry was set aside, for `dead list`; its message id where it can be read."""
+        try:
+            fields = orjson.loads(body or b"")
+        except orjson.JSONDecodeError:
+            fields = None
+        told = fields if isinstance(fields, dict) else {}
+        message_id = told.get("message_id")
+        actor = told.get("actor_name")
+        return dead_reason(
+            message_id if isinstance(message_id, str) else "",
+            actor if isinstance(actor, str) else "",
+            Failure("unreadable", reason),
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()

@@ -1,0 +1,101 @@
+"""What a queue's entry must be to be a job; anything else is set aside with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dramatiq
+import orjson
+from dramatiq.common import dq_name
+
+from actors.delivery import Receipt
+
+__all__ = ["DurableMessage", "Unreadable", "read_entry"]
+
+FIELDS = frozenset(
+    {"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"}
+)
+#: Options that mean something here; all others belong to somebody else and are not looked at.
+KNOWN_OPTIONS = frozenset({"redis_message_id", "eta", "traceparent"})
+#: The latest moment that a timestamp may name, in Unix milliseconds (the year 2500): beyond it, arithmetic ends.
+LATEST = 16_725_225_600_000
+
+
+class Unreadable(Exception):  # noqa: N818 - says what the entry is
+    """The entry is no readable job: set it aside."""
+
+
+class SafeMessage(dramatiq.Message[Any]):
+    """A message that does not print its arguments, which are people's numbers and names."""
+
+    def __str__(self) -> str:
+        return f"{self.actor_name}({self.message_id})"
+
+    __repr__ = __str__
+
+
+class DurableMessage(dramatiq.MessageProxy):
+    """A message with the receipt that settles it."""
+
+    def __init__(self, message: dramatiq.Message[Any], receipt: Receipt) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+def read_entry(queue: str, entry_id: str, body: bytes | None, actors: Mapping[str, str]) -> SafeMessage:
+    """The message of an entry. ``actors`` maps each known actor to its queue.
+
+    Raises:
+        Unreadable: with a sentence that says what is wrong; it repeats nothing of the arguments.
+    """
+    if body is None:
+        raise Unreadable("there is no message under this id")
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"the message is not JSON: {error.msg}") from None
+    if not isinstance(fields, dict):
+        raise Unreadable("the message is no JSON object")
+    if missing := FIELDS.difference(fields):
+        raise Unreadable(f"the message lacks {', '.join(sorted(missing))}")
+    if extra := set(fields).difference(FIELDS):
+        raise Unreadable(f"the message has unknown fields: {', '.join(sorted(extra))[:200]}")
+    _check_types(fields)
+    if fields["queue_name"] not in {queue, dq_name(queue)}:
+        raise Unreadable(f"the message says queue_name {fields['queue_name']!r:.100} but lies in {queue!r}")
+    home = actors.get(fields["actor_name"])
+    if home is None:
+        raise Unreadable(
+            f"there is no actor {fields['actor_name']!r:.100}; known are {', '.join(sorted(actors))}"
+        )
+    if home != queue:
+        raise Unreadable(f"the actor {fields['actor_name']} has the queue {home!r}, not {queue!r}")
+    if fields["options"].get("redis_message_id") != entry_id:
+        raise Unreadable("options.redis_message_id is not the id under which the message lies")
+    fields["options"] = {name: value for name, value in fields["options"].items() if name in KNOWN_OPTIONS}
+    return SafeMessage(**{**fields, "queue_name": queue, "args": tuple(fields["args"])})
+
+
+def _check_types(fields: dict[str, Any]) -> None:
+    for name, kind, called in (
+        ("queue_name", str, "a string"),
+        ("actor_name", str, "a string"),
+        ("args", list, "an array"),
+        ("kwargs", dict, "an object"),
+        ("options", dict, "an object"),
+        ("message_id", str, "a string"),
+    ):
+        if not isinstance(fields[name], kind):
+            raise Unreadable(f"{name} is not {called}")
+    if not 1 <= len(fields["message_id"]) <= 255:
+        raise Unreadable("message_id is not 1 to 255 characters long")
+    for name, value in (
+        ("message_timestamp", fields["message_timestamp"]),
+        ("options.eta", fields["options"].get("eta", 0)),
+    ):
+        if name == "options.eta" and value is None:
+            fields["options"].pop("eta")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
+            raise Unreadable(f"{name} is not a number of Unix milliseconds")
+    fields["message_timestamp"] = int(fields["message_timestamp"])

@@ -1,0 +1,14 @@
+-- enqueue_all.lua: puts messages on their queues, all of them or none. Safe to repeat: an id that has a body already is not pushed again.
+--
+-- KEYS  2 for each message: ready (list of ids), bodies (hash id -> message)
+-- ARGV  2 for each message: id, message
+-- Answers how many were new.
+
+local new = 0
+for i = 1, #KEYS, 2 do
+  if redis.call('HSETNX', KEYS[i + 1], ARGV[i], ARGV[i + 1]) == 1 then
+    redis.call('RPUSH', KEYS[i], ARGV[i])
+    new = new + 1
+  end
+end
+return new

@@ -1,0 +1,32 @@
+-- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
+--
+-- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
+-- ARGV  1 at most so many
+-- Answers Redis's time (ms), then id, message (or nil), id, message ...
+-- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
+
+local clock = redis.call('TIME')
+local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
+local answer, most = { now }, tonumber(ARGV[1])
+
+local due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, most)
+if #due > 0 then
+  redis.call('ZREM', KEYS[4], unpack(due))
+  for _, id in ipairs(due) do
+    local body = redis.call('HGET', KEYS[2], id)
+    if body and redis.call('SADD', KEYS[3], id) == 1 then
+      answer[#answer + 1] = id
+      answer[#answer + 1] = body
+    end
+  end
+end
+
+if #due < most then
+  for _, id in ipairs(redis.call('LPOP', KEYS[1], most - #due) or {}) do
+    if redis.call('SADD', KEYS[3], id) == 1 then
+      answer[#answer + 1] = id
+      answer[#answer + 1] = redis.call('HGET', KEYS[2], id)
+    end
+  end
+end
+return answer

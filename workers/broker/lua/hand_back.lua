@@ -1,0 +1,24 @@
+-- hand_back.lua: puts outstanding messages back at the head of their queue, in their old order. Safe to repeat.
+--
+-- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids
+-- ARGV  1 'these': give back the ids that follow; 'others': give back all but the ids that follow (what a lost answer left behind)
+-- Answers how many went back.
+
+local ids = {}
+if ARGV[1] == 'these' then
+  for i = 2, #ARGV do ids[#ids + 1] = ARGV[i] end
+else
+  local held = {}
+  for i = 2, #ARGV do held[ARGV[i]] = true end
+  for _, id in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+    if not held[id] then ids[#ids + 1] = id end
+  end
+end
+local count = 0
+for i = #ids, 1, -1 do
+  if redis.call('SREM', KEYS[3], ids[i]) == 1 and redis.call('HEXISTS', KEYS[2], ids[i]) == 1 then
+    redis.call('LPUSH', KEYS[1], ids[i])
+    count = count + 1
+  end
+end
+return count

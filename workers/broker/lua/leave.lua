@@ -1,0 +1,12 @@
+-- leave.lua: a worker that has handed back everything is no dead worker.
+--
+-- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON   3... its acks sets
+-- ARGV  1 worker
+-- Answers 1, or 0 when something is still outstanding: then it stays to be taken over.
+
+for i = 3, #KEYS do
+  if redis.call('SCARD', KEYS[i]) > 0 then return 0 end
+end
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return 1

@@ -1,0 +1,9 @@
+-- postpone.lua: an outstanding message waits until it is due. Safe to repeat.
+--
+-- KEYS  1 acks: set of this worker's outstanding ids   2 delayed: zset id -> due (ms)
+-- ARGV  1 id   2 due (Unix ms)
+-- Answers 1 if it was outstanding here, else 0.
+
+if redis.call('SREM', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+return 1

@@ -1,0 +1,103 @@
+-- tend.lua: keeps the queues in order; every worker runs it several times a second, whatever its jobs do. Safe to repeat.
+--
+-- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON
+--       then 8 for each queue: ready, bodies, delayed, stock_delayed, stock_delayed_bodies, dead, dead_bodies, dead_reasons
+-- ARGV  1 worker   2 its JSON, '' between heartbeats   3 ms of silence that mean death, 0 not to take over anything
+--       4 ms that a dead letter is kept   5 prefix of acks keys   6 when this was sent, by Redis's clock (ms)
+--       7 'wake' or 'all': of what is due, move one id to wake those who wait for the list, or everything
+--       8 the latest due time that means anything (ms)   9... name of each queue
+-- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the ids of workers taken over,
+-- Redis's time (ms).
+
+local BATCH = 200
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local function whole(number) return string.format('%.0f', number) end
+
+local beat, silence = ARGV[2] ~= '', tonumber(ARGV[3])
+-- A Redis that was frozen runs what was sent to it before, and finds everybody silent: then nobody is called dead.
+if now - tonumber(ARGV[6]) > silence / 2 then silence = 0 end
+local moved, next_due, dead_workers = 0, -1, {}
+local queues = {}
+for q = 9, #ARGV do
+  local k = 2 + (q - 9) * 8
+  queues[#queues + 1] = { name = ARGV[q], ready = KEYS[k + 1], bodies = KEYS[k + 2], delayed = KEYS[k + 3], stock = KEYS[k + 4],
+    stock_bodies = KEYS[k + 5], dead = KEYS[k + 6], dead_bodies = KEYS[k + 7], dead_reasons = KEYS[k + 8] }
+end
+
+-- 1. What stock producers delayed moves to where delays live.
+for _, queue in ipairs(queues) do
+  local ids = redis.call('LPOP', queue.stock, BATCH) or {}
+  for _, id in ipairs(ids) do
+    local body = redis.call('HGET', queue.stock_bodies, id)
+    local due
+    if body then
+      local fine, message = pcall(cjson.decode, body)
+      if fine and type(message) == 'table' and type(message.options) == 'table' and type(message.options.eta) == 'number' then
+        due = message.options.eta
+      end
+      redis.call('HSET', queue.bodies, id, body)
+      redis.call('HDEL', queue.stock_bodies, id)
+    end
+    -- Without a body or a due time that means anything it goes to the queue at once, where an unreadable entry is set aside.
+    if due and due >= 0 and due <= tonumber(ARGV[8]) then
+      redis.call('ZADD', queue.delayed, whole(due), id)
+    else
+      redis.call('RPUSH', queue.ready, id)
+    end
+  end
+  moved = moved + #ids
+end
+
+-- 2. fetch.lua takes what is due by itself, in due order. Only who waits for an empty list must be woken: by the one due last, which
+--    is to run last. A worker that stops moves all that is due, since it has just given up jobs and may have been the only one.
+local most = ARGV[7] == 'all' and BATCH or 1
+for _, queue in ipairs(queues) do
+  if most > 1 or redis.call('LLEN', queue.ready) == 0 then
+    local due = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(now), '-inf', 'LIMIT', 0, most)
+    for _, id in ipairs(due) do
+      if redis.call('HEXISTS', queue.bodies, id) == 1 then redis.call('LPUSH', queue.ready, id) end
+    end
+    if #due > 0 then redis.call('ZREM', queue.delayed, unpack(due)) end
+    moved = moved + #due
+  end
+  local first = redis.call('ZRANGEBYSCORE', queue.delayed, '(' .. whole(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if first[2] then
+    local wait = tonumber(first[2]) - now
+    if next_due < 0 or wait < next_due then next_due = wait end
+  end
+end
+
+-- 3. Heartbeat; and what dead workers had outstanding goes back to its queues.
+if beat then
+  redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+  if silence > 0 then
+    for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now - silence))) do
+      for _, queue in ipairs(queues) do
+        for suffix, target in pairs({ [''] = { queue.ready, queue.bodies }, ['.DQ'] = { queue.stock, queue.stock_bodies } }) do
+          local acks = ARGV[5] .. worker .. '.' .. queue.name .. suffix
+          for _, id in ipairs(redis.call('SMEMBERS', acks)) do
+            if redis.call('HEXISTS', target[2], id) == 1 then redis.call('LPUSH', target[1], id) end
+          end
+          redis.call('DEL', acks)
+        end
+      end
+      -- A stock worker may have other queues, which only another stock worker can take over.
+      if redis.call('HDEL', KEYS[2], worker) == 1 then
+        redis.call('ZREM', KEYS[1], worker)
+        dead_workers[#dead_workers + 1] = worker
+      end
+    end
+  end
+  -- 4. Dead letters are kept for a while.
+  for _, queue in ipairs(queues) do
+    local old = redis.call('ZRANGEBYSCORE', queue.dead, '-inf', whole(now - tonumber(ARGV[4])), 'LIMIT', 0, BATCH)
+    if #old > 0 then
+      redis.call('ZREM', queue.dead, unpack(old))
+      redis.call('HDEL', queue.dead_bodies, unpack(old))
+      redis.call('HDEL', queue.dead_reasons, unpack(old))
+    end
+  end
+end
+return { math.ceil(next_due), moved, dead_workers, whole(now) }

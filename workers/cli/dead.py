@@ -1,0 +1,205 @@
+"""`dead`: the jobs that ended without success, by message id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from config import load_settings
+from workers.broker import DeadLetter, DeadLetters, NotRetried
+from workers.redis_link import sync_client
+from workers.state import QUEUES, keys_of
+
+__all__ = ["dead"]
+
+dead = typer.Typer(
+    no_args_is_help=True,
+    help="Look at jobs that failed or could not be read, and send them again. They are kept for 7 days.",
+)
+
+Queue = Annotated[
+    str | None, typer.Option("--queue", metavar="Q", help=f"Only this queue: {', '.join(QUEUES)}.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+_ROW = "{:<36}  {:<24}  {:<8}  {:<14}  {}"
+
+
+@contextmanager
+def _letters(queue: str | None) -> Iterator[DeadLetters]:
+    if queue is not None and queue not in QUEUES:
+        raise typer.BadParameter(
+            f"no such queue: {queue}; known are {', '.join(QUEUES)}", param_hint="--queue"
+        )
+    settings = load_settings(require_credentials=False)
+    with sync_client(settings.redis_url) as client:
+        yield DeadLetters(client, keys_of(settings), [queue] if queue else QUEUES)
+
+
+@dead.command("list")
+def list_letters(queue: Queue = None, as_json: AsJson = False) -> None:
+    """List dead letters, the oldest of each queue first.
+
+    Examples:
+
+        coupontools-worker dead list
+
+        coupontools-worker dead list --queue contacts --json | jq -r .message_id
+    """
+    with _letters(queue) as letters:
+        number = 0
+        for letter in letters.oldest_first():
+            if as_json:
+                typer.echo(orjson.dumps(_told(letter)))
+                continue
+            if not number:
+                typer.echo(_ROW.format("id", "died at", "queue", "job", "why"))
+            number += 1
+            why = f"{letter.kind}{'' if letter.code is None else f' {letter.code}'}: {letter.message}"
+            typer.echo(
+                _ROW.format(_plain(letter.id), letter.died_at, letter.queue, _plain(letter.job), _plain(why))
+            )
+        if not as_json and not number:
+            typer.echo("no dead letters")
+
+
+@dead.command("show")
+def show_letter(
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="Message id, as `dead list` prints it.")],
+    queue: Queue = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show why a job died, and the whole message as it was enqueued. It holds personal data.
+
+    Example:
+
+        coupontools-worker dead show 0f6d2f6e-5bd2-4b64-8e50-0a3a3b9a2f11
+    """
+    with _letters(queue) as letters:
+        found = letters.find([message_id])[message_id]
+        if not found:
+            _not_found(message_id)
+            raise typer.Exit(1)
+        for letter in found:
+            body = letters.body(letter) or b""
+            try:
+                message: Any = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                message = body.decode("utf-8", "replace")
+            if as_json:
+                typer.echo(orjson.dumps({**_told(letter), "body": message}))
+                continue
+            for name, value in _told(letter).items():
+                typer.echo(f"{name}: {_plain('' if value is None else str(value))}")
+            text = message if isinstance(message, str) else orjson.dumps(message, option=orjson.OPT_INDENT_2)
+            typer.echo(text if isinstance(text, bytes) else _plain(text))
+
+
+@dead.command("retry")
+def retry_letters(
+    message_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID...", help="Message ids, as `dead list` prints them.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every letter there is now.")] = False,
+    queue: Queue = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead letters again, each under a new message id.
+
+    A job keeps its arguments, so its idempotency key and correlation id too: what may have been carried out already is read back first.
+    One that fails again becomes a letter again.
+
+    Examples:
+
+        coupontools-worker dead retry 0f6d2f6e-5bd2-4b64-8e50-0a3a3b9a2f11
+
+        coupontools-worker dead retry --all --queue contacts
+    """
+    if every == bool(message_ids):
+        raise typer.BadParameter("give message ids, or --all", param_hint="ID...")
+    with _letters(queue) as letters:
+        retried = problems = 0
+        for letter in _chosen(letters, message_ids):
+            if isinstance(letter, str):
+                problems += 1
+                continue
+            try:
+                new = letters.retry(letter)
+            except NotRetried as error:
+                problems += 1
+                typer.echo(f"{_plain(letter.id)} {_plain(str(error))}", err=True)
+                continue
+            if new is None:
+                # Somebody else retried or purged it meanwhile.
+                if not every:
+                    problems += 1
+                    typer.echo(f"{_plain(letter.id)} is not there any more", err=True)
+                continue
+            retried += 1
+            told = {"message_id": letter.id, "queue": letter.queue, "retried_as": new}
+            typer.echo(orjson.dumps(told) if as_json else f"{_plain(letter.id)} -> {new}")
+        if not as_json:
+            typer.echo(f"{retried} retried" + (f", {problems} not" if problems else ""), err=True)
+    raise typer.Exit(1 if problems else 0)
+
+
+@dead.command("purge")
+def purge_letters(
+    queue: Queue = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget dead letters for good.
+
+    Examples:
+
+        coupontools-worker dead purge
+
+        coupontools-worker dead purge --queue webhooks --yes
+    """
+    with _letters(queue) as letters:
+        began = letters.now()
+        count = letters.count()
+        where = f"of {queue}" if queue else "of all queues"
+        if count and not yes:
+            typer.confirm(f"forget {count} dead letters {where}?", abort=True, err=True)
+        purged = sum(letters.purge(page) for page in letters.that_died_before(began))
+    typer.echo(orjson.dumps({"purged": purged}) if as_json else f"{purged} dead letters {where} forgotten")
+
+
+def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[DeadLetter | str]:
+    """The letters that were asked for; the id itself for one that is not there."""
+    if message_ids:
+        for message_id, found in letters.find(message_ids).items():
+            if not found:
+                _not_found(message_id)
+                yield message_id
+            yield from found
+        return
+    # Those that die (again) from now on are not retried: that could go on for ever.
+    for page in letters.that_died_before(letters.now()):
+        yield from page
+
+
+def _not_found(message_id: str) -> None:
+    typer.echo(f"{_plain(message_id)} is no dead letter; see `coupontools-worker dead list`", err=True)
+
+
+def _told(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "message_id": letter.id,
+        "queue": letter.queue,
+        "job": letter.job,
+        "died_at": letter.died_at,
+        "kind": letter.kind,
+        "code": letter.code,
+        "message": letter.message,
+    }
+
+
+def _plain(text: str) -> str:
+    """Without control characters: what strangers put into a queue must not drive an operator's terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,65 @@
+"""`events`: reads the stream."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from config import load_settings
+from workers.cli.show import event_row, events_table
+from workers.redis_link import sync_client
+from workers.stream import Event, end_of_stream, follow, history
+
+__all__ = ["events"]
+
+
+def events(
+    follow_on: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One CloudEvent as JSON a line.")] = False,
+    only: Annotated[
+        str | None, typer.Option("--type", metavar="T", help="Only this type, e.g. contact.failed.")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Only what comes from now on; with --follow.")] = False,
+) -> None:
+    """Read the events that answer jobs, oldest first.
+
+    Examples:
+
+        coupontools-worker events
+
+        coupontools-worker events --follow --new --type contact.failed
+
+        coupontools-worker events --json | jq .data
+    """
+    settings = load_settings(require_credentials=False)
+    wanted = None if only is None else f"coupontools.{only.removeprefix('coupontools.')}"
+    console = Console()
+    table = events_table()
+
+    def show(event: Event) -> None:
+        if wanted and event.type != wanted:
+            return
+        if as_json:
+            typer.echo(event.raw)
+        elif follow_on:
+            console.print("  ".join(filter(None, event_row(event.event))), markup=False, highlight=False)
+        else:
+            table.add_row(*event_row(event.event))
+
+    with sync_client(settings.redis_url) as client:
+        last = end_of_stream(client, settings.events_stream) if new else "0-0"
+        if not new:
+            for event in history(client, settings.events_stream):
+                show(event)
+                last = event.entry_id
+        if not follow_on:
+            if not as_json:
+                console.print(table if table.row_count else "no events")
+            return
+        for coming in follow(client, settings.events_stream, last):
+            if coming is not None:
+                show(coming)

@@ -1,0 +1,52 @@
+"""How events are shown to people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from rich.table import Table
+
+__all__ = ["event_row", "events_table", "failed", "shown"]
+
+
+def events_table(title: str | None = None) -> Table:
+    """An empty table of events."""
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    for column in ("time", "event", "subject", "what"):
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def event_row(event: dict[str, Any]) -> tuple[str, str, str, str]:
+    """An event's time, type, subject and gist."""
+    short = str(event["type"]).removeprefix("coupontools.")
+    return str(event["time"])[11:23], short, str(event.get("subject", "")), shown(event)
+
+
+def shown(event: dict[str, Any]) -> str:
+    """What an event says, in a line."""
+    data = dict(event["data"])
+    flags = [name for name in ("replayed", "reconciled") if data.pop(name, False)]
+    data.pop("attempts", None)
+    if error := data.get("error"):
+        code = "" if error["code"] is None else f" {error['code']}"
+        text = f"{error['kind']}{code}: {error['message']}"
+    elif "page" in data:
+        rows: list[Any] = data["groups"] if "groups" in data else data["contacts"]
+        text = f"page {data['page']} of {data['pages']}, {len(rows)} of {data['total']} rows"
+    else:
+        text = ", ".join(
+            f"{name} {_short(value)}" for name, value in data.items() if value not in (None, "", [])
+        )
+    return f"{text} ({', '.join(flags)})" if flags else text
+
+
+def _short(value: object) -> str:
+    text: str = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def failed(event: dict[str, Any]) -> bool:
+    """Did the job end without success?"""
+    return str(event["type"]).endswith(".failed") or event["type"] == "coupontools.message.rejected"

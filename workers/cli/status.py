@@ -1,0 +1,126 @@
+"""`status`: how much work is where, who does it, and what is held."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+import redis
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from config import Settings, load_settings, redact_text
+from workers.redis_link import sync_client
+from workers.state import State, read_state
+
+__all__ = ["status"]
+
+WATCH_SECONDS = 1.0
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second, until Ctrl-C.")] = False,
+) -> None:
+    """Show the queues, the workers, and what is held and why.
+
+    Takes the same time however many jobs wait.
+
+    Examples:
+
+        coupontools-worker status
+
+        coupontools-worker status --watch
+
+        coupontools-worker status --json | jq .queues.contacts.ready
+    """
+    settings = load_settings(require_credentials=False)
+    with sync_client(settings.redis_url) as client:
+        if not watch:
+            state = read_state(client, settings)
+            if as_json:
+                typer.echo(_as_json(state))
+            else:
+                Console().print(_tables(state, settings))
+        elif as_json:
+            while True:
+                typer.echo(_as_json(read_state(client, settings)))
+                time.sleep(WATCH_SECONDS)
+        else:
+            _watch(client, settings)
+
+
+def _watch(client: redis.Redis, settings: Settings) -> None:
+    with Live(_look(client, settings), auto_refresh=False, screen=False) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            live.update(_look(client, settings), refresh=True)
+
+
+def _look(client: redis.Redis, settings: Settings) -> RenderableType:
+    """The tables, or that Redis does not answer: whoever watches wants to see it come back."""
+    try:
+        return _tables(read_state(client, settings), settings)
+    except redis.RedisError as error:
+        return Text(f"Redis does not answer: {redact_text(str(error))}", style="red")
+
+
+def _as_json(state: State) -> bytes:
+    told: dict[str, Any] = {
+        "queues": {name: asdict(queue) for name, queue in state.queues.items()},
+        "workers": [
+            {"id": worker.id, "queues": worker.queues, "seen_seconds_ago": worker.seen_seconds_ago}
+            for worker in state.workers
+        ],
+        "holds": [
+            {"scope": hold.scope, "code": hold.code, "message": hold.message, "retry_at": hold.retry_at}
+            for hold in state.holds
+        ],
+        "rate": state.rate,
+    }
+    return orjson.dumps(told)
+
+
+def _tables(state: State, settings: Settings) -> RenderableType:
+    parts: list[RenderableType] = [_queues(state), Text(), _workers(state, settings), Text()]
+    for hold in state.holds:
+        code = "" if hold.code is None else f" (code {hold.code})"
+        why = "the API does not answer" if hold.kind == "outage" else "refused"
+        parts.append(
+            Text(
+                f"{hold.scope} held, {why}: {hold.message}{code}; next try {hold.retry_at}", style="bold red"
+            )
+        )
+    rate = f"{state.rate:g} requests a second" if state.rate else "no limit"
+    parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {rate}"))
+    return Group(*parts)
+
+
+def _queues(state: State) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("queue")
+    for column in ("ready", "delayed", "running", "dead"):
+        table.add_column(column, justify="right")
+    for name, queue in state.queues.items():
+        dead = Text(f"{queue.dead:,}", style="red" if queue.dead else "")
+        table.add_row(name, f"{queue.ready:,}", f"{queue.delayed:,}", f"{queue.running:,}", dead)
+    return table
+
+
+def _workers(state: State, settings: Settings) -> RenderableType:
+    if not state.workers:
+        return Text("no worker is running", style="yellow")
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("worker", "queues"):
+        table.add_column(column, overflow="fold")
+    table.add_column("seen", justify="right")
+    for worker in state.workers:
+        silent = worker.seen_seconds_ago > settings.worker_heartbeat_seconds
+        seen = Text(f"{worker.seen_seconds_ago:.1f} s ago", style="red" if silent else "")
+        table.add_row(Text(worker.id), Text(", ".join(worker.queues)), seen)
+    return table

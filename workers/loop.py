@@ -1,0 +1,120 @@
+"""The event loop of a worker process, in a thread of its own, and everything that lives on it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from actors import Entrance
+from actors.delivery import Delivery, Gate, Journal, Ledger, Observer, Policy
+from config import Settings, log_loop_exception
+from coupontools import Coupontools
+from workers.broker import DurableBroker
+from workers.redis_link import AsyncRunner, async_client
+
+__all__ = ["JobLoop"]
+
+log = structlog.get_logger("workers.loop")
+
+#: How long jobs that are cut off at the end of the shutdown may take to write where they stand, in seconds.
+LAST_WORDS_SECONDS = 2.0
+
+
+class JobLoop:
+    """Runs jobs as coroutines on one loop. ``submit`` is for any thread; the rest for the thread that owns it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: DurableBroker,
+        *,
+        concurrency: int,
+        observers: list[Observer] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._concurrency = concurrency
+        self._observers = observers or []
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(log_loop_exception)
+        #: The thread that runs the loop.
+        self.thread = threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True)
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._entrance: Entrance | None = None
+
+    def start(self) -> None:
+        """Starts the loop, the API client and the way to Redis."""
+        self.thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    def entrance(self) -> Entrance:
+        """Where messages become jobs; on the loop only."""
+        if self._entrance is None:
+            raise RuntimeError("the loop has not been started")
+        return self._entrance
+
+    def submit(self, job: Coroutine[Any, Any, None]) -> None:
+        """Starts a job and returns."""
+        self._loop.call_soon_threadsafe(self._begin, job)
+
+    def drain(self, seconds: float) -> None:
+        """Begins no job any more, lets those in flight end, and cuts off after ``seconds`` those that do not."""
+        asyncio.run_coroutine_threadsafe(self._drain(seconds), self._loop).result()
+
+    def stop(self) -> None:
+        """Closes what start() opened."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.thread.join()
+        self._loop.close()
+
+    async def _open(self) -> None:
+        settings = self._settings
+        policy = Policy.of(settings)
+        self._runner = AsyncRunner(async_client(settings.redis_url), self._broker.link)
+        self._api = Coupontools(
+            base_url=settings.coupontools_base_url,
+            client_id=settings.coupontools_client_id,
+            client_secret=settings.coupontools_client_secret.get_secret_value(),
+            connect_timeout=settings.coupontools_connect_timeout_seconds,
+            timeout=settings.coupontools_timeout_seconds,
+            max_connections=self._concurrency,
+        )
+        ledger = Ledger(self._runner, self._broker.keys, policy)
+        self._gate = Gate(self._concurrency, claims=policy.claims_at_once)
+        delivery = Delivery(ledger, self._api, self._gate, policy, Journal(self._observers))
+        self._entrance = Entrance(delivery, patience=policy.deadline)
+
+    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its message stays outstanding: it is handed back when this worker stops, or taken over when it dies.
+            log.critical("job.lost_hold", error=type(error).__name__, exc_info=error)
+
+    async def _drain(self, seconds: float) -> None:
+        self._gate.drain()
+        # What threads have submitted by now is on its way to the gate, which sends it back.
+        await asyncio.sleep(0)
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=max(0.0, seconds))
+        left = list(self._jobs)
+        if left:
+            log.warning("worker.cut_off", jobs=len(left))
+            for job in left:
+                job.cancel()
+            await asyncio.wait(left, timeout=LAST_WORDS_SECONDS)
+
+    async def _close(self) -> None:
+        await self._runner.close()
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=LAST_WORDS_SECONDS)
+        await self._api.close()

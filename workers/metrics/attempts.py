@@ -1,0 +1,90 @@
+"""What a worker process counts: an observer of delivery's attempts, and a middleware that sees messages come."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dramatiq.middleware import Middleware
+
+from workers.broker import DurableMessage
+from workers.metrics.names import ATTEMPTS
+
+if TYPE_CHECKING:
+    from actors.delivery import Task
+
+__all__ = ["AttemptMetrics", "attempt_metrics"]
+
+#: prometheus_client's own: where the processes of one `run` keep their numbers.
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def attempt_metrics() -> AttemptMetrics | None:
+    """The metrics of this process, if its supervisor exposes any."""
+    return AttemptMetrics() if os.environ.get(FOLDER_VARIABLE) else None
+
+
+class AttemptMetrics(Middleware):
+    """Counts messages on their way in and attempts at their end."""
+
+    def __init__(self) -> None:
+        # Only here: the client library decides at its import where numbers are kept.
+        import prometheus_client as prometheus  # noqa: PLC0415
+
+        registry = prometheus.CollectorRegistry()
+        self._metrics: dict[str, Any] = {}
+        for name, metric in ATTEMPTS.items():
+            if metric.kind == "counter":
+                made: Any = prometheus.Counter(name, metric.help, metric.labels, registry=registry)
+            elif metric.kind == "gauge":
+                made = prometheus.Gauge(
+                    name, metric.help, metric.labels, registry=registry, multiprocess_mode="livesum"
+                )
+            else:
+                made = prometheus.Histogram(
+                    name, metric.help, metric.labels, registry=registry, buckets=metric.buckets
+                )
+            self._metrics[name] = made
+
+    def before_process_message(self, broker: Any, message: Any) -> None:  # noqa: ARG002
+        """A message is in this worker's hands until its receipt is released."""
+        if not isinstance(message, DurableMessage):
+            return
+        gauge = self._metrics["dramatiq_messages_inprogress"].labels(message.queue_name, message.actor_name)
+        gauge.inc()
+        given = message.receipt.release
+        held = True
+
+        def release() -> None:
+            nonlocal held
+            if held:
+                held = False
+                gauge.dec()
+            given()
+
+        message.receipt = replace(message.receipt, release=release)
+
+    def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
+        """An attempt ended."""
+        job = task.job.actor
+        message = (task.queue, job)
+        count = self._metrics
+        count["coupontools_outcomes_total"].labels(job, outcome, fields.get("error_kind", "")).inc()
+        if fields["api_calls"]:
+            count["coupontools_api_calls_total"].labels(job).inc(fields["api_calls"])
+            count["coupontools_api_seconds"].labels(job).observe(fields["api_ms"] / 1000)
+        if outcome == "held":
+            return
+        count["dramatiq_messages_total"].labels(*message).inc()
+        count["dramatiq_message_duration_milliseconds"].labels(*message).observe(fields["total_ms"])
+        if outcome == "replayed":
+            count["coupontools_replays_total"].labels(job).inc()
+        if outcome in {"failed", "retrying"}:
+            count["dramatiq_message_errors_total"].labels(*message).inc()
+            kind = "retries" if outcome == "retrying" else "rejects"
+            count[f"dramatiq_message_{kind}_total"].labels(*message).inc()
+
+    def read_back_finished(self, task: Task) -> None:
+        """A listing was read to find out what lost calls did."""
+        self._metrics["coupontools_read_backs_total"].labels(task.job.actor).inc()

@@ -1,0 +1,95 @@
+"""Every metric there is; alert rules and dashboards may rely on these names.
+
+Dramatiq's are those of its own middleware, so that dashboards made for it go on working:
+https://dramatiq.io/reference.html#dramatiq.middleware.Prometheus
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["METRICS", "Metric"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: what it says, and by which labels it is told apart."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_MESSAGE: Final = ("queue_name", "actor_name")
+_MILLISECONDS: Final = (
+    5,
+    10,
+    25,
+    50,
+    75,
+    100,
+    250,
+    500,
+    750,
+    1000,
+    2500,
+    5000,
+    7500,
+    10000,
+    30000,
+    60000,
+    600000,
+    900000,
+)
+_SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+
+#: Counted by each worker process.
+ATTEMPTS: Final[dict[str, Metric]] = {
+    "dramatiq_messages_total": Metric("counter", "Attempts that ended, holds not counted.", _MESSAGE),
+    "dramatiq_message_errors_total": Metric(
+        "counter", "Attempts that failed, for now or for good.", _MESSAGE
+    ),
+    "dramatiq_message_retries_total": Metric("counter", "Attempts that are made again.", _MESSAGE),
+    "dramatiq_message_rejects_total": Metric("counter", "Jobs that became dead letters.", _MESSAGE),
+    "dramatiq_messages_inprogress": Metric(
+        "gauge", "Jobs in a worker's hands, waiting for their turn or for the API.", _MESSAGE
+    ),
+    "dramatiq_message_duration_milliseconds": Metric(
+        "histogram", "An attempt from fetch to settlement.", _MESSAGE, _MILLISECONDS
+    ),
+    "coupontools_api_seconds": Metric(
+        "histogram", "What an attempt spent waiting for the API.", ("job",), _SECONDS
+    ),
+    "coupontools_api_calls_total": Metric("counter", "Calls of the API.", ("job",)),
+    "coupontools_outcomes_total": Metric(
+        "counter", "Attempts by how they ended.", ("job", "outcome", "error_kind")
+    ),
+    "coupontools_replays_total": Metric(
+        "counter", "Jobs answered from memory: their key was carried out.", ("job",)
+    ),
+    "coupontools_read_backs_total": Metric(
+        "counter", "Listings read to find out what a lost call did.", ("job",)
+    ),
+}
+#: Read from Redis when Prometheus asks.
+STATE: Final[dict[str, Metric]] = {
+    "coupontools_redis_up": Metric(
+        "gauge", "1 if Redis answers; if not, the others of this kind are missing."
+    ),
+    "coupontools_queue_ready": Metric("gauge", "Jobs that wait for a worker.", ("queue",)),
+    "coupontools_queue_delayed": Metric(
+        "gauge", "Jobs that wait for their time: delays and retries.", ("queue",)
+    ),
+    "coupontools_queue_running": Metric("gauge", "Jobs in a worker's hands.", ("queue",)),
+    "coupontools_queue_dead": Metric("gauge", "Dead letters.", ("queue",)),
+    "coupontools_queue_oldest_seconds": Metric(
+        "gauge", "How long ago the next ready job was enqueued.", ("queue",)
+    ),
+    "coupontools_held": Metric(
+        "gauge", "1 while work of this scope is held (account, sms, email).", ("scope",)
+    ),
+    "coupontools_workers": Metric("gauge", "Worker processes with a heartbeat in time."),
+}
+METRICS: Final[dict[str, Metric]] = {**ATTEMPTS, **STATE}

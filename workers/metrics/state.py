@@ -1,0 +1,72 @@
+"""The state of Redis as metrics, read when Prometheus asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import redis
+
+from config import Settings
+from workers.metrics.names import STATE
+from workers.redis_link import sync_client
+from workers.state import QUEUES, SCOPES, keys_of, read_state
+
+__all__ = ["StateCollector"]
+
+
+class StateCollector:
+    """A collector for a registry of prometheus_client; of constant cost, however many jobs wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client = sync_client(settings.redis_url)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def collect(self) -> Iterator[Any]:
+        """Every gauge; only ``coupontools_redis_up`` when Redis does not answer."""
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - only where the extra is installed
+
+        try:
+            values = self._read()
+        except redis.RedisError:
+            values = {"coupontools_redis_up": {(): 0.0}}
+        for name, rows in values.items():
+            family = GaugeMetricFamily(name, STATE[name].help, labels=STATE[name].labels)
+            for labels, value in rows.items():
+                family.add_metric(labels, value)
+            yield family
+
+    def _read(self) -> dict[str, dict[tuple[str, ...], float]]:
+        state = read_state(self._client, self._settings)
+        silence = self._settings.worker_heartbeat_seconds
+        held = {hold.scope for hold in state.holds}
+        values: dict[str, dict[tuple[str, ...], float]] = {
+            "coupontools_redis_up": {(): 1.0},
+            "coupontools_workers": {
+                (): float(sum(worker.seen_seconds_ago <= silence for worker in state.workers))
+            },
+            "coupontools_held": {(scope,): float(scope in held) for scope in SCOPES},
+            "coupontools_queue_oldest_seconds": {(name,): self._oldest(name) for name in QUEUES},
+        }
+        for place in ("ready", "delayed", "running", "dead"):
+            values[f"coupontools_queue_{place}"] = {
+                (name,): float(getattr(queue, place)) for name, queue in state.queues.items()
+            }
+        return values
+
+    def _oldest(self, name: str) -> float:
+        """Seconds since the job at the head was enqueued; 0 when there is none, or it cannot be read."""
+        keys = keys_of(self._settings).queue(name)
+        entry: Any = self._client.lindex(keys.ready, 0)
+        body: Any = None if entry is None else self._client.hget(keys.bodies, entry)
+        try:
+            since = orjson.loads(body or b"null")["message_timestamp"]
+            return max(0.0, time.time() - float(since) / 1000)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return 0.0

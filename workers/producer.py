@@ -1,0 +1,61 @@
+"""Enqueues jobs the way any service does: a message in a hash and its id on a list, in one step."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import redis
+
+from actors import JOBS
+from config.keys import Keys
+from workers.broker.scripts import SCRIPTS
+from workers.redis_link import ThreadRunner
+
+__all__ = ["Enqueued", "enqueue_all", "job_message"]
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """A message as it goes to Redis."""
+
+    queue: str
+    redis_message_id: str
+    message_id: str
+    body: bytes
+
+
+def job_message(actor: str, arguments: dict[str, Any], *, options: dict[str, Any] | None = None) -> Enqueued:
+    """The message of one job, as docs and README describe it."""
+    queue = JOBS[actor].queue
+    redis_message_id, message_id = str(uuid.uuid4()), str(uuid.uuid4())
+    message = {
+        "queue_name": queue,
+        "actor_name": actor,
+        "args": [],
+        "kwargs": arguments,
+        "options": {**(options or {}), "redis_message_id": redis_message_id},
+        "message_id": message_id,
+        "message_timestamp": int(time.time() * 1000),
+    }
+    return Enqueued(queue, redis_message_id, message_id, orjson.dumps(message))
+
+
+def enqueue_all(client: redis.Redis, keys: Keys, messages: list[Enqueued]) -> int:
+    """Enqueues all of them or none. Answers how many were new.
+
+    Raises:
+        redis.RedisError: none was enqueued, or the answer was lost. Repeating with the very same messages is safe: what is enqueued
+            already is not enqueued again.
+    """
+    names: list[str] = []
+    arguments: list[str | bytes] = []
+    for message in messages:
+        queue = keys.queue(message.queue)
+        names += [queue.ready, queue.bodies]
+        arguments += [message.redis_message_id, message.body]
+    new: int = ThreadRunner(client).run(SCRIPTS["enqueue_all"], names, arguments)
+    return new

@@ -1,0 +1,16 @@
+"""The way to Redis: clients from the one setting, and what a failure of Redis means."""
+
+from workers.redis_link.clients import async_client, sync_client
+from workers.redis_link.link import Link, is_outage, is_replica_now
+from workers.redis_link.runner import AsyncRunner
+from workers.redis_link.threads import ThreadRunner
+
+__all__ = [
+    "AsyncRunner",
+    "Link",
+    "ThreadRunner",
+    "async_client",
+    "is_outage",
+    "is_replica_now",
+    "sync_client",
+]

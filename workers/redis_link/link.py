@@ -1,0 +1,108 @@
+"""Whether Redis is there: one log line when it goes and one when it is back, however many threads and jobs notice."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import redis.exceptions
+import structlog
+
+__all__ = ["Link", "is_outage", "is_replica_now"]
+
+log = structlog.get_logger("workers.redis")
+
+#: What Redis answers while it is there but cannot serve: loading, a replica, out of memory, disk full, a failover, a long script.
+_NOT_NOW = (
+    "LOADING",
+    "READONLY",
+    "OOM",
+    "MISCONF",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "BUSY ",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "UNBLOCKED",
+)
+#: The same where redis-py has made a class of it; its text then lacks the word.
+_NOT_NOW_CLASSES = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
+#: How long a process waits before it tries again, in seconds: soon after the first failure, then less often.
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+
+
+def is_outage(error: BaseException) -> bool:
+    """Does this error mean that Redis cannot serve now, rather than that the command was wrong?"""
+    if isinstance(error, redis.exceptions.ResponseError):
+        return isinstance(error, _NOT_NOW_CLASSES) or any(word in str(error) for word in _NOT_NOW)
+    if isinstance(error, redis.exceptions.DataError):
+        return False
+    return isinstance(error, redis.exceptions.RedisError | OSError)
+
+
+def is_replica_now(error: BaseException) -> bool:
+    """Did a replica answer? Then the connection leads to the wrong server, for good after a failover."""
+    if isinstance(error, redis.exceptions.ReadOnlyError):
+        return True
+    return isinstance(error, redis.exceptions.ResponseError) and "READONLY" in str(error)
+
+
+class Link:
+    """The process's view of Redis, shared by all who ask: each thread and the loop under a name of its own.
+
+    Redis is back when each whose command failed has had an answer: out of memory, it serves some commands and refuses others.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._without: set[str] = set()
+        self._lost_at = 0.0
+        self._back_at = 0.0
+        self._pauses: dict[str, float] = {}
+        #: Counts the failures of anybody's commands that began a silence; whoever remembers a number can tell whether there was one since.
+        self.losses = 0
+
+    @property
+    def up(self) -> bool:
+        """Is nobody waiting for Redis?"""
+        return not self._without
+
+    def lost(self, who: str, error: BaseException, began: float) -> float:
+        """A command that ``who`` began at ``began`` (``time.monotonic()``) failed. Answers how long to wait before the next, in seconds."""
+        with self._lock:
+            if who in self._without:
+                self._pauses[who] = min(LONGEST_PAUSE_SECONDS, self._pauses[who] * 1.5)
+                return self._pauses[who]
+            self.losses += 1
+            if not self._without and began < self._back_at:
+                # The end of an outage that is over: it was told, and it is no second one.
+                return FIRST_PAUSE_SECONDS
+            if not self._without:
+                self._lost_at = time.monotonic()
+                log.error("redis.unavailable", error=f"{type(error).__name__}: {error}")
+            self._without.add(who)
+            self._pauses[who] = FIRST_PAUSE_SECONDS
+            return FIRST_PAUSE_SECONDS
+
+    def retire(self, who: str) -> None:
+        """``who`` asks no more: whether Redis is back shows by the others."""
+        with self._lock:
+            if len(self._without) > 1:
+                self._without.discard(who)
+
+    def answered(self, who: str) -> None:
+        """A command of ``who`` was answered."""
+        if who not in self._without:
+            return
+        with self._lock:
+            self._without.discard(who)
+            if not self._without:
+                self._back_at = time.monotonic()
+                log.warning("redis.recovered", away_ms=round((self._back_at - self._lost_at) * 1000))

@@ -1,0 +1,148 @@
+"""Scripts for the event loop: what jobs ask for in one turn of the loop travels in one pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+import redis.exceptions
+
+from workers.redis_link.link import Link, is_outage, is_replica_now
+
+if TYPE_CHECKING:
+    # Not imported at run time: commands such as `check` need Redis, but no actor and no API client.
+    from actors.delivery import Script
+
+__all__ = ["AsyncRunner"]
+
+#: Commands in one pipeline at most.
+BATCH = 256
+#: Who asks, for the link.
+WHO = "jobs"
+
+
+@dataclass(slots=True)
+class _Request:
+    script: Script | None
+    args: tuple[Any, ...]
+    answer: asyncio.Future[Any]
+
+
+class AsyncRunner:
+    """Implements delivery's ScriptRunner. While Redis is away it waits and repeats; scripts are safe to repeat."""
+
+    def __init__(self, client: redis.asyncio.Redis, link: Link) -> None:
+        self._client = client
+        self._link = link
+        self._requests: list[_Request] = []
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._flusher = asyncio.create_task(self._flush_forever(), name="redis-runner")
+
+    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """The script's answer."""
+        return await self._ask(script, (script.sha, len(keys), *keys, *args))
+
+    async def command(self, *args: Any) -> Any:
+        """One plain command."""
+        return await self._ask(None, args)
+
+    async def close(self) -> None:
+        """Gives up on what is still unanswered: those who wait are cancelled, and another worker takes up what was not written."""
+        self._closed = True
+        self._flusher.cancel()
+        await asyncio.gather(self._flusher, return_exceptions=True)
+        self._abandon(self._requests)
+        await self._client.aclose()
+
+    async def _ask(self, script: Script | None, args: tuple[Any, ...]) -> Any:
+        if self._closed:
+            raise asyncio.CancelledError
+        request = _Request(script, args, asyncio.get_running_loop().create_future())
+        self._requests.append(request)
+        self._wake.set()
+        return await request.answer
+
+    async def _flush_forever(self) -> None:
+        batch: list[_Request] = []
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._requests:
+                    batch, self._requests = self._requests[:BATCH], self._requests[BATCH:]
+                    await self._flush(batch)
+        finally:
+            self._abandon(batch)
+
+    async def _flush(self, batch: list[_Request]) -> None:
+        while batch:
+            began = time.monotonic()
+            try:
+                pipeline = self._client.pipeline(transaction=False)
+                for request in batch:
+                    pipeline.execute_command(
+                        *(("EVALSHA", *request.args) if request.script else request.args)
+                    )
+                answers = await pipeline.execute(raise_on_error=False)
+            except Exception as error:
+                if not is_outage(error):
+                    _refuse(batch, error)
+                    return
+                await asyncio.sleep(self._link.lost(WHO, error, began))
+                continue
+            batch = await self._hand_out(batch, answers, began)
+
+    async def _hand_out(self, batch: list[_Request], answers: list[Any], began: float) -> list[_Request]:
+        """Gives each its answer; answers those that have to be asked again."""
+        again: list[_Request] = []
+        unknown: dict[str, Script] = {}
+        trouble: BaseException | None = None
+        for request, answer in zip(batch, answers, strict=True):
+            if request.answer.done():
+                continue
+            if isinstance(answer, redis.exceptions.NoScriptError) and request.script:
+                unknown[request.script.sha] = request.script
+                again.append(request)
+            elif isinstance(answer, BaseException) and is_outage(answer):
+                trouble = answer
+                again.append(request)
+            elif isinstance(answer, BaseException):
+                request.answer.set_exception(answer)
+            else:
+                request.answer.set_result(answer)
+        trouble = trouble or await self._load(unknown.values())
+        if trouble is None:
+            self._link.answered(WHO)
+        elif is_outage(trouble):
+            if is_replica_now(trouble):
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+            await asyncio.sleep(self._link.lost(WHO, trouble, began))
+        else:
+            _refuse(again, trouble)
+            return []
+        return again
+
+    async def _load(self, scripts: Iterable[Script]) -> BaseException | None:
+        try:
+            for script in scripts:
+                await self._client.script_load(script.source)
+        except Exception as error:
+            return error
+        return None
+
+    @staticmethod
+    def _abandon(requests: list[_Request]) -> None:
+        for request in requests:
+            if not request.answer.done():
+                request.answer.cancel()
+
+
+def _refuse(requests: list[_Request], error: BaseException) -> None:
+    for request in requests:
+        if not request.answer.done():
+            request.answer.set_exception(error)

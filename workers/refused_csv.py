@@ -1,0 +1,62 @@
+"""The rows an import refused, as a CSV file that can be mended and imported again."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from workers.contacts_csv import ERROR_COLUMN, Row
+
+__all__ = ["RefusedFile", "free_name"]
+
+
+def free_name(source: Path) -> Path:
+    """``FILE.refused.csv`` beside ``FILE.csv``, or the first of ``FILE.refused-2.csv``, ``-3`` ... that does not exist yet."""
+    plain = source.with_suffix(".refused.csv")
+    numbered = (source.with_suffix(f".refused-{number}.csv") for number in itertools.count(2))
+    return next(path for path in itertools.chain([plain], numbered) if not path.exists())
+
+
+class RefusedFile:
+    """Created with the first refused row, never over a file that exists. It has the header of the source and a last column `error`.
+
+    Raises:
+        OSError: from ``add``, the file cannot be created (it exists by now, the folder is read-only) or written.
+    """
+
+    def __init__(self, path: Path, header: list[str], delimiter: str) -> None:
+        self.path = path
+        self._header = [name for name in header if name != ERROR_COLUMN]
+        self._kept = [at for at, name in enumerate(header) if name != ERROR_COLUMN]
+        self._delimiter = delimiter
+        self._file: Any = None
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def created(self) -> bool:
+        """Was any row refused?"""
+        return self._file is not None
+
+    def add(self, row: Row, problem: str) -> None:
+        """Writes one row as it was, and why it was refused."""
+        if self._file is None:
+            # People's numbers and names: for nobody but the one who imports.
+            number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
+            self._writer = csv.writer(self._file, delimiter=self._delimiter)
+            self._writer.writerow([*self._header, ERROR_COLUMN])
+        cells = [row.cells[at] if at < len(row.cells) else "" for at in self._kept]
+        self._writer.writerow([*cells, problem])

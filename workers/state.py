@@ -1,0 +1,165 @@
+"""What the worker's state in Redis looks like from outside: for `status`, `check` and metrics.
+
+Everything here takes the same time with ten jobs as with a million: lengths are asked for, jobs are not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+import redis
+
+from config import Settings
+from config.keys import Keys
+
+__all__ = [
+    "QUEUES",
+    "SCOPES",
+    "HoldState",
+    "QueueState",
+    "State",
+    "WorkerState",
+    "keys_of",
+    "read_holds",
+    "read_queues",
+    "read_state",
+    "read_workers",
+]
+
+#: Every queue there is; written down rather than imported, so that a health check does not load all that carries jobs out.
+QUEUES = ("contacts", "groups", "reads", "webhooks")
+#: Whose work can be held: everything, or one channel's.
+SCOPES = ("account", "sms", "email")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How many jobs of one queue are where."""
+
+    ready: int
+    delayed: int
+    running: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldState:
+    """Why work of one scope waits, and when it is tried again (RFC 3339)."""
+
+    scope: str
+    kind: str
+    code: int | None
+    message: str
+    retry_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker process."""
+
+    id: str
+    queues: list[str]
+    host: str
+    pid: int
+    seen_seconds_ago: float
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The keys that these settings name."""
+    return Keys(settings.key_prefix, settings.broker_namespace, settings.events_stream)
+
+
+def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
+    """Every worker process that has not said good-bye, the longest unseen last."""
+    keys = keys_of(settings)
+    with client.pipeline(transaction=False) as pipeline:
+        pipeline.time()
+        pipeline.zrange(keys.heartbeats, 0, -1, withscores=True)
+        pipeline.hgetall(keys.workers)
+        (seconds, micros), seen, told = pipeline.execute()
+    now = seconds + micros / 1e6
+    workers = []
+    for worker_id, at in seen:
+        about = orjson.loads(told.get(worker_id) or b"{}")
+        workers.append(
+            WorkerState(
+                id=worker_id.decode(),
+                queues=about.get("queues", []),
+                host=about.get("host", ""),
+                pid=about.get("pid", 0),
+                seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
+            )
+        )
+    return sorted(workers, key=lambda worker: worker.seen_seconds_ago)
+
+
+def read_queues(client: redis.Redis, settings: Settings, workers: list[WorkerState]) -> dict[str, QueueState]:
+    """Every queue, also those that never had a job; ``running`` counts what ``workers`` have fetched and not answered."""
+    keys = keys_of(settings)
+    # One moment for all numbers, so that a job on its way from one place to another is counted once.
+    with client.pipeline(transaction=True) as pipeline:
+        for name in QUEUES:
+            queue = keys.queue(name)
+            pipeline.llen(queue.ready)
+            pipeline.zcard(queue.delayed)
+            pipeline.llen(queue.stock_delayed)
+            pipeline.zcard(queue.dead)
+            for worker in workers:
+                pipeline.scard(keys.acks(worker.id, name))
+        numbers = pipeline.execute()
+    width = 4 + len(workers)
+    states = {}
+    for at, name in enumerate(QUEUES):
+        ready, delayed, stock_delayed, dead, *running = numbers[at * width : (at + 1) * width]
+        states[name] = QueueState(ready, delayed + stock_delayed, sum(running), dead)
+    return states
+
+
+def read_holds(client: redis.Redis, settings: Settings) -> list[HoldState]:
+    """What is held now, by a refusal of the account or by an outage of the API."""
+    keys = keys_of(settings)
+    with client.pipeline(transaction=True) as pipeline:
+        for scope in SCOPES:
+            pipeline.hmget(keys.hold(scope), "kind", "code", "message", "retry_at")
+        rows = pipeline.execute()
+    return [
+        HoldState(
+            scope=scope,
+            kind=kind.decode(),
+            code=int(code) if code else None,
+            message=(message or b"").decode("utf-8", "replace"),
+            retry_at=datetime.fromtimestamp(float(retry_at) / 1000, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
+        )
+        for scope, (kind, code, message, retry_at) in zip(SCOPES, rows, strict=True)
+        if kind
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All of it at (nearly) one moment."""
+
+    queues: dict[str, QueueState]
+    workers: list[WorkerState]
+    holds: list[HoldState]
+    #: The setting: API requests a second over all workers; 0 = no limit.
+    rate: float
+
+
+def read_state(client: redis.Redis, settings: Settings) -> State:
+    """What `status` shows.
+
+    Raises:
+        redis.RedisError: Redis could not be asked.
+    """
+    workers = read_workers(client, settings)
+    return State(
+        read_queues(client, settings, workers),
+        workers,
+        read_holds(client, settings),
+        settings.coupontools_rate_limit,
+    )

@@ -1,0 +1,72 @@
+"""Reads the event stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import redis
+
+__all__ = ["Event", "end_of_stream", "follow", "history", "is_answer"]
+
+READ_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the stream."""
+
+    entry_id: str
+    type: str
+    raw: bytes
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The CloudEvent."""
+        event: dict[str, Any] = orjson.loads(self.raw)
+        return event
+
+
+def _event(entry: Any) -> Event:
+    entry_id, fields = entry
+    return Event(entry_id.decode(), fields[b"type"].decode(), fields[b"event"])
+
+
+def end_of_stream(client: redis.Redis, stream: str) -> str:
+    """The id of the last entry: what comes later is new."""
+    last: Any = client.xrevrange(stream, count=1)
+    return last[0][0].decode() if last else "0-0"
+
+
+def history(client: redis.Redis, stream: str) -> Iterator[Event]:
+    """Everything that is on the stream, oldest first."""
+    after = "-"
+    while True:
+        entries: Any = client.xrange(stream, min=after, max="+", count=READ_AT_ONCE)
+        if not entries:
+            return
+        for entry in entries:
+            yield _event(entry)
+        after = f"({entries[-1][0].decode()}"
+
+
+def follow(client: redis.Redis, stream: str, after: str, *, block_ms: int = 1000) -> Iterator[Event | None]:
+    """What comes after the entry ``after``; None whenever nothing came for ``block_ms``."""
+    while True:
+        answer: Any = client.xread({stream: after}, count=READ_AT_ONCE, block=block_ms)
+        if not answer:
+            yield None
+            continue
+        entries = answer[0][1] if isinstance(answer, list) else next(iter(answer.values()))[0]
+        for entry in entries:
+            event = _event(entry)
+            after = event.entry_id
+            yield event
+
+
+def is_answer(event: Event, message_id: str, redis_message_id: str) -> bool:
+    """Does this event answer that message?"""
+    event_id = str(event.event["id"])
+    return event_id.split("/", maxsplit=1)[0] == message_id or event_id.endswith(f"/{redis_message_id}")
