@@ -12,7 +12,6 @@ import pytest
 from coupontools.sandbox import Sandbox
 from tests.harness import House, wait_for
 
-
 #: How long the outage lasts; the full length under `make chaos`.
 OUTAGE_SECONDS = 30 if "CHAOS_SCALE" in os.environ else 10
 

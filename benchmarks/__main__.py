@@ -1,0 +1,23 @@
+"""``python -m benchmarks [NAME ...]``: runs these measurements, or all."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = ("idle", "throughput", "queue_depth", "read_back", "status")
+
+
+def main(names: list[str]) -> int:
+    """Answers the exit code: 2 for a name that is none."""
+    if unknown := sorted(set(names).difference(NAMES)):
+        print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    for name in names or NAMES:
+        print(f"== {name}", flush=True)
+        importlib.import_module(f"benchmarks.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""What the measurements share: a house, what a process costs, and a small table."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from coupontools.sandbox import Sandbox
+from tests.harness import House, message
+from workers.embedded import EmbeddedRedis
+
+__all__ = ["cpu_seconds", "fill", "house", "pause", "table"]
+
+BATCH = 10_000
+
+
+@contextmanager
+def house(sandbox: Sandbox) -> Iterator[House]:
+    """A house with a Redis of its own."""
+    with EmbeddedRedis() as server, House(server, sandbox) as place:
+        yield place
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the process has used so far, in user and kernel mode; from /proc, so on Linux only."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fill(place: House, group: str, count: int, *, prefix: int = 0) -> None:
+    """Puts so many different contacts on the queue; ``prefix`` (0 to 9) keeps one fill's phones from another's."""
+    for start in range(0, count, BATCH):
+        bodies, ids = {}, []
+        for number in range(start, min(count, start + BATCH)):
+            _, redis_id, body = message(
+                "add_contact", {"channel": "sms", "group_id": group, "phone": f"+324{prefix}{number:08d}"}
+            )
+            bodies[redis_id] = orjson.dumps(body)
+            ids.append(redis_id)
+        with place.redis.pipeline(transaction=False) as pipeline:
+            pipeline.hset("dramatiq:contacts.msgs", mapping=bodies)
+            pipeline.rpush("dramatiq:contacts", *ids)
+            pipeline.execute()
+
+
+def pause(seconds: float) -> float:
+    """Lets time pass; answers how much did."""
+    began = time.monotonic()
+    time.sleep(seconds)
+    return time.monotonic() - began
+
+
+def table(rows: list[tuple[str, str]]) -> None:
+    """Prints names and figures below one another."""
+    width = max(len(name) for name, _ in rows)
+    for name, figure in rows:
+        print(f"  {name:<{width}}  {figure}", flush=True)
