@@ -47,7 +47,8 @@ def explain(failure: BaseException, *, begun: bool, status: int | None = None) -
     if not begun:
         return NotSent(message, outage=True)
     # A connection that is lost after it took a request says nothing of the service as a whole; one that says nothing does.
-    return MayHaveHappened(message, status=status, outage=isinstance(failure, TimeoutError))
+    outage = isinstance(failure, TimeoutError) or (status or 0) >= 500
+    return MayHaveHappened(message, status=status, outage=outage)
 
 
 def _system_words(failure: BaseException) -> str | None:
