@@ -53,7 +53,7 @@ class ModelRecord:
 
 @dataclass
 class Model:
-    """The ledger of one kind of job. ``names`` maps a key to the name that it takes while it runs; empty for unnamed kinds."""
+    """The ledger of one kind of job. ``names`` maps a fingerprint to the name that is taken; empty for unnamed kinds."""
 
     effect: bool
     names: dict[str, str] = field(default_factory=dict)
@@ -87,16 +87,15 @@ class Model:
             self._lease_ended(message.key)
         if record.state == "unknown" and record.verdict == "found":
             return self._own(message, token, "unknown", "found")
-        if self._name_taken(message):
-            if not message.overdue:
-                return self._defer(message)
+        if self._name_taken(message) and not message.overdue:
+            return self._defer(message)
         if message.overdue:
             if record.state == "unknown" and record.verdict != "absent":
                 return self._own(message, token, "unknown", "unknown")
             return self._own(message, token, "waiting", "expired")
         if record.state == "unknown" and record.verdict != "absent":
             return self._unknown(message, token)
-        self._take_name(message.key)
+        self._take_name(message)
         record.state, record.fingerprint, record.owner = "running", message.fingerprint, token
         record.lease_valid, record.verdict, record.due = True, None, False
         record.attempts += 1
@@ -120,7 +119,7 @@ class Model:
         """Forgets what was noted before others had the name, as a step on the way."""
         if not self.names:
             return False
-        holder = self.holders.get(self.names[message.key])
+        holder = self.holders.get(self.names[message.fingerprint])
         if holder == message.key:
             return False
         taken = holder is not None and self.record(holder).state in {"running", "unknown"}
@@ -132,7 +131,7 @@ class Model:
         record = self.record(message.key)
         record.listed = True
         record.abandoned = False
-        self._take_name(message.key)
+        self._take_name(message)
         if not record.due or self.reader not in {None, token}:
             return self._defer(message)
         self.reader = token
@@ -143,9 +142,9 @@ class Model:
         record.state, record.fingerprint, record.owner = state, message.fingerprint, token
         return verb
 
-    def _take_name(self, key: str) -> None:
+    def _take_name(self, message: ModelMessage) -> None:
         if self.names:
-            self.holders[self.names[key]] = key
+            self.holders[self.names[message.fingerprint]] = message.key
 
     @staticmethod
     def _defer(message: ModelMessage) -> str:
@@ -167,7 +166,7 @@ class Model:
                 self._lose(message.key)
             else:
                 record.state, record.baseline = "waiting", False
-                self._free_name(message.key)
+                self._free_name(message)
             record.owner = None
             if message.place == worker:
                 message.place = DELAYED
@@ -175,12 +174,12 @@ class Model:
         message.events += 1
         message.dead = op in {"failed", "unknown"}
         if owned:
-            self._end(op, message.key)
+            self._end(op, message)
         self._acknowledge(message, worker)
         return True
 
-    def _end(self, op: str, key: str) -> None:
-        record = self.record(key)
+    def _end(self, op: str, message: ModelMessage) -> None:
+        key, record = message.key, self.record(message.key)
         if op == "failed":
             self.records[key] = ModelRecord(effects=record.effects)
         elif op == "done":
@@ -189,15 +188,15 @@ class Model:
             )
         else:
             record.state, record.owner, record.listed, record.abandoned = "unknown", None, False, True
-        self._free_name(key)
+        self._free_name(message)
 
     def _lose(self, key: str) -> None:
         record = self.record(key)
         record.state, record.verdict, record.due, record.listed = "unknown", None, False, True
 
-    def _free_name(self, key: str) -> None:
-        if self.names and self.holders.get(self.names[key]) == key:
-            del self.holders[self.names[key]]
+    def _free_name(self, message: ModelMessage) -> None:
+        if self.names and self.holders.get(self.names[message.fingerprint]) == message.key:
+            del self.holders[self.names[message.fingerprint]]
 
     @staticmethod
     def _acknowledge(message: ModelMessage, worker: str) -> None:

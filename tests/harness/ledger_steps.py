@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import redis
 
 from actors.declare import KINDS
-from actors.delivery import Failure, Ledger, Outcome, Policy, Progress, Receipt, Script, Task, failed
+from actors.delivery import Failure, Ledger, Outcome, Progress, Receipt, Task, failed
 from actors.delivery.answers import happened, replayed
-from actors.delivery.backoff import Backoff
 from actors.delivery.kind import Unknown, Verdict
+from actors.delivery.task import short_digest
 from actors.jobs import parse_job
 from config.keys import Keys
 from tests.harness.ledger_model import DELAYED, READY, WORKERS, Model, ModelMessage
+from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish
 from workers.broker.scripts import SCRIPTS as BROKER_SCRIPTS
 from workers.redis_link import ThreadRunner
 
-T = TypeVar("T")
 KEYS = Keys()
-#: Nothing ends by itself while a test runs; the test ends leases and rests by its own hand.
-POLICY = Policy(
-    timeout=3000,
-    cover=3600,
-    deadline=86400,
-    read_back_after=1800,
-    ttl=86400,
-    rate=0,
-    backoff=Backoff(1, 600),
-    events_maxlen=100_000,
-)
 #: When leases end that ended long ago: each at a moment of its own, since a verdict is for the call that ended then.
 LONG_AGO_MS = 10**11
+#: Ends the fingerprint of a message in conflict.
+DIFFERENTLY = ", differently"
 #: What a worker may settle, by the verb that claim answered it.
 SETTLED_AS = {
     "call": ("done", "failed", "wait", "lost"),
@@ -45,29 +37,6 @@ SETTLED_AS = {
     "replay": ("replay",),
     "conflict": ("failed",),
 }
-
-
-def finish(steps: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine that never waits."""
-    try:
-        steps.send(None)
-    except StopIteration as end:
-        answer: T = end.value
-        return answer
-    raise AssertionError("it waited")
-
-
-class SyncRunner:
-    """A ScriptRunner that blocks."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._threads = ThreadRunner(client)
-
-    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        return self._threads.run(script, keys, args)
-
-    async def command(self, *args: Any) -> Any:
-        return self._threads.client.execute_command(*args)
 
 
 @dataclass(eq=False)
@@ -92,18 +61,15 @@ class LedgerSteps:
         client.flushdb()
         self.client = client
         self.kind = KINDS[actor]
-        self.ledger = Ledger(SyncRunner(client), KEYS, POLICY)
+        self.ledger = Ledger(SyncRunner(client), KEYS, LONG_POLICY)
         self.queue = KEYS.queue(self.kind.job.queue)
         names = {"a": "Pizza", "b": "Pizza", "c": "Burger"} if self.kind.named else {}
+        names |= {f"{key}{DIFFERENTLY}": f"{name} else" for key, name in names.items()}
         self.model = Model(effect=self.kind.effect, names=names)
         self.messages: list[ModelMessage] = []
         self.flights: list[InFlight] = []
         self.verbs: Counter[str] = Counter()
-        self._numbers = 0
-
-    def _number(self) -> int:
-        self._numbers += 1
-        return self._numbers
+        self._numbers = itertools.count(1)
 
     def _acks(self, worker: str) -> str:
         return KEYS.acks(worker, self.kind.job.queue)
@@ -114,7 +80,7 @@ class LedgerSteps:
         number = f"{ord(message.key) + 3 * other:07d}"
         arguments: dict[str, dict[str, Any]] = {
             "add_contact": {"group_id": "gro_1", "phone": f"+3247{number}"},
-            "create_group": {"name": self.model.names.get(message.key, "") + (" else" if other else "")},
+            "create_group": {"name": self.model.names.get(message.fingerprint, "")},
             "list_contacts": {"group_id": f"gro_{number}"},
         }
         queue = self.queue
@@ -147,14 +113,13 @@ class LedgerSteps:
     def _record(self, key: str) -> str:
         return self.ledger.record(self._task(ModelMessage(0, key, key), "w1"))
 
-    @property
-    def listing(self) -> str:
+    def _listing(self) -> str:
         return str(self.kind.listing(self._task(ModelMessage(0, "a", "a"), "w1").job))
 
     # -- The queue ------------------------------------------------------------------------------------------------------------
 
     def enqueue(self, key: str, *, conflicting: bool = False) -> None:
-        message = ModelMessage(len(self.messages), key, f"{key}, differently" if conflicting else key)
+        message = ModelMessage(len(self.messages), key, f"{key}{DIFFERENTLY}" if conflicting else key)
         self.messages.append(message)
         self.client.hset(self.queue.bodies, f"id-{message.number}", "{}")
         self.client.rpush(self.queue.ready, f"id-{message.number}")
@@ -179,14 +144,15 @@ class LedgerSteps:
     # -- Time -----------------------------------------------------------------------------------------------------------------
 
     def delayed_fall_due(self) -> None:
-        for entry in self.client.zrange(self.queue.delayed, 0, -1):
+        waiting: Any = self.client.zrange(self.queue.delayed, 0, -1)
+        for entry in waiting:
             self.client.zadd(self.queue.delayed, {entry: 1})
 
     def lease_ends(self, key: str, *, long_ago: bool) -> None:
         record = self.model.record(key)
         if record.state == "running" and record.lease_valid:
             ended = LONG_AGO_MS if long_ago else self._now_ms() - 100_000
-            self.client.hset(self._record(key), "le", ended - self._number())
+            self.client.hset(self._record(key), "le", ended - next(self._numbers))
             record.lease_valid, record.long_gone = False, long_ago
 
     def read_back_falls_due(self, key: str) -> None:
@@ -198,13 +164,13 @@ class LedgerSteps:
     def reader_rests_no_more(self) -> None:
         """A listing is long over, or whoever began it died."""
         if self.kind.effect:
-            self.client.delete(KEYS.reader(self.listing))
+            self.client.delete(KEYS.reader(self._listing()))
             self.model.reader = None
 
     # -- claim and settle -----------------------------------------------------------------------------------------------------
 
     def claim(self, message: ModelMessage, worker: str, *, reply_lost: bool = False) -> None:
-        token, task = f"token-{self._number()}", self._task(message, worker)
+        token, task = f"token-{next(self._numbers)}", self._task(message, worker)
         expected = self.model.claim(message, worker, token)
         answer = finish(self.ledger.claim(task, token))
         assert answer.verb == expected
@@ -258,7 +224,7 @@ class LedgerSteps:
     # -- Reading back -----------------------------------------------------------------------------------------------------------
 
     def read_listing(self, flight: InFlight, can_tell: Callable[[], bool]) -> None:
-        _, unknowns = finish(self.ledger.unknowns(self.listing))
+        _, unknowns = finish(self.ledger.unknowns(self._listing()))
         keys = {self._record(key): key for key in self.model.records}
         assert {keys[unknown.record] for unknown in unknowns} == self.model.list_unknowns()
         flight.listed = []
@@ -280,7 +246,7 @@ class LedgerSteps:
         self.model.judged(flight.token)
         verdicts = [Verdict(unknown, word) for unknown, word in listed]
         for _ in range(1 + reply_lost):
-            finish(self.ledger.judge(self.listing, flight.token, verdicts, rest=3600, again=3600))
+            finish(self.ledger.judge(self._listing(), flight.token, verdicts, rest=3600, again=3600))
         self.flights.remove(flight)
 
     # -- What must hold, always -------------------------------------------------------------------------------------------------
@@ -312,15 +278,23 @@ class LedgerSteps:
         """Each record stands where the diagram says; no key is carried out twice; no name is two keys' at once."""
         with self.client.pipeline(transaction=True) as pipeline:
             for key in self.model.records:
-                pipeline.hmget(self._record(key), "s", "t")
+                pipeline.hmget(self._record(key), "s", "t", "bl")
             found = pipeline.execute()
-        for record, (state, owner) in zip(self.model.records.values(), found, strict=True):
+        for record, (state, owner, baseline) in zip(self.model.records.values(), found, strict=True):
             assert (state or b"absent").decode() == record.state
             assert (owner.decode() if owner else None) == record.owner
+            assert bool(baseline) == record.baseline
             assert record.effects <= 1, "the API carried a key out twice"
+        for name in set(self.model.names.values()):
+            holder: Any = self.client.get(KEYS.name_lock("sms", short_digest(name)))
+            expected = self.model.holders.get(name)
+            assert (holder.decode() if holder else None) == (self._record(expected) if expected else None)
         busy = [
-            self.model.names[key]
-            for key, record in self.model.records.items()
-            if self.model.names and record.state in {"running", "unknown"} and not record.abandoned
+            self.model.names[record.fingerprint]
+            for record in self.model.records.values()
+            if self.model.names
+            and record.fingerprint
+            and record.state in {"running", "unknown"}
+            and not record.abandoned
         ]
         assert len(busy) == len(set(busy)), "two keys create a group of one name"

@@ -1,0 +1,143 @@
+"""Reading back through a real socket: what a listing tells of lost calls, and when it may say `absent`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.add_contact import AddContactKind
+from actors.create_group import CreateGroupKind
+from actors.delivery.kind import Unknown
+from actors.jobs import AddContact, CreateGroup
+from coupontools import AccountRefused, Call, Coupontools
+
+OK = {"status": {"status": "OK"}}
+GROUP_ID = "gro_1"
+
+
+class Claimed:
+    """The ledger's side: ids that are some job's answer already."""
+
+    def __init__(self, *ids: str) -> None:
+        self._ids = set(ids)
+
+    async def claimed(self, channel: str, name: str) -> set[str]:
+        del channel, name
+        return set(self._ids)
+
+
+def unknown(needle: str, *baseline: str) -> Unknown:
+    return Unknown(f"record of {needle}", 1, needle, baseline)
+
+
+def contacts(*phones: str | None, amount: object = None) -> dict[str, Any]:
+    rows = [
+        {"ID": f"con_{number}"} | ({} if phone is None else {"phone": phone})
+        for number, phone in enumerate(phones)
+    ]
+    return {**OK, "amount_of_contacts": str(len(rows)) if amount is None else amount, "contact": rows}
+
+
+def groups(*names: str, amount: object = None) -> dict[str, Any]:
+    rows = [{"ID": f"gro_{number}", "name": name} for number, name in enumerate(names)]
+    return {**OK, "amount_of_groups": len(rows) if amount is None else amount, "group": rows}
+
+
+async def told_of_contacts(api: Coupontools, *needles: str) -> dict[str, str]:
+    job = AddContact.model_validate({"channel": "sms", "group_id": GROUP_ID, "phone": "+32470000000"})
+    asked = [unknown(needle) for needle in needles]
+    verdicts = AddContactKind().read_back(job, api, Call(), asked, Claimed())
+    return {verdict.unknown.needle: verdict.word async for verdict in verdicts}
+
+
+async def told_of_group(api: Coupontools, *baseline: str, claimed: tuple[str, ...] = ()) -> Any:
+    job = CreateGroup.model_validate({"channel": "sms", "name": "Pizza"})
+    asked = [unknown("Pizza", *baseline)]
+    verdicts = CreateGroupKind().read_back(job, api, Call(), asked, Claimed(*claimed))
+    (verdict,) = [verdict async for verdict in verdicts]
+    return verdict.word, verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [
+        (contacts("32470000001", "32470000009"), ("found", "absent")),
+        (contacts(), ("absent", "absent")),
+        # More than were listed: the one that is not there may be among the rest.
+        (contacts("32470000001", amount="2"), ("found", "undecided")),
+        (contacts(amount=1), ("undecided", "undecided")),
+        # An amount that says less than was listed, or nothing, takes nothing away.
+        (contacts("32470000001", "32470000009", amount="1"), ("found", "absent")),
+        (contacts("32470000001", amount=""), ("found", "absent")),
+        # A row without a phone may be anybody's.
+        (contacts("32470000001", None), ("found", "undecided")),
+    ],
+)
+async def test_contacts(wire: Any, connect: Any, listing: dict[str, Any], words: tuple[str, str]) -> None:
+    api = connect(await wire.answer(wire.http(200, listing)))
+    told = await told_of_contacts(api, "32470000001", "32470000002")
+    assert told == dict(zip(("32470000001", "32470000002"), words, strict=True))
+    assert len(wire.requests) == 1
+
+
+async def test_contacts_of_a_group_that_is_not_there_are_absent(wire: Any, connect: Any) -> None:
+    errors = {"error_code": [514], "error_message": "HTTP/1.0 422", "error_message_description": ["no group"]}
+    api = connect(await wire.answer(wire.http(422, {"status": {"status": "failed", "errors": errors}})))
+    assert await told_of_contacts(api, "32470000001") == {"32470000001": "absent"}
+
+
+async def test_a_listing_that_is_refused_tells_nothing(wire: Any, connect: Any) -> None:
+    errors = {"error_code": 1000, "error_message": "HTTP/1.0 401 Unauthorized."}
+    api = connect(await wire.answer(wire.http(401, {"status": {"status": "failed", "errors": errors}})))
+    with pytest.raises(AccountRefused):
+        await told_of_contacts(api, "32470000001")
+
+
+@pytest.mark.parametrize(
+    ("listing", "baseline", "claimed", "word"),
+    [
+        (groups("Pizza"), (), (), "found"),
+        (groups("Burger"), (), (), "absent"),
+        (groups("Pizza"), ("gro_0",), (), "absent"),
+        (groups("Pizza"), (), ("gro_0",), "absent"),
+        (groups("Pizza", " Pizza "), ("gro_0",), (), "found"),
+        (groups("Pizza", "Pizza"), (), (), "undecided"),
+        # A listing that is not complete tells nothing: the group, or a second one of its name, may be among the rest.
+        (groups("Burger", amount=2), (), (), "undecided"),
+        (groups("Pizza", amount=2), (), (), "undecided"),
+        # So may an older group of the name, where the listing before the call was not complete.
+        (groups("Pizza"), ("*",), (), "undecided"),
+        (groups("Burger"), ("*",), (), "absent"),
+    ],
+)
+async def test_groups(
+    *,
+    wire: Any,
+    connect: Any,
+    listing: dict[str, Any],
+    baseline: tuple[str, ...],
+    claimed: tuple[str, ...],
+    word: str,
+) -> None:
+    api = connect(await wire.answer(wire.http(200, listing)))
+    told, evidence = await told_of_group(api, *baseline, claimed=claimed)
+    assert told == word
+    if word == "found":
+        assert evidence["group_id"] not in {*baseline, *claimed}
+
+
+@pytest.mark.parametrize(
+    ("listing", "noted"),
+    [
+        (groups("Pizza", "Burger", "Pizza "), ["gro_0", "gro_2"]),
+        (groups("Burger"), []),
+        (groups("Pizza", amount=3), ["gro_0", "*"]),
+    ],
+)
+async def test_what_stood_before_the_first_call_is_noted(
+    wire: Any, connect: Any, listing: dict[str, Any], noted: list[str]
+) -> None:
+    api = connect(await wire.answer(wire.http(200, listing)))
+    job = CreateGroup.model_validate({"channel": "sms", "name": "Pizza"})
+    assert await CreateGroupKind().baseline(job, api, Call()) == noted

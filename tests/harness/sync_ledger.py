@@ -1,0 +1,48 @@
+"""The real ledger for tests without an event loop: its scripts run at once, and nothing ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import redis
+
+from actors.delivery import Policy, Script
+from actors.delivery.backoff import Backoff
+from workers.redis_link import ThreadRunner
+
+T = TypeVar("T")
+#: Nothing ends by itself while a test runs; the test ends leases and rests by its own hand.
+LONG_POLICY = Policy(
+    timeout=3000,
+    cover=3600,
+    deadline=86400,
+    read_back_after=1800,
+    ttl=86400,
+    rate=0,
+    backoff=Backoff(1, 600),
+    events_maxlen=100_000,
+)
+
+
+def finish(steps: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine that never waits."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+    raise AssertionError("it waited")
+
+
+class SyncRunner:
+    """A ScriptRunner that blocks."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._threads = ThreadRunner(client)
+
+    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        return self._threads.run(script, keys, args)
+
+    async def command(self, *args: Any) -> Any:
+        return self._threads.client.execute_command(*args)
