@@ -1,56 +1,16 @@
 """Documents that are listings, oddly written, and documents that are none."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from coupontools import (
-    CoupontoolsError,
-    Listing,
     MayHaveHappened,
 )
+from tests.harness.client import contact, fails_after, pages, read
 
 OK = {"status": {"status": "OK"}}
-
-
-def contact(number: int) -> dict[str, Any]:
-    return {
-        "ID": f"con_{number}",
-        "phone": f"{49_150_000_0000 + number}",
-        "first_name": "Zoë",
-        "last_name": "Doe",
-        "unsubscribed": str(number % 2),
-    }
-
-
-def pages(amount: int, size: int = 500) -> Iterator[bytes]:
-    """A listing's document in pieces, its status at the end."""
-    yield (
-        json.dumps({"group_id": "gro_1", "amount_of_contacts": str(amount)}).encode()[:-1] + b', "contact": ['
-    )
-    for start in range(0, amount, size):
-        numbers = range(start, min(amount, start + size))
-        text = ",".join(json.dumps(contact(number), ensure_ascii=False) for number in numbers)
-        yield ("," if start else "").encode() + text.encode()
-    yield b'], "group_name": "big", "status": {"status": "OK"}}'
-
-
-async def read(listing: Listing[Any]) -> list[Any]:
-    async with listing:
-        return [item async for item in listing]
-
-
-async def fails_after(listing: Listing[Any], count: int | None = None) -> CoupontoolsError:
-    seen = []
-    with pytest.raises(CoupontoolsError) as raised:  # noqa: PT012 - any step of a listing may be the one
-        async with listing:
-            async for item in listing:
-                seen.append(item)  # noqa: PERF401 - what came before the error is looked at
-    assert count is None or len(seen) == count
-    assert not listing.complete
-    return raised.value
 
 
 @pytest.mark.parametrize("cut", [1, 30, 100, -1])

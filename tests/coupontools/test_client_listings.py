@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,12 @@ import pytest
 from coupontools import (
     AccountRefused,
     Contact,
-    CoupontoolsError,
-    Listing,
     MayHaveHappened,
     NotSent,
     Rejected,
 )
 from coupontools.listing_parser import SLICE_BYTES
+from tests.harness.client import contact, fails_after, pages, read
 
 SHORT = 0.3
 OK = {"status": {"status": "OK"}}
@@ -27,44 +25,6 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 def chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
-
-
-def contact(number: int) -> dict[str, Any]:
-    return {
-        "ID": f"con_{number}",
-        "phone": f"{49_150_000_0000 + number}",
-        "first_name": "Zoë",
-        "last_name": "Doe",
-        "unsubscribed": str(number % 2),
-    }
-
-
-def pages(amount: int, size: int = 500) -> Iterator[bytes]:
-    """A listing's document in pieces, its status at the end."""
-    yield (
-        json.dumps({"group_id": "gro_1", "amount_of_contacts": str(amount)}).encode()[:-1] + b', "contact": ['
-    )
-    for start in range(0, amount, size):
-        numbers = range(start, min(amount, start + size))
-        text = ",".join(json.dumps(contact(number), ensure_ascii=False) for number in numbers)
-        yield ("," if start else "").encode() + text.encode()
-    yield b'], "group_name": "big", "status": {"status": "OK"}}'
-
-
-async def read(listing: Listing[Any]) -> list[Any]:
-    async with listing:
-        return [item async for item in listing]
-
-
-async def fails_after(listing: Listing[Any], count: int | None = None) -> CoupontoolsError:
-    seen = []
-    with pytest.raises(CoupontoolsError) as raised:  # noqa: PT012 - any step of a listing may be the one
-        async with listing:
-            async for item in listing:
-                seen.append(item)  # noqa: PERF401 - what came before the error is looked at
-    assert count is None or len(seen) == count
-    assert not listing.complete
-    return raised.value
 
 
 async def test_hundred_thousand_contacts_in_bounded_memory(wire: Any, connect: Any) -> None:

@@ -9,19 +9,11 @@ from typing import Any
 
 import pytest
 
-from coupontools import Call, CoupontoolsError, Group, NotSent
+from coupontools import Call, Group, NotSent
+from tests.harness.client import failure
 
 OK_GROUP = {"status": {"status": "OK"}, "groupid": 119251}
 SHORT = 0.3
-
-
-async def failure(call: Awaitable[Any]) -> CoupontoolsError:
-    with pytest.raises(CoupontoolsError) as raised:
-        await call
-    # Nothing of the library's own exceptions, which hold request headers, hangs on to ours.
-    assert raised.value.__cause__ is None
-    assert raised.value.__context__ is None
-    return raised.value
 
 
 async def not_sent(call: Awaitable[Any], words: str) -> None:
