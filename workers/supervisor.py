@@ -52,6 +52,8 @@ class Supervisor:
         self._places = [_Place() for _ in range(processes)]
         self._command = [
             sys.executable,
+            # Not the working directory: a folder there may be called config or workers, too.
+            "-P",
             "-m",
             "workers.process",
             f"--concurrency={concurrency}",
