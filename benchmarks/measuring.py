@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -35,7 +36,8 @@ def cpu_seconds(pid: int) -> float:
 def fill(place: House, group: str, count: int, *, prefix: int = 0) -> None:
     """Puts so many different contacts on the queue; ``prefix`` (0 to 9) keeps one fill's phones from another's."""
     for start in range(0, count, BATCH):
-        bodies, ids = {}, []
+        bodies: dict[Any, Any] = {}
+        ids: list[str] = []
         for number in range(start, min(count, start + BATCH)):
             _, redis_id, body = message(
                 "add_contact", {"channel": "sms", "group_id": group, "phone": f"+324{prefix}{number:08d}"}
