@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from actors.delivery.backoff import RETRY_AFTER_CAP_SECONDS
 from coupontools import AccountRefused, CoupontoolsError, MayHaveHappened, NotCarriedOut, NotSent, Rejected
 
 __all__ = ["Meaning", "meaning_of"]
@@ -38,16 +39,18 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
     ``shortest_pause`` is how long the account waits, in seconds, where the API asks for patience without saying for how long.
     """
     signal: Literal["outage", "none"] = "outage" if error.outage else "none"
+    # A mistaken Retry-After must not stop the whole account for a year.
+    asked = None if error.retry_after is None else min(error.retry_after, RETRY_AFTER_CAP_SECONDS)
     match error:
         case NotSent():
             return Meaning("retry", signal)
         case NotCarriedOut():
-            return Meaning("retry", "well", pause=error.retry_after or shortest_pause)
+            return Meaning("retry", "well", pause=asked or shortest_pause)
         case AccountRefused():
             return Meaning("held", "refused", scope=str(error.scope))
         case Rejected():
             return Meaning("refused", "well")
         case MayHaveHappened():
-            return Meaning("lost" if effect else "retry", signal, pause=error.retry_after)
+            return Meaning("lost" if effect else "retry", signal, pause=asked)
         case _:
             raise TypeError(f"{type(error).__name__} has no meaning; add a row") from error

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from actors.delivery.backoff import RETRY_AFTER_CAP_SECONDS
 from actors.delivery.meaning import Meaning, meaning_of
-from coupontools import Coupontools, CoupontoolsError, NewContact
+from coupontools import Coupontools, CoupontoolsError, MayHaveHappened, NewContact, NotCarriedOut
 
 SHORTEST = 1.5
 SHORT = 0.3
@@ -291,3 +292,9 @@ async def test_codes_500_to_599_are_no_http_statuses(wire: Any, connect: Connect
 def test_an_error_without_a_row_is_no_quiet_retry() -> None:
     with pytest.raises(TypeError, match="add a row"):
         meaning_of(CoupontoolsError("new"), effect=True, shortest_pause=SHORTEST)
+
+
+@pytest.mark.parametrize("kind", [NotCarriedOut, MayHaveHappened])
+def test_a_mistaken_retry_after_does_not_stop_the_account_for_a_year(kind: type[CoupontoolsError]) -> None:
+    error = kind("later", status=503, retry_after=365 * 86400.0)
+    assert meaning_of(error, effect=True, shortest_pause=1.0).pause == RETRY_AFTER_CAP_SECONDS
