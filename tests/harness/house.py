@@ -66,9 +66,11 @@ class RunningWorker:
 
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115 - closed by stop()
+        # What a worker that is killed leaves behind goes with this.
+        self._folder = tempfile.TemporaryDirectory(prefix="worker-")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "workers.cli", "run", *arguments],
-            env=environment,
+            env={**environment, "TMPDIR": self._folder.name},
             stdout=self._log,
             stderr=self._log,
             stdin=subprocess.DEVNULL,
@@ -127,6 +129,7 @@ class RunningWorker:
         """Frees what is left."""
         self.kill()
         self._log.close()
+        self._folder.cleanup()
 
 
 class House:
