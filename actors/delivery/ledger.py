@@ -57,7 +57,8 @@ class Settled:
     #: False when the record had become another's: nothing was written.
     ours: bool
     hold_began: bool
-    hold_ended: bool
+    #: ``account``, ``channel``, or both.
+    holds_ended: tuple[str, ...]
 
 
 class Ledger:
@@ -172,7 +173,7 @@ class Ledger:
             ],
             [orjson.dumps(given)],
         )
-        return Settled(answer[0] == b"ok", answer[1] == b"1", answer[2] == b"1")
+        return Settled(answer[0] == b"ok", answer[1] == b"1", tuple(answer[2].decode().split()))
 
     async def note_baseline(self, task: Task, token: str, baseline: list[str]) -> float:
         """Notes what must not be taken for the job's effect. Answers the new lease in milliseconds, 0 if it was lost."""

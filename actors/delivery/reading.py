@@ -51,8 +51,7 @@ class Reader:
 
     async def give_up(self, task: Task, token: str) -> None:
         """Nothing could be read: those who wait ask again later, this record among them."""
-        began, unknowns = await self._ledger.unknowns(task.kind.listing(task.job))
-        del began
+        _, unknowns = await self._ledger.unknowns(task.kind.listing(task.job))
         record = self._ledger.record(task)
         await self.tell(task, token, [Verdict(u, "undecided") for u in unknowns if u.record == record])
 

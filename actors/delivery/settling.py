@@ -44,6 +44,7 @@ class Settling:
     async def done(
         self, task: Task, token: str, outcome: Outcome, progress: Progress, *, signal: str
     ) -> bool:
+        """The job was carried out: its event or pages, and its outcome."""
         events = account_events("account", task.job.scope, None, "", 0) if signal == "fine" else {}
         if outcome.pages is None:
             settled = await self.settle(
@@ -74,12 +75,14 @@ class Settling:
             pages.close()
 
     async def replay(self, task: Task, token: str, claim: Claim) -> bool:
+        """The key was carried out before: its event again, for this message."""
         pages = await self._ledger.pages(task) if b'"pages":' in claim.outcome else []
         await self.settle(task, "replay", token, owned=False, **replayed(task, claim.outcome, pages))
         self.journal.finished(task, "replayed", 0)
         return True
 
     async def unknown(self, task: Task, token: str, claim: Claim) -> bool:
+        """The deadline passed, and nobody can tell whether the lost call happened."""
         failure = Failure("unknown", "the deadline passed, and the API may or may not have carried it out")
         settled = await self.settle(task, "unknown", token, **failed(task, failure, progress_of(claim)))
         if settled.ours:
@@ -96,6 +99,7 @@ class Settling:
         owned: bool = True,
         signal: str = "",
     ) -> bool:
+        """The job ends without success: its event, and a dead letter."""
         events = account_events("account", task.job.scope, None, "", 0) if signal == "fine" else {}
         settled = await self.settle(
             task, "failed", token, owned=owned, signal=signal, **events, **failed(task, failure, progress)
@@ -114,6 +118,7 @@ class Settling:
     async def put_off(
         self, task: Task, token: str, claim: Claim, error: CoupontoolsError, *, departed: bool
     ) -> bool:
+        """The job was not carried out, or may have been: it waits, is held, or is read back, as the error means."""
         meaning = meaning_of(
             error, effect=task.kind.effect and departed, shortest_pause=self._policy.backoff.shortest
         )
@@ -141,6 +146,7 @@ class Settling:
         return settled.ours
 
     async def refused(self, task: Task, token: str, claim: Claim, error: Rejected) -> bool:
+        """The API refused the job for good."""
         kind = "internal" if error.code is None and error.status is None else "rejected"
         text = f"{error.message}: {'; '.join(error.details)}" if error.details else error.message
         failure = Failure(kind, text, code=error.code)
@@ -153,6 +159,7 @@ class Settling:
         return claim.probe or self._gate.wary
 
     def signal(self, meaning: Meaning, error: CoupontoolsError, claim: Claim, task: Task) -> dict[str, Any]:
+        """What settle.lua is told of the account."""
         told: dict[str, Any] = {
             "signal": meaning.signal,
             "scope": "account" if meaning.scope == "account" else "channel",
@@ -170,15 +177,15 @@ class Settling:
         return told
 
     async def settle(self, task: Task, op: str, token: str, **arguments: Any) -> Settled:
+        """Settles as ``op`` says; logs a hold that began or ended by it."""
         settled = await self._ledger.settle(task, op, token, **arguments)
-        scope = str(arguments.get("scope", "account"))
+        names = {"account": "account", "channel": task.job.scope}
         if settled.hold_began:
-            scope = task.job.scope if scope == "channel" else "account"
-            log.warning(
-                "account.held", scope=scope, code=arguments.get("code") or None, message=arguments.get("text")
-            )
-        if settled.hold_ended:
-            log.warning("account.released", scope=scope)
+            scope, code = names[arguments["scope"]], arguments.get("code") or None
+            log.warning("account.held", scope=scope, code=code, message=arguments.get("text"))
+        for ended in settled.holds_ended:
+            log.warning("account.released", scope=names[ended])
+        if settled.holds_ended:
             self._gate.open()
         return settled
 

@@ -2,17 +2,15 @@
 
 import asyncio
 import gzip
-import socket
 import time
 import tracemalloc
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from coupontools import Group, MayHaveHappened, NewContact
-from tests.harness.client import failure
+from tests.harness.client import address, failure, silent_listener
 
 OK_GROUP = {"status": {"status": "OK"}, "groupid": 119251}
 SHORT = 0.3
@@ -24,19 +22,6 @@ async def may_have_happened(call: Awaitable[Any], words: str, *, outage: bool = 
     assert words in error.message
     assert error.outage is outage
     return error
-
-
-@contextmanager
-def silent_listener(*, backlog: int = 16) -> Iterator[socket.socket]:
-    """A socket that takes connections and never reads or answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(backlog)
-        yield listener
-
-
-def address(listener: socket.socket, scheme: str = "http") -> str:
-    return f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
 
 
 async def test_reset_while_sending(wire: Any, connect: Any) -> None:

@@ -3,14 +3,13 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
 from coupontools import Call, Group, NotSent
-from tests.harness.client import failure
+from tests.harness.client import address, failure, silent_listener
 
 OK_GROUP = {"status": {"status": "OK"}, "groupid": 119251}
 SHORT = 0.3
@@ -22,19 +21,6 @@ async def not_sent(call: Awaitable[Any], words: str) -> None:
     assert words in error.message
     assert error.outage
     assert (error.code, error.status, error.retry_after) == (None, None, None)
-
-
-@contextmanager
-def silent_listener(*, backlog: int = 16) -> Iterator[socket.socket]:
-    """A socket that takes connections and never reads or answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(backlog)
-        yield listener
-
-
-def address(listener: socket.socket, scheme: str = "http") -> str:
-    return f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
 
 
 async def test_connection_refused(connect: Any) -> None:

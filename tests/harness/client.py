@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -56,3 +58,16 @@ async def failure(call: Awaitable[Any]) -> CoupontoolsError:
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
     return raised.value
+
+
+@contextmanager
+def silent_listener(*, backlog: int = 16) -> Iterator[socket.socket]:
+    """A socket that takes connections and never reads or answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(backlog)
+        yield listener
+
+
+def address(listener: socket.socket, scheme: str = "http") -> str:
+    return f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"

@@ -26,7 +26,7 @@
 --       pages     part of a long listing's answer; the lease goes on
 --       signal    only what the call told about the account
 --
--- Answers  ok | stale (the record is another's: nothing was written), held ('1': a hold began), released ('1': a hold ended)
+-- Answers  ok | stale (the record is another's: nothing was written), held ('1': a hold began), released (the scopes whose holds ended: 'account ', 'channel ' or both)
 
 local record, answered, acks, bodies, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local a = cjson.decode(ARGV[1])
@@ -61,7 +61,10 @@ local function defer()
 end
 
 -- The account: holds, the breaker, the pause ----------------------------------------------------------------------------------
-local began, ended = '0', '0'
+-- Pages outlive their record, so that whoever replays it finds them all.
+local PAGES_OUTLIVE_MS = 60000
+
+local began, ended = '0', ''
 
 local function release(hold_key, held_key, only_kind, only_probe)
   local hold = redis.call('HMGET', hold_key, 'kind', 'since', 'probe')
@@ -74,7 +77,7 @@ local function release(hold_key, held_key, only_kind, only_probe)
       redis.call('PEXPIRE', held_key, HELD_TTL_MS)
     end
     redis.call('DEL', hold_key)
-    ended = '1'
+    ended = ended .. (hold_key == KEYS[14] and 'account ' or 'channel ')
     return true
   end
 end
@@ -168,7 +171,7 @@ if op == 'pages' then
   for _, event in ipairs(a.events) do emit(event) end
   if a.first then redis.call('DEL', KEYS[19]) end
   if #a.pages > 0 then redis.call('RPUSH', KEYS[19], unpack(a.pages)) end
-  redis.call('PEXPIRE', KEYS[19], whole(a.ttl))
+  redis.call('PEXPIRE', KEYS[19], whole(a.ttl + PAGES_OUTLIVE_MS))
   return { 'ok', began, ended }
 end
 
@@ -182,7 +185,7 @@ if op == 'done' then
     if a.pages then
       if a.first then redis.call('DEL', KEYS[19]) end
       redis.call('RPUSH', KEYS[19], unpack(a.pages))
-      redis.call('PEXPIRE', KEYS[19], whole(a.ttl))
+      redis.call('PEXPIRE', KEYS[19], whole(a.ttl + PAGES_OUTLIVE_MS))
     end
   else
     redis.call('DEL', record, KEYS[19])

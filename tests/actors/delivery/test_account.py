@@ -145,7 +145,7 @@ def test_a_channel_is_held_alone(house: House) -> None:
     sms, email = house.new_group("sms"), house.new_group("email")
     for endpoint in ("sms/addcontact", "sms/userlist"):
         house.sandbox.faults("account_error", code=103, endpoint=endpoint)
-    house.worker()
+    worker = house.worker()
     held = house.enqueue("add_contact", channel="sms", group_id=sms, phone="+32470000001")
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
     free = house.enqueue("add_contact", channel="email", group_id=email, email="ada@example.com")
@@ -157,6 +157,8 @@ def test_a_channel_is_held_alone(house: House) -> None:
     assert house.answer(held)["type"] == "coupontools.contact.added"
     released = next(event for event in house.events() if event["type"] == "coupontools.account.released")
     assert released["data"]["scope"] == "sms"
+    assert [line["scope"] for line in worker.log_lines("account.held")] == ["sms"]
+    assert [line["scope"] for line in worker.log_lines("account.released")] == ["sms"]
 
 
 def test_a_hold_spends_no_deadline(house: House) -> None:
