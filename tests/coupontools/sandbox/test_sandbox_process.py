@@ -92,10 +92,8 @@ def test_sigterm_stops_it_at_once_with_a_call_hanging(fault: dict[str, Any]) -> 
             headers = "".join(f"{name}: {value}\r\n" for name, value in {**CREDENTIALS, "Host": "x"}.items())
             hanging.sendall(f"POST /v3/smstool/grouplist HTTP/1.1\r\n{headers}\r\n".encode())
             wait_until(lambda: control.get("/_sandbox/stats").json()["total"]["calls"] == 1)
-            began = time.monotonic()
             process.terminate()
             assert process.wait(DEADLINE) == 0
-            assert time.monotonic() - began < 10.0
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert refuses(line["port"])
