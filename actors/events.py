@@ -6,15 +6,19 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["EVENTS", "PREFIX", "SOURCE", "Failure", "envelope", "failed_type", "timestamp"]
+__all__ = ["ERROR_KINDS", "EVENTS", "PREFIX", "SOURCE", "Failure", "envelope", "failed_type", "timestamp"]
 
 SOURCE = "/coupontools-worker"
 PREFIX = "coupontools."
+
+ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "internal"]
+#: How a job may end without success.
+ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
 
 
 class Data(BaseModel):
@@ -130,7 +134,7 @@ class Detail(Data):
 class Failure(Data):
     """Why a job ended without success."""
 
-    kind: Literal["invalid", "conflict", "rejected", "expired", "unknown", "internal"]
+    kind: ErrorKind
     code: int | None = None
     message: str
     details: list[Detail] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dramatiq.middleware import Middleware
 
+from actors.events import ERROR_KINDS
 from workers.broker import DurableMessage
 from workers.metrics.names import ATTEMPTS
 
@@ -47,6 +48,13 @@ class AttemptMetrics(Middleware):
                 )
             self._metrics[name] = made
 
+    def after_declare_actor(self, broker: Any, actor: Any) -> None:  # noqa: ARG002
+        """What alerts ask about begins at 0: of a count that begins with its first 1, Prometheus sees no increase."""
+        count = self._metrics
+        count["dramatiq_message_rejects_total"].labels(actor.queue_name, actor.actor_name)
+        for kind in ERROR_KINDS:
+            count["coupontools_outcomes_total"].labels(actor.actor_name, "failed", kind)
+
     def before_process_message(self, broker: Any, message: Any) -> None:  # noqa: ARG002
         """A message is in this worker's hands until its receipt is released."""
         if not isinstance(message, DurableMessage):
@@ -67,19 +75,19 @@ class AttemptMetrics(Middleware):
 
     def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
         """An attempt ended."""
-        job = task.job.actor
-        message = (task.queue, job)
+        actor = task.job.actor
+        message = (task.queue, actor)
         count = self._metrics
-        count["coupontools_outcomes_total"].labels(job, outcome, fields.get("error_kind", "")).inc()
+        count["coupontools_outcomes_total"].labels(actor, outcome, fields.get("error_kind", "")).inc()
         if fields["api_calls"]:
-            count["coupontools_api_calls_total"].labels(job).inc(fields["api_calls"])
-            count["coupontools_api_seconds"].labels(job).observe(fields["api_ms"] / 1000)
+            count["coupontools_api_calls_total"].labels(actor).inc(fields["api_calls"])
+            count["coupontools_api_seconds"].labels(actor).observe(fields["api_ms"] / 1000)
         if outcome == "held":
             return
         count["dramatiq_messages_total"].labels(*message).inc()
         count["dramatiq_message_duration_milliseconds"].labels(*message).observe(fields["total_ms"])
         if outcome == "replayed":
-            count["coupontools_replays_total"].labels(job).inc()
+            count["coupontools_replays_total"].labels(actor).inc()
         if outcome in {"failed", "retrying"}:
             count["dramatiq_message_errors_total"].labels(*message).inc()
             kind = "retries" if outcome == "retrying" else "rejects"

@@ -14,7 +14,10 @@ __all__ = ["METRICS", "Metric"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: what it says, and by which labels it is told apart."""
+    """One metric: what it says, and by which labels it is told apart.
+
+    None is called `job` or `instance`: Prometheus gives these to every target and renames a metric's own.
+    """
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -60,17 +63,17 @@ ATTEMPTS: Final[dict[str, Metric]] = {
         "histogram", "An attempt from fetch to settlement.", _MESSAGE, _MILLISECONDS
     ),
     "coupontools_api_seconds": Metric(
-        "histogram", "What an attempt spent waiting for the API.", ("job",), _SECONDS
+        "histogram", "What an attempt spent waiting for the API.", ("actor_name",), _SECONDS
     ),
-    "coupontools_api_calls_total": Metric("counter", "Calls of the API.", ("job",)),
+    "coupontools_api_calls_total": Metric("counter", "Calls of the API.", ("actor_name",)),
     "coupontools_outcomes_total": Metric(
-        "counter", "Attempts by how they ended.", ("job", "outcome", "error_kind")
+        "counter", "Attempts by how they ended.", ("actor_name", "outcome", "error_kind")
     ),
     "coupontools_replays_total": Metric(
-        "counter", "Jobs answered from memory: their key was carried out.", ("job",)
+        "counter", "Jobs answered from memory: their key was carried out.", ("actor_name",)
     ),
     "coupontools_read_backs_total": Metric(
-        "counter", "Listings read to find out what a lost call did.", ("job",)
+        "counter", "Listings read to find out what a lost call did.", ("actor_name",)
     ),
 }
 #: Read from Redis when Prometheus asks.

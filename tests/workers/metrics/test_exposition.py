@@ -6,6 +6,8 @@ import os
 import re
 import urllib.request
 
+from actors import JOBS
+from actors.events import ERROR_KINDS
 from tests.harness import House, wait_for
 from workers.embedded import free_port
 from workers.metrics import METRICS
@@ -35,6 +37,11 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House):
         WORKER_PROCESSES=2,
     )
     same = {"channel": "sms", "group_id": group}
+    # A count that begins with its first 1 has no increase, and no alert on it would fire.
+    zeros = [key for key, value in scrape(port).items() if value == 0]
+    outcomes = [key for key in zeros if key.startswith("coupontools_outcomes_total{")]
+    assert len(outcomes) == len(JOBS) * len(ERROR_KINDS)
+    assert sum(key.startswith("dramatiq_message_rejects_total{") for key in zeros) == len(JOBS)
     ids = [house.enqueue("add_contact", same, phone=f"+3247000{n:04}") for n in range(20)]
     house.wait_answered(ids)
     house.answer(house.enqueue("add_contact", same, phone="+32470000000"))
@@ -48,7 +55,7 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House):
     assert total(metrics, "coupontools_outcomes_total", outcome="failed", error_kind="rejected") == 1
     assert total(metrics, "coupontools_replays_total") == 1
     assert total(metrics, "dramatiq_message_rejects_total") == total(metrics, "coupontools_queue_dead") == 1
-    assert total(metrics, "coupontools_api_calls_total", job="add_contact") == 21
+    assert total(metrics, "coupontools_api_calls_total", actor_name="add_contact") == 21
     assert total(metrics, "coupontools_api_seconds_count") == 21
     assert total(metrics, "dramatiq_message_duration_milliseconds_count") == 22
     wait_for(lambda: total(scrape(port), "dramatiq_messages_inprogress") == 0, what="nothing in progress")

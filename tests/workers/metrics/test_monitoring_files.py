@@ -48,6 +48,11 @@ def test_every_metric_and_label_exists():
         assert asked <= labels, expression
 
 
+def test_no_label_is_one_of_prometheus_own():
+    # It gives `job` and `instance` to every target, and renames a metric's own.
+    assert not [name for name, metric in METRICS.items() if {"job", "instance"} & set(metric.labels)]
+
+
 def test_every_metric_is_shown():
     shown = {re.sub(r"_bucket$", "", name) for text in expressions() for name in NAME.findall(text)}
     assert shown == set(METRICS)
