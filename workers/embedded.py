@@ -81,13 +81,21 @@ class EmbeddedRedis:
         """Where its data are."""
         return Path(self._folder.name)
 
+    @property
+    def _log(self) -> Path:
+        return self.folder / "redis.log"
+
     def start(self) -> None:
         """Starts the server and waits until it answers; with the data of before, if it ran before.
 
         Raises:
             RuntimeError: it did not answer in time; with the end of its log.
         """
-        log = self.folder / "redis.log"
+        self.launch()
+        self.wait_ready()
+
+    def launch(self, *arguments: str) -> None:
+        """Starts the server; ``arguments`` are for this time alone."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -96,26 +104,33 @@ class EmbeddedRedis:
             "appendfsync": "always",
             "save": "",
             "maxmemory-policy": "noeviction",
-            "logfile": str(log),
+            "logfile": str(self._log),
         }
         command = [self._server, *(part for name, value in options.items() for part in (f"--{name}", value))]
         self.process = subprocess.Popen(  # noqa: S603 - a path that was found above
-            [*command, *self._arguments],
+            [*command, *self._arguments, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock taken
             start_new_session=True,
         )
+
+    def wait_ready(self) -> None:
+        """Waits until the server answers.
+
+        Raises:
+            RuntimeError: it did not in time; with the end of its log.
+        """
         deadline = time.monotonic() + START_SECONDS
         with redis.Redis(port=self.port, socket_timeout=1) as client:
             while True:
                 try:
                     client.ping()
                 except redis.RedisError as error:
-                    if self.process.poll() is not None or time.monotonic() > deadline:
+                    if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                         self.stop()
-                        tail = log.read_text()[-500:] if log.exists() else ""
+                        tail = self._log.read_text()[-500:] if self._log.exists() else ""
                         raise RuntimeError(f"the Redis server did not start: {error}\n{tail}") from None
                     time.sleep(0.02)
                 else:

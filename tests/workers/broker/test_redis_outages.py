@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from redis.exceptions import BusyLoadingError, RedisError
 
 from tests.harness import House, RunningWorker, message, wait_for
 from workers.embedded import free_port
@@ -45,6 +46,30 @@ def filled(house: House) -> Iterator[None]:
     house.redis.config_set("maxmemory", 1)
     yield
     house.redis.config_set("maxmemory", 0)
+
+
+@contextmanager
+def loading(house: House) -> Iterator[None]:
+    # While a server reads its file it answers -LOADING; between a thousand commands, here every second.
+    with house.redis.pipeline(transaction=False) as pipeline:
+        for number in range(5000):
+            pipeline.set("filler", number)
+        pipeline.execute()
+    house.server.kill()
+    house.server.launch("--key-load-delay", "1000")
+    wait_for(lambda: _refused(house, BusyLoadingError), what="LOADING")
+    yield
+    house.server.wait_ready()
+
+
+def _refused(house: House, kind: type[RedisError]) -> bool:
+    try:
+        house.redis.ping()
+    except kind:
+        return True
+    except RedisError:
+        return False
+    return False
 
 
 @contextmanager
@@ -109,7 +134,7 @@ def _told_once(worker: RunningWorker, processes: int, outages: int = 1) -> None:
     assert not worker.log_lines("worker.died")
 
 
-@pytest.mark.parametrize("outage", [killed, filled, read_only])
+@pytest.mark.parametrize("outage", [killed, loading, filled, read_only])
 def test_redis_away_while_jobs_must_be_retried_and_delayed_ones_wait(
     fragile_house: House, outage: Any
 ) -> None:
