@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import structlog
 
 from actors.delivery import Delivery, Failure, Kind, Receipt, Task
-from actors.jobs import ArgumentError, InvalidJob, derived_key, parse_job
+from actors.jobs import ArgumentError, InvalidJob, Job, derived_key, parse_job
 
 __all__ = ["Entrance", "Incoming"]
 
 log = structlog.get_logger("actors")
+
+#: A deadline of more than a century is none.
+LONGEST_PATIENCE_SECONDS = 3_155_760_000.0
+#: What the answer to a job that cannot be carried out still says.
+_REPEATED = frozenset({"group_id", "webhook_id", "payload"})
 
 
 class Incoming(Protocol):
@@ -35,55 +41,81 @@ class Entrance:
         self._patience = patience
 
     async def carry_out(self, kind: Kind[Any], message: Incoming) -> None:
-        """Carries out one message, or answers what is wrong with it."""
+        """Carries out one message, or answers what is wrong with it; whatever happens, it does not stay in this worker's hands."""
+        task = self._task(kind, message, _bare_job(kind, message, ()), fingerprint="fault")
         try:
-            if message.args:
-                raise InvalidJob(
-                    [ArgumentError("args", "must be empty; all arguments are keyword arguments (kwargs)")]
-                )
-            job = parse_job(kind.job, message.kwargs)
-        except InvalidJob as error:
-            await self._refuse(kind, message, error)
-            return
-        task = Task(
+            try:
+                task = self._task(kind, message, _checked_job(kind, message))
+            except InvalidJob as error:
+                await self._refuse(kind, message, error)
+                return
+            outcome = kind.without_call(task.job)
+            if outcome is None:
+                await self._delivery.deliver(task)
+            else:
+                await self._delivery.answer_at_once(task, outcome)
+        except Exception as error:
+            log.exception("job.fault", job=kind.job.actor, message_id=message.message_id)
+            await self._give_up(task, error)
+
+    async def _refuse(self, kind: Kind[Any], message: Incoming, error: InvalidJob) -> None:
+        wrong = {problem.field.split(".")[0] for problem in error.problems}
+        task = self._task(
+            kind,
+            message,
+            _bare_job(kind, message, set(kind.job.model_fields) - wrong),
+            fingerprint="invalid",
+            key=derived_key(kind.job.actor, message.kwargs),
+        )
+        failure = Failure("invalid", f"wrong arguments: {error}", details=tuple(error.problems))
+        await self._delivery.fail_at_once(task, failure)
+
+    async def _give_up(self, task: Task, error: Exception) -> None:
+        failure = Failure("internal", f"a fault of ours: {type(error).__name__}")
+        try:
+            await self._delivery.fail_at_once(task, failure)
+        except Exception:
+            # Held here for ever it would take a place in the window; a queue of such would stand still.
+            log.critical("job.postponed", job=task.job.actor, message_id=task.message_id, exc_info=True)
+            await self._delivery.postpone(task)
+
+    def _task(
+        self, kind: Kind[Any], message: Incoming, job: Job, *, fingerprint: str = "", key: str = ""
+    ) -> Task:
+        patience = float(job.deadline_seconds or self._patience)
+        return Task(
             kind=kind,
             job=job,
             receipt=message.receipt,
             message_id=message.message_id,
             since=_since(message),
             queue=message.queue_name,
-            patience=float(job.deadline_seconds or self._patience),
+            patience=min(patience, LONGEST_PATIENCE_SECONDS),
             traceparent=_traceparent(message.options),
+            fingerprint=fingerprint,
+            key=key or (f"message:{message.message_id}" if fingerprint else ""),
         )
-        try:
-            outcome = kind.without_call(job)
-            if outcome is None:
-                await self._delivery.deliver(task)
-            else:
-                await self._delivery.answer_at_once(task, outcome)
-        except Exception as error:
-            log.exception("job.fault", job=job.actor, message_id=task.message_id)
-            await self._delivery.fail_at_once(
-                task, Failure("internal", f"a fault of ours: {type(error).__name__}")
-            )
 
-    async def _refuse(self, kind: Kind[Any], message: Incoming, error: InvalidJob) -> None:
-        given = message.kwargs.get("correlation_id")
-        echoed = given if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable() else None
-        task = Task(
-            kind=kind,
-            job=kind.job.model_construct(correlation_id=echoed),
-            receipt=message.receipt,
-            message_id=message.message_id,
-            since=_since(message),
-            queue=message.queue_name,
-            patience=self._patience,
-            traceparent=_traceparent(message.options),
-            fingerprint="invalid",
-            key=derived_key(kind.job.actor, message.kwargs),
-        )
-        failure = Failure("invalid", f"wrong arguments: {error}", details=tuple(error.problems))
-        await self._delivery.fail_at_once(task, failure)
+
+def _checked_job(kind: Kind[Any], message: Incoming) -> Job:
+    problems = []
+    if message.args:
+        problems.append(ArgumentError("args", "must be empty; all arguments are keyword arguments (kwargs)"))
+    try:
+        job = parse_job(kind.job, message.kwargs)
+    except InvalidJob as error:
+        raise InvalidJob(problems + error.problems) from None
+    if problems:
+        raise InvalidJob(problems)
+    return job
+
+
+def _bare_job(kind: Kind[Any], message: Incoming, right: Collection[str]) -> Job:
+    """A job with those of its arguments that are known to be right, for its answer to repeat."""
+    known = {name: message.kwargs[name] for name in _REPEATED.intersection(right, message.kwargs)}
+    given = message.kwargs.get("correlation_id")
+    echoed = given if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable() else None
+    return kind.job.model_construct(**known, correlation_id=echoed)
 
 
 def _since(message: Incoming) -> int:

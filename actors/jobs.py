@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
@@ -34,6 +35,8 @@ __all__ = [
     "parse_job",
 ]
 
+#: How deep the arguments that a derived key is made of may be nested; far more than any that are right.
+DEEPEST = 100
 #: The most custom fields each channel has; vendor's document, "Add contact".
 CUSTOM_FIELDS = {"sms": 7, "email": 10}
 
@@ -132,6 +135,23 @@ class Job(BaseModel):
         None, description="How long this job may wait for an answer; else JOB_DEADLINE_SECONDS."
     )
 
+    @classmethod
+    def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:  # noqa: ARG003 - for those who have such rules
+        """What is wrong with arguments as they stand beside each other, whether or not each of them is right."""
+        return []
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if problems := self.problems_together(self.__dict__):
+            raise TogetherError(problems)
+        return self
+
+    @property
+    def subject(self) -> str | None:
+        """The id that the job is about, where it names one."""
+        group_id: str | None = getattr(self, "group_id", None)
+        return group_id
+
     @property
     def scope(self) -> Literal["account", "sms", "email"]:
         """Whose troubles concern this job: its channel's, or the whole account's alone."""
@@ -165,20 +185,28 @@ class AddContact(Job):
     last_name: PersonName | None = None
     custom_fields: dict[str, Annotated[str, Field(max_length=1000)]] | None = None
 
-    @model_validator(mode="after")
-    def _fits_channel(self) -> Self:
-        needed, foreign = ("phone", "email") if self.channel == "sms" else ("email", "phone")
-        if getattr(self, needed) is None:
-            raise ArgumentError(needed, f"is required for channel '{self.channel}'")
-        if getattr(self, foreign) is not None:
-            raise ArgumentError(foreign, f"is no argument for channel '{self.channel}'")
-        most = CUSTOM_FIELDS[self.channel]
-        for number in self.custom_fields or {}:
-            if number not in {str(n) for n in range(1, most + 1)}:
-                raise ArgumentError(
-                    f"custom_fields.{number}", f"must be one of '1' to '{most}' for channel '{self.channel}'"
-                )
-        return self
+    @classmethod
+    def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
+        """What does not fit the channel."""
+        channel, custom_fields = given.get("channel"), given.get("custom_fields")
+        if channel not in ("sms", "email"):
+            return []
+        problems = []
+        needed, foreign = ("phone", "email") if channel == "sms" else ("email", "phone")
+        if given.get(needed) is None:
+            problems.append(ArgumentError(needed, f"is required for channel '{channel}'"))
+        if given.get(foreign) is not None:
+            problems.append(ArgumentError(foreign, f"is no argument for channel '{channel}'"))
+        numbers = [str(number) for number in range(1, CUSTOM_FIELDS[channel] + 1)]
+        problems += [
+            ArgumentError(
+                f"custom_fields.{number}",
+                f"must be one of '1' to '{len(numbers)}' for channel '{channel}'",
+            )
+            for number in (custom_fields if isinstance(custom_fields, dict) else ())
+            if number not in numbers
+        ]
+        return problems
 
 
 class CreateGroup(Job):
@@ -200,13 +228,24 @@ class VerifyWebhook(Job):
     payload: Annotated[dict[str, Any], BeforeValidator(_payload)] | None = None
     webhook_id: WebhookId | None = None
 
-    @model_validator(mode="after")
-    def _has_id(self) -> Self:
-        if self.payload is None and self.webhook_id is None:
-            raise ArgumentError("payload", "is required unless webhook_id is given")
-        if self.payload is not None and self.webhook_id is not None and self.payload["id"] != self.webhook_id:
-            raise ArgumentError("webhook_id", "differs from the payload's id; give one of the two")
-        return self
+    @classmethod
+    def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
+        """No webhook, or two."""
+        payload, webhook_id = given.get("payload"), given.get("webhook_id")
+        if payload is None and webhook_id is None:
+            return [ArgumentError("payload", "is required unless webhook_id is given")]
+        if (
+            webhook_id is not None
+            and isinstance(payload, dict)
+            and payload.get("id", webhook_id) != webhook_id
+        ):
+            return [ArgumentError("webhook_id", "differs from the payload's id; give one of the two")]
+        return []
+
+    @property
+    def subject(self) -> str | None:
+        """The webhook's id."""
+        return self.webhook_id or identify(self.payload or {})
 
 
 class ListGroups(Job):
@@ -243,6 +282,14 @@ class ArgumentError(ValueError):
         self.message = message
 
 
+class TogetherError(ValueError):
+    """Arguments that are right one by one do not fit together."""
+
+    def __init__(self, problems: list[ArgumentError]) -> None:
+        super().__init__("; ".join(problem.message for problem in problems))
+        self.problems = problems
+
+
 class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it: kind "invalid"
     """The job's arguments break a rule: give up, nothing was sent."""
 
@@ -260,16 +307,21 @@ def parse_job(model: type[Job], arguments: dict[str, Any]) -> Job:
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
-        raise InvalidJob(
-            [_problem(model, entry) for entry in error.errors(include_url=False, include_input=False)]
-        ) from None
+        entries = error.errors(include_url=False, include_input=False)
+        problems = [_problem(model, entry) for entry in entries if not _is_together(entry)]
+        named = {problem.field.split(".")[0] for problem in problems}
+        # pydantic looks at what stands beside each other only once each is right; whoever asked is told all at once.
+        together = [problem for problem in model.problems_together(arguments) if problem.field not in named]
+        raise InvalidJob(problems + together) from None
+
+
+def _is_together(entry: Any) -> bool:
+    return isinstance(entry.get("ctx", {}).get("error"), TogetherError)
 
 
 def _problem(model: type[Job], entry: Any) -> ArgumentError:
     cause = entry.get("ctx", {}).get("error")
     field = ".".join(str(part) for part in entry["loc"])
-    if isinstance(cause, ArgumentError):
-        return ArgumentError(cause.field, cause.message)
     if isinstance(cause, ValueError):
         return ArgumentError(field, str(cause))
     if entry["type"] == "missing":
@@ -294,6 +346,23 @@ def derived_key(actor: str, arguments: dict[str, Any]) -> str:
     if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable():
         return given
     meaning = {
-        name: value for name, value in arguments.items() if name not in {"correlation_id", "deadline_seconds"}
+        name: None if _is_deep(value) else value
+        for name, value in arguments.items()
+        if name not in {"correlation_id", "deadline_seconds"}
     }
     return f"derived:{derived_digest(actor, meaning)}"
+
+
+def _is_deep(value: Any) -> bool:
+    """Is it nested deeper than can be written again? What reads JSON takes 1,024 levels, what writes it 254."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True

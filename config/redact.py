@@ -19,11 +19,12 @@ __all__ = ["redact_text", "register_secret"]
 # The plus as it is, full-width, or escaped in a URL or in JSON. Ten digits or more in one piece are a number;
 # fewer may go on behind a space, dash, dot or bracket. Without a plus only 9-15 digits that are no part of a
 # longer word count: `gro_123456789` and `1234567890ms` are none.
-_NUMBER: Final = re.compile(
+_WITH_PLUS: Final = (
     r"(?:[+\uff0b]|%2[Bb]|\\u002[Bb])"
     r"(?:\d{10,}|\d{7,9}(?![ .()-]{0,3}\d)|[(]?[1-9](?:[ .()-]{0,3}\d){6,14}(?!\w))"
-    r"|(?<!\w)\d{9,15}(?!\w)"
 )
+_NUMBER_WITH_PLUS: Final = re.compile(_WITH_PLUS)
+_NUMBER: Final = re.compile(_WITH_PLUS + r"|(?<!\w)\d{9,15}(?!\w)")
 _EMAIL: Final = re.compile(
     r"(?:\"[^\"@\n]{1,64}\"|[^\s@\"()<>,;:=\[\]\\/•]{1,255}|[/=])(?:@|%40|\\u0040)"
     r"(?:\[[^\]\s]{1,255}\]|\w(?:[\w.-]{0,252}\w)?)"
@@ -51,8 +52,11 @@ def register_secret(value: str) -> None:
     _secrets = tuple(sorted({*_secrets, *forms}, key=len, reverse=True))
 
 
-def redact_text(text: str) -> str:
-    """`text` without secrets, phone numbers, addresses, and the values of personal fields."""
+def redact_text(text: str, *, bare_numbers: bool = True) -> str:
+    """`text` without secrets, phone numbers, addresses, and the values of personal fields.
+
+    Without `bare_numbers`, only what begins with a plus counts as a phone number.
+    """
     for secret in _secrets:
         if secret in text:
             text = text.replace(secret, MASK)
@@ -62,7 +66,7 @@ def redact_text(text: str) -> str:
         if "://" in text:
             text = _CREDENTIALS.sub(f"{MASK}@", text)
         text = _EMAIL.sub(_mask_email, text)
-    return _NUMBER.sub(_mask_number, text)
+    return (_NUMBER if bare_numbers else _NUMBER_WITH_PLUS).sub(_mask_number, text)
 
 
 def _mask_email(match: re.Match[str]) -> str:

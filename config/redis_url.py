@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 __all__ = ["SentinelAddress", "check_redis_url", "mask_redis_url", "parse_sentinel_url", "redis_password"]
 
 DIRECT: Final = frozenset({"redis", "rediss", "unix"})
 SENTINEL: Final = frozenset({"redis+sentinel", "rediss+sentinel"})
 SENTINEL_PORT: Final = 26379
+#: What may stand behind the question mark. Anything else the client library takes would undo what the worker sets
+#: (time limits, repeats, decoding), or fail at the first connection.
+OPTIONS: Final = frozenset({"db", "client_name"})
+TLS_OPTIONS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
+)
+_VALUES: Final = {
+    "db": (re.compile(r"[0-9]+"), "a number, as in ?db=0"),
+    "ssl_cert_reqs": (re.compile("required|optional|none"), "required, optional or none"),
+    "ssl_check_hostname": (re.compile("true|false", re.IGNORECASE), "true or false"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +78,26 @@ def check_redis_url(url: str) -> str:
         )
     parts = _split(url)
     if scheme == "unix":
-        if not parts.path.startswith("/") or parts.path == "/":
+        if not parts.path.startswith("/") or parts.path == "/" or parts.hostname:
             raise ValueError("must give the socket's path, as in unix:///run/redis.sock")
+        _check_query(parts, OPTIONS)
         return url
     if not parts.hostname:
         raise ValueError(f"must name a host, as in {scheme}://127.0.0.1:6379/0")
     db = parts.path.strip("/")
     if db and not (db.isascii() and db.isdigit()):
         raise ValueError(f"must end in a database number, as in {scheme}://127.0.0.1:6379/0")
+    _check_query(parts, OPTIONS | TLS_OPTIONS if scheme == "rediss" else OPTIONS)
     return url
+
+
+def _check_query(parts: SplitResult, known: frozenset[str]) -> None:
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in known:
+            raise ValueError(f"must have no options after its '?' but {', '.join(sorted(known))}")
+        pattern, right = _VALUES.get(name, (None, ""))
+        if pattern and not pattern.fullmatch(value):
+            raise ValueError(f"must have as its option {name} {right}")
 
 
 def redis_password(url: str) -> str | None:

@@ -17,16 +17,18 @@ _DEEPEST: Final = 8
 _MOST_ITEMS: Final = 1000
 # A line longer than this helps nobody, and costs the loop that writes it.
 _LONGEST: Final = 65_536
+# A line is found by these, and many number what they enqueue: only what must be a phone number is taken for one.
+_IDENTIFIERS: Final = frozenset({"message_id", "redis_message_id", "correlation_id"})
 _SHORTEST_PHONE: Final = 10**8
 _LONGEST_PHONE: Final = 10**15
 _LARGEST_JSON: Final = 2**63
 
 
-def scrub_text(text: str) -> str:
-    """`text` redacted, cut to 65,536 characters, and fit for UTF-8."""
+def scrub_text(text: str, *, bare_numbers: bool = True) -> str:
+    """`text` redacted (see `redact_text`), cut to 65,536 characters, and fit for UTF-8."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
-    text = redact_text(text)
+    text = redact_text(text, bare_numbers=bare_numbers)
     if not text.isascii():
         # A lone surrogate (a file name that is no UTF-8) has no UTF-8 form.
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -41,6 +43,8 @@ def scrub_name(key: str) -> str:
 
 def scrub_field(key: str, value: Any, depth: int = 0) -> Any:
     """What is written for the field `key`: a mask if the field is personal, else `value` scrubbed."""
+    if key in _IDENTIFIERS and isinstance(value, str):
+        return scrub_text(value, bare_numbers=False)
     if is_personal_key(key):
         return value if value is None or isinstance(value, bool) else mask_value(key, value)
     return scrub(value, key, depth)

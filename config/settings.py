@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from config.base_url import check_base_url
 from config.redact import register_secret
@@ -124,7 +129,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order in which a setting is looked for; the first that has it wins."""
-        directory = os.environ.get("SECRETS_DIR")
+        in_file = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
+        directory = os.environ.get("SECRETS_DIR") or in_file.get("secrets_dir")
         files = SecretFiles(Path(directory) if directory else None)
         return init_settings, env_settings, dotenv_settings, SecretFilesSource(settings_cls, files)
 

@@ -73,6 +73,11 @@ def keys_of(settings: Settings) -> Keys:
 
 def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
     """Every worker process that has not said good-bye, the longest unseen last."""
+    return _read_workers(client, settings)[0]
+
+
+def _read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
+    """Worker processes; and the ids of all who may have messages in their hands, among them stock brokers that only produce."""
     keys = keys_of(settings)
     with client.pipeline(transaction=False) as pipeline:
         pipeline.time()
@@ -82,7 +87,9 @@ def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
     now = seconds + micros / 1e6
     workers = []
     for worker_id, at in seen:
-        about = orjson.loads(told.get(worker_id) or b"{}")
+        if worker_id not in told:
+            continue
+        about = orjson.loads(told[worker_id])
         workers.append(
             WorkerState(
                 id=worker_id.decode(),
@@ -92,11 +99,12 @@ def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
                 seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
             )
         )
-    return sorted(workers, key=lambda worker: worker.seen_seconds_ago)
+    holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]
+    return sorted(workers, key=lambda worker: worker.seen_seconds_ago), holders
 
 
-def read_queues(client: redis.Redis, settings: Settings, workers: list[WorkerState]) -> dict[str, QueueState]:
-    """Every queue, also those that never had a job; ``running`` counts what ``workers`` have fetched and not answered."""
+def read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> dict[str, QueueState]:
+    """Every queue, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
     keys = keys_of(settings)
     # One moment for all numbers, so that a job on its way from one place to another is counted once.
     with client.pipeline(transaction=True) as pipeline:
@@ -106,10 +114,10 @@ def read_queues(client: redis.Redis, settings: Settings, workers: list[WorkerSta
             pipeline.zcard(queue.delayed)
             pipeline.llen(queue.stock_delayed)
             pipeline.zcard(queue.dead)
-            for worker in workers:
-                pipeline.scard(keys.acks(worker.id, name))
+            for holder in holders:
+                pipeline.scard(keys.acks(holder, name))
         numbers = pipeline.execute()
-    width = 4 + len(workers)
+    width = 4 + len(holders)
     states = {}
     for at, name in enumerate(QUEUES):
         ready, delayed, stock_delayed, dead, *running = numbers[at * width : (at + 1) * width]
@@ -156,9 +164,9 @@ def read_state(client: redis.Redis, settings: Settings) -> State:
     Raises:
         redis.RedisError: Redis could not be asked.
     """
-    workers = read_workers(client, settings)
+    workers, holders = _read_workers(client, settings)
     return State(
-        read_queues(client, settings, workers),
+        read_queues(client, settings, holders),
         workers,
         read_holds(client, settings),
         settings.coupontools_rate_limit,

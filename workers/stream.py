@@ -21,17 +21,20 @@ class Event:
     entry_id: str
     type: str
     raw: bytes
-
-    @property
-    def event(self) -> dict[str, Any]:
-        """The CloudEvent."""
-        event: dict[str, Any] = orjson.loads(self.raw)
-        return event
+    #: The CloudEvent.
+    event: dict[str, Any]
 
 
-def _event(entry: Any) -> Event:
-    entry_id, fields = entry
-    return Event(entry_id.decode(), fields[b"type"].decode(), fields[b"event"])
+def _events(entries: Any) -> Iterator[Event]:
+    """What somebody else has put on the stream is passed over."""
+    for entry_id, fields in entries:
+        try:
+            event = orjson.loads(fields[b"event"])
+            found = Event(entry_id.decode(), fields[b"type"].decode(), fields[b"event"], event)
+        except (KeyError, ValueError):
+            continue
+        if isinstance(event, dict) and "id" in event:
+            yield found
 
 
 def end_of_stream(client: redis.Redis, stream: str) -> str:
@@ -47,8 +50,7 @@ def history(client: redis.Redis, stream: str) -> Iterator[Event]:
         entries: Any = client.xrange(stream, min=after, max="+", count=READ_AT_ONCE)
         if not entries:
             return
-        for entry in entries:
-            yield _event(entry)
+        yield from _events(entries)
         after = f"({entries[-1][0].decode()}"
 
 
@@ -60,10 +62,8 @@ def follow(client: redis.Redis, stream: str, after: str, *, block_ms: int = 1000
             yield None
             continue
         entries = answer[0][1] if isinstance(answer, list) else next(iter(answer.values()))[0]
-        for entry in entries:
-            event = _event(entry)
-            after = event.entry_id
-            yield event
+        yield from _events(entries)
+        after = entries[-1][0].decode()
 
 
 def is_answer(event: Event, message_id: str, redis_message_id: str) -> bool:

@@ -125,9 +125,8 @@ def replayed(task: Task, outcome: bytes, pages: list[bytes]) -> dict[str, Any]:
 def failed(task: Task, failure: Failure, progress: Progress) -> dict[str, Any]:
     """Settles a job that ends without success."""
     data = {"job": task.job.actor, "error": failure.data(), **progress.data()}
-    subject = getattr(task.job, "group_id", None) or getattr(task.job, "webhook_id", None)
     return {
-        "events": [_event(task, failed_type(task.job.actor), data, subject=subject)],
+        "events": [_event(task, failed_type(task.job.actor), data, subject=task.job.subject)],
         "reason": dead_reason(task.message_id, task.job.actor, failure),
     }
 

@@ -35,6 +35,10 @@ log = structlog.get_logger("actors.delivery")
 
 #: How soon a job that is past its deadline asks again while the account is held.
 OVERDUE_SECONDS = 5.0
+#: How soon a job that could not even be answered is tried again: soon enough once its cause is mended, seldom enough to be read.
+POSTPONED_SECONDS = 60.0
+#: Later than any moment, in Unix milliseconds.
+FAR = 2**53
 
 
 class Delivery:
@@ -212,6 +216,13 @@ class Delivery:
     async def fail_at_once(self, task: Task, failure: Failure) -> None:
         """Answers a job that breaks the rules; its record is not looked at."""
         await self._end.fail(task, "", failure, Progress(), owned=False)
+        task.receipt.release()
+
+    async def postpone(self, task: Task) -> None:
+        """Puts off a job that can be neither carried out nor answered now, through a fault of ours or of Redis's keys."""
+        await self._end.settle(
+            task, "later", "", owned=False, delay=round(POSTPONED_SECONDS * 1000), due_by=FAR
+        )
         task.receipt.release()
 
 

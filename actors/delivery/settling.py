@@ -181,8 +181,10 @@ class Settling:
         settled = await self._ledger.settle(task, op, token, **arguments)
         names = {"account": "account", "channel": task.job.scope}
         if settled.hold_began:
-            scope, code = names[arguments["scope"]], arguments.get("code") or None
-            log.warning("account.held", scope=scope, code=code, message=arguments.get("text"))
+            scope, code = names[arguments["scope"]], arguments.get("code")
+            log.warning(
+                "account.held", scope=scope, code=int(code) if code else None, message=arguments.get("text")
+            )
         for ended in settled.holds_ended:
             log.warning("account.released", scope=names[ended])
         if settled.holds_ended:

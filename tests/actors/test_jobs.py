@@ -125,6 +125,14 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("add_contact", {**SMS, "Phone": "+32470123456"}, ["Phone"]),
     ("add_contact", {**SMS, "name": "Pizza"}, ["name"]),
     ("add_contact", {"phone": "0", "colour": 1}, ["channel", "group_id", "phone", "colour"]),
+    # What is wrong between arguments is told with what is wrong with each.
+    ("add_contact", {"channel": "sms", "group_id": "bad"}, ["group_id", "phone"]),
+    ("add_contact", {**without(SMS, "phone"), "email": "zoe@example.com"}, ["phone", "email"]),
+    (
+        "add_contact",
+        {**SMS, "custom_fields": {"8": "a", "9": "b"}},
+        ["custom_fields.8", "custom_fields.9"],
+    ),
     *[("create_group", {**GROUP, "name": wrong}, ["name"]) for wrong in ("", "   ", "x" * 256, 7, None)],
     ("create_group", without(GROUP, "name"), ["name"]),
     ("create_group", without(GROUP, "channel"), ["channel"]),

@@ -125,6 +125,16 @@ def test_identifiers_and_times_survive(text, frame):
     assert text in redact_text(frame.format(text))
 
 
+def test_what_a_line_is_found_by_may_be_a_number():
+    for key in ("message_id", "redis_message_id", "correlation_id"):
+        assert scrub_field(key, "1795389544017") == "1795389544017"
+        assert scrub_field(key, "order-1234567890") == "order-1234567890"
+        assert scrub_field(key, "for +32470123456") == "for +32•••••56"
+        assert scrub_field(key, "ada@example.com") == "a•••@e•••"
+    # A key is more likely to be made of the number itself.
+    assert scrub_field("idempotency_key", "add 32470123456") == "add 32•••••56"
+
+
 @given(st.uuids())
 def test_every_uuid_survives(value):
     assert redact_text(f"message {value} and {value.hex} of '{value}'") == (

@@ -185,6 +185,9 @@ def test_base_urls_that_must_not_be_used(monkeypatch, url):
         "redis://:hunter2x@redis.example:6380/3",
         "rediss://worker:hunter2x@redis.example:6380/3?ssl_cert_reqs=required",
         "unix:///run/redis.sock?db=2",
+        "unix://worker:hunter2x@/run/redis.sock",
+        "rediss://redis.example/0?ssl_ca_certs=/run/ca.pem&ssl_check_hostname=true",
+        "redis://127.0.0.1?client_name=worker",
         "redis+sentinel://worker:hunter2x@a:26379,b:26380/main/2",
         "rediss+sentinel://a/main",
     ],
@@ -207,6 +210,16 @@ def test_redis_urls_that_may_be_used(monkeypatch, url):
         "redis://:hunter2x@redis.example/zero",
         "redis://:hunter2x@[redis.example/0",
         "unix://",
+        "unix://run/redis.sock",
+        "unix:///run/redis.sock?db=zero",
+        "redis://127.0.0.1/0?db=zero",
+        "redis://:hunter2x@127.0.0.1/0?socket_timeout=abc",
+        "redis://127.0.0.1/0?decode_responses=true",
+        "redis://127.0.0.1/0?hunter2x=1",
+        "redis://127.0.0.1/0?password=hunter2x",
+        "redis://127.0.0.1/0?ssl_cert_reqs=none",
+        "rediss://127.0.0.1/0?ssl_cert_reqs=foo",
+        "rediss://127.0.0.1/0?ssl_check_hostname=perhaps",
         "redis+sentinel://:hunter2x@a:26379",
         "redis+sentinel://:hunter2x@a:b/main",
         "redis+sentinel://:hunter2x@a,,b/main",
@@ -247,6 +260,13 @@ def test_a_folder_or_file_of_secrets_that_cannot_be_read_stops_the_start(monkeyp
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
     (tmp_path / "KEY_PREFIX").write_bytes(b"\xff\xfe")
     assert complaints() == ("KEY_PREFIX: its file in SECRETS_DIR must be UTF-8 text",)
+
+
+def test_the_folder_of_secrets_may_be_named_in_the_env_file(tmp_path):
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "KEY_PREFIX").write_text("file")
+    (tmp_path / ".env").write_text("SECRETS_DIR=secrets\n")
+    assert load_settings(require_credentials=False).key_prefix == "file"
 
 
 def test_an_env_file_that_is_no_text_stops_the_start(tmp_path):

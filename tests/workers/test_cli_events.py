@@ -52,6 +52,13 @@ def test_history_as_json_by_type_and_as_a_table(house: House) -> None:
     assert table.count("group.created") == 2
 
 
+def test_what_others_put_on_the_stream_is_passed_over(house: House) -> None:
+    house.redis.xadd("coupontools:events", {"hello": "x"})
+    house.redis.xadd("coupontools:events", {"type": "x", "event": "no JSON"})
+    written = put(house, "group.created", "m-1")
+    assert house.run("events", "--json").stdout.splitlines() == [written]
+
+
 def test_a_stream_of_another_name(house: House) -> None:
     put(house, "group.created", "m-1")
     house.redis.rename("coupontools:events", "other:events")

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,10 @@ def test_check_says_whether_a_worker_of_this_host_is_alive(house: House) -> None
     assert json.loads(healthy.stdout) == {"healthy": True, "workers": 1, "problem": None}
     assert worker.terminate() == 0
     assert house.run("check", WORKER_HEARTBEAT_SECONDS=20).returncode == 1
+    # Whoever enqueues with stock Dramatiq has a heartbeat, too, and is no worker.
+    house.redis.zadd("dramatiq:__heartbeats__", {"a-producer": time.time() * 1000})
+    assert house.run("check", "--any-host").returncode == 1
+    assert json.loads(house.run("status", "--json").stdout)["workers"] == []
     gone = house.run("check", "--json", REDIS_URL="redis://127.0.0.1:1/0")
     assert gone.returncode == 1
     assert json.loads(gone.stdout)["problem"].startswith("Redis does not answer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.harness import House, message
+from tests.harness import House, message, wait_for
 from tests.harness.envelopes import NO_CALL, check_event
 
 INVALID: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -47,6 +47,7 @@ def test_wrong_arguments_are_answered_by_name_and_kept_as_dead_letters(house: Ho
             event,
             FAILED[actor],
             event_id=body["message_id"],
+            subject="gro_1" if body["kwargs"].get("group_id") == "gro_1" else None,
             correlation_id="c",
             data={"job": actor, "error": error, **NO_CALL},
         )
@@ -59,6 +60,82 @@ def test_wrong_arguments_are_answered_by_name_and_kept_as_dead_letters(house: Ho
         assert json.loads(kept) == body
         assert not house.redis.hexists(f"dramatiq:{queue}.msgs", redis_id)
     assert house.sandbox.requests() == []
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_what_is_nested_too_deeply_is_answered_and_holds_up_nobody(house: House) -> None:
+    """What reads JSON takes 1,024 levels, what writes it 254: in between, everything must still find its end."""
+    house.worker("--concurrency", "4")
+    wrong = [
+        ("list_groups", {"channel": "sms", "x": nested(300)}),
+        ("list_groups", {"channel": "sms", "idempotency_key": nested(700)}),
+        (
+            "add_contact",
+            {"channel": "sms", "group_id": "gro_1", "phone": "+32470123456", "custom_fields": nested(700)},
+        ),
+        *[("verify_webhook", {"payload": {"id": "evt_1", "x": nested(300 + n)}}) for n in range(20)],
+    ]
+    ids = [house.enqueue(actor, arguments) for actor, arguments in wrong]
+    queue, redis_id, body = message("list_groups", {"channel": "sms"})
+    house.push(queue, redis_id, json.dumps(body | {"args": nested(300)}))
+    ids.append(str(body["message_id"]))
+    # More of them than a worker may hold at once, and yet:
+    good = house.enqueue("verify_webhook", payload=house.sandbox.issue_webhook("coupon_claimed"))
+    assert house.answer(good)["type"] == "coupontools.webhook.verified"
+    answers = house.wait_answered(ids)
+    assert {events[0]["data"]["error"]["kind"] for events in answers.values()} == {"invalid"}
+    assert all(len(events) == 1 for events in answers.values())
+    # An operator can look at them, and those that cannot be written again do not stand in the way of others.
+    shown = house.run("dead", "show", str(body["message_id"]))
+    assert shown.returncode == 0
+    assert "[" * 300 in shown.stdout
+    other = house.enqueue("list_groups", channel="fax")
+    house.answer(other)
+    retried = house.run("dead", "retry", "--all", "--json")
+    assert retried.returncode == 1
+    assert "nested too deeply" in retried.stderr
+    assert other in {json.loads(line)["message_id"] for line in retried.stdout.splitlines()}
+
+
+def test_a_deadline_of_ages_is_no_deadline(house: House) -> None:
+    house.worker()
+    group_id = house.new_group()
+    for number, deadline in enumerate((10**10, 10**16, 9_223_372_036_854_775, 9 * 10**18)):
+        contact = {"channel": "sms", "group_id": group_id, "phone": f"+3247012345{number}"}
+        event = house.answer(house.enqueue("add_contact", contact, deadline_seconds=deadline))
+        assert event["type"] == "coupontools.contact.added", deadline
+        event = house.answer(house.enqueue("list_groups", channel="sms", deadline_seconds=deadline))
+        assert event["type"] == "coupontools.groups.listed", deadline
+
+
+def test_a_job_that_cannot_even_be_answered_waits_and_is_told(house: House) -> None:
+    """The stream of events is no stream: a mistake of an operator, who mends it."""
+    house.redis.set("coupontools:events", "mistaken")
+    worker = house.worker("--concurrency", "2")
+    group_id = house.sandbox.add_groups("sms", name="Pizza")["group_id"]
+    contacts = [{"channel": "sms", "group_id": group_id, "phone": f"+324701234{n:02}"} for n in range(10)]
+    ids = house.enqueue_many("add_contact", contacts)
+    # More of them than this worker may hold: none may stay in its hands.
+    wait_for(
+        lambda: house.redis.zcard("coupontools:delayed:contacts") == 10,
+        what="ten that wait",
+        show=house.log_tail,
+    )
+    assert len(worker.log_lines("job.postponed")) == 10
+    house.redis.delete("coupontools:events")
+    for entry in house.redis.zrange("coupontools:delayed:contacts", 0, -1):
+        house.redis.zadd("coupontools:delayed:contacts", {entry: 0})
+    answers = house.wait_answered(ids)
+    assert {events[0]["type"] for events in answers.values()} == {"coupontools.contact.added"}
+    # Their calls had been made, and nobody knew the answers: they were asked for, not made again.
+    assert all(events[0]["data"]["reconciled"] for events in answers.values())
+    assert house.counts()["surplus_contacts"] == 0
 
 
 def test_duplicates_are_replayed_and_another_job_under_a_used_key_is_a_conflict(house: House) -> None:

@@ -116,7 +116,7 @@ class DeadLetters:
         message with a deadline of its own.
 
         Raises:
-            NotRetried: it is no readable job; with a sentence.
+            NotRetried: it is no readable job, or none that can be written again; with a sentence.
         """
         body = self.body(letter)
         if body is None:
@@ -134,11 +134,15 @@ class DeadLetters:
             "message_id": message_id,
             "message_timestamp": int(time.time() * 1000),
         }
+        try:
+            again = orjson.dumps(message)
+        except orjson.JSONEncodeError:
+            raise NotRetried("is nested too deeply to be written again") from None
         queue = self._keys.queue(letter.queue)
         revived = self._runner.run(
             SCRIPTS["revive"],
             [queue.dead, queue.dead_bodies, queue.dead_reasons, queue.ready, queue.bodies],
-            [letter.entry_id, redis_message_id, orjson.dumps(message)],
+            [letter.entry_id, redis_message_id, again],
         )
         return message_id if revived else None
 

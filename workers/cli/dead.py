@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -85,10 +86,7 @@ def show_letter(
             raise typer.Exit(1)
         for letter in found:
             body = letters.body(letter) or b""
-            try:
-                message: Any = orjson.loads(body)
-            except orjson.JSONDecodeError:
-                message = body.decode("utf-8", "replace")
+            message = _message(body)
             if as_json:
                 typer.echo(orjson.dumps({**_told(letter), "body": message}))
                 continue
@@ -164,7 +162,8 @@ def purge_letters(
         began = letters.now()
         count = letters.count()
         where = f"of {queue}" if queue else "of all queues"
-        if count and not yes:
+        # Where nobody can answer, nobody is asked.
+        if count and not yes and not as_json and sys.stdin.isatty():
             typer.confirm(f"forget {count} dead letters {where}?", abort=True, err=True)
         purged = sum(letters.purge(page) for page in letters.that_died_before(began))
     typer.echo(orjson.dumps({"purged": purged}) if as_json else f"{purged} dead letters {where} forgotten")
@@ -186,6 +185,16 @@ def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[Dea
 
 def _not_found(message_id: str) -> None:
     typer.echo(f"{_plain(message_id)} is no dead letter; see `coupontools-worker dead list`", err=True)
+
+
+def _message(body: bytes) -> Any:
+    """What was enqueued; as text where it is no JSON, or nested deeper than can be written again."""
+    try:
+        message = orjson.loads(body)
+        orjson.dumps({"body": message})
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return body.decode("utf-8", "replace")
+    return message
 
 
 def _told(letter: DeadLetter) -> dict[str, Any]:

@@ -21,12 +21,13 @@ COMMAND_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 
 
-def _options(**more: Any) -> dict[str, Any]:
+def _options(url: str, **more: Any) -> dict[str, Any]:
     # redis-py repeats commands by itself; a repeated command may have run twice, so repeating is decided by us, script by script.
     return {
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_keepalive": True,
         "health_check_interval": 0,
+        # A socket of this machine has nothing to keep alive, and its connection no such option.
+        **({} if url.startswith("unix://") else {"socket_keepalive": True}),
         **more,
     }
 
@@ -37,7 +38,7 @@ def _sentinel_of(url: str) -> SentinelAddress | None:
 
 def sync_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.Redis:
     """A client for threads. ``timeout`` is how long an answer may take, in seconds."""
-    options = _options(socket_timeout=timeout, retry=Retry(NoBackoff(), 0))
+    options = _options(url, socket_timeout=timeout, retry=Retry(NoBackoff(), 0))
     address = _sentinel_of(url)
     if address is None:
         return redis.Redis.from_url(url, **options)
@@ -48,7 +49,7 @@ def sync_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.Redis:
         "ssl": address.tls,
     }
     sentinel = redis.sentinel.Sentinel(
-        list(address.sentinels), sentinel_kwargs=_options(socket_timeout=timeout)
+        list(address.sentinels), sentinel_kwargs=_options(url, socket_timeout=timeout)
     )
     client: redis.Redis = sentinel.master_for(address.service_name, **options)
     return client
@@ -56,7 +57,7 @@ def sync_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.Redis:
 
 def async_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.asyncio.Redis:
     """A client for one event loop. ``timeout`` is how long an answer may take, in seconds."""
-    options = _options(socket_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0))
+    options = _options(url, socket_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0))
     address = _sentinel_of(url)
     if address is None:
         return redis.asyncio.Redis.from_url(url, **options)
@@ -67,7 +68,7 @@ def async_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.asyncio
         "ssl": address.tls,
     }
     sentinel = redis.asyncio.sentinel.Sentinel(
-        list(address.sentinels), sentinel_kwargs=_options(socket_timeout=timeout)
+        list(address.sentinels), sentinel_kwargs=_options(url, socket_timeout=timeout)
     )
     client: redis.asyncio.Redis = sentinel.master_for(address.service_name, **options)
     return client

@@ -25,6 +25,7 @@
 --       lost      may have happened: read back before any further call
 --       pages     part of a long listing's answer; the lease goes on
 --       signal    only what the call told about the account
+--       later     the message alone waits; nothing is known of its record
 --
 -- Answers  ok | stale (the record is another's: nothing was written), held ('1': a hold began), released (the scopes whose holds ended: 'account ', 'channel ' or both)
 
@@ -149,6 +150,11 @@ end
 
 if op == 'signal' then
   take_signal()
+  return { 'ok', began, ended }
+end
+
+if op == 'later' then
+  defer()
   return { 'ok', began, ended }
 end
 

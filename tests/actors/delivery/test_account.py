@@ -136,6 +136,7 @@ def test_wrong_credentials_hold_the_account_and_burn_no_job(house: House) -> Non
     held = next(event for event in house.events() if event["type"] == "coupontools.account.held")
     assert held["data"]["scope"] == "account"
     assert held["data"]["code"] == 1000
+    assert worker.log_lines("account.held")[0]["code"] == 1000
     assert len(worker.log_lines("account.held")) == 1
     assert len(worker.log_lines("account.released")) == 1
     assert "another-one" not in worker.log_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -160,19 +161,35 @@ def test_ctrl_c_leaves_no_retry_half_done(house: House):
     assert nothing_half_done(house)
 
 
-def test_purge_asks_first(house: House, command):
+def test_purge_asks_who_can_answer(house: House, command):
     for number in range(5):
         bury(house, {"n": number})
-    asked = command("dead", "purge", stdin="n\n")
-    assert (asked.returncode, "forget 5 dead letters" in asked.stderr) == (1, True)
-    assert house.redis.zcard("dramatiq:contacts.XQ") == 5
-    assert command("dead", "purge", stdin="").returncode == 1
-    assert json.loads(command("dead", "purge", "--queue", "groups", "--yes", "--json").stdout) == {
-        "purged": 0
-    }
-    assert command("dead", "purge", stdin="y\n").returncode == 0
-    assert house.redis.zcard("dramatiq:contacts.XQ") == 0
+    assert json.loads(command("dead", "purge", "--queue", "groups", "--json").stdout) == {"purged": 0}
+    for answer, left in ((b"n\n", 5), (b"y\n", 0)):
+        ours, theirs = os.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "workers.cli", "dead", "purge"],
+            env=house.environment(),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as purging:
+            os.close(theirs)
+            os.write(ours, answer)
+            _, asked = purging.communicate(timeout=60)
+        os.close(ours)
+        assert b"forget 5 dead letters" in asked
+        assert purging.returncode == (1 if left else 0)
+        assert house.redis.zcard("dramatiq:contacts.XQ") == left
     assert nothing_half_done(house)
+
+
+def test_purge_asks_nobody_where_nobody_can_answer(house: House, command):
+    bury(house, {"n": 1})
+    assert json.loads(command("dead", "purge", "--json").stdout) == {"purged": 1}
+    bury(house, {"n": 2})
+    assert command("dead", "purge", stdin="").returncode == 0
+    assert house.redis.zcard("dramatiq:contacts.XQ") == 0
 
 
 def test_wrong_usage(command):
