@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
+import traceback
 from collections.abc import Coroutine
 from typing import Any
 
@@ -43,6 +45,8 @@ class JobLoop:
         self._loop.set_exception_handler(log_loop_exception)
         #: The thread that runs the loop.
         self.thread = threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True)
+        self._turn = threading.Event()
+        self._turn.set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._entrance: Entrance | None = None
 
@@ -60,6 +64,19 @@ class JobLoop:
     def submit(self, job: Coroutine[Any, Any, None]) -> None:
         """Starts a job and returns."""
         self._loop.call_soon_threadsafe(self._begin, job)
+
+    def turns(self) -> bool:
+        """Has the loop had a turn since this was last asked?"""
+        if not self._turn.is_set():
+            return False
+        self._turn.clear()
+        self._loop.call_soon_threadsafe(self._turn.set)
+        return True
+
+    def where(self) -> str:
+        """The lines of code that the loop is in just now."""
+        frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - what it is there for, its documentation says
+        return "".join(traceback.format_stack(frame)) if frame else ""
 
     def drain(self, seconds: float) -> None:
         """Begins no job any more, lets those in flight end, and cuts off after ``seconds`` those that do not."""

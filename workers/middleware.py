@@ -35,6 +35,7 @@ class WorkerLife(Middleware):
         )
         self._caretaker.start()
         broker.threads += [self._loop.thread, self._caretaker]
+        broker.loop_turns, broker.where_loop_is = self._loop.turns, self._loop.where
         log.info("worker.started", worker=broker.broker_id, queues=queues)
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002

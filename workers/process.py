@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
+from typing import Any, NoReturn
 
 import structlog
 from dramatiq import Worker
@@ -17,13 +17,18 @@ from dramatiq import Worker
 from config import SettingsError, load_settings, setup_logging
 from workers.assembly import assemble
 from workers.broker import DurableBroker
+from workers.signals import Stop
 
-__all__ = ["dead_threads", "main"]
+__all__ = ["dead_threads", "main", "watch"]
 
 log = structlog.get_logger("workers")
 
 #: How often it is looked whether all threads live.
 LOOK_SECONDS = 1.0
+#: So many looks without a turn of the event loop, and the process is replaced.
+LOOKS_AT_A_STUCK_LOOP = 60
+#: How long the last line of a broken process may take, in seconds.
+LAST_WORDS_SECONDS = 5.0
 #: Dramatiq's threads only hand coroutines to the loop.
 HANDING_THREADS = 1
 
@@ -42,10 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     setup_logging(settings.log_format, settings.log_level)
 
-    stop = threading.Event()
-    # Told once or ten times, by the supervisor or with the whole process group: it drains, and does so once.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop()
+    stop.listen()
     threading.Thread(target=_watch_supervisor, args=(stop,), name="supervisor-watch", daemon=True).start()
 
     broker = assemble(settings, concurrency=options.concurrency)
@@ -53,14 +56,35 @@ def main(argv: list[str] | None = None) -> int:
         broker, queues=set(filter(None, options.queues.split(","))) or None, worker_threads=HANDING_THREADS
     )
     worker.start()
-    while not stop.wait(LOOK_SECONDS):
-        if died := dead_threads(worker, broker):
-            # Without one of them it would live on and do nothing. What it held is taken over; waiting for a dead loop has no end.
-            log.critical("worker.thread_died", threads=died)
-            os._exit(1)
+    watch(worker, broker, stop)
     worker.stop()
     broker.close()
     return 0
+
+
+def watch(worker: Worker, broker: DurableBroker, stop: Stop) -> None:
+    """Returns when told to stop; ends the process when it is of no more use."""
+    looks_in_vain = 0
+    while not stop.wait(LOOK_SECONDS):
+        if died := dead_threads(worker, broker):
+            # Without one of them it would live on and do nothing. What it held is taken over; waiting for a dead loop has no end.
+            _end_at_once("worker.thread_died", threads=died)
+        # Counted in looks, not in seconds: a machine that slept has made none.
+        looks_in_vain = 0 if broker.loop_turns() else looks_in_vain + 1
+        if looks_in_vain >= LOOKS_AT_A_STUCK_LOOP:
+            # Its heartbeat goes on, so nobody would take over what it holds.
+            _end_at_once(
+                "worker.loop_stuck", seconds=looks_in_vain * LOOK_SECONDS, where=broker.where_loop_is()
+            )
+
+
+def _end_at_once(event: str, **fields: Any) -> NoReturn:
+    # The exit is armed first: what is broken may hold the log's lock, too.
+    exit_armed = threading.Timer(LAST_WORDS_SECONDS, os._exit, (1,))
+    exit_armed.daemon = True
+    exit_armed.start()
+    log.critical(event, **fields)
+    os._exit(1)
 
 
 def dead_threads(worker: Worker, broker: DurableBroker) -> list[str]:
@@ -69,10 +93,10 @@ def dead_threads(worker: Worker, broker: DurableBroker) -> list[str]:
     return [thread.name for thread in needed if not thread.is_alive()]
 
 
-def _watch_supervisor(stop: threading.Event) -> None:
+def _watch_supervisor(stop: Stop) -> None:
     while os.read(sys.stdin.fileno(), 64):
         pass
-    stop.set()
+    stop.tell()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 import redis
@@ -89,7 +90,7 @@ def _read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerS
     for worker_id, at in seen:
         if worker_id not in told:
             continue
-        about = orjson.loads(told[worker_id])
+        about = _about(told[worker_id])
         workers.append(
             WorkerState(
                 id=worker_id.decode(),
@@ -101,6 +102,14 @@ def _read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerS
         )
     holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]
     return sorted(workers, key=lambda worker: worker.seen_seconds_ago), holders
+
+
+def _about(text: bytes) -> dict[str, Any]:
+    try:
+        about = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> dict[str, QueueState]:

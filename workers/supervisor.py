@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
+
+from workers.signals import Stop, held_back
 
 __all__ = ["Supervisor"]
 
@@ -61,16 +62,14 @@ class Supervisor:
         ]
         self._shutdown_seconds = shutdown_seconds
         self._on_exit = on_exit
-        self._stop = threading.Event()
+        self._stop = Stop()
 
     def run(self) -> int:
         """Supervises until told to stop and all have drained. Answers the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._stop.set())
-        while not self._stop.is_set():
+        self._stop.listen()
+        while not self._stop.wait(LOOK_SECONDS):
             for place in self._places:
                 self._look_after(place)
-            self._stop.wait(LOOK_SECONDS)
         return self._drain()
 
     def _look_after(self, place: _Place) -> None:
@@ -93,7 +92,8 @@ class Supervisor:
 
     def _start(self, place: _Place, now: float) -> None:
         try:
-            place.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=os.environ)  # noqa: S603
+            with held_back():
+                place.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=os.environ)  # noqa: S603
         except OSError as error:
             # No memory or no process to be had just now: those that run go on.
             place.pause = min(LONGEST_PAUSE_SECONDS, place.pause * 2)
@@ -114,9 +114,9 @@ class Supervisor:
                 place.process.wait(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 # Its messages are taken over by another worker once its heartbeat is missed.
-                log.error("worker.killed", pid=place.process.pid)
                 place.process.kill()
                 place.process.wait()
+                log.error("worker.killed", pid=place.process.pid)
                 clean = False
             self._forget(place)
         return 0 if clean else 1

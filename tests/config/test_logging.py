@@ -272,3 +272,72 @@ def test_the_console_is_readable_where_the_stream_is_not_utf8():
     setup_logging("console", "INFO", stream=stream)
     logging.getLogger("x").info("to john@doe.com")
     assert b"to j\\u2022\\u2022\\u2022@d" in raw.getvalue()
+
+
+def test_a_pipe_that_nobody_reads_stops_no_work():
+    program = """
+    import sys
+    from config import setup_logging
+    setup_logging("json", "INFO")
+    import structlog
+    log = structlog.get_logger("workers")
+    for number in range(3000):
+        log.info("line", number=number)
+    sys.stdout.write("worked\\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    log.info("last")
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"worked\n"
+        # Read all that is there, and only then let it write another.
+        written = [json.loads(process.stderr.readline())]
+        os.set_blocking(process.stderr.fileno(), False)
+        rest = process.stderr.read() or b""
+        os.set_blocking(process.stderr.fileno(), True)
+        written += [json.loads(line) for line in rest.splitlines()]
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        written += [json.loads(line) for line in process.stderr.read().splitlines()]
+        assert process.wait(timeout=30) == 0
+    *lines, dropped, last = written
+    assert [line["number"] for line in lines] == list(range(len(lines)))
+    assert (dropped["event"], dropped["lines"]) == ("log.dropped", 3000 - len(lines))
+    assert dropped["lines"] > 0
+    assert last["event"] == "last"
+
+
+def test_a_line_goes_into_a_pipe_in_one_piece():
+    """Longer ones of several processes would mix, and be no JSON any more."""
+    (short, long, many) = run(
+        """
+        import structlog
+        log = structlog.get_logger("workers")
+        log.info("short")
+        def deeper(n):
+            if n:
+                deeper(n - 1)
+            raise ValueError("the end " + "x" * 50_000)
+        try:
+            deeper(90)
+        except ValueError:
+            log.exception("fault", message_id="m-1")
+        log.info("many", **{f"field_{n}": "y" * 300 for n in range(40)}, nested=[["z" * 300] * 40])
+        """
+    )
+    assert short["event"] == "short"
+    assert (long["event"], long["message_id"]) == ("fault", "m-1")
+    assert long["exception"].startswith("Traceback")
+    assert long["exception"].endswith("x" * 100)
+    assert many["event"] == "many"
+    for line in (long, many):
+        assert len(json.dumps(line, separators=(",", ":")).encode()) < 4096

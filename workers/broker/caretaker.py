@@ -9,6 +9,7 @@ import time
 
 import orjson
 import structlog
+from redis.exceptions import ResponseError
 
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
 from workers.broker.entries import LATEST
@@ -25,6 +26,8 @@ TICK_SECONDS = 0.25
 BATCH = 200
 #: A failure of Redis may hit some workers and not others; each that lives is heard again within this share of that time.
 SETTLING = 0.5
+#: How often a fault that stays is told, in seconds.
+FAULT_AGAIN_SECONDS = 60.0
 #: Who asks, for the link.
 WHO = "caretaker"
 #: So many heartbeats fall into the time after which a silent worker counts as dead.
@@ -42,7 +45,9 @@ class Caretaker(threading.Thread):
         self._client = sync_client(broker._settings.redis_url)  # noqa: SLF001 - one thing in two threads
         self._runner = ThreadRunner(self._client)
         self._steady_since = time.monotonic()
+        self._ticked_at = time.monotonic()
         self._beat_at = 0.0
+        self._fault_told = ("", 0.0)
         #: Redis's clock (ms) less this process's (s), as of the last answer.
         self._clock_ms = 0.0
         self._queues = sorted(broker.get_declared_queues())
@@ -52,6 +57,7 @@ class Caretaker(threading.Thread):
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "started_at": round(time.time() * 1000),
+                "silence_ms": round(heartbeat_seconds * 1000),
             }
         )
 
@@ -64,7 +70,7 @@ class Caretaker(threading.Thread):
                 self._broker.link.answered(WHO)
             except Exception as error:
                 if not is_outage(error):
-                    log.exception("caretaker.fault")
+                    self._tell_fault(error)
                     pause = TICK_SECONDS
                 else:
                     pause = self._broker.link.lost(WHO, error, began)
@@ -94,9 +100,21 @@ class Caretaker(threading.Thread):
             self._broker.link.lost(WHO, error, began)
         self._client.close()
 
+    def _tell_fault(self, error: Exception) -> None:
+        """A fault that stays is told every now and then, not at every tick."""
+        text, told_at = self._fault_told
+        if str(error) == text and time.monotonic() - told_at < FAULT_AGAIN_SECONDS:
+            return
+        self._fault_told = (str(error), time.monotonic())
+        log.error("caretaker.fault", exc_info=error)
+
     def _tick(self) -> float:
         """One look. Answers how long to rest, in seconds."""
         now = time.monotonic()
+        if now - self._ticked_at > self._silence * SETTLING:
+            # This process was frozen, and with it perhaps all others of its machine: they are heard again, or not, soon.
+            self._steady_since = now
+        self._ticked_at = now
         beat = now - self._beat_at >= self._silence / BEATS
         steady = now - self._steady_since >= self._silence * SETTLING
         keys = self._broker.keys
@@ -105,7 +123,7 @@ class Caretaker(threading.Thread):
             k = keys.queue(queue)
             queue_keys += [k.ready, k.bodies, k.delayed, k.stock_delayed, k.stock_delayed_bodies]
             queue_keys += [k.dead, k.dead_bodies, k.dead_reasons]
-        next_due, moved, dead, clock_ms = self._runner.run(
+        next_due, moved, dead, clock_ms, problem = self._runner.run(
             SCRIPTS["tend"],
             [keys.heartbeats, keys.workers, *queue_keys],
             [
@@ -128,6 +146,11 @@ class Caretaker(threading.Thread):
         self._clock_ms = clock_ms
         if beat:
             self._beat_at = now
+        if problem:
+            fault = ResponseError(problem.decode("utf-8", "replace"))
+            if is_outage(fault):
+                raise fault
+            self._tell_fault(fault)
         for worker in dead:
             log.warning("worker.taken_over", worker=worker.decode())
         if moved >= BATCH:

@@ -29,6 +29,8 @@ log = structlog.get_logger("workers.broker")
 
 #: Ids in one fetch at most: the script runs alone in Redis as long as it takes.
 FETCH_AT_ONCE = 256
+#: Bytes of messages in one fetch, unless a single one is longer.
+FETCH_BYTES = 8 << 20
 #: While the window is fuller than this share, wait a moment for more room rather than fetch one by one.
 ROOM_WORTH_A_FETCH = 0.125
 MOMENT_SECONDS = 0.005
@@ -153,7 +155,8 @@ class DurableConsumer(Consumer):
     def _fetch(self, room: int) -> tuple[int, list[tuple[bytes, bytes | None]]]:
         """Redis's time in milliseconds, and ids with their messages."""
         keys = [self._keys.ready, self._keys.bodies, self._acks, self._keys.delayed]
-        now, *flat = self._runner.run(SCRIPTS["fetch"], keys, [min(room, FETCH_AT_ONCE)])
+        limits = [min(room, FETCH_AT_ONCE), FETCH_BYTES]
+        now, *flat = self._runner.run(SCRIPTS["fetch"], keys, limits)
         return int(now), list(zip(flat[::2], flat[1::2], strict=True))
 
     def _wait_for_messages(self, seconds: float) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import dramatiq
@@ -63,6 +64,9 @@ class DurableBroker(RedisBroker):
         self.deserted = threading.Event()
         #: Threads without which this worker is of no use, beside Dramatiq's own; who starts one adds it.
         self.threads: list[threading.Thread] = []
+        #: Asked every now and then: has the loop that carries jobs out had a turn since it was last asked? And if not, where is it?
+        self.loop_turns: Callable[[], bool] = lambda: True
+        self.where_loop_is: Callable[[], str] = lambda: ""
         self._window = concurrency + max(1, round(concurrency * SPARE))
         self._runner = ThreadRunner(client)
 
@@ -124,6 +128,8 @@ class DurableBroker(RedisBroker):
                     raise
                 pause = self.link.lost(who, error, began)
                 if attempt == ENQUEUE_ATTEMPTS:
+                    # Another thread of this producer's may never ask again; whether Redis is back shows by others.
+                    self.link.forget(who)
                     raise ConnectionClosed(error) from None
                 time.sleep(pause)
             else:

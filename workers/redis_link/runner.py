@@ -21,6 +21,8 @@ __all__ = ["AsyncRunner"]
 
 #: Commands in one pipeline at most.
 BATCH = 256
+#: A connection that was not used for so long may have been closed by the other side.
+IDLE_SECONDS = 1.0
 #: Who asks, for the link.
 WHO = "jobs"
 
@@ -41,6 +43,7 @@ class AsyncRunner:
         self._requests: list[_Request] = []
         self._wake = asyncio.Event()
         self._closed = False
+        self._answered_at = time.monotonic()
         self._flusher = asyncio.create_task(self._flush_forever(), name="redis-runner")
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
@@ -93,9 +96,17 @@ class AsyncRunner:
                 if not is_outage(error):
                     _refuse(batch, error)
                     return
+                if self._was_idle(error, began):
+                    continue
                 await asyncio.sleep(self._link.lost(WHO, error, began))
                 continue
             batch = await self._hand_out(batch, answers, began)
+
+    def _was_idle(self, error: BaseException, began: float) -> bool:
+        """Is it but a connection that was closed while nobody used it, as servers and balancers do? Another one will tell."""
+        idle = began - self._answered_at > IDLE_SECONDS
+        self._answered_at = began
+        return idle and isinstance(error, redis.exceptions.ConnectionError)
 
     async def _hand_out(self, batch: list[_Request], answers: list[Any], began: float) -> list[_Request]:
         """Gives each its answer; answers those that have to be asked again."""
@@ -117,6 +128,7 @@ class AsyncRunner:
                 request.answer.set_result(answer)
         trouble = trouble or await self._load(unknown.values())
         if trouble is None:
+            self._answered_at = time.monotonic()
             self._link.answered(WHO)
         elif is_outage(trouble):
             if is_replica_now(trouble):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 
-from tests.harness import House, wait_for
+from tests.harness import House, message, wait_for
 
 
 def _contacts(group: str, count: int, start: int = 0) -> list[dict[str, object]]:
@@ -103,3 +104,69 @@ def test_a_worker_frozen_and_woken_after_a_takeover_leaves_no_trace_of_its_own(h
     assert all(len(events) == 1 for events in answers.values())
     assert house.tally() == {"contact.added": 3}  # and no `message.rejected` for an id whose message had gone
     assert house.counts()["surplus_contacts"] == 0
+
+
+def test_workers_frozen_together_do_not_call_each_other_dead(house: House) -> None:
+    """As with a machine that sleeps: each wakes and finds the other long silent."""
+    worker = house.worker(WORKER_PROCESSES=3, WORKER_HEARTBEAT_SECONDS=1)
+    wait_for(lambda: house.redis.zcard("dramatiq:__heartbeats__") == 3, what="their first heartbeats")
+    for _ in range(2):
+        worker.signal_all(signal.SIGSTOP)
+        seen = house.redis.zrange("dramatiq:__heartbeats__", 0, -1, withscores=True)
+        wait_for(lambda: _now_ms(house) - 2000 > max(at for _, at in seen), what="a silence")  # noqa: B023
+        worker.signal_all(signal.SIGCONT)
+        wait_for(
+            lambda: (
+                min(at for _, at in house.redis.zrange("dramatiq:__heartbeats__", 0, -1, withscores=True))
+                > _now_ms(house) - 500
+            ),
+            what="heartbeats again",
+        )
+    assert not worker.log_lines("worker.taken_over")
+    assert house.redis.zcard("dramatiq:__heartbeats__") == 3
+
+
+def _now_ms(house: House) -> float:
+    seconds, micros = house.redis.time()
+    return float(seconds * 1000 + micros / 1000)
+
+
+def test_each_is_dead_by_its_own_pace(house: House) -> None:
+    """The setting is being changed: for a while there are workers of both."""
+    house.worker(WORKER_HEARTBEAT_SECONDS=60)
+    wait_for(lambda: house.redis.zcard("dramatiq:__heartbeats__") == 1, what="its first heartbeat")
+    quick = house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    wait_for(lambda: house.redis.zcard("dramatiq:__heartbeats__") == 2, what="the other's")
+    (slow, seen), _ = house.redis.zrange("dramatiq:__heartbeats__", 0, -1, withscores=True)
+    wait_for(lambda: _now_ms(house) - seen > 4000, what="a silence that is long for the other")
+    assert house.redis.zscore("dramatiq:__heartbeats__", slow) == seen
+    assert not quick.log_lines("worker.taken_over")
+
+
+def test_a_dead_worker_from_the_future_is_missed_too(house: House) -> None:
+    """Its last heartbeat was written before the clock of Redis was set back."""
+    group = house.new_group()
+    queue, redis_id, body = message("add_contact", _contacts(group, 1)[0])
+    house.redis.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))
+    house.redis.sadd(f"dramatiq:__acks__.gone.{queue}", redis_id)
+    house.redis.zadd("dramatiq:__heartbeats__", {"gone": _now_ms(house) + 3_600_000})
+    house.redis.hset("coupontools:workers", "gone", "{}")
+    house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    assert house.answer(str(body["message_id"]))["type"] == "coupontools.contact.added"
+
+
+def test_a_queue_whose_key_is_something_else_stops_no_other(house: House) -> None:
+    house.redis.set("dramatiq:reads.DQ", "mistaken")
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    group = house.new_group()
+    _, redis_id, body = message("add_contact", _contacts(group, 1)[0], queue_name="contacts.DQ")
+    body["options"]["eta"] = round(_now_ms(house)) + 500
+    house.redis.hset("dramatiq:contacts.DQ.msgs", redis_id, json.dumps(body))
+    house.redis.rpush("dramatiq:contacts.DQ", redis_id)
+    assert house.answer(str(body["message_id"]))["type"] == "coupontools.contact.added"
+    (_, first), *_ = house.redis.zrange("dramatiq:__heartbeats__", 0, -1, withscores=True)
+    wait_for(
+        lambda: house.redis.zrange("dramatiq:__heartbeats__", 0, -1, withscores=True)[0][1] > first,
+        what="the next heartbeat",
+    )
+    assert len(worker.log_lines("caretaker.fault")) == 1

@@ -1,15 +1,32 @@
 -- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
--- ARGV  1 at most so many
+-- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
 -- Answers Redis's time (ms), then id, message (or nil), id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
 
 local clock = redis.call('TIME')
 local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
-local answer, most = { now }, tonumber(ARGV[1])
+local answer, most, room = { now }, tonumber(ARGV[1]), tonumber(ARGV[2])
+
+-- How many of these ids fit; a hundred messages of 5 MB at once are more than a worker's memory may hold.
+local function fitting(ids)
+  for at, id in ipairs(ids) do
+    local size = redis.call('HSTRLEN', KEYS[2], id)
+    if size > room and (at > 1 or #answer > 1) then return at - 1 end
+    room = room - size
+  end
+  return #ids
+end
+
+local function first_of(ids, count)
+  return { unpack(ids, 1, count) }
+end
 
 local due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, most)
+local fit = fitting(due)
+local full = fit < #due
+due = first_of(due, fit)
 if #due > 0 then
   redis.call('ZREM', KEYS[4], unpack(due))
   for _, id in ipairs(due) do
@@ -21,8 +38,9 @@ if #due > 0 then
   end
 end
 
-if #due < most then
-  for _, id in ipairs(redis.call('LPOP', KEYS[1], most - #due) or {}) do
+if #due < most and not full then
+  local count = fitting(redis.call('LRANGE', KEYS[1], 0, most - #due - 1))
+  for _, id in ipairs(count > 0 and redis.call('LPOP', KEYS[1], count) or {}) do
     if redis.call('SADD', KEYS[3], id) == 1 then
       answer[#answer + 1] = id
       answer[#answer + 1] = redis.call('HGET', KEYS[2], id)

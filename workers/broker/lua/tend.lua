@@ -7,7 +7,7 @@
 --       7 'wake' or 'all': of what is due, move one id to wake those who wait for the list, or everything
 --       8 the latest due time that means anything (ms)   9... name of each queue
 -- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the ids of workers taken over,
--- Redis's time (ms).
+-- Redis's time (ms), and what went wrong with a queue ('' if nothing): one whose key holds something else holds up no other.
 
 local BATCH = 200
 local clock = redis.call('TIME')
@@ -25,8 +25,17 @@ for q = 9, #ARGV do
     stock_bodies = KEYS[k + 5], dead = KEYS[k + 6], dead_bodies = KEYS[k + 7], dead_reasons = KEYS[k + 8] }
 end
 
--- 1. What stock producers delayed moves to where delays live.
-for _, queue in ipairs(queues) do
+-- 1. Heartbeat, before anything can go wrong. One from the future was left when the clock was set back, and would never be missed.
+if beat then
+  redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(now), '+inf')) do
+    redis.call('ZADD', KEYS[1], whole(now), worker)
+  end
+end
+
+-- 2. What stock producers delayed moves to where delays live.
+local function move_stock_delays(queue)
   local ids = redis.call('LPOP', queue.stock, BATCH) or {}
   for _, id in ipairs(ids) do
     local body = redis.call('HGET', queue.stock_bodies, id)
@@ -49,10 +58,10 @@ for _, queue in ipairs(queues) do
   moved = moved + #ids
 end
 
--- 2. fetch.lua takes what is due by itself, in due order. Only who waits for an empty list must be woken: by the one due last, which
+-- 3. fetch.lua takes what is due by itself, in due order. Only who waits for an empty list must be woken: by the one due last, which
 --    is to run last. A worker that stops moves all that is due, since it has just given up jobs and may have been the only one.
 local most = ARGV[7] == 'all' and BATCH or 1
-for _, queue in ipairs(queues) do
+local function wake(queue)
   if most > 1 or redis.call('LLEN', queue.ready) == 0 then
     local due = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(now), '-inf', 'LIMIT', 0, most)
     for _, id in ipairs(due) do
@@ -68,36 +77,57 @@ for _, queue in ipairs(queues) do
   end
 end
 
--- 3. Heartbeat; and what dead workers had outstanding goes back to its queues.
-if beat then
-  redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-  if silence > 0 then
-    for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now - silence))) do
-      for _, queue in ipairs(queues) do
-        for suffix, target in pairs({ [''] = { queue.ready, queue.bodies }, ['.DQ'] = { queue.stock, queue.stock_bodies } }) do
-          local acks = ARGV[5] .. worker .. '.' .. queue.name .. suffix
-          for _, id in ipairs(redis.call('SMEMBERS', acks)) do
-            if redis.call('HEXISTS', target[2], id) == 1 then redis.call('LPUSH', target[1], id) end
-          end
-          redis.call('DEL', acks)
-        end
-      end
+-- 4. Dead letters are kept for a while.
+local function forget_old_letters(queue)
+  local old = redis.call('ZRANGEBYSCORE', queue.dead, '-inf', whole(now - tonumber(ARGV[4])), 'LIMIT', 0, BATCH)
+  if #old > 0 then
+    redis.call('ZREM', queue.dead, unpack(old))
+    redis.call('HDEL', queue.dead_bodies, unpack(old))
+    redis.call('HDEL', queue.dead_reasons, unpack(old))
+  end
+end
+
+-- 5. What dead workers had outstanding goes back to its queues.
+local function give_back(worker, queue)
+  for suffix, target in pairs({ [''] = { queue.ready, queue.bodies }, ['.DQ'] = { queue.stock, queue.stock_bodies } }) do
+    local acks = ARGV[5] .. worker .. '.' .. queue.name .. suffix
+    for _, id in ipairs(redis.call('SMEMBERS', acks)) do
+      if redis.call('HEXISTS', target[2], id) == 1 then redis.call('LPUSH', target[1], id) end
+    end
+    redis.call('DEL', acks)
+  end
+end
+
+-- Workers may beat at different paces while the setting is being changed: each is dead by its own, if that is the slower.
+local function is_dead(worker)
+  local fine, about = pcall(cjson.decode, redis.call('HGET', KEYS[2], worker) or '{}')
+  local own = fine and type(about) == 'table' and tonumber(about.silence_ms) or 0
+  return tonumber(redis.call('ZSCORE', KEYS[1], worker)) <= now - math.max(silence, own)
+end
+
+local problem = ''
+local function try(action, ...)
+  local fine, why = pcall(action, ...)
+  if not fine then problem = type(why) == 'table' and why.err or tostring(why) end
+  return fine
+end
+
+for _, queue in ipairs(queues) do
+  try(move_stock_delays, queue)
+  try(wake, queue)
+  if beat then try(forget_old_letters, queue) end
+end
+if beat and silence > 0 then
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now - silence))) do
+    if is_dead(worker) then
+      local all = true
+      for _, queue in ipairs(queues) do all = try(give_back, worker, queue) and all end
       -- A stock worker may have other queues, which only another stock worker can take over.
-      if redis.call('HDEL', KEYS[2], worker) == 1 then
+      if all and redis.call('HDEL', KEYS[2], worker) == 1 then
         redis.call('ZREM', KEYS[1], worker)
         dead_workers[#dead_workers + 1] = worker
       end
     end
   end
-  -- 4. Dead letters are kept for a while.
-  for _, queue in ipairs(queues) do
-    local old = redis.call('ZRANGEBYSCORE', queue.dead, '-inf', whole(now - tonumber(ARGV[4])), 'LIMIT', 0, BATCH)
-    if #old > 0 then
-      redis.call('ZREM', queue.dead, unpack(old))
-      redis.call('HDEL', queue.dead_bodies, unpack(old))
-      redis.call('HDEL', queue.dead_reasons, unpack(old))
-    end
-  end
 end
-return { math.ceil(next_due), moved, dead_workers, whole(now) }
+return { math.ceil(next_due), moved, dead_workers, whole(now), problem }

@@ -1,0 +1,48 @@
+"""How much one fetch takes: a worker's memory may not hold a hundred messages of 5 MB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.harness import House
+from workers.broker.scripts import SCRIPTS
+
+KEYS = ["ready", "bodies", "acks", "delayed"]
+
+
+def fetch(house: House, most: int, room: int) -> list[str]:
+    answer: Any = house.redis.eval(SCRIPTS["fetch"].source, len(KEYS), *KEYS, most, room)
+    return [entry_id.decode() for entry_id in answer[1::2]]
+
+
+def put(house: House, name: str, size: int, *, due: bool = False) -> None:
+    house.redis.hset("bodies", name, "x" * size)
+    if due:
+        house.redis.zadd("delayed", {name: len(name)})
+    else:
+        house.redis.rpush("ready", name)
+
+
+def test_as_many_as_fit_and_one_in_any_case(house: House) -> None:
+    for number in range(4):
+        put(house, f"r{number}", 400)
+    put(house, "huge", 5000)
+    put(house, "last", 1)
+    assert fetch(house, 10, 1000) == ["r0", "r1"]
+    assert fetch(house, 10, 1000) == ["r2", "r3"]
+    assert fetch(house, 10, 1000) == ["huge"]
+    assert fetch(house, 10, 1000) == ["last"]
+    assert fetch(house, 10, 1000) == []
+    assert house.redis.scard("acks") == 6
+
+
+def test_what_is_due_comes_first_and_fills_the_room_alike(house: House) -> None:
+    put(house, "r", 400)
+    for number in range(3):
+        put(house, "d" * (number + 1), 400, due=True)
+    assert fetch(house, 10, 1000) == ["d", "dd"]
+    assert house.redis.zcard("delayed") == 1
+    assert fetch(house, 10, 1000) == ["ddd", "r"]
+    # An id without a message takes no room, and is told.
+    house.redis.rpush("ready", "nothing")
+    assert fetch(house, 1, 10) == ["nothing"]
