@@ -22,8 +22,10 @@ CUSTOM_COLUMNS: Final = {"sms": ("customfield", 7), "email": ("custom", 10)}
 #: The column that a file of refused rows has; ignored.
 ERROR_COLUMN: Final = "error"
 DELIMITERS: Final = ",;\t"
-#: Characters of a physical line at most; a file with longer ones is no CSV file of contacts.
+#: Characters of a physical line at most; a longer one is refused.
 LONGEST_LINE: Final = 1024 * 1024
+#: So much of it stands in the file of refused rows.
+SHOWN_OF_A_LONG_LINE: Final = 200
 
 
 class UnusableFile(Exception):  # noqa: N818 - says what the file is
@@ -41,6 +43,12 @@ class Row:
     problem: str | None = None
 
 
+class _Beginning(str):
+    """The first characters of a line that is too long to be one of contacts; it must never be taken for a whole one."""
+
+    __slots__ = ()
+
+
 class _Lines:
     """Physical lines, with those of the record under way remembered, so that they can be read again."""
 
@@ -55,14 +63,23 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._file.readline(LONGEST_LINE)
+        line = self._again.popleft() if self._again else self._read()
         if not line:
             raise StopIteration
-        if len(line) >= LONGEST_LINE:
-            raise UnusableFile(f"line {self.number + 1} is longer than {LONGEST_LINE:,} characters")
         self.number += 1
         self.record.append(line)
+        if isinstance(line, _Beginning):
+            raise csv.Error(f"it is longer than {LONGEST_LINE:,} characters")
         return str(line)
+
+    def _read(self) -> str:
+        line: str = self._file.readline(LONGEST_LINE)
+        if len(line) < LONGEST_LINE:
+            return line
+        rest = line
+        while rest and not rest.endswith(("\n", "\r")):
+            rest = self._file.readline(LONGEST_LINE)
+        return _Beginning(line[:SHOWN_OF_A_LONG_LINE])
 
     def reread_all_but_first(self) -> str:
         """Takes back the lines of the record under way, all but its first, which is answered."""
@@ -122,8 +139,9 @@ class ContactsFile:
             except StopIteration:
                 return
             except csv.Error as error:
-                text = self._lines.reread_all_but_first().rstrip("\r\n")
-                yield Row(line, [text], {}, f"the line cannot be parsed, is a quote missing? ({error})")
+                text = self._lines.reread_all_but_first()
+                why = str(error) if isinstance(text, _Beginning) else f"is a quote missing? ({error})"
+                yield Row(line, [text.rstrip("\r\n")], {}, f"the line cannot be parsed: {why}")
                 continue
             if any(cell.strip() for cell in cells):
                 yield self._row(line, cells)
@@ -155,7 +173,10 @@ class ContactsFile:
     def _read_header(self) -> tuple[list[str], str]:
         best: tuple[int, list[str], str] | None = None
         # A header may have quoted names, but no line breaks.
-        text = next(self._lines, "")
+        try:
+            text = next(self._lines, "")
+        except csv.Error as error:
+            raise UnusableFile(f"line 1, the header, cannot be parsed: {error}") from None
         if _is_not_utf8(text) or "\0" in text:
             raise UnusableFile("the header is not UTF-8 text; save the file as 'CSV UTF-8'")
         if not text.strip():

@@ -110,12 +110,28 @@ def test_cells_without_a_column_are_told(write):
         ("phone,Phone\n", "sms", "named twice: phone"),
         ("phone\n".encode("utf-16"), "sms", "not UTF-8"),
         ("+32470123456,Ada\n", "sms", "unknown columns"),
-        ("phone\n" + "x" * 1_100_000 + "\n", "sms", "line 2 is longer than"),
+        ("phone," * 300_000, "sms", "line 1, the header, cannot be parsed: it is longer than"),
     ],
 )
 def test_a_file_that_cannot_be_imported_is_explained(write, content, channel, sentence):
     with pytest.raises(UnusableFile, match=sentence):
         rows(write(content), channel)
+
+
+@pytest.mark.parametrize("before", ["", '+9,"open\n'], ids=["alone", "within an open quote"])
+def test_a_line_too_long_costs_one_row_only(write, before):
+    # What is kept of it looks like a contact, and is none.
+    long = "+2,Ada" + "," * 300 + "x" * 3_000_000
+    found = rows(write(f"phone,first_name\n+1,a\n{before}{long}\n+3,b\n"))
+    assert [(row.cells[0][:2], bool(row.problem)) for row in found] == [
+        ("+1", False),
+        *([("+9", True)] if before else []),
+        ("+2", True),
+        ("+3", False),
+    ]
+    refused = found[-2]
+    assert "longer than 1,048,576 characters" in str(refused.problem)
+    assert len(refused.cells[0]) == 200
 
 
 def test_refused_rows_can_be_mended_and_read_again(write, tmp_path):

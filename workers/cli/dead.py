@@ -12,6 +12,7 @@ import typer
 
 from config import load_settings
 from workers.broker import DeadLetter, DeadLetters, NotRetried
+from workers.cli.show import plain
 from workers.redis_link import sync_client
 from workers.state import QUEUES, keys_of
 
@@ -61,7 +62,7 @@ def list_letters(queue: Queue = None, as_json: AsJson = False) -> None:
             number += 1
             why = f"{letter.kind}{'' if letter.code is None else f' {letter.code}'}: {letter.message}"
             typer.echo(
-                _ROW.format(_plain(letter.id), letter.died_at, letter.queue, _plain(letter.job), _plain(why))
+                _ROW.format(plain(letter.id), letter.died_at, letter.queue, plain(letter.job), plain(why))
             )
         if not as_json and not number:
             typer.echo("no dead letters")
@@ -91,9 +92,9 @@ def show_letter(
                 typer.echo(orjson.dumps({**_told(letter), "body": message}))
                 continue
             for name, value in _told(letter).items():
-                typer.echo(f"{name}: {_plain('' if value is None else str(value))}")
+                typer.echo(f"{name}: {plain('' if value is None else str(value))}")
             text = message if isinstance(message, str) else orjson.dumps(message, option=orjson.OPT_INDENT_2)
-            typer.echo(text if isinstance(text, bytes) else _plain(text))
+            typer.echo(text if isinstance(text, bytes) else plain(text, keep="\n"))
 
 
 @dead.command("retry")
@@ -128,17 +129,17 @@ def retry_letters(
                 new = letters.retry(letter)
             except NotRetried as error:
                 problems += 1
-                typer.echo(f"{_plain(letter.id)} {_plain(str(error))}", err=True)
+                typer.echo(f"{plain(letter.id)} {plain(str(error))}", err=True)
                 continue
             if new is None:
                 # Somebody else retried or purged it meanwhile.
                 if not every:
                     problems += 1
-                    typer.echo(f"{_plain(letter.id)} is not there any more", err=True)
+                    typer.echo(f"{plain(letter.id)} is not there any more", err=True)
                 continue
             retried += 1
             told = {"message_id": letter.id, "queue": letter.queue, "retried_as": new}
-            typer.echo(orjson.dumps(told) if as_json else f"{_plain(letter.id)} -> {new}")
+            typer.echo(orjson.dumps(told) if as_json else f"{plain(letter.id)} -> {new}")
         if not as_json:
             typer.echo(f"{retried} retried" + (f", {problems} not" if problems else ""), err=True)
     raise typer.Exit(1 if problems else 0)
@@ -184,7 +185,7 @@ def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[Dea
 
 
 def _not_found(message_id: str) -> None:
-    typer.echo(f"{_plain(message_id)} is no dead letter; see `coupontools-worker dead list`", err=True)
+    typer.echo(f"{plain(message_id)} is no dead letter; see `coupontools-worker dead list`", err=True)
 
 
 def _message(body: bytes) -> Any:
@@ -207,8 +208,3 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
         "code": letter.code,
         "message": letter.message,
     }
-
-
-def _plain(text: str) -> str:
-    """Without control characters: what strangers put into a queue must not drive an operator's terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

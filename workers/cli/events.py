@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from config import load_settings
-from workers.cli.show import event_row, events_table
+from workers.cli.show import event_line
 from workers.redis_link import sync_client
 from workers.stream import Event, end_of_stream, follow, history
 
@@ -37,18 +36,15 @@ def events(
     """
     settings = load_settings(require_credentials=False)
     wanted = None if only is None else f"coupontools.{only.removeprefix('coupontools.')}"
-    console = Console()
-    table = events_table()
+    shown = 0
 
     def show(event: Event) -> None:
+        nonlocal shown
         if wanted and event.type != wanted:
             return
-        if as_json:
-            typer.echo(event.raw)
-        elif follow_on:
-            console.print("  ".join(filter(None, event_row(event.event))), markup=False, highlight=False)
-        else:
-            table.add_row(*event_row(event.event))
+        shown += 1
+        # Each as it is read: a stream may hold a million.
+        typer.echo(event.raw if as_json else event_line(event.event))
 
     with sync_client(settings.redis_url) as client:
         last = end_of_stream(client, settings.events_stream) if new else "0-0"
@@ -57,8 +53,8 @@ def events(
                 show(event)
                 last = event.entry_id
         if not follow_on:
-            if not as_json:
-                console.print(table if table.row_count else "no events")
+            if not shown and not as_json:
+                typer.echo("no events")
             return
         for coming in follow(client, settings.events_stream, last):
             if coming is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from rich.table import Table
 
-__all__ = ["event_row", "events_table", "failed", "shown"]
+__all__ = ["event_line", "event_row", "events_table", "failed", "plain", "shown"]
 
 
 def events_table(title: str | None = None) -> Table:
@@ -22,6 +22,17 @@ def event_row(event: dict[str, Any]) -> tuple[str, str, str, str]:
     """An event's time, type, subject and gist."""
     short = str(event["type"]).removeprefix("coupontools.")
     return str(event["time"])[11:23], short, str(event.get("subject", "")), shown(event)
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """An event in one line, fit for a terminal."""
+    time, kind, subject, what = (plain(text) for text in event_row(event))
+    return f"{time}  {kind:<16}  {subject:<20}  {what}".rstrip()
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    """Without control characters: what strangers put into a queue must not drive an operator's terminal."""
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shown(event: dict[str, Any]) -> str:
