@@ -183,7 +183,12 @@ class AddContact(Job):
     email: Email | None = None
     first_name: PersonName | None = None
     last_name: PersonName | None = None
-    custom_fields: dict[str, Annotated[str, Field(max_length=1000)]] | None = None
+    custom_fields: (
+        Annotated[
+            dict[str, Annotated[str, Field(max_length=1000)]], AfterValidator(lambda given: given or None)
+        ]
+        | None
+    ) = None
 
     @classmethod
     def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:

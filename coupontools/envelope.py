@@ -31,7 +31,8 @@ FINAL_CODES = frozenset({200, 300, 301, 302, 303, 304, 305, 509, 514})
 
 _PACE = re.compile(r"too many requests|rate.?limit", re.IGNORECASE)
 _HTTP_429 = re.compile(r"\s*HTTP/[0-9.]+ 429\b", re.IGNORECASE)
-_LONGEST_TEXT, _MOST_TEXTS = 500, 20
+_HTTP_401 = re.compile(r"\s*HTTP/[0-9.]+ 40[13]\b", re.IGNORECASE)
+_LONGEST_TEXT, _MOST_TEXTS, _DEEPEST_CODE = 500, 20, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
         )
     if reply.status == 429 or _too_many(codes, messages, details):
         return NotCarriedOut(message, code=code, status=reply.status, retry_after=wait, details=details)
+    if code is None and any(_HTTP_401.match(told) for told in messages):
+        # As the vendor writes bad credentials ("HTTP/1.0 401 Unauthorized. ..."), its number lost on the way.
+        return AccountRefused(message, status=reply.status, retry_after=wait, details=details)
     if code is None and (reply.status in {401, 403, 408} or reply.status >= 500):
         # "Failed" without a number says less than the status does, and calling again after a lost 500 would
         # be one call too many.
@@ -112,10 +116,16 @@ def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
     return MayHaveHappened(message, status=status, retry_after=wait, outage=outage)
 
 
-def _codes(value: object) -> Iterator[int]:
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, (str, int)) and re.fullmatch(r"\s*[0-9]{1,9}\s*", str(one)):
-            yield int(one)
+def _codes(value: object, depth: int = 0) -> Iterator[int]:
+    # PHP writes a list with holes as an object, and a whole number that was computed as a float.
+    if isinstance(value, (list, dict)):
+        if depth < _DEEPEST_CODE:
+            for one in list(value.values() if isinstance(value, dict) else value)[:_MOST_TEXTS]:
+                yield from _codes(one, depth + 1)
+    elif isinstance(value, (str, int, float)) and (
+        match := re.fullmatch(r"\s*([0-9]{1,9})(\.0+)?\s*", str(value))
+    ):
+        yield int(match[1])
 
 
 def _too_many(codes: list[int], messages: list[str], details: tuple[str, ...]) -> bool:

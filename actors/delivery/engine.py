@@ -18,8 +18,9 @@ from actors.delivery.answers import (
     happened,
 )
 from actors.delivery.calling import Lease, LeaseLost, Slots, call_of, measured
-from actors.delivery.gate import Draining, Gate, Ticket
+from actors.delivery.gate import Aside, Draining, Gate, Ticket
 from actors.delivery.journal import Journal
+from actors.delivery.keeping import Keeper, OutOfTime
 from actors.delivery.kind import Outcome
 from actors.delivery.ledger import Claim, Ledger
 from actors.delivery.meaning import meaning_of
@@ -53,6 +54,7 @@ class Delivery:
         self._policy = policy
         self._end = Settling(ledger, gate, policy, journal)
         self._slots = Slots(ledger, policy)
+        self._keeper = Keeper(ledger, policy)
         self._reader = Reader(ledger, api, policy)
 
     async def deliver(self, task: Task) -> None:
@@ -66,6 +68,9 @@ class Delivery:
             try:
                 ticket = await self._gate.enter(task.kind.lane, task.job.scope, place, patience)
             except Draining:
+                return
+            except Aside as aside:
+                await self.postpone(task, aside.seconds)
                 return
             with self._gate.inside(ticket):
                 done = await self._attempt(task, ticket)
@@ -130,7 +135,13 @@ class Delivery:
                 if task.kind.named and claim.baseline is None:
                     await self._note_baseline(task, token, lease)
                 async with measured(task):
-                    outcome = await task.kind.call(task.job, self._api, call_of(task, lease.guard))
+                    outcome = await self._ask(task, token, lease)
+        except OutOfTime:
+            settled = await self._end.settle(task, "wait", token, signal="none")
+            self._end.journal.finished(
+                task, "retrying", claim.attempts, retry_in=0, error="the deadline passed"
+            )
+            return settled.ours
         except LeaseLost:
             log.warning("lease.lost", message_id=task.message_id, job=task.job.actor)
             return (await self._end.settle(task, "wait", token, uncount=True)).ours
@@ -151,15 +162,23 @@ class Delivery:
             task, token, outcome, progress_of(claim), signal="fine" if self._end.wary(claim) else "well"
         )
 
+    async def _ask(self, task: Task, token: str, lease: Lease) -> Outcome:
+        if task.kind.effect:
+            return await task.kind.call(task.job, self._api, call_of(task, lease.guard))
+        async with self._keeper.kept(task, token, lease):
+            return await task.kind.call(task.job, self._api, call_of(task, lease.guard))
+
     async def _note_baseline(self, task: Task, token: str, lease: Lease) -> None:
-        async with measured(task):
-            baseline = await task.kind.baseline(task.job, self._api, call_of(task))
+        async with self._keeper.kept(task, token, lease):
+            async with measured(task):
+                baseline = await task.kind.baseline(task.job, self._api, call_of(task))
+            # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
+            await self._slots.take()
         asked_at = now()
         renewed = await self._ledger.note_baseline(task, token, baseline)
         if not renewed:
             raise LeaseLost
         lease.renew(asked_at, renewed)
-        await self._slots.take()
 
     @asynccontextmanager
     async def _faults(self, task: Task, token: str, lease: Lease) -> AsyncIterator[None]:
@@ -171,7 +190,7 @@ class Delivery:
             await asyncio.shield(self._end.settle(task, op, token, signal="none"))
             task.receipt.release()
             raise
-        except (CoupontoolsError, LeaseLost):
+        except (CoupontoolsError, LeaseLost, OutOfTime):
             raise
         except Exception as error:
             log.exception("job.fault", message_id=task.message_id, job=task.job.actor)
@@ -189,8 +208,13 @@ class Delivery:
             return call_of(task)
 
         try:
-            async with measured(task):
+            async with self._keeper.kept(task, token), measured(task):
                 told = await self._reader.read_back(task, token, pace)
+        except (LeaseLost, OutOfTime) as error:
+            await self._reader.give_up(task, token)
+            await self._end.settle(task, "signal", token, signal="none")
+            log.warning("read_back.given_up", message_id=task.message_id, reason=type(error).__name__)
+            return False
         except CoupontoolsError as error:
             meaning = meaning_of(error, effect=False, shortest_pause=self._policy.backoff.shortest)
             await self._reader.give_up(task, token)
@@ -201,7 +225,7 @@ class Delivery:
                 "read_back.failed", message_id=task.message_id, error=str(error), error_code=error.code
             )
             return False
-        signal = account_events("account", task.job.scope, None, "", 0) if self._gate.wary else {}
+        signal = account_events("account", task.job.scope, None, "", 0) if self._end.wary(claim) else {}
         await self._end.settle(task, "signal", token, signal="fine" if signal else "well", **signal)
         self._end.journal.read_back(task, told)
         return False
@@ -218,11 +242,9 @@ class Delivery:
         await self._end.fail(task, "", failure, Progress(), owned=False)
         task.receipt.release()
 
-    async def postpone(self, task: Task) -> None:
-        """Puts off a job that can be neither carried out nor answered now, through a fault of ours or of Redis's keys."""
-        await self._end.settle(
-            task, "later", "", owned=False, delay=round(POSTPONED_SECONDS * 1000), due_by=FAR
-        )
+    async def postpone(self, task: Task, seconds: float = POSTPONED_SECONDS) -> None:
+        """Puts off a job whatever its record: its channel is held, or it can be neither carried out nor answered now."""
+        await self._end.settle(task, "later", "", owned=False, delay=round(seconds * 1000), due_by=FAR)
         task.receipt.release()
 
 

@@ -9,13 +9,21 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Draining", "Gate", "Ticket"]
+__all__ = ["Aside", "Draining", "Gate", "Ticket"]
 
 SCOPES = ("account", "sms", "email")
+#: Of a held channel, so many jobs wait in the process, to probe and to begin with; as a share of its concurrency.
+KEPT_OF_A_HELD_CHANNEL = 0.25
+#: How long the others stay away, in seconds.
+ASIDE_SHORTEST_SECONDS = 5.0
+ASIDE_LONGEST_SECONDS = 1800.0
+#: A hold that nobody was told of for so long is over; the next is another.
+HOLD_FORGOTTEN_SECONDS = 120.0
 #: How long a hold is believed without asking: another worker's probe may have ended it.
 HOLD_BELIEVED_SECONDS = 1.0
 
@@ -24,11 +32,29 @@ class Draining(Exception):  # noqa: N818 - not an error: the worker stops
     """The worker stops: hand the message back."""
 
 
+class Aside(Exception):  # noqa: N818 - not an error: others are to have the place
+    """The job's channel is held, and it takes a place that jobs of other channels need: it waits in Redis for ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 @dataclass(order=True, slots=True)
 class _Waiter:
     lane: int
     number: int
     future: asyncio.Future[None] = field(compare=False)
+    #: When its deadline passes, by the loop's clock.
+    until: float = field(compare=False)
+
+
+@dataclass(slots=True)
+class _Hold:
+    """A hold of one channel, as this process was told of it."""
+
+    since: float
+    told: float
 
 
 class Ticket:
@@ -64,6 +90,8 @@ class Gate:
         self._waiting: dict[str, list[_Waiter]] = {scope: [] for scope in SCOPES}
         self._overdue: list[_Waiter] = []
         self._closed_until = dict.fromkeys(SCOPES, 0.0)
+        self._holds: dict[str, _Hold] = {}
+        self._kept = max(1, round(concurrency * KEPT_OF_A_HELD_CHANNEL))
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -78,11 +106,17 @@ class Gate:
 
         Raises:
             Draining: the worker stops.
+            Aside: the channel is held, and others need the place.
         """
         if self._draining:
             raise Draining
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(lane, next(self._numbers) if number is None else number, loop.create_future())
+        if scope in self._holds and self._closed_until[scope] > loop.time():
+            away = self._away_seconds(scope)
+            if len(self._waiting[scope]) >= self._kept and patience > 2 * away:
+                raise self._aside(away)
+        place = next(self._numbers) if number is None else number
+        waiter = _Waiter(lane, place, loop.create_future(), loop.time() + patience)
         heapq.heappush(self._waiting[scope], waiter)
         overdue = loop.call_later(max(0.0, patience), self._hurry, scope, waiter)
         self._pump()
@@ -116,6 +150,8 @@ class Gate:
             seconds = min(seconds, HOLD_BELIEVED_SECONDS)
         until = asyncio.get_running_loop().time() + max(0.001, seconds)
         self._closed_until[scope] = max(self._closed_until[scope], until)
+        if held and scope != "account":
+            self._send_aside(scope)
         self._pump()
 
     def open(self) -> None:
@@ -136,6 +172,36 @@ class Gate:
             waiters.clear()
         if self._timer:
             self._timer.cancel()
+
+    def _send_aside(self, scope: str) -> None:
+        """Jobs of a held channel that fill the window would keep those of the other from being fetched.
+
+        They stay away about as long as the hold has lasted, so that never more come back than go, and what lies behind them is
+        reached. Whose deadline is near stays: in Redis nobody counts what the hold has taken of it.
+        """
+        now = asyncio.get_running_loop().time()
+        hold = self._holds.get(scope)
+        if hold is None or now - hold.told > HOLD_FORGOTTEN_SECONDS:
+            hold = self._holds[scope] = _Hold(now, now)
+        hold.told = now
+        away = self._away_seconds(scope)
+        waiting = sorted(self._waiting[scope])
+        # A sorted list is a heap.
+        self._waiting[scope] = waiting[: self._kept]
+        for waiter in waiting[self._kept :]:
+            if waiter.until - now <= 2 * away:
+                self._waiting[scope].append(waiter)
+            elif not waiter.future.done():
+                waiter.future.set_exception(self._aside(away))
+
+    def _away_seconds(self, scope: str) -> float:
+        lasted = asyncio.get_running_loop().time() - self._holds[scope].since
+        return min(ASIDE_LONGEST_SECONDS, max(ASIDE_SHORTEST_SECONDS, lasted))
+
+    @staticmethod
+    def _aside(seconds: float) -> Aside:
+        # The jitter keeps a crowd that went together from coming back together.
+        return Aside(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, hides nothing
 
     def _forget(self, scope: str, waiter: _Waiter) -> None:
         if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:

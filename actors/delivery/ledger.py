@@ -18,7 +18,13 @@ from typing import Any
 import orjson
 
 from actors.delivery.kind import Unknown, Verdict
-from actors.delivery.policy import HORIZON_MS, OUTAGE_THRESHOLD, URGENT_HORIZON_MS, Policy
+from actors.delivery.policy import (
+    HORIZON_MS,
+    LISTING_HORIZON_MS,
+    OUTAGE_THRESHOLD,
+    URGENT_HORIZON_MS,
+    Policy,
+)
 from actors.delivery.receipt import Receipt
 from actors.delivery.scripts import ScriptRunner, load_scripts
 from actors.delivery.task import Task, short_digest
@@ -30,6 +36,8 @@ SCRIPTS = load_scripts(Path(__file__).parent / "lua")
 #: Records that one listing looks for at most; the next listing takes the rest.
 UNKNOWNS_AT_ONCE = 20_000
 VERDICTS_AT_ONCE = 500
+#: How long a record is kept at least that is not settled, or settled as unknown; far longer than dead letters are.
+UNSETTLED_SECONDS = 90 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,9 @@ class Ledger:
             "message": task.message_id if task else "",
             "token": token,
             "owned": True,
+            "fingerprint": task.fingerprint if task else "",
+            "effect": owner.kind.effect if owner else False,
+            "needle": owner.kind.needle(owner.job) if owner and owner.kind.effect else "",
             "ttl": round(self._policy.ttl * 1000),
             "life": self._life(task) if task else 0,
             "cover": round(self._policy.cover * 1000),
@@ -184,10 +195,21 @@ class Ledger:
         )
         return float(answer)
 
+    async def keep(self, task: Task, token: str) -> float:
+        """Lets a listing go on holding what it holds. Answers the new lease in milliseconds, 0 if it was lost."""
+        listing = task.kind.listing(task.job) if task.kind.effect else "none"
+        cover = round(self._policy.cover * 1000)
+        answer = await self._runner.run(
+            SCRIPTS["keep"],
+            [self.record(task), self._keys.reader(listing)],
+            [token, cover, max(60_000, 2 * cover)],
+        )
+        return float(answer)
+
     async def reserve(self) -> tuple[float, bool]:
         """A slot of the pace: milliseconds to wait, and whether the slot is reserved (else ask again then)."""
         wait, again = await self._runner.run(
-            SCRIPTS["reserve"], [self._keys.pace], [self._policy.interval_us]
+            SCRIPTS["reserve"], [self._keys.pace], [self._policy.interval_us, LISTING_HORIZON_MS]
         )
         return float(wait), not again
 
@@ -203,12 +225,16 @@ class Ledger:
         return int(now), found
 
     async def judge(
-        self, listing: str, token: str, verdicts: list[Verdict], *, rest: float, again: float
+        self, listing: str, token: str, verdicts: list[Verdict], *, rest: float, again: float, seldom: float
     ) -> None:
-        """Writes what a listing told. ``rest`` seconds pass before the next listing of it, ``again`` before the undecided ask again."""
+        """Writes what a listing told.
+
+        ``rest`` seconds pass before the next listing of it, ``again`` before the undecided ask again: twice as long each time, up to
+        ``seldom``.
+        """
         keys = [self._keys.unknown(listing), self._keys.reader(listing)]
         for start in range(0, len(verdicts) or 1, VERDICTS_AT_ONCE):
-            arguments: list[Any] = [token, round(rest * 1000), round(again * 1000)]
+            arguments: list[Any] = [token, *(round(seconds * 1000) for seconds in (rest, again, seldom))]
             for verdict in verdicts[start : start + VERDICTS_AT_ONCE]:
                 arguments += [
                     verdict.unknown.record,
@@ -230,8 +256,8 @@ class Ledger:
         return {member.decode() for member in members}
 
     def _life(self, task: Task) -> int:
-        # A record must outlive the message that it belongs to, and the memory of its outcome after that.
-        return round((self._policy.ttl + task.patience) * 1000)
+        # What is not settled must outlive the message that it belongs to, in whatever hold that waits, and its dead letter.
+        return round((max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience) * 1000)
 
     def _name_lock(self, task: Task) -> str:
         if not task.kind.named:
@@ -272,6 +298,6 @@ def _claim(answer: list[Any]) -> Claim:
         case "found":
             return Claim(verb, attempts=int(answer[1]), reconciled=True, evidence=answer[2])
         case "read_back":
-            return Claim(verb, attempts=int(answer[1]))
+            return Claim(verb, attempts=int(answer[1]), probe=answer[2] == b"1")
         case _:
             return Claim(verb)

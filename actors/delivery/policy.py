@@ -15,6 +15,8 @@ LEASE_MARGIN_SECONDS = 5.0
 #: urgency, and is called though another process has just found the account refused; so imports reserve little.
 HORIZON_MS = 100
 URGENT_HORIZON_MS = 5000
+#: Between the two: what reads back goes a little ahead of imports, and does not stand in the way of webhooks.
+LISTING_HORIZON_MS = 500
 #: So many calls in a row that fail as in an outage, over all workers, open the breaker.
 OUTAGE_THRESHOLD = 10
 

@@ -47,6 +47,7 @@ class Reader:
             # Answers are lost in bursts: a rest between two listings lets one serve the burst.
             rest=max(0.5, policy.read_back_after / 3),
             again=max(policy.read_back_after, policy.backoff.shortest),
+            seldom=policy.backoff.longest,
         )
 
     async def give_up(self, task: Task, token: str) -> None:

@@ -181,6 +181,7 @@ def test_a_derived_key_follows_the_meaning_and_nothing_else() -> None:
     assert plain == key("add_contact", **{**SMS, "phone": "+32 470-12 34 56"})
     assert plain == key("add_contact", **SMS, correlation_id="c", deadline_seconds=5)
     assert plain == key("add_contact", **SMS, first_name=None)
+    assert plain == key("add_contact", **SMS, custom_fields={})
     different = [
         key("add_contact", **SMS, first_name="Zoë"),
         key("add_contact", **{**SMS, "group_id": "gro_2"}),

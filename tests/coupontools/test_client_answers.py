@@ -59,6 +59,24 @@ async def meaning(wire: Any, connect: Any, answer: bytes, endpoint: str = "sms.a
 EVERY_KIND = ["sms.addgroup", "email.addcontact", "sms.grouplist", "email.userlist", "verification"]
 
 
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {"error_code": {"0": 1000}},
+        {"error_code": [[1000]]},
+        {"error_code": 1000.0},
+        {"error_code": "1000.0"},
+        {"error_message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct."},
+    ],
+)
+async def test_a_refused_account_however_it_is_written(wire: Any, connect: Any, errors: Any) -> None:
+    """Taken for the job's fault, it would fail a whole backlog."""
+    document = {"status": {"status": "failed", "errors": errors}}
+    error = await meaning(wire, connect, wire.http(200, document))
+    assert type(error) is AccountRefused
+    assert error.code in {1000, None}
+
+
 @pytest.mark.parametrize("endpoint", EVERY_KIND)
 @pytest.mark.parametrize(
     ("status", "kind", "outage"),

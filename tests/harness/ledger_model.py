@@ -159,8 +159,10 @@ class Model:
         if message.answered:
             self._acknowledge(message, worker)
             return True
-        if owned and record.owner != token:
+        if owned and record.owner != token and not self._known_better(op, message):
             return False
+        if owned and record.state == "absent":
+            record.fingerprint, record.attempts, record.baseline = message.fingerprint, 1, bool(self.names)
         if op in {"wait", "lost"}:
             if op == "lost":
                 self._lose(message.key)
@@ -177,6 +179,13 @@ class Model:
             self._end(op, message)
         self._acknowledge(message, worker)
         return True
+
+    def _known_better(self, op: str, message: ModelMessage) -> bool:
+        """What the API answered is believed though the record was lost, or says that nobody knows while nobody finds out."""
+        record = self.record(message.key)
+        missing = self.effect and record.state == "absent" and op in {"done", "lost"}
+        undecided = record.state == "unknown" and record.owner is None
+        return missing or (op == "done" and undecided and record.fingerprint == message.fingerprint)
 
     def _end(self, op: str, message: ModelMessage) -> None:
         key, record = message.key, self.record(message.key)

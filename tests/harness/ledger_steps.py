@@ -126,7 +126,7 @@ class LedgerSteps:
 
     def fetch(self, worker: str, most: int) -> None:
         keys = [self.queue.ready, self.queue.bodies, self._acks(worker), self.queue.delayed]
-        _, *flat = ThreadRunner(self.client).run(BROKER_SCRIPTS["fetch"], keys, [most])
+        _, *flat = ThreadRunner(self.client).run(BROKER_SCRIPTS["fetch"], keys, [most, 1 << 30])
         for entry, body in zip(flat[::2], flat[1::2], strict=True):
             message = self.messages[int(entry.decode().removeprefix("id-"))]
             assert body is not None, "an id without its message would be answered as unreadable"
@@ -246,7 +246,9 @@ class LedgerSteps:
         self.model.judged(flight.token)
         verdicts = [Verdict(unknown, word) for unknown, word in listed]
         for _ in range(1 + reply_lost):
-            finish(self.ledger.judge(self._listing(), flight.token, verdicts, rest=3600, again=3600))
+            finish(
+                self.ledger.judge(self._listing(), flight.token, verdicts, rest=3600, again=3600, seldom=3600)
+            )
         self.flights.remove(flight)
 
     # -- What must hold, always -------------------------------------------------------------------------------------------------

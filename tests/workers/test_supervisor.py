@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import threading
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +16,7 @@ from dramatiq import Worker
 from config import Settings
 from tests.harness import House, RunningWorker, wait_for
 from workers.assembly import assemble
-from workers.process import dead_threads, watch
-from workers.signals import Stop
+from workers.process import dead_threads
 
 
 def _alive(pid: int) -> bool:
@@ -149,50 +150,41 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(house: House) -> None:
     assert house.redis.zcard("dramatiq:__heartbeats__") == 0
 
 
-def test_a_loop_that_stands_still_ends_its_process_which_is_replaced(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its heartbeat goes on, so nobody would take over what it holds."""
-    settings = Settings(
-        redis_url=house.server.url,
-        coupontools_base_url=house.sandbox.url,
-        coupontools_client_id="id",
-        coupontools_client_secret="made-up",
-        _env_file=None,
+STUCK = """
+import time
+from dramatiq import Worker
+from config import load_settings, setup_logging
+from workers import process
+from workers.assembly import assemble
+from workers.signals import Stop
+
+setup_logging("json", "INFO")
+process.LOOK_SECONDS = 0.05
+broker = assemble(load_settings(), concurrency=2)
+worker = Worker(broker, worker_threads=1)
+worker.start()
+
+async def stand_still():
+    time.sleep(600)
+
+broker.get_actor("list_groups")._submit(stand_still())
+process.watch(worker, broker, Stop())
+"""
+
+
+def test_a_loop_that_stands_still_ends_its_process_and_says_where(house: House) -> None:
+    """Its heartbeat goes on, so nobody would take over what it holds. `run` replaces a process that ends."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STUCK],
+        env=house.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
-    broker = assemble(settings, concurrency=2)
-    worker = Worker(broker, worker_threads=1)
-    worker.start()
-    release = threading.Event()
-    loop = next(thread for thread in broker.threads if thread.name == "jobs")
-    try:
-        wait_for(broker.loop_turns, what="a turn")
-
-        async def stand_still() -> None:
-            release.wait(60)
-
-        broker.get_actor("list_groups")._submit(stand_still())
-        wait_for(lambda: "stand_still" in broker.where_loop_is(), what="a loop that stands still")
-        broker.loop_turns()
-        assert not broker.loop_turns()
-        assert loop.is_alive()
-        # What the process then does, shortened: it says where, and is gone.
-        ended: list[int] = []
-
-        def gone(code: int) -> None:
-            ended.append(code)
-            raise SystemExit(code)
-
-        monkeypatch.setattr("workers.process.os._exit", gone)
-        monkeypatch.setattr("workers.process.LOOK_SECONDS", 0.01)
-        with pytest.raises(SystemExit):
-            watch(worker, broker, Stop())
-        assert ended == [1]
-    finally:
-        release.set()
-        wait_for(broker.loop_turns, what="a turn")
-        worker.stop()
-        broker.close()
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert (ended.returncode, lines[-1]["event"]) == (1, "worker.loop_stuck")
+    assert "stand_still" in lines[-1]["where"]
 
 
 def test_a_thread_that_ends_is_noticed(house: House) -> None:

@@ -10,6 +10,7 @@ local HOLD_FIRST_MS = 1000
 local HOLD_CAP_MS = { refused = 60000, outage = 4000 }
 local OUTAGE_TTL_MS = 600000
 local HELD_KEPT = 50
+local FURTHEST_SLOT_MS = 10000
 local HELD_TTL_MS = 30 * 86400 * 1000
 
 -- Milliseconds that `token` still has to wait for this hold, nil when it may go on. A hold whose time has come lets one go on: the probe.
@@ -17,8 +18,9 @@ local function held_for(hold_key, kind, token, cover_ms, commit)
   local hold = redis.call('HMGET', hold_key, 'kind', 'retry_at', 'probe')
   if not hold[1] or (kind and hold[1] ~= kind) then return nil end
   if hold[3] == token then return nil end
-  local retry_at = tonumber(hold[2])
-  if now < retry_at then return retry_at - now end
+  local wait = tonumber(hold[2]) - now
+  -- Further ahead than any hold waits: the clock was set back since.
+  if wait > 0 and wait <= HOLD_CAP_MS.refused + cover_ms then return wait end
   if commit then
     redis.call('HSET', hold_key, 'probe', token, 'retry_at', whole(now + cover_ms))
   end
@@ -47,7 +49,9 @@ local function reserve(pace_key, interval_us, horizon_ms)
     return nil, tonumber(pace[2]) - now
   end
   if interval_us <= 0 then return 0, nil end
-  if pace[1] and tonumber(pace[1]) > start then start = tonumber(pace[1]) end
+  local next_free = tonumber(pace[1] or '0')
+  -- Further ahead than anybody may reserve: the clock was set back since, or the limit raised.
+  if next_free > start and next_free - start <= FURTHEST_SLOT_MS * 1000 + 2 * interval_us then start = next_free end
   local wait_ms = math.ceil((start - now_us) / 1000)
   if wait_ms > horizon_ms then return nil, wait_ms - horizon_ms end
   redis.call('HSET', pace_key, 'tat', whole(start + interval_us))

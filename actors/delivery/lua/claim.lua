@@ -6,7 +6,8 @@
 -- KEYS  1 record          hash of the ledger: s state (running | waiting | unknown | done), fp fingerprint, t owner's token,
 --                         le lease end (ms), cl claimed at (ms), sl reserved slot (ms), n attempts, m message that was answered,
 --                         o outcome JSON, en when the lost call ended (ms), rb not read back before (ms), v verdict (found |
---                         absent), ev evidence JSON, rc 1 once read back, nd needle, bl baseline, q and id: the message that waits
+--                         absent), ev evidence JSON, rc 1 once read back, nd needle, bl baseline, q and id: the message that waits,
+--                         un how often a listing could not tell
 --       2 answered        marker of this message
 --       3 acks            set of what this worker has outstanding
 --       4 bodies          hash id -> message
@@ -29,8 +30,11 @@
 --   expired, attempts, reconciled    the deadline passed and nothing was carried out; the record is owned
 --   unknown, attempts, reconciled    the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence        the lost call did happen; the record is owned
---   read_back, attempts              list the scope; the reader key is owned
+--   read_back, attempts, probe       list the scope; the reader key is owned
 --   call, attempts, reconciled, slot ms, lease ms, baseline, probe
+
+-- How soon, and how seldom at last, a job asks again whether the name it wants is free.
+local NAME_FIRST_MS, NAME_LAST_MS = 300, 30000
 
 local record, acks, bodies, delayed = KEYS[1], KEYS[3], KEYS[4], KEYS[5]
 local a = cjson.decode(ARGV[1])
@@ -56,10 +60,16 @@ end
 if fp and fp ~= a.fingerprint then return { 'conflict' } end
 if state == 'done' then return { 'replay', redis.call('HGET', record, 'o') } end
 
+-- Is this claim the one that a hold has let through?
+local function probing()
+  local probes = redis.call('HGET', KEYS[7], 'probe') == a.token or redis.call('HGET', KEYS[8], 'probe') == a.token
+  return probes and '1' or '0'
+end
+
 if state == 'running' then
   if owner == a.token then
     local slot = tonumber(r[6])
-    return { 'call', attempts, reconciled, whole(math.max(0, slot - now)), whole(lease_end - now), r[14] or '', '0' }
+    return { 'call', attempts, reconciled, whole(math.max(0, slot - now)), whole(lease_end - now), r[14] or '', probing() }
   end
   if now < lease_end then
     -- Wait about as long as the other has taken so far: a quick call is met quickly, a long one asked after seldom.
@@ -90,12 +100,21 @@ if state == 'unknown' and r[11] == 'found' then
   return { 'found', attempts, r[12] }
 end
 
+-- A refusal of the account takes nothing from a job's time. What is past its own deadline may still be within the extended one.
+local deadline = a.deadline
+if now >= deadline then
+  deadline = deadline + held_between(a.since, KEYS[9], KEYS[7])
+  if KEYS[10] ~= KEYS[9] then deadline = deadline + held_between(a.since, KEYS[10], KEYS[8]) end
+end
+
 if a.named then
   local holder = redis.call('GET', KEYS[13])
   if holder and holder ~= record then
     local other = redis.call('HGET', holder, 's')
     if other == 'running' or other == 'unknown' then
-      if now < a.deadline then return defer(math.min(a.deadline, now + 300), 'busy') end
+      -- Hundreds may want one name: who has waited long asks seldom, or they would ask for nothing else.
+      local pause = math.max(NAME_FIRST_MS, math.min(NAME_LAST_MS, (now - a.since) / 4))
+      if now < deadline then return defer(math.min(deadline, now + pause), 'busy') end
     else
       holder = nil
     end
@@ -109,11 +128,6 @@ end
 local refused = held_for(KEYS[7], 'refused', a.token, a.cover, false) or held_for(KEYS[8], 'refused', a.token, a.cover, false)
 if refused then return { 'held', whole(refused) } end
 
-local deadline = a.deadline
-if now >= deadline then
-  deadline = deadline + held_between(a.since, KEYS[9], KEYS[7])
-  if KEYS[10] ~= KEYS[9] then deadline = deadline + held_between(a.since, KEYS[10], KEYS[8]) end
-end
 if now >= deadline then
   if state == 'unknown' and r[11] ~= 'absent' then
     own('unknown')
@@ -142,7 +156,7 @@ if state == 'unknown' and r[11] ~= 'absent' then
   redis.call('SET', KEYS[12], a.token, 'PX', whole(math.max(60000, 2 * a.cover)))
   held_for(KEYS[7], nil, a.token, a.cover, true)
   held_for(KEYS[8], nil, a.token, a.cover, true)
-  return { 'read_back', attempts }
+  return { 'read_back', attempts, probing() }
 end
 
 -- Whoever may probe an outage reads back first where others wait for it: asking what happened harms nobody, and it is their turn.
@@ -152,7 +166,7 @@ if a.effect and redis.call('HGET', KEYS[7], 'kind') == 'outage'
   redis.call('SET', KEYS[12], a.token, 'PX', whole(math.max(60000, 2 * a.cover)))
   held_for(KEYS[7], nil, a.token, a.cover, true)
   held_for(KEYS[8], nil, a.token, a.cover, true)
-  return { 'read_back', attempts }
+  return { 'read_back', attempts, probing() }
 end
 
 local slot, again = reserve(KEYS[6], a.interval, a.horizon)
@@ -160,13 +174,10 @@ if not slot then return { 'paced', whole(again) } end
 
 held_for(KEYS[7], nil, a.token, a.cover, true)
 held_for(KEYS[8], nil, a.token, a.cover, true)
-local probe = '0'
-if redis.call('HGET', KEYS[7], 'probe') == a.token or redis.call('HGET', KEYS[8], 'probe') == a.token then probe = '1' end
-
 if a.named then redis.call('SET', KEYS[13], record, 'PX', whole(a.life)) end
 local lease = slot + a.cover
 redis.call('HSET', record, 's', 'running', 'fp', a.fingerprint, 't', a.token, 'cl', whole(now), 'sl', whole(now + slot),
   'le', whole(now + lease), 'n', attempts + 1, 'nd', a.needle, 'rc', reconciled)
-redis.call('HDEL', record, 'v', 'ev', 'en', 'rb')
+redis.call('HDEL', record, 'v', 'ev', 'en', 'rb', 'un')
 redis.call('PEXPIRE', record, whole(a.life))
-return { 'call', attempts + 1, reconciled, whole(slot), whole(lease), r[14] or '', probe }
+return { 'call', attempts + 1, reconciled, whole(slot), whole(lease), r[14] or '', probing() }

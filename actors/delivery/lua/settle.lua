@@ -9,7 +9,7 @@
 --       10 unknown   11 name   12 claimed                             (see claim.lua); set of group ids that are some job's answer
 --       13 pace   14 hold:account   15 hold:channel   16 held:account   17 held:channel   18 outage      (see account.lua)
 --       19 pages                                                      list of a remembered listing's pages
--- ARGV  1 JSON: op, id, message, token, owned (was the record claimed?), ttl, life (ms), maxlen,
+-- ARGV  1 JSON: op, id, message, token, owned (was the record claimed?), fingerprint, effect, needle (as claim.lua has them), ttl, life (ms), maxlen,
 --               events [[type, json] ...], outcome, reason, claim (group id), pages [json ...],
 --               delay (ms), due_by (ms), keep (the message stays outstanding), uncount (give the attempt back), read_back_after,
 --               first (these pages are the first ones), batch (their number, for the op pages), cover (ms),
@@ -164,7 +164,11 @@ if redis.call('EXISTS', answered) == 1 or (r[1] == 'done' and r[3] == a.message)
   acknowledge()
   return { 'ok', began, ended }
 end
-if a.owned and r[2] ~= a.token then return { 'stale', began, ended } end
+-- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
+-- nobody knows while nobody is finding out.
+local missing = a.owned and a.effect and not r[1] and (op == 'done' or op == 'lost')
+local better = op == 'done' and r[1] == 'unknown' and not r[2] and r[5] == a.fingerprint
+if a.owned and r[2] ~= a.token and not missing and not better then return { 'stale', began, ended } end
 
 if a.signal ~= '' then take_signal() end
 
@@ -184,9 +188,8 @@ end
 if op == 'done' then
   for _, event in ipairs(a.events) do emit(event) end
   if a.outcome then
-    local fingerprint = r[5]
     redis.call('DEL', record)
-    redis.call('HSET', record, 's', 'done', 'fp', fingerprint, 'm', a.message, 'o', a.outcome)
+    redis.call('HSET', record, 's', 'done', 'fp', a.fingerprint, 'm', a.message, 'o', a.outcome)
     redis.call('PEXPIRE', record, whole(a.ttl))
     if a.pages then
       if a.first then redis.call('DEL', KEYS[19]) end
@@ -199,7 +202,7 @@ if op == 'done' then
   end
   if a.claim then
     redis.call('SADD', KEYS[12], a.claim)
-    redis.call('PEXPIRE', KEYS[12], whole(a.ttl))
+    redis.call('PEXPIRE', KEYS[12], whole(a.life))
   end
   redis.call('ZREM', KEYS[10], record)
   free_name()
@@ -217,7 +220,7 @@ elseif op == 'failed' or op == 'unknown' then
     else
       redis.call('HSET', record, 's', 'unknown')
       redis.call('HDEL', record, 't')
-      redis.call('PEXPIRE', record, whole(a.ttl))
+      redis.call('PEXPIRE', record, whole(a.life))
     end
     redis.call('ZREM', KEYS[10], record)
     free_name()
@@ -232,6 +235,11 @@ elseif op == 'wait' then
   free_name()
   defer()
 elseif op == 'lost' then
+  if missing then
+    redis.call('HSET', record, 'fp', a.fingerprint, 'n', 1, 'nd', a.needle)
+    -- Which groups had the name before is lost, too: any that has it may be an older one.
+    if KEYS[11] ~= '' then redis.call('HSET', record, 'bl', '["*"]') end
+  end
   redis.call('HSET', record, 's', 'unknown', 'en', whole(now), 'rb', whole(now + a.read_back_after))
   redis.call('HDEL', record, 't', 'v', 'ev')
   redis.call('ZADD', KEYS[10], whole(now), record)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from actors.delivery.gate import Draining, Gate, Ticket
+from actors.delivery.gate import Aside, Draining, Gate, Ticket
 
 LONG = 3600.0
 DEADLINE = 20.0
@@ -174,7 +174,7 @@ async def test_a_later_shorter_closing_opens_nothing() -> None:
 
 
 async def test_a_hold_is_believed_for_a_moment_and_then_one_asks_at_a_time() -> None:
-    gate = Gate(10)
+    gate = Gate(40)
     gate.close("sms", LONG, held=True)
     assert gate.wary
     entering = [asyncio.create_task(gate.enter(0, "sms", None, LONG)) for _ in range(3)]
@@ -191,7 +191,7 @@ async def test_a_hold_is_believed_for_a_moment_and_then_one_asks_at_a_time() -> 
     for task in entering:
         with gate.inside(task.result()):
             pass
-    await assert_all_slots_are_free(gate, 10)
+    await assert_all_slots_are_free(gate, 40)
 
 
 async def test_who_is_overdue_does_not_wait_for_a_closed_scope() -> None:
@@ -261,7 +261,10 @@ async def test_slots_never_leak_whatever_happens(seed: int) -> None:
     async def job() -> None:
         nonlocal inside
         scope = chance.choice(["account", "sms", "email"])
-        ticket = await gate.enter(chance.randint(0, 3), scope, None, chance.choice([0.0, 0.01, LONG]))
+        try:
+            ticket = await gate.enter(chance.randint(0, 3), scope, None, chance.choice([0.0, 0.01, LONG]))
+        except Aside:
+            return
         with suppress(LookupError), gate.inside(ticket):
             inside += 1
             try:
@@ -298,3 +301,53 @@ async def test_slots_never_leak_whatever_happens(seed: int) -> None:
             task.result()
     assert inside == 0
     await assert_all_slots_are_free(gate, concurrency)
+
+
+async def test_jobs_of_a_held_channel_make_room_for_those_of_the_other() -> None:
+    gate = Gate(8)
+    gate.close("sms", LONG, held=True)
+    far = [asyncio.create_task(gate.enter(3, "sms", None, LONG)) for _ in range(20)]
+    near = asyncio.create_task(gate.enter(3, "sms", None, 1.0))
+    other = asyncio.create_task(gate.enter(3, "email", None, LONG))
+    await turns()
+    ticket = other.result()
+    # Told once more that it is held: a few stay, and whoever has not much time; the others go, and not for long.
+    gate.close("sms", LONG, held=True)
+    await turns()
+    assert [task.done() for task in far] == [False] * 2 + [True] * 18
+    assert not near.done()
+    for task in far[2:]:
+        with pytest.raises(Aside) as aside:
+            task.result()
+        assert 0.8 * 5 <= aside.value.seconds <= 1.2 * 5
+    # A hold of the account sends nobody away: there is nobody to make room for.
+    with gate.inside(ticket):
+        pass
+    gate.close("account", LONG, held=True)
+    await turns()
+    assert not any(task.done() for task in (*far[:2], near))
+    gate.drain()
+    await asyncio.gather(*far, near, return_exceptions=True)
+
+
+async def test_the_longer_a_channel_is_held_the_longer_its_jobs_stay_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, clock = Gate(4, claims=1), asyncio.get_running_loop().time()
+    # Somebody claims all the time, so that nobody else is let in.
+    await gate.enter(0, "email", None, LONG)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock)
+    told = []
+    for seconds in (0, 60, 60, 7200, 60, 60, 60):
+        clock += seconds
+        jobs = [asyncio.create_task(gate.enter(3, "sms", None, 10 * LONG)) for _ in range(2)]
+        await turns()
+        gate.close("sms", 1, held=True)
+        await turns()
+        ended = [task for task in jobs if task.done() and isinstance(task.exception(), Aside)]
+        told.append(ended[-1].exception().seconds)  # type: ignore[union-attr]
+    # The pause of two hours was the end of the first hold.
+    for seconds, expected in zip(told, (5, 60, 120, 5, 60, 120, 180), strict=True):
+        assert 0.8 * expected <= seconds <= 1.2 * expected
+    gate.drain()
+    await turns()
