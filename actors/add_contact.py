@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from actors.delivery.kind import Kind, Outcome, ReadBack, Unknown, Verdict
@@ -94,7 +96,16 @@ class AddContactKind(Kind[AddContact]):
 
 
 def _needle(phone: str | None, email: str | None) -> str:
-    return (phone or "").removeprefix("+") or (email or "").casefold()
+    # As it may stand in a listing: the number with or without its plus and blanks, a domain in its own script or in ASCII.
+    return re.sub(r"[^0-9]", "", phone or "") or _plain_address(email or "")
+
+
+def _plain_address(email: str) -> str:
+    name, at, domain = email.strip().casefold().rpartition("@")
+    if not domain.isascii():
+        with suppress(UnicodeError):
+            domain = domain.encode("idna").decode("ascii")
+    return f"{name}{at}{domain}"
 
 
 def _evidence(contact: Contact) -> dict[str, Any]:

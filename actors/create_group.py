@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
@@ -49,22 +50,22 @@ class CreateGroupKind(Kind[CreateGroup]):
     async def baseline(self, job: CreateGroup, api: Coupontools, call: Call) -> list[str]:
         """The ids of groups that have this name already; with a mark where not all groups were listed."""
         async with api.channel(Channel(job.channel)).list_groups(call) as listing:
-            ids = [group.group_id async for group in listing if group.name.strip() == job.name]
+            ids = [group.group_id async for group in listing if _shown(group.name) == _shown(job.name)]
             return ids if listing.complete else [*ids, AND_OTHERS]
 
     async def read_back(
         self, job: CreateGroup, api: Coupontools, call: Call, unknowns: list[Unknown], ledger: ReadBack
     ) -> AsyncIterator[Verdict]:
         """Looks for each unknown group by name: the one id that is neither older than the call nor another job's."""
-        names = {unknown.needle for unknown in unknowns}
+        names = {_shown(unknown.needle) for unknown in unknowns}
         ids: dict[str, set[str]] = defaultdict(set)
         async with api.channel(Channel(job.channel)).list_groups(call) as listing:
             async for group in listing:
-                if group.name.strip() in names:
-                    ids[group.name.strip()].add(group.group_id)
+                if (name := _shown(group.name)) in names:
+                    ids[name].add(group.group_id)
             complete = listing.complete
         for unknown in unknowns:
-            candidates = ids[unknown.needle].difference(unknown.baseline)
+            candidates = ids[_shown(unknown.needle)].difference(unknown.baseline)
             if candidates:
                 candidates -= await ledger.claimed(job.channel, unknown.needle)
             if not complete or (candidates and AND_OTHERS in unknown.baseline):
@@ -84,3 +85,8 @@ class CreateGroupKind(Kind[CreateGroup]):
     def _outcome(job: CreateGroup, group_id: str) -> Outcome:
         data = {"channel": job.channel, "group_id": group_id, "name": job.name}
         return Outcome("group.created", data, subject=group_id, claims=group_id)
+
+
+def _shown(name: str) -> str:
+    # As web applications show names, "&" may come back as "&amp;".
+    return html.unescape(name).strip()

@@ -299,7 +299,13 @@ class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it:
     """The job's arguments break a rule: give up, nothing was sent."""
 
     def __init__(self, problems: list[ArgumentError]) -> None:
-        super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems))
+        # What somebody has called a custom field may be anything, a name among it; the text goes to the log.
+        fields = [
+            re.sub(r"^(custom_fields)\.(?![0-9]{1,3}$).*", r"\1", p.field, flags=re.DOTALL) for p in problems
+        ]
+        super().__init__(
+            "; ".join(f"{field}: {p.message}" for field, p in zip(fields, problems, strict=True))
+        )
         self.problems = problems
 
 

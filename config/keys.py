@@ -17,7 +17,7 @@ key                                            type    written by    holds; life
 ``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
 ``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
 ``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
-``coupontools:job:<actor>:<digest>``           hash    delivery      the ledger's record; ``IDEMPOTENCY_TTL_SECONDS``
+``coupontools:job:<actor>:<digest>``           hash    delivery      the ledger's record; ``IDEMPOTENCY_TTL_SECONDS``, unsettled 90 days
 ``coupontools:answered:<message id>``          string  delivery      this message has its event; ``IDEMPOTENCY_TTL_SECONDS``
 ``coupontools:pages:<actor>:<digest>``         list    delivery      pages of a listing, for a replay; as its record
 ``coupontools:unknown:<scope>``                zset    delivery      records whose call's answer was lost, by the time it ended

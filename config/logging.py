@@ -114,7 +114,8 @@ def _console_renderer(stream: TextIO) -> Processor:
     render = structlog.dev.ConsoleRenderer(
         # Rich tracebacks print local variables, and with them whatever the job was about.
         exception_formatter=structlog.dev.plain_traceback,
-        colors=stream.isatty(),
+        # https://no-color.org
+        colors=stream.isatty() and not os.environ.get("NO_COLOR"),
         sort_keys=False,
     )
     encoding = stream.encoding or "utf-8"

@@ -90,6 +90,7 @@ class Delivery:
                 "account" if claim.verb == "paced" else task.job.scope,
                 claim.wait / 1000,
                 held=claim.verb == "held",
+                alone=claim.channel_alone,
             )
             ticket.claimed()
             return False
@@ -144,7 +145,7 @@ class Delivery:
             return settled.ours
         except LeaseLost:
             log.warning("lease.lost", message_id=task.message_id, job=task.job.actor)
-            return (await self._end.settle(task, "wait", token, uncount=True)).ours
+            return (await self._end.settle(task, "wait", token, uncount=True, signal="none")).ours
         except Rejected as error:
             answer = task.kind.refused(task.job, error)
             if answer is not None:
@@ -220,7 +221,9 @@ class Delivery:
             await self._reader.give_up(task, token)
             await self._end.settle(task, "signal", token, **self._end.signal(meaning, error, claim, task))
             if meaning.verb == "held":
-                self._gate.close(meaning.scope, HOLD_FIRST_SECONDS, held=True)
+                self._gate.close(
+                    meaning.scope, HOLD_FIRST_SECONDS, held=True, alone=meaning.scope != "account"
+                )
             log.warning(
                 "read_back.failed", message_id=task.message_id, error=str(error), error_code=error.code
             )

@@ -143,15 +143,17 @@ class Gate:
         """A place behind all who came before."""
         return next(self._numbers)
 
-    def close(self, scope: str, seconds: float, *, held: bool) -> None:
-        """Asking is of no use for ``seconds``."""
+    def close(self, scope: str, seconds: float, *, held: bool, alone: bool = False) -> None:
+        """Asking is of no use for ``seconds``; ``alone`` if jobs of other scopes may go on."""
         if held:
             self._cautious = True
             seconds = min(seconds, HOLD_BELIEVED_SECONDS)
         until = asyncio.get_running_loop().time() + max(0.001, seconds)
         self._closed_until[scope] = max(self._closed_until[scope], until)
-        if held and scope != "account":
+        if held and alone:
             self._send_aside(scope)
+        elif held:
+            self._holds.pop(scope, None)
         self._pump()
 
     def open(self) -> None:

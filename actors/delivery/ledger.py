@@ -36,8 +36,10 @@ SCRIPTS = load_scripts(Path(__file__).parent / "lua")
 #: Records that one listing looks for at most; the next listing takes the rest.
 UNKNOWNS_AT_ONCE = 20_000
 VERDICTS_AT_ONCE = 500
-#: How long a record is kept at least that is not settled, or settled as unknown; far longer than dead letters are.
+#: How long a record is kept at least that is not settled: longer than a hold is likely to last.
 UNSETTLED_SECONDS = 90 * 86400.0
+#: And one that is settled as unknown: longer than its dead letter, which must be read back when it is sent again.
+KEPT_UNKNOWN_SECONDS = 8 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Claim:
     evidence: bytes = b""
     probe: bool = False
     reason: str = ""
+    #: Is it the job's channel that is held, and not the account?
+    channel_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ class Ledger:
             "needle": owner.kind.needle(owner.job) if owner and owner.kind.effect else "",
             "ttl": round(self._policy.ttl * 1000),
             "life": self._life(task) if task else 0,
+            "kept": round(max(self._policy.ttl, KEPT_UNKNOWN_SECONDS) * 1000),
             "cover": round(self._policy.cover * 1000),
             "maxlen": self._policy.events_maxlen,
             "events": [],
@@ -256,7 +261,7 @@ class Ledger:
         return {member.decode() for member in members}
 
     def _life(self, task: Task) -> int:
-        # What is not settled must outlive the message that it belongs to, in whatever hold that waits, and its dead letter.
+        # What is not settled must outlive the message that it belongs to, in whatever hold that waits.
         return round((max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience) * 1000)
 
     def _name_lock(self, task: Task) -> str:
@@ -287,7 +292,9 @@ def _claim(answer: list[Any]) -> Claim:
                 baseline=tuple(orjson.loads(baseline)) if baseline else None,
                 probe=probe == b"1",
             )
-        case "held" | "paced":
+        case "held":
+            return Claim(verb, wait=float(answer[1]), channel_alone=answer[2] == b"channel")
+        case "paced":
             return Claim(verb, wait=float(answer[1]))
         case "deferred":
             return Claim(verb, reason=answer[1].decode(), wait=float(answer[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import structlog
 
 from actors.delivery.answers import (
@@ -76,7 +77,13 @@ class Settling:
 
     async def replay(self, task: Task, token: str, claim: Claim) -> bool:
         """The key was carried out before: its event again, for this message."""
-        pages = await self._ledger.pages(task) if b'"pages":' in claim.outcome else []
+        expected = orjson.loads(claim.outcome).get("pages")
+        pages = await self._ledger.pages(task) if expected else []
+        if expected and len(pages) != expected:
+            failure = Failure(
+                "internal", "the remembered pages are gone; ask anew with another idempotency_key"
+            )
+            return await self.fail(task, token, failure, Progress(), owned=False)
         await self.settle(task, "replay", token, owned=False, **replayed(task, claim.outcome, pages))
         self.journal.finished(task, "replayed", 0)
         return True
@@ -126,7 +133,7 @@ class Settling:
         if meaning.verb == "held":
             await self.settle(task, "wait", token, uncount=True, keep=True, **signal)
             self.journal.finished(task, "held", claim.attempts, error_code=error.code)
-            self._gate.close(meaning.scope, HOLD_FIRST_SECONDS, held=True)
+            self._gate.close(meaning.scope, HOLD_FIRST_SECONDS, held=True, alone=meaning.scope != "account")
             return False
         backoff = self._policy.backoff.seconds(claim.attempts, error.retry_after)
         delay = self._policy.read_back_after if meaning.verb == "lost" else backoff

@@ -170,6 +170,14 @@ def test_what_is_refused_names_its_field(actor: str, arguments: dict[str, Any], 
     assert all(problem.message for problem in refused.value.problems)
 
 
+def test_the_text_for_the_log_names_no_custom_field_that_is_none() -> None:
+    with pytest.raises(InvalidJob) as refused:
+        parse_job(JOBS["add_contact"], {**SMS, "custom_fields": {"John Doe": "x", "12": "y"}})
+    assert "John" not in str(refused.value)
+    assert "custom_fields.12: must be" in str(refused.value)
+    assert "custom_fields.John Doe" in [problem.field for problem in refused.value.problems]
+
+
 def key(actor: str, **arguments: Any) -> str:
     return parse_job(JOBS[actor], arguments).key
 

@@ -63,6 +63,7 @@ async def told_of_group(api: Coupontools, *baseline: str, claimed: tuple[str, ..
     ("listing", "words"),
     [
         (contacts("32470000001", "32470000009"), ("found", "absent")),
+        (contacts("+32 470 00 00 01", "32470000009"), ("found", "absent")),
         (contacts(), ("absent", "absent")),
         # More than were listed: the one that is not there may be among the rest.
         (contacts("32470000001", amount="2"), ("found", "undecided")),
@@ -141,3 +142,28 @@ async def test_what_stood_before_the_first_call_is_noted(
     api = connect(await wire.answer(wire.http(200, listing)))
     job = CreateGroup.model_validate({"channel": "sms", "name": "Pizza"})
     assert await CreateGroupKind().baseline(job, api, Call()) == noted
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["zoë@bücher.example", "Zoë@BÜCHER.example", "zoë@xn--bcher-kva.example", " zoë@bücher.example "],
+)
+async def test_an_address_is_known_in_each_of_its_forms(wire: Any, connect: Any, listed: str) -> None:
+    """One that is not recognised would be taken for absent, and added twice."""
+    job = AddContact.model_validate({"channel": "email", "group_id": GROUP_ID, "email": "zoë@bücher.example"})
+    kind = AddContactKind()
+    document = {**OK, "amount_of_contacts": "1", "contact": [{"ID": "con_1", "email": listed}]}
+    api = connect(await wire.answer(wire.http(200, document)))
+    (verdict,) = [v async for v in kind.read_back(job, api, Call(), [unknown(kind.needle(job))], Claimed())]
+    assert verdict.word == "found"
+
+
+async def test_a_group_is_known_though_its_name_is_escaped(wire: Any, connect: Any) -> None:
+    job = CreateGroup.model_validate({"channel": "sms", "name": "Tom & Zoë"})
+    kind = CreateGroupKind()
+    for listed in ("Tom & Zoë", "Tom &amp; Zo&euml;"):
+        api = connect(await wire.answer(wire.http(200, groups(listed))))
+        (verdict,) = [v async for v in kind.read_back(job, api, Call(), [unknown("Tom & Zoë")], Claimed())]
+        assert (verdict.word, verdict.evidence) == ("found", {"group_id": "gro_0"})
+        api = connect(await wire.answer(wire.http(200, groups(listed))))
+        assert await kind.baseline(job, api, Call()) == ["gro_0"]

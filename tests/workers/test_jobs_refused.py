@@ -103,6 +103,17 @@ def test_what_is_nested_too_deeply_is_answered_and_holds_up_nobody(house: House)
     assert other in {json.loads(line)["message_id"] for line in retried.stdout.splitlines()}
 
 
+def test_a_replay_whose_pages_are_gone_is_answered_all_the_same(house: House) -> None:
+    house.worker()
+    house.answer(house.enqueue("list_groups", channel="sms"))
+    (pages,) = house.redis.keys("coupontools:pages:*")
+    house.redis.delete(pages)
+    error = house.answer(house.enqueue("list_groups", channel="sms"))["data"]["error"]
+    assert (error["kind"], "ask anew" in error["message"]) == ("internal", True)
+    again = house.answer(house.enqueue("list_groups", channel="sms", idempotency_key="anew"))
+    assert again["type"] == "coupontools.groups.listed"
+
+
 def test_a_deadline_of_ages_is_no_deadline(house: House) -> None:
     house.worker()
     group_id = house.new_group()

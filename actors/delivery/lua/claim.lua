@@ -26,7 +26,8 @@
 --   replay, outcome                  the key is carried out already
 --   conflict                         the key belongs to another job
 --   deferred, reason, ms             moved to `delayed`
---   held, ms | paced, ms             nothing was changed; ask again after ms
+--   held, ms, account or channel     nothing was changed; ask again after ms
+--   paced, ms                        the same
 --   expired, attempts, reconciled    the deadline passed and nothing was carried out; the record is owned
 --   unknown, attempts, reconciled    the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence        the lost call did happen; the record is owned
@@ -125,8 +126,10 @@ if a.named then
   end
 end
 
-local refused = held_for(KEYS[7], 'refused', a.token, a.cover, false) or held_for(KEYS[8], 'refused', a.token, a.cover, false)
-if refused then return { 'held', whole(refused) } end
+local refused = held_for(KEYS[7], 'refused', a.token, a.cover, false)
+if refused then return { 'held', whole(refused), 'account' } end
+refused = held_for(KEYS[8], 'refused', a.token, a.cover, false)
+if refused then return { 'held', whole(refused), 'channel' } end
 
 if now >= deadline then
   if state == 'unknown' and r[11] ~= 'absent' then
@@ -138,7 +141,7 @@ if now >= deadline then
 end
 
 local out = held_for(KEYS[7], 'outage', a.token, a.cover, false)
-if out then return { 'held', whole(out) } end
+if out then return { 'held', whole(out), 'account' } end
 
 -- The message to wake when a verdict on this record is in.
 redis.call('HSET', record, 'q', delayed, 'id', a.id, 'dl', whole(deadline))

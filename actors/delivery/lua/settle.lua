@@ -9,7 +9,7 @@
 --       10 unknown   11 name   12 claimed                             (see claim.lua); set of group ids that are some job's answer
 --       13 pace   14 hold:account   15 hold:channel   16 held:account   17 held:channel   18 outage      (see account.lua)
 --       19 pages                                                      list of a remembered listing's pages
--- ARGV  1 JSON: op, id, message, token, owned (was the record claimed?), fingerprint, effect, needle (as claim.lua has them), ttl, life (ms), maxlen,
+-- ARGV  1 JSON: op, id, message, token, owned (was the record claimed?), fingerprint, effect, needle (as claim.lua has them), ttl, life, kept (ms), maxlen,
 --               events [[type, json] ...], outcome, reason, claim (group id), pages [json ...],
 --               delay (ms), due_by (ms), keep (the message stays outstanding), uncount (give the attempt back), read_back_after,
 --               first (these pages are the first ones), batch (their number, for the op pages), cover (ms),
@@ -220,7 +220,7 @@ elseif op == 'failed' or op == 'unknown' then
     else
       redis.call('HSET', record, 's', 'unknown')
       redis.call('HDEL', record, 't')
-      redis.call('PEXPIRE', record, whole(a.life))
+      redis.call('PEXPIRE', record, whole(a.kept))
     end
     redis.call('ZREM', KEYS[10], record)
     free_name()

@@ -222,6 +222,7 @@ def test_an_outage_is_not_hammered_and_ends_by_itself(house: House) -> None:
         sum(line["api_calls"] for worker in house.workers for line in worker.log_lines("job.finished"))
         - lines_at_opening
     )
+    put_off = house.redis.zcard("coupontools:delayed:contacts")
     with Sandbox(port=port) as back:
         back.add_groups("sms", name="Pizza", group_id=group_id)
         wait_for(lambda: house.tally()["account.released"] == 1, seconds=30, show=house.log_tail)
@@ -234,7 +235,9 @@ def test_an_outage_is_not_hammered_and_ends_by_itself(house: House) -> None:
     sys.stdout.write(
         f"\noutage of {OUTAGE_SECONDS} s under {OUTAGE_JOBS:,} jobs: {attempts} attempts, then {rate:.0f} jobs/s at a limit of 200\n"
     )
-    assert attempts <= 40 * OUTAGE_SECONDS / 30
+    assert attempts <= 40
+    # The backlog waits where it is, or it would be long in coming back.
+    assert put_off < 200
     assert counts["surplus_contacts"] == 0
     assert counts["contacts"] == OUTAGE_JOBS
     assert {events[0]["type"] for events in answers.values()} == {"coupontools.contact.added"}

@@ -286,7 +286,12 @@ async def test_slots_never_leak_whatever_happens(seed: int) -> None:
                     chance.choice(tasks).cancel()
             case 2:
                 scope = chance.choice(["account", "sms", "email"])
-                gate.close(scope, chance.choice([0.0, 0.002]), held=chance.random() < 0.1)
+                gate.close(
+                    scope,
+                    chance.choice([0.0, 0.002]),
+                    held=chance.random() < 0.1,
+                    alone=chance.random() < 0.5,
+                )
             case 3:
                 gate.open()
             case _:
@@ -305,14 +310,14 @@ async def test_slots_never_leak_whatever_happens(seed: int) -> None:
 
 async def test_jobs_of_a_held_channel_make_room_for_those_of_the_other() -> None:
     gate = Gate(8)
-    gate.close("sms", LONG, held=True)
+    gate.close("sms", LONG, held=True, alone=True)
     far = [asyncio.create_task(gate.enter(3, "sms", None, LONG)) for _ in range(20)]
     near = asyncio.create_task(gate.enter(3, "sms", None, 1.0))
     other = asyncio.create_task(gate.enter(3, "email", None, LONG))
     await turns()
     ticket = other.result()
     # Told once more that it is held: a few stay, and whoever has not much time; the others go, and not for long.
-    gate.close("sms", LONG, held=True)
+    gate.close("sms", LONG, held=True, alone=True)
     await turns()
     assert [task.done() for task in far] == [False] * 2 + [True] * 18
     assert not near.done()
@@ -324,6 +329,7 @@ async def test_jobs_of_a_held_channel_make_room_for_those_of_the_other() -> None
     with gate.inside(ticket):
         pass
     gate.close("account", LONG, held=True)
+    gate.close("sms", LONG, held=True)
     await turns()
     assert not any(task.done() for task in (*far[:2], near))
     gate.drain()
@@ -342,7 +348,7 @@ async def test_the_longer_a_channel_is_held_the_longer_its_jobs_stay_away(
         clock += seconds
         jobs = [asyncio.create_task(gate.enter(3, "sms", None, 10 * LONG)) for _ in range(2)]
         await turns()
-        gate.close("sms", 1, held=True)
+        gate.close("sms", 1, held=True, alone=True)
         await turns()
         ended = [task for task in jobs if task.done() and isinstance(task.exception(), Aside)]
         told.append(ended[-1].exception().seconds)  # type: ignore[union-attr]
