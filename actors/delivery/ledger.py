@@ -207,7 +207,7 @@ class Ledger:
         answer = await self._runner.run(
             SCRIPTS["keep"],
             [self.record(task), self._keys.reader(listing)],
-            [token, cover, max(60_000, 2 * cover)],
+            [token, cover],
         )
         return float(answer)
 

@@ -156,7 +156,7 @@ if state == 'unknown' and r[11] ~= 'absent' then
   if reader and reader ~= a.token then
     return defer(math.min(deadline, now + math.max(50, redis.call('PTTL', KEYS[12])) + 5), 'unknown')
   end
-  redis.call('SET', KEYS[12], a.token, 'PX', whole(math.max(60000, 2 * a.cover)))
+  redis.call('SET', KEYS[12], a.token, 'PX', whole(a.cover))
   held_for(KEYS[7], nil, a.token, a.cover, true)
   held_for(KEYS[8], nil, a.token, a.cover, true)
   return { 'read_back', attempts, probing() }
@@ -166,7 +166,7 @@ end
 if a.effect and redis.call('HGET', KEYS[7], 'kind') == 'outage'
     and redis.call('EXISTS', KEYS[12]) == 0
     and redis.call('ZCOUNT', KEYS[11], '-inf', whole(now - a.read_back_after)) > 0 then
-  redis.call('SET', KEYS[12], a.token, 'PX', whole(math.max(60000, 2 * a.cover)))
+  redis.call('SET', KEYS[12], a.token, 'PX', whole(a.cover))
   held_for(KEYS[7], nil, a.token, a.cover, true)
   held_for(KEYS[8], nil, a.token, a.cover, true)
   return { 'read_back', attempts, probing() }

@@ -3,7 +3,7 @@
 -- keep.lua: goes on holding what a listing under way holds, since nobody knows how long it takes. Safe to repeat.
 --
 -- KEYS  1 record   2 reader        (see claim.lua)
--- ARGV  1 token   2 cover: ms that the lease is to last from now   3 ms that the reader may be silent
+-- ARGV  1 token   2 cover: ms that the lease, and the right to list, are to last from now
 -- Answers the lease (ms), or 0 when nothing is held by this token any more.
 
 local kept = 0
@@ -13,7 +13,7 @@ if record[1] == 'running' and record[2] == ARGV[1] then
   kept = tonumber(ARGV[2])
 end
 if redis.call('GET', KEYS[2]) == ARGV[1] then
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
   kept = tonumber(ARGV[2])
 end
 return kept
