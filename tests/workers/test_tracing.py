@@ -13,7 +13,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from actors import KINDS
 from actors.delivery import Receipt, Task
 from actors.jobs import parse_job
-from tests.harness import House, message
+from tests.harness import House, message, wait_for
 from workers.tracing import Tracing
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -41,6 +41,7 @@ def test_a_traceparent_is_carried_to_the_log_the_call_and_the_event(house: House
     event = house.answer(body["message_id"])
     assert event["traceparent"] == TRACEPARENT
     assert house.sandbox.requests()[-1]["traceparent"] == TRACEPARENT
+    wait_for(lambda: worker.log_lines("job.finished"), what="the line")
     assert worker.log_lines("job.finished")[-1]["traceparent"] == TRACEPARENT
 
 

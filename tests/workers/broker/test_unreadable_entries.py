@@ -138,6 +138,7 @@ def test_each_is_set_aside_once_and_neighbours_run_at_once(house: House) -> None
     assert house.redis.llen("dramatiq:contacts") == 0
     # Setting the bad ones aside costs the good ones no restart of a consumer (3 s each, in Dramatiq).
     assert not worker.log_lines("Restarting consumer in 3.00 seconds.")
+    wait_for(lambda: len(worker.log_lines("message.rejected")) >= len(bad), what="the lines")
     assert len(worker.log_lines("message.rejected")) == len(bad)
     assert worker.terminate() == 0
     sys_line = f"{len(bad)} sorts of unreadable entries among {len(good)} good ones: all answered {took:.1f} s after the start"
