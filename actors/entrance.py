@@ -42,7 +42,7 @@ class Entrance:
 
     async def carry_out(self, kind: Kind[Any], message: Incoming) -> None:
         """Carries out one message, or answers what is wrong with it; whatever happens, it does not stay in this worker's hands."""
-        task = self._task(kind, message, _bare_job(kind, message, ()), fingerprint="fault")
+        task: Task | None = None
         try:
             try:
                 task = self._task(kind, message, _checked_job(kind, message))
@@ -56,7 +56,8 @@ class Entrance:
                 await self._delivery.answer_at_once(task, outcome)
         except Exception as error:
             log.exception("job.fault", job=kind.job.actor, message_id=message.message_id)
-            await self._give_up(task, error)
+            bare = self._task(kind, message, _bare_job(kind, message, ()), fingerprint="fault")
+            await self._give_up(task or bare, error)
 
     async def _refuse(self, kind: Kind[Any], message: Incoming, error: InvalidJob) -> None:
         wrong = {problem.field.split(".")[0] for problem in error.problems}
