@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
 )
 
 from coupontools.webhooks import check_shape, identify
@@ -35,8 +34,6 @@ __all__ = [
     "parse_job",
 ]
 
-#: How deep the arguments that a derived key is made of may be nested; far more than any that are right.
-DEEPEST = 100
 #: The most custom fields each channel has; vendor's document, "Add contact".
 CUSTOM_FIELDS = {"sms": 7, "email": 10}
 
@@ -139,12 +136,6 @@ class Job(BaseModel):
     def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:  # noqa: ARG003 - for those who have such rules
         """What is wrong with arguments as they stand beside each other, whether or not each of them is right."""
         return []
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if problems := self.problems_together(self.__dict__):
-            raise TogetherError(problems)
-        return self
 
     @property
     def subject(self) -> str | None:
@@ -287,14 +278,6 @@ class ArgumentError(ValueError):
         self.message = message
 
 
-class TogetherError(ValueError):
-    """Arguments that are right one by one do not fit together."""
-
-    def __init__(self, problems: list[ArgumentError]) -> None:
-        super().__init__("; ".join(problem.message for problem in problems))
-        self.problems = problems
-
-
 class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it: kind "invalid"
     """The job's arguments break a rule: give up, nothing was sent."""
 
@@ -315,19 +298,18 @@ def parse_job(model: type[Job], arguments: dict[str, Any]) -> Job:
     Raises:
         InvalidJob: with one problem for each argument that breaks a rule.
     """
+    problems: list[ArgumentError] = []
     try:
-        return model.model_validate(arguments)
+        job = model.model_validate(arguments)
     except ValidationError as error:
         entries = error.errors(include_url=False, include_input=False)
-        problems = [_problem(model, entry) for entry in entries if not _is_together(entry)]
-        named = {problem.field.split(".")[0] for problem in problems}
-        # pydantic looks at what stands beside each other only once each is right; whoever asked is told all at once.
-        together = [problem for problem in model.problems_together(arguments) if problem.field not in named]
-        raise InvalidJob(problems + together) from None
-
-
-def _is_together(entry: Any) -> bool:
-    return isinstance(entry.get("ctx", {}).get("error"), TogetherError)
+        problems = [_problem(model, entry) for entry in entries]
+    # Whoever asked is told all at once; but of one argument, what is wrong with itself comes first.
+    named = {problem.field for problem in problems}
+    problems += [problem for problem in model.problems_together(arguments) if problem.field not in named]
+    if problems:
+        raise InvalidJob(problems)
+    return job
 
 
 def _problem(model: type[Job], entry: Any) -> ArgumentError:
@@ -357,23 +339,12 @@ def derived_key(actor: str, arguments: dict[str, Any]) -> str:
     if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable():
         return given
     meaning = {
-        name: None if _is_deep(value) else value
-        for name, value in arguments.items()
-        if name not in {"correlation_id", "deadline_seconds"}
+        name: value for name, value in arguments.items() if name not in {"correlation_id", "deadline_seconds"}
     }
-    return f"derived:{derived_digest(actor, meaning)}"
-
-
-def _is_deep(value: Any) -> bool:
-    """Is it nested deeper than can be written again? What reads JSON takes 1,024 levels, what writes it 254."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
+    try:
+        digest = derived_digest(actor, meaning)
+    except orjson.JSONEncodeError:
+        # What reads JSON takes 1,024 levels, what writes it 254.
+        plain = {name: value for name, value in meaning.items() if not isinstance(value, dict | list)}
+        digest = derived_digest(actor, plain)
+    return f"derived:{digest}"

@@ -38,8 +38,6 @@ log = structlog.get_logger("actors.delivery")
 OVERDUE_SECONDS = 5.0
 #: How soon a job that could not even be answered is tried again: soon enough once its cause is mended, seldom enough to be read.
 POSTPONED_SECONDS = 60.0
-#: Later than any moment, in Unix milliseconds.
-FAR = 2**53
 
 
 class Delivery:
@@ -247,7 +245,7 @@ class Delivery:
 
     async def postpone(self, task: Task, seconds: float = POSTPONED_SECONDS) -> None:
         """Puts off a job whatever its record: its channel is held, or it can be neither carried out nor answered now."""
-        await self._end.settle(task, "later", "", owned=False, delay=round(seconds * 1000), due_by=FAR)
+        await self._end.settle(task, "later", "", owned=False, delay=round(seconds * 1000))
         task.receipt.release()
 
 

@@ -146,13 +146,13 @@ class Caretaker(threading.Thread):
         self._clock_ms = clock_ms
         if beat:
             self._beat_at = now
+        for worker in dead:
+            log.warning("worker.taken_over", worker=worker.decode())
         if problem:
             fault = ResponseError(problem.decode("utf-8", "replace"))
             if is_outage(fault):
                 raise fault
             self._tell_fault(fault)
-        for worker in dead:
-            log.warning("worker.taken_over", worker=worker.decode())
         if moved >= BATCH:
             return 0.0
         until_beat = self._silence / BEATS - (now - self._beat_at)

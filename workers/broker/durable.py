@@ -118,7 +118,8 @@ class DurableBroker(RedisBroker):
         return message
 
     def _put(self, keys: list[str], args: list[Any]) -> None:
-        who = f"enqueue-{threading.get_ident()}"
+        # One name for all threads: any of them may never ask again, and the next answer to another tells as well.
+        who = "enqueue"
         for attempt in range(1, ENQUEUE_ATTEMPTS + 1):
             began = time.monotonic()
             try:
@@ -128,8 +129,6 @@ class DurableBroker(RedisBroker):
                     raise
                 pause = self.link.lost(who, error, began)
                 if attempt == ENQUEUE_ATTEMPTS:
-                    # Another thread of this producer's may never ask again; whether Redis is back shows by others.
-                    self.link.forget(who)
                     raise ConnectionClosed(error) from None
                 time.sleep(pause)
             else:

@@ -97,11 +97,6 @@ class Link:
             if len(self._without) > 1:
                 self._without.discard(who)
 
-    def forget(self, who: str) -> None:
-        """``who`` has given up; the last of all to do so ends the telling of this outage, the next failure begins another."""
-        with self._lock:
-            self._without.discard(who)
-
     def answered(self, who: str) -> None:
         """A command of ``who`` was answered."""
         if who not in self._without:

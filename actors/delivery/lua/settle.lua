@@ -154,6 +154,8 @@ if op == 'signal' then
 end
 
 if op == 'later' then
+  -- Not by the deadline, which a hold may have extended.
+  a.due_by = math.huge
   defer()
   return { 'ok', began, ended }
 end
