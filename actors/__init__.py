@@ -1,9 +1,10 @@
 """What other services see: the jobs they may enqueue and the events that answer them; and the actors that carry the jobs out."""
 
+from actors.arguments import ArgumentError, InvalidJob
 from actors.declare import KINDS, declare_actors
 from actors.entrance import Entrance, Incoming
 from actors.events import EVENTS
-from actors.jobs import JOBS, ArgumentError, InvalidJob, Job, parse_job
+from actors.jobs import JOBS, Job, parse_job
 
 __all__ = [
     "EVENTS",

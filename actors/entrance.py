@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import structlog
 
+from actors.arguments import ArgumentError, InvalidJob
 from actors.delivery import Delivery, Failure, Kind, Receipt, Task
-from actors.jobs import ArgumentError, InvalidJob, Job, derived_key, parse_job
+from actors.derived_key import derived_key
+from actors.jobs import Job, parse_job
 
 __all__ = ["Entrance", "Incoming"]
 

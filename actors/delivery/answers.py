@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
+from actors.arguments import ArgumentError
 from actors.delivery.kind import Outcome
 from actors.delivery.task import Task
 from actors.events import envelope, failed_type, timestamp
-from actors.jobs import ArgumentError
 
 __all__ = [
     "Failure",

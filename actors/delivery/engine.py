@@ -22,10 +22,11 @@ from actors.delivery.gate import Aside, Draining, Gate, Ticket
 from actors.delivery.journal import Journal
 from actors.delivery.keeping import Keeper, OutOfTime
 from actors.delivery.kind import Outcome
-from actors.delivery.ledger import Claim, Ledger
+from actors.delivery.ledger import Ledger
 from actors.delivery.meaning import meaning_of
 from actors.delivery.policy import Policy
 from actors.delivery.reading import Reader
+from actors.delivery.replies import Claim
 from actors.delivery.settling import HOLD_FIRST_SECONDS, Settling, progress_of
 from actors.delivery.task import Task, now
 from coupontools import Call, Coupontools, CoupontoolsError, MayHaveHappened, Rejected

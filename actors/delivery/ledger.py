@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,12 @@ from actors.delivery.policy import (
     Policy,
 )
 from actors.delivery.receipt import Receipt
+from actors.delivery.replies import Claim, Settled, read_claim
 from actors.delivery.scripts import ScriptRunner, load_scripts
 from actors.delivery.task import Task, short_digest
 from config.keys import Keys
 
-__all__ = ["Claim", "Ledger", "Settled"]
+__all__ = ["Ledger"]
 
 SCRIPTS = load_scripts(Path(__file__).parent / "lua")
 #: Records that one listing looks for at most; the next listing takes the rest.
@@ -40,37 +40,6 @@ VERDICTS_AT_ONCE = 500
 UNSETTLED_SECONDS = 90 * 86400.0
 #: And one that is settled as unknown: longer than its dead letter, which must be read back when it is sent again.
 KEPT_UNKNOWN_SECONDS = 8 * 86400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What claim.lua answered; fields that do not apply keep their defaults."""
-
-    verb: str
-    attempts: int = 0
-    reconciled: bool = False
-    #: Milliseconds to wait: until the slot, or before asking again.
-    wait: float = 0
-    #: Milliseconds that the lease lasts.
-    lease: float = 0
-    outcome: bytes = b""
-    baseline: tuple[str, ...] | None = None
-    evidence: bytes = b""
-    probe: bool = False
-    reason: str = ""
-    #: Is it the job's channel that is held, and not the account?
-    channel_alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What settle.lua answered."""
-
-    #: False when the record had become another's: nothing was written.
-    ours: bool
-    hold_began: bool
-    #: ``account``, ``channel``, or both.
-    holds_ended: tuple[str, ...]
 
 
 class Ledger:
@@ -125,7 +94,7 @@ class Ledger:
             ],
             [orjson.dumps(arguments)],
         )
-        return _claim(answer)
+        return read_claim(answer)
 
     async def settle(self, task: Task | None, op: str, token: str, **arguments: Any) -> Settled:
         """Writes what came of a claim: ``op`` and ``arguments`` as settle.lua has them.
@@ -276,35 +245,3 @@ class Ledger:
 
 
 _NO_RECEIPT = Receipt("", "", "", "", "", "", "", release=lambda: None)
-
-
-def _claim(answer: list[Any]) -> Claim:
-    verb = answer[0].decode()
-    match verb:
-        case "call":
-            _, attempts, reconciled, slot, lease, baseline, probe = answer
-            return Claim(
-                verb,
-                attempts=int(attempts),
-                reconciled=reconciled == b"1",
-                wait=float(slot),
-                lease=float(lease),
-                baseline=tuple(orjson.loads(baseline)) if baseline else None,
-                probe=probe == b"1",
-            )
-        case "held":
-            return Claim(verb, wait=float(answer[1]), channel_alone=answer[2] == b"channel")
-        case "paced":
-            return Claim(verb, wait=float(answer[1]))
-        case "deferred":
-            return Claim(verb, reason=answer[1].decode(), wait=float(answer[2]))
-        case "replay":
-            return Claim(verb, outcome=answer[1])
-        case "expired" | "unknown":
-            return Claim(verb, attempts=int(answer[1]), reconciled=answer[2] == b"1")
-        case "found":
-            return Claim(verb, attempts=int(answer[1]), reconciled=True, evidence=answer[2])
-        case "read_back":
-            return Claim(verb, attempts=int(answer[1]), probe=answer[2] == b"1")
-        case _:
-            return Claim(verb)

@@ -19,9 +19,10 @@ from actors.delivery.answers import (
 from actors.delivery.gate import Gate
 from actors.delivery.journal import Journal
 from actors.delivery.kind import Outcome
-from actors.delivery.ledger import Claim, Ledger, Settled
+from actors.delivery.ledger import Ledger
 from actors.delivery.meaning import Meaning, meaning_of
 from actors.delivery.policy import Policy
+from actors.delivery.replies import Claim, Settled
 from actors.delivery.task import Task, now
 from coupontools import CoupontoolsError, Rejected
 

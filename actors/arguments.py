@@ -1,0 +1,133 @@
+"""The rule of each argument by itself, and what is said of one that breaks it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from coupontools.webhooks import check_shape, identify
+
+__all__ = [
+    "CUSTOM_FIELDS",
+    "ArgumentError",
+    "ChannelName",
+    "CustomFields",
+    "Email",
+    "GroupId",
+    "GroupName",
+    "InvalidJob",
+    "Payload",
+    "PersonName",
+    "Phone",
+    "Printable",
+    "WebhookId",
+]
+
+#: The most custom fields each channel has; vendor's document, "Add contact".
+CUSTOM_FIELDS = {"sms": 7, "email": 10}
+
+# Syntax only: whether anybody can be reached under a name is for the API to say, and the vendor's own example is
+# test@test.test ("Directory page"). https://github.com/JoshData/python-email-validator#special-use-domain-names
+SPECIAL_USE_DOMAIN_NAMES.clear()
+
+
+def _phone(value: str) -> str:
+    number = re.sub(r"[ .()\-]", "", value)
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        raise ValueError("must be E.164: '+', then 7 to 15 digits, the first not 0, e.g. +32470123456")
+    return number
+
+
+def _email(value: str) -> str:
+    try:
+        checked = validate_email(value.strip(), check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError as error:
+        raise ValueError(f"must be one valid email address: {error}") from None
+    if "." not in checked.domain:
+        raise ValueError("must be one valid email address: the part after the @ has no dot")
+    return checked.normalized
+
+
+def _group_id(value: str) -> str:
+    if not re.fullmatch(r"gro_[A-Za-z0-9]{1,64}", value):
+        raise ValueError("must be 'gro_' followed by 1 to 64 letters or digits, e.g. gro_119251")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not 1 <= len(value) <= 255 or not value.isprintable():
+        raise ValueError("must be 1 to 255 printable characters")
+    return value
+
+
+def _name(value: str) -> str:
+    name = value.strip()
+    if not 1 <= len(name) <= 255:
+        raise ValueError("must be 1 to 255 characters after trimming")
+    return name
+
+
+def _webhook_id(value: str) -> str:
+    if identify({"id": value}) is None:
+        raise ValueError("must be 'evt_' followed by letters or digits")
+    return value
+
+
+def _payload(value: Any) -> Any:
+    check_shape(value)
+    return value
+
+
+def _written_as(pattern: str, example: str) -> Any:
+    """What the published JSON Schema says of a rule that a validator enforces."""
+    return Field(json_schema_extra={"pattern": pattern, "examples": [example]})
+
+
+GroupId = Annotated[str, AfterValidator(_group_id), _written_as("^gro_[A-Za-z0-9]{1,64}$", "gro_119251")]
+Phone = Annotated[
+    str,
+    AfterValidator(_phone),
+    _written_as(r"^[ .()\-]*\+[ .()\-]*[1-9]([ .()\-]*[0-9]){6,14}[ .()\-]*$", "+32470123456"),
+]
+Email = Annotated[
+    str, AfterValidator(_email), Field(json_schema_extra={"format": "email", "examples": ["ada@example.com"]})
+]
+GroupName = Annotated[str, AfterValidator(_name), _written_as(r"^\s*\S[\s\S]*$", "Pizza lovers")]
+WebhookId = Annotated[
+    str, AfterValidator(_webhook_id), _written_as("^evt_[A-Za-z0-9]{1,64}$", "evt_5be2a5d9d0b2c")
+]
+Printable = Annotated[
+    str, AfterValidator(_printable), Field(json_schema_extra={"minLength": 1, "maxLength": 255})
+]
+PersonName = Annotated[str, Field(max_length=255)]
+ChannelName = Literal["sms", "email"]
+CustomFields = Annotated[
+    dict[str, Annotated[str, Field(max_length=1000)]], AfterValidator(lambda given: given or None)
+]
+Payload = Annotated[dict[str, Any], BeforeValidator(_payload)]
+
+
+class ArgumentError(ValueError):
+    """An argument breaks a rule; says which and what would be right."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it: kind "invalid"
+    """The job's arguments break a rule: give up, nothing was sent."""
+
+    def __init__(self, problems: list[ArgumentError]) -> None:
+        # What somebody has called a custom field may be anything, a name among it; the text goes to the log.
+        fields = [
+            re.sub(r"^(custom_fields)\.(?![0-9]{1,3}$).*", r"\1", p.field, flags=re.DOTALL) for p in problems
+        ]
+        super().__init__(
+            "; ".join(f"{field}: {p.message}" for field, p in zip(fields, problems, strict=True))
+        )
+        self.problems = problems

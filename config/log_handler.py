@@ -1,0 +1,95 @@
+"""Where log lines leave the process: into a file, a terminal, or a pipe that somebody may have stopped reading."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import stat
+from typing import Final, TextIO
+
+import orjson
+
+__all__ = ["LineHandler"]
+
+#: As much as goes into a pipe in one piece, so that lines of several processes do not mix, and such a line does not wait in the middle.
+#: https://man7.org/linux/man-pages/man7/pipe.7.html (PIPE_BUF)
+PIPE_BYTES: Final = 4096
+#: How long a line waits for somebody to read the pipe before it is dropped, in seconds; the next ones do not wait.
+PIPE_PATIENCE_SECONDS: Final = 0.1
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines; where the stream itself is gone there is nobody left to tell.
+
+    Where the stream is a pipe that nobody reads, it drops lines and counts them: a log is no reason for work to stand still.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._pipe = _pipe_of(stream)
+        self._poll = select.poll()
+        if self._pipe is not None:
+            self._poll.register(self._pipe, select.POLLOUT)
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes the line, or counts it as dropped."""
+        if self._pipe is not None and not self._poll.poll(
+            0 if self._dropped else PIPE_PATIENCE_SECONDS * 1000
+        ):
+            self._dropped += 1
+            return
+        if self._dropped:
+            lost, self._dropped = self._dropped, 0
+            dropped = logging.LogRecord("log", logging.WARNING, __file__, 0, "log.dropped", None, None)
+            dropped.lines = lost
+            super().emit(dropped)
+            self.emit(record)
+            return
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; into a pipe, no longer than goes into it in one piece."""
+        line = super().format(record)
+        if self._pipe is None or len(line) * 4 < PIPE_BYTES or len(line.encode()) < PIPE_BYTES:
+            return line
+        return _shortened(line)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - stdlib's name
+        """Stay silent: stdlib would print a traceback, arguments included, to the very stream that failed."""
+
+
+def _pipe_of(stream: TextIO) -> int | None:
+    """The stream's file descriptor, if it is a pipe."""
+    try:
+        descriptor = stream.fileno()
+        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _shortened(line: str) -> str:
+    """The line with its longest texts cut in the middle, to less than PIPE_BYTES; a line that is no JSON at its end."""
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return f"{line.encode()[: PIPE_BYTES - 8].decode(errors='ignore')}…"
+    fields = {
+        name: orjson.dumps(value).decode() if isinstance(value, (dict, list)) else value
+        for name, value in fields.items()
+    }
+    for most in (2000, 500, 100, 20):
+        # The end of a traceback says more than its beginning.
+        short = {
+            name: f"{value[: most // 4]} … {value[-most:]}"
+            if isinstance(value, str) and len(value) > most * 1.5
+            else value
+            for name, value in fields.items()
+        }
+        line = orjson.dumps(short).decode()
+        if len(line.encode()) < PIPE_BYTES:
+            return line
+    # What every line has stands first.
+    first = dict(list(short.items())[:4])
+    return orjson.dumps(first | {"log_error": "this line was too long"}).decode()
