@@ -23,6 +23,9 @@ class AddContactKind(Kind[AddContact]):
 
     job: ClassVar[type[Job]] = AddContact
     effect = True
+    conflict = (
+        "this contact was added to the group before, with other data, and the API cannot change a contact"
+    )
     lane = 3
 
     async def call(self, job: AddContact, api: Coupontools, call: Call) -> Outcome:

@@ -35,6 +35,11 @@ SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def _phone(value: str) -> str:
+    if re.search(r"\([ .\-]*0[ .\-]*\)", value):
+        # +32 (0)470 12 34 56 is dialled without it from abroad; in Italy, and in some other countries, with it.
+        raise ValueError(
+            "must not hold '(0)': write the number as it is dialled from abroad, e.g. +32470123456"
+        )
     number = re.sub(r"[ .()\-]", "", value)
     if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
         raise ValueError("must be E.164: '+', then 7 to 15 digits, the first not 0, e.g. +32470123456")
@@ -76,6 +81,15 @@ def _webhook_id(value: str) -> str:
     return value
 
 
+def _trimmed(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _or_none(value: Any) -> Any:
+    """What is empty says no more than what is absent."""
+    return value or None
+
+
 def _payload(value: Any) -> Any:
     check_shape(value)
     return value
@@ -102,11 +116,9 @@ WebhookId = Annotated[
 Printable = Annotated[
     str, AfterValidator(_printable), Field(json_schema_extra={"minLength": 1, "maxLength": 255})
 ]
-PersonName = Annotated[str, Field(max_length=255)]
+PersonName = Annotated[str, BeforeValidator(_trimmed), Field(max_length=255), AfterValidator(_or_none)]
 ChannelName = Literal["sms", "email"]
-CustomFields = Annotated[
-    dict[str, Annotated[str, Field(max_length=1000)]], AfterValidator(lambda given: given or None)
-]
+CustomFields = Annotated[dict[str, Annotated[str, Field(max_length=1000)]], AfterValidator(_or_none)]
 Payload = Annotated[dict[str, Any], BeforeValidator(_payload)]
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import orjson
 
-__all__ = ["derived_digest", "derived_key"]
+__all__ = ["NEUTRAL_ARGUMENTS", "derived_digest", "given_key", "raw_key"]
+
+#: Arguments that never make two jobs different.
+NEUTRAL_ARGUMENTS = frozenset({"idempotency_key", "correlation_id", "deadline_seconds"})
 
 
 def derived_digest(actor: str, arguments: Any) -> str:
@@ -16,14 +19,15 @@ def derived_digest(actor: str, arguments: Any) -> str:
     return hashlib.sha256(text).hexdigest()[:40]
 
 
-def derived_key(actor: str, arguments: dict[str, Any]) -> str:
-    """The key in force for arguments that could not be checked: the one given if it can be used, else derived from the raw ones."""
+def given_key(arguments: dict[str, Any]) -> str | None:
+    """The key among arguments that could not be checked, if it can be used."""
     given = arguments.get("idempotency_key")
-    if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable():
-        return given
-    meaning = {
-        name: value for name, value in arguments.items() if name not in {"correlation_id", "deadline_seconds"}
-    }
+    return given if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable() else None
+
+
+def raw_key(actor: str, arguments: dict[str, Any]) -> str:
+    """A key derived from arguments that could not be checked."""
+    meaning = {name: value for name, value in arguments.items() if name not in NEUTRAL_ARGUMENTS}
     try:
         digest = derived_digest(actor, meaning)
     except orjson.JSONEncodeError:

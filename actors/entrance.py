@@ -9,7 +9,7 @@ import structlog
 
 from actors.arguments import ArgumentError, InvalidJob
 from actors.delivery import Delivery, Failure, Kind, Receipt, Task
-from actors.derived_key import derived_key
+from actors.derived_key import given_key, raw_key
 from actors.jobs import Job, parse_job
 
 __all__ = ["Entrance", "Incoming"]
@@ -68,7 +68,7 @@ class Entrance:
             message,
             _bare_job(kind, message, set(kind.job.model_fields) - wrong),
             fingerprint="invalid",
-            key=derived_key(kind.job.actor, message.kwargs),
+            key=_key(kind, message.kwargs),
         )
         failure = Failure("invalid", f"wrong arguments: {error}", details=tuple(error.problems))
         await self._delivery.fail_at_once(task, failure)
@@ -83,7 +83,13 @@ class Entrance:
             await self._delivery.postpone(task)
 
     def _task(
-        self, kind: Kind[Any], message: Incoming, job: Job, *, fingerprint: str = "", key: str = ""
+        self,
+        kind: Kind[Any],
+        message: Incoming,
+        job: Job,
+        *,
+        fingerprint: str = "",
+        key: str | None = None,
     ) -> Task:
         patience = float(job.deadline_seconds or self._patience)
         return Task(
@@ -96,8 +102,13 @@ class Entrance:
             patience=min(patience, LONGEST_PATIENCE_SECONDS),
             traceparent=_traceparent(message.options),
             fingerprint=fingerprint,
-            key=key or (f"message:{message.message_id}" if fingerprint else ""),
+            key=key,
         )
+
+
+def _key(kind: Kind[Any], arguments: dict[str, Any]) -> str | None:
+    given = given_key(arguments)
+    return given if given or not kind.job.derives_key else raw_key(kind.job.actor, arguments)
 
 
 def _checked_job(kind: Kind[Any], message: Incoming) -> Job:

@@ -22,7 +22,7 @@ from actors.arguments import (
     Printable,
     WebhookId,
 )
-from actors.derived_key import derived_digest
+from actors.derived_key import NEUTRAL_ARGUMENTS, derived_digest
 from coupontools.webhooks import identify
 
 __all__ = [
@@ -44,6 +44,8 @@ class Job(BaseModel):
 
     actor: ClassVar[str]
     queue: ClassVar[str]
+    #: Without a key of its own, does a job get one that is derived from what it is about? If not, it is carried out by itself.
+    derives_key: ClassVar[bool] = True
 
     idempotency_key: Printable | None = Field(
         None, description="Two jobs of one actor with one key are one job."
@@ -72,17 +74,26 @@ class Job(BaseModel):
         channel: Literal["sms", "email"] | None = getattr(self, "channel", None)
         return channel or "account"
 
-    def fingerprint(self) -> str:
-        """A digest of what is asked for: equal for the same job, however it was written down."""
-        meaning = self.model_dump(
-            exclude={"idempotency_key", "correlation_id", "deadline_seconds"}, exclude_none=True
-        )
-        return derived_digest(self.actor, meaning)
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """All that is asked for, without what never makes two jobs different."""
+        return self.model_dump(exclude=set(NEUTRAL_ARGUMENTS), exclude_none=True)
 
     @property
-    def key(self) -> str:
-        """The idempotency key in force, given or derived."""
-        return self.idempotency_key or f"derived:{self.fingerprint()}"
+    def about(self) -> dict[str, Any]:
+        """What a derived key is made of."""
+        return self.meaning
+
+    def fingerprint(self) -> str:
+        """A digest of what is asked for: equal for the same job, however it was written down."""
+        return derived_digest(self.actor, self.meaning)
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key in force, given or derived; None where each job is carried out by itself."""
+        if self.idempotency_key:
+            return self.idempotency_key
+        return f"derived:{derived_digest(self.actor, self.about)}" if self.derives_key else None
 
 
 class AddContact(Job):
@@ -98,6 +109,16 @@ class AddContact(Job):
     first_name: PersonName | None = None
     last_name: PersonName | None = None
     custom_fields: CustomFields | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The contact alone: a name that is spelled anew must not add anybody twice."""
+        # Two addresses that differ in case reach one person nearly everywhere, and the API lists them as it likes.
+        return {
+            "channel": self.channel,
+            "group_id": self.group_id,
+            "to": self.phone or (self.email or "").lower(),
+        }
 
     @classmethod
     def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
@@ -162,20 +183,25 @@ class VerifyWebhook(Job):
         return self.webhook_id or identify(self.payload or {})
 
 
-class ListGroups(Job):
+class Listing(Job):
+    """A job that shows what stands at the API now; an answer from memory would be an old one."""
+
+    queue: ClassVar[str] = "reads"
+    derives_key: ClassVar[bool] = False
+
+
+class ListGroups(Listing):
     """Lists the SMS or email groups."""
 
     actor: ClassVar[str] = "list_groups"
-    queue: ClassVar[str] = "reads"
 
     channel: ChannelName
 
 
-class ListContacts(Job):
+class ListContacts(Listing):
     """Lists the contacts of one group."""
 
     actor: ClassVar[str] = "list_contacts"
-    queue: ClassVar[str] = "reads"
 
     channel: ChannelName
     group_id: GroupId

@@ -69,4 +69,5 @@ def _body(job: VerifyWebhook) -> dict[str, Any]:
 def _rejected(job: VerifyWebhook, reason: str, mismatches: list[dict[str, Any]] | None = None) -> Outcome:
     webhook_id = _body(job)["id"]
     data = {"webhook_id": webhook_id, "reason": reason, "mismatches": mismatches or []}
-    return Outcome("webhook.rejected", data, subject=webhook_id)
+    # The API may learn of a webhook later than we do, so the same body asks again.
+    return Outcome("webhook.rejected", data, subject=webhook_id, remembered=False)

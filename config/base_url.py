@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-__all__ = ["check_base_url", "is_loopback"]
+__all__ = ["check_base_url", "is_loopback", "same_for_all"]
 
 
 def is_loopback(host: str) -> bool:
@@ -39,3 +39,10 @@ def check_base_url(url: str) -> str:
             "must be https; plain http is only for a loopback address such as http://127.0.0.1:8080"
         )
     return url.rstrip("/")
+
+
+def same_for_all(url: str) -> str:
+    """Return one text for all spellings of a checked `url`: host names have no case, and https means port 443."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}{parts.path}"

@@ -17,23 +17,35 @@ key                                            type    written by    holds; life
 ``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
 ``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
 ``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
-``coupontools:job:<actor>:<digest>``           hash    delivery      the ledger's record; ``IDEMPOTENCY_TTL_SECONDS``, unsettled 90 days
-``coupontools:answered:<message id>``          string  delivery      this message has its event; ``IDEMPOTENCY_TTL_SECONDS``
-``coupontools:pages:<actor>:<digest>``         list    delivery      pages of a listing, for a replay; as its record
-``coupontools:unknown:<scope>``                zset    delivery      records whose call's answer was lost, by the time it ended
-``coupontools:reader:<scope>``                 string  delivery      somebody lists this scope now, or did a moment ago
-``coupontools:name:<channel>:<digest>``        string  delivery      which record creates a group of this name now
-``coupontools:claimed:<channel>:<digest>``     set     delivery      group ids of this name that belong to jobs already
-``coupontools:pace``                           hash    delivery      the account's next free slot; pause until (µs, ms)
-``coupontools:hold:<scope>``                   hash    delivery      why work of this scope is held, and until when
-``coupontools:held:<scope>``                   list    delivery      the last holds, ``<since>:<until>`` (ms); 30 days
-``coupontools:outage``                         hash    delivery      how many calls in a row failed as in an outage; 10 min
+``coupontools:answered:<message id>``          string  delivery      how this message was answered; ``IDEMPOTENCY_TTL_SECONDS``
+=============================================  ======  ============  =========================================================
+
+What follows belongs to one account at the API, named by a digest of its base URL and client id: another account begins without it.
+
+=============================================  ======  ============  =========================================================
+key                                            type    written by    holds; lifetime
+=============================================  ======  ============  =========================================================
+``coupontools:job:<account>:<actor>:<digest>``  hash   delivery      the ledger's record; ``IDEMPOTENCY_TTL_SECONDS`` after it was
+                                                                     last asked for, unsettled 90 days
+``coupontools:pages:<account>:<actor>:...``    list    delivery      pages of a listing, for a replay; as its record
+``coupontools:unknown:<account>:<listing>``    zset    delivery      records whose call's answer was lost, by the time it ended;
+                                                                     a listing is named by the actor that reads it, and what it shows
+``coupontools:reader:<account>:<listing>``     string  delivery      somebody reads this listing now, or did a moment ago
+``coupontools:name:<account>:<ch.>:<digest>``  string  delivery      which record creates a group of this name now
+``coupontools:claimed:<account>:<ch.>:...``    set     delivery      group ids of this name that belong to jobs already
+``coupontools:pace:<account>``                 hash    delivery      the account's next free slot; pause until (µs, ms)
+``coupontools:hold:<account>:<scope>``         hash    delivery      why work of this scope is held, and until when
+``coupontools:held:<account>:<scope>``         list    delivery      the last holds, ``<since>:<until>`` (ms); 30 days
+``coupontools:outage:<account>``               hash    delivery      how many calls in a row failed as in an outage; 10 min
 =============================================  ======  ============  =========================================================
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
+
+from config.settings import Settings
 
 __all__ = ["Keys", "QueueKeys"]
 
@@ -59,6 +71,13 @@ class Keys:
     prefix: str = "coupontools"
     namespace: str = "dramatiq"
     events: str = "coupontools:events"
+    #: Whose outcomes, holds and pace these are (``Settings.account``).
+    account: str = "none"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The keys that these settings name."""
+        return cls(settings.key_prefix, settings.broker_namespace, settings.events_stream, settings.account)
 
     def queue(self, name: str) -> QueueKeys:
         """The keys of the queue ``name``."""
@@ -90,46 +109,46 @@ class Keys:
 
     def record(self, actor: str, digest: str) -> str:
         """The ledger's record of one idempotency key."""
-        return f"{self.prefix}:job:{actor}:{digest}"
+        return f"{self.prefix}:job:{self.account}:{actor}:{digest}"
 
     def answered(self, message_id: str) -> str:
-        """Set once a message has its terminal event."""
+        """How a message was answered; set with its terminal event."""
         return f"{self.prefix}:answered:{message_id}"
 
     def pages(self, actor: str, digest: str) -> str:
         """The pages of a listing that is remembered."""
-        return f"{self.prefix}:pages:{actor}:{digest}"
+        return f"{self.prefix}:pages:{self.account}:{actor}:{digest}"
 
-    def unknown(self, scope: str) -> str:
-        """Records of one listing's scope whose answers were lost."""
-        return f"{self.prefix}:unknown:{scope}"
+    def unknown(self, listing: str) -> str:
+        """Records that wait for this listing, because their calls' answers were lost."""
+        return f"{self.prefix}:unknown:{self.account}:{listing}"
 
-    def reader(self, scope: str) -> str:
-        """Taken while somebody reads back this scope."""
-        return f"{self.prefix}:reader:{scope}"
+    def reader(self, listing: str) -> str:
+        """Taken while somebody reads this listing."""
+        return f"{self.prefix}:reader:{self.account}:{listing}"
 
     def name_lock(self, channel: str, digest: str) -> str:
         """Which record may create a group of this name now."""
-        return f"{self.prefix}:name:{channel}:{digest}"
+        return f"{self.prefix}:name:{self.account}:{channel}:{digest}"
 
     def claimed(self, channel: str, digest: str) -> str:
         """Group ids of this name that already are some job's answer."""
-        return f"{self.prefix}:claimed:{channel}:{digest}"
+        return f"{self.prefix}:claimed:{self.account}:{channel}:{digest}"
 
     @property
     def pace(self) -> str:
         """The account's pace."""
-        return f"{self.prefix}:pace"
+        return f"{self.prefix}:pace:{self.account}"
 
     def hold(self, scope: str) -> str:
         """The hold of ``account``, ``sms`` or ``email``."""
-        return f"{self.prefix}:hold:{scope}"
+        return f"{self.prefix}:hold:{self.account}:{scope}"
 
     def held(self, scope: str) -> str:
         """The past holds of a scope."""
-        return f"{self.prefix}:held:{scope}"
+        return f"{self.prefix}:held:{self.account}:{scope}"
 
     @property
     def outage(self) -> str:
         """The run of failures that opens the breaker."""
-        return f"{self.prefix}:outage"
+        return f"{self.prefix}:outage:{self.account}"

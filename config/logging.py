@@ -93,7 +93,8 @@ def _redact(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
 _ADDED: Final[tuple[Processor, ...]] = (
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    # Not "iso": it leaves the fraction out at a full second.
+    structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%fZ", utc=True),
 )
 
 

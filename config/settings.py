@@ -6,6 +6,7 @@ in the folder `SECRETS_DIR` (Docker and Kubernetes secrets). An empty one counts
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -18,7 +19,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from config.base_url import check_base_url
+from config.base_url import check_base_url, same_for_all
 from config.redact import register_secret
 from config.redis_url import check_redis_url, mask_redis_url, redis_password
 from config.secrets_dir import SecretFiles, SecretFilesSource
@@ -182,6 +183,12 @@ class Settings(BaseSettings):
         if minimum is not None and value < minimum:
             raise ValueError(f"must not be less than RETRY_MIN_SECONDS ({minimum:g}); got '{value:g}'")
         return value
+
+    @property
+    def account(self) -> str:
+        """Names the account at the API in Redis keys: a digest of where the API is and of the client id."""
+        account = f"{same_for_all(self.coupontools_base_url)}\n{self.coupontools_client_id}"
+        return hashlib.sha256(account.encode()).hexdigest()[:12]
 
     def __repr_args__(self) -> Any:
         """Show everything but the secret and the password in the Redis address."""

@@ -5,6 +5,7 @@ Everything here takes the same time with ten jobs as with a million: lengths are
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,6 @@ __all__ = [
     "QueueState",
     "State",
     "WorkerState",
-    "keys_of",
     "read_holds",
     "read_queues",
     "read_state",
@@ -65,11 +65,8 @@ class WorkerState:
     host: str
     pid: int
     seen_seconds_ago: float
-
-
-def keys_of(settings: Settings) -> Keys:
-    """The keys that these settings name."""
-    return Keys(settings.key_prefix, settings.broker_namespace, settings.events_stream)
+    #: Whose jobs it carries out (``Settings.account``).
+    account: str
 
 
 def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
@@ -79,7 +76,7 @@ def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
 
 def _read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
     """Worker processes; and the ids of all who may have messages in their hands, among them stock brokers that only produce."""
-    keys = keys_of(settings)
+    keys = Keys.of(settings)
     with client.pipeline(transaction=False) as pipeline:
         pipeline.time()
         pipeline.zrange(keys.heartbeats, 0, -1, withscores=True)
@@ -98,6 +95,7 @@ def _read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerS
                 host=about.get("host", ""),
                 pid=about.get("pid", 0),
                 seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
+                account=about.get("account", ""),
             )
         )
     holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]
@@ -114,7 +112,7 @@ def _about(text: bytes) -> dict[str, Any]:
 
 def read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> dict[str, QueueState]:
     """Every queue, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
-    keys = keys_of(settings)
+    keys = Keys.of(settings)
     # One moment for all numbers, so that a job on its way from one place to another is counted once.
     with client.pipeline(transaction=True) as pipeline:
         for name in QUEUES:
@@ -134,9 +132,13 @@ def read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> 
     return states
 
 
-def read_holds(client: redis.Redis, settings: Settings) -> list[HoldState]:
-    """What is held now, by a refusal of the account or by an outage of the API."""
-    keys = keys_of(settings)
+def read_holds(client: redis.Redis, settings: Settings, workers: list[WorkerState]) -> list[HoldState]:
+    """What is held now, by a refusal of the account or by an outage of the API.
+
+    The account is the one that the latest of ``workers`` works for; who only looks need not know its client id.
+    """
+    account = next((worker.account for worker in workers if worker.account), settings.account)
+    keys = dataclasses.replace(Keys.of(settings), account=account)
     with client.pipeline(transaction=True) as pipeline:
         for scope in SCOPES:
             pipeline.hmget(keys.hold(scope), "kind", "code", "message", "retry_at")
@@ -177,6 +179,6 @@ def read_state(client: redis.Redis, settings: Settings) -> State:
     return State(
         read_queues(client, settings, holders),
         workers,
-        read_holds(client, settings),
+        read_holds(client, settings, workers),
         settings.coupontools_rate_limit,
     )

@@ -24,11 +24,16 @@ __all__ = [
     "happened",
     "page_batches",
     "replayed",
+    "used_id",
 ]
 
 #: Bytes of a listing's pages that one script takes, and that are remembered at most for a replay.
 BATCH_BYTES = 1024 * 1024
 REMEMBERED_BYTES = 8 * 1024 * 1024
+#: First characters of a rejected message that its event shows.
+RAW_CHARACTERS = 1000
+#: Why a message is rejected whose id was answered before.
+USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +81,11 @@ def _event(
 def happened(task: Task, outcome: Outcome, progress: Progress) -> dict[str, Any]:
     """Settles a job that was carried out."""
     event = _event(task, outcome.event, outcome.data | progress.data(), subject=outcome.subject)
-    remembered = {"event": outcome.event, "data": outcome.data, "subject": outcome.subject}
-    return {"events": [event], "outcome": orjson.dumps(remembered).decode(), "claim": outcome.claims}
+    answer: dict[str, Any] = {"events": [event], "claim": outcome.claims}
+    if outcome.remembered:
+        remembered = {"event": outcome.event, "data": outcome.data, "subject": outcome.subject}
+        answer["outcome"] = orjson.dumps(remembered).decode()
+    return answer
 
 
 def page_batches(task: Task, outcome: Outcome, progress: Progress) -> Iterator[dict[str, Any]]:
@@ -85,7 +93,7 @@ def page_batches(task: Task, outcome: Outcome, progress: Progress) -> Iterator[d
     pages = outcome.pages
     if pages is None:
         raise TypeError("only a listing has pages")
-    remember = pages.size <= REMEMBERED_BYTES
+    remember = task.key is not None and pages.size <= REMEMBERED_BYTES
     first, batch, size = True, 0, 0
     events: list[tuple[str, str]] = []
     kept: list[str] = []
@@ -125,9 +133,26 @@ def replayed(task: Task, outcome: bytes, pages: list[bytes]) -> dict[str, Any]:
 def failed(task: Task, failure: Failure, progress: Progress) -> dict[str, Any]:
     """Settles a job that ends without success."""
     data = {"job": task.job.actor, "error": failure.data(), **progress.data()}
+    answer: dict[str, Any] = {
+        "events": [_event(task, failed_type(task.job.actor), data, subject=task.job.subject)]
+    }
+    if failure.kind != "conflict":
+        # Sending a conflict again cannot help, so it leaves no dead letter.
+        answer["reason"] = dead_reason(task.message_id, task.job.actor, failure)
+    return answer
+
+
+def used_id(task: Task, body: bytes) -> dict[str, Any]:
+    """Settles a message whose id was answered before: it is set aside, and the first answer stands."""
+    data = {
+        "queue": task.queue,
+        "redis_message_id": task.receipt.id,
+        "reason": USED_ID,
+        "raw": body.decode("utf-8", "replace")[:RAW_CHARACTERS],
+    }
     return {
-        "events": [_event(task, failed_type(task.job.actor), data, subject=task.job.subject)],
-        "reason": dead_reason(task.message_id, task.job.actor, failure),
+        "events": [envelope("message.rejected", event_id=f"{task.queue}/{task.receipt.id}", data=data)],
+        "reason": dead_reason(task.message_id, task.job.actor, Failure("unreadable", USED_ID)),
     }
 
 

@@ -81,4 +81,4 @@ async def measured(task: Task) -> AsyncIterator[None]:
 
 def call_of(task: Task, before_send: Callable[[], None] | None = None) -> Call:
     """The extras of a call for this task."""
-    return Call(before_send=before_send, idempotency_key=task.key, traceparent=task.traceparent)
+    return Call(before_send=before_send, idempotency_key=task.record_name, traceparent=task.traceparent)

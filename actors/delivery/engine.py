@@ -100,14 +100,19 @@ class Delivery:
                 return True
             case "replay":
                 return await self._end.replay(task, token, claim)
+            case "used":
+                return (await self._end.reject_used_id(task)).ours
             case "conflict":
-                failure = Failure("conflict", "this idempotency key was used before for a different job")
+                text = task.kind.conflict if task.derived else ""
+                failure = Failure(
+                    "conflict", text or "this idempotency key was used before for a different job"
+                )
                 return await self._end.fail(task, token, failure, Progress(), owned=False)
             case "expired":
                 failure = Failure(
                     "expired", "the deadline passed first; the API certainly did not carry it out"
                 )
-                return await self._end.fail(task, token, failure, progress_of(claim))
+                return await self._end.fail(task, token, failure, progress_of(claim), owned=claim.owned)
             case "unknown":
                 return await self._end.unknown(task, token, claim)
             case "found":

@@ -40,6 +40,8 @@ class Outcome:
     #: A group id that no other job may take for its own.
     claims: str | None = None
     pages: Pages | None = None
+    #: Does the same job, asked for again, get this answer from memory?
+    remembered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Kind(ABC, Generic[J]):
     effect: ClassVar[bool] = False
     #: Is a name taken while it runs, so that two jobs cannot take each other's effect for theirs?
     named: ClassVar[bool] = False
+    #: Why a job fails whose derived key was carried out for a job that asked for something else.
+    conflict: ClassVar[str] = ""
     #: Smaller goes first where jobs of several kinds wait.
     lane: ClassVar[int]
     #: May it reserve slots of the pace further ahead than others?

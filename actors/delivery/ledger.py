@@ -30,7 +30,7 @@ from actors.delivery.scripts import ScriptRunner, load_scripts
 from actors.delivery.task import Task, short_digest
 from config.keys import Keys
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "listing_of"]
 
 SCRIPTS = load_scripts(Path(__file__).parent / "lua")
 #: Records that one listing looks for at most; the next listing takes the rest.
@@ -58,18 +58,20 @@ class Ledger:
         """May this job call the API now?"""
         keys, policy, receipt = self._keys, self._policy, task.receipt
         record = self.record(task)
-        listing = task.kind.listing(task.job) if task.kind.effect else "none"
+        listing = listing_of(task)
         arguments = {
             "id": receipt.id,
-            "message": task.message_id,
             "token": token,
             "fingerprint": task.fingerprint,
+            "derived": task.derived,
+            "asked": task.asked,
             "effect": task.kind.effect,
             "named": task.kind.named,
             "since": task.since,
             "deadline": task.deadline,
             "cover": round(policy.cover * 1000),
             "life": self._life(task),
+            "ttl": round(policy.ttl * 1000),
             "interval": policy.interval_us,
             "horizon": URGENT_HORIZON_MS if task.kind.urgent else HORIZON_MS,
             "read_back_after": round(policy.read_back_after * 1000),
@@ -91,6 +93,7 @@ class Ledger:
                 keys.unknown(listing),
                 keys.reader(listing),
                 self._name_lock(task),
+                keys.pages(task.job.actor, task.digest),
             ],
             [orjson.dumps(arguments)],
         )
@@ -106,14 +109,14 @@ class Ledger:
         scope = task.job.scope if task else arguments.pop("channel", "account")
         # A job that was never claimed touches no record; its arguments may not even be readable.
         owner = task if task and arguments.get("owned", True) else None
-        listing = owner.kind.listing(owner.job) if owner and owner.kind.effect else "none"
+        listing = listing_of(owner) if owner else "none"
         given = {
             "op": op,
             "id": receipt.id,
-            "message": task.message_id if task else "",
             "token": token,
             "owned": True,
             "fingerprint": task.fingerprint if task else "",
+            "asked": task.asked if task else "",
             "effect": owner.kind.effect if owner else False,
             "needle": owner.kind.needle(owner.job) if owner and owner.kind.effect else "",
             "ttl": round(self._policy.ttl * 1000),
@@ -158,7 +161,8 @@ class Ledger:
             ],
             [orjson.dumps(given)],
         )
-        return Settled(answer[0] == b"ok", answer[1] == b"1", tuple(answer[2].decode().split()))
+        word, began, ended = answer
+        return Settled(word == b"ok", word == b"used", began == b"1", tuple(ended.decode().split()))
 
     async def note_baseline(self, task: Task, token: str, baseline: list[str]) -> float:
         """Notes what must not be taken for the job's effect. Answers the new lease in milliseconds, 0 if it was lost."""
@@ -171,7 +175,7 @@ class Ledger:
 
     async def keep(self, task: Task, token: str) -> float:
         """Lets a listing go on holding what it holds. Answers the new lease in milliseconds, 0 if it was lost."""
-        listing = task.kind.listing(task.job) if task.kind.effect else "none"
+        listing = listing_of(task)
         cover = round(self._policy.cover * 1000)
         answer = await self._runner.run(
             SCRIPTS["keep"],
@@ -229,6 +233,10 @@ class Ledger:
         members = await self._runner.command("SMEMBERS", self._keys.claimed(channel, short_digest(name)))
         return {member.decode() for member in members}
 
+    async def body(self, task: Task) -> bytes:
+        """The message as it was enqueued; empty when it is not there any more."""
+        return await self._runner.command("HGET", task.receipt.bodies, task.receipt.id) or b""
+
     def _life(self, task: Task) -> int:
         # What is not settled must outlive the message that it belongs to, in whatever hold that waits.
         return round((max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience) * 1000)
@@ -242,6 +250,11 @@ class Ledger:
         if task is None or not task.kind.named:
             return ""
         return self._keys.claimed(task.job.scope, short_digest(task.kind.name(task.job)))
+
+
+def listing_of(task: Task) -> str:
+    """Names the listing that tells of the task's lost call, for jobs of its kind: two kinds may read one listing with different eyes."""
+    return f"{task.job.actor}:{task.kind.listing(task.job)}" if task.kind.effect else "none"
 
 
 _NO_RECEIPT = Receipt("", "", "", "", "", "", "", release=lambda: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from actors.delivery.kind import Unknown, Verdict
-from actors.delivery.ledger import Ledger
+from actors.delivery.ledger import Ledger, listing_of
 from actors.delivery.policy import Policy
 from actors.delivery.task import Task
 from coupontools import Call, Coupontools
@@ -27,7 +27,7 @@ class Reader:
         Raises:
             CoupontoolsError: the listing could not be read; nothing is known, all go on waiting.
         """
-        listing = task.kind.listing(task.job)
+        listing = listing_of(task)
         call = await pace()
         began, unknowns = await self._ledger.unknowns(listing)
         verdicts = [
@@ -41,7 +41,7 @@ class Reader:
         """Writes verdicts, and lets the next listing of this scope begin a while later."""
         policy = self._policy
         await self._ledger.judge(
-            task.kind.listing(task.job),
+            listing_of(task),
             token,
             verdicts,
             # Answers are lost in bursts: a rest between two listings lets one serve the burst.
@@ -52,7 +52,7 @@ class Reader:
 
     async def give_up(self, task: Task, token: str) -> None:
         """Nothing could be read: those who wait ask again later, this record among them."""
-        _, unknowns = await self._ledger.unknowns(task.kind.listing(task.job))
+        _, unknowns = await self._ledger.unknowns(listing_of(task))
         record = self._ledger.record(task)
         await self.tell(task, token, [Verdict(u, "undecided") for u in unknowns if u.record == record])
 

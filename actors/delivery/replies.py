@@ -26,6 +26,8 @@ class Claim:
     evidence: bytes = b""
     probe: bool = False
     reason: str = ""
+    #: Does the record belong to this claim? If not, it is another job's, which this one waited for.
+    owned: bool = True
     #: Is it the job's channel that is held, and not the account?
     channel_alone: bool = False
 
@@ -36,6 +38,8 @@ class Settled:
 
     #: False when the record had become another's: nothing was written.
     ours: bool
+    #: The message's id was answered before, for another message: nothing was written.
+    used: bool
     hold_began: bool
     #: ``account``, ``channel``, or both.
     holds_ended: tuple[str, ...]
@@ -65,7 +69,8 @@ def read_claim(answer: list[Any]) -> Claim:
         case "replay":
             return Claim(verb, outcome=answer[1])
         case "expired" | "unknown":
-            return Claim(verb, attempts=int(answer[1]), reconciled=answer[2] == b"1")
+            _, attempts, reconciled, owned = answer
+            return Claim(verb, attempts=int(attempts), reconciled=reconciled == b"1", owned=owned == b"1")
         case "found":
             return Claim(verb, attempts=int(answer[1]), reconciled=True, evidence=answer[2])
         case "read_back":

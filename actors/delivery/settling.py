@@ -8,6 +8,7 @@ import orjson
 import structlog
 
 from actors.delivery.answers import (
+    USED_ID,
     Failure,
     Progress,
     account_events,
@@ -15,6 +16,7 @@ from actors.delivery.answers import (
     happened,
     page_batches,
     replayed,
+    used_id,
 )
 from actors.delivery.gate import Gate
 from actors.delivery.journal import Journal
@@ -187,6 +189,8 @@ class Settling:
     async def settle(self, task: Task, op: str, token: str, **arguments: Any) -> Settled:
         """Settles as ``op`` says; logs a hold that began or ended by it."""
         settled = await self._ledger.settle(task, op, token, **arguments)
+        if settled.used:
+            settled = await self.reject_used_id(task)
         names = {"account": "account", "channel": task.job.scope}
         if settled.hold_began:
             scope, code = names[arguments["scope"]], arguments.get("code")
@@ -197,6 +201,19 @@ class Settling:
             log.warning("account.released", scope=names[ended])
         if settled.holds_ended:
             self._gate.open()
+        return settled
+
+    async def reject_used_id(self, task: Task) -> Settled:
+        """The message has the id of one that was answered: it gets no answer of its own, but is not swallowed either."""
+        answer = used_id(task, await self._ledger.body(task))
+        settled = await self._ledger.settle(task, "rejected", "", owned=False, **answer)
+        log.warning(
+            "message.rejected",
+            queue=task.queue,
+            redis_message_id=task.receipt.id,
+            message_id=task.message_id,
+            reason=USED_ID,
+        )
         return settled
 
 

@@ -51,13 +51,30 @@ class Task:
     #: How long it may wait for an answer, in seconds.
     patience: float
     traceparent: str | None = None
+    #: A digest of what is asked for; of a job that could not be checked, what is wrong with it.
     fingerprint: str = ""
-    key: str = ""
+    #: The idempotency key in force, given or derived; None for a job that is carried out by itself.
+    key: str | None = None
     cost: Account = field(default_factory=Account)
 
     def __post_init__(self) -> None:
-        self.fingerprint = self.fingerprint or self.job.fingerprint()
-        self.key = self.key or self.job.idempotency_key or f"derived:{self.fingerprint}"
+        if not self.fingerprint:
+            self.fingerprint, self.key = self.job.fingerprint(), self.job.key
+
+    @property
+    def derived(self) -> bool:
+        """Was no key given?"""
+        return self.job.idempotency_key is None
+
+    @property
+    def record_name(self) -> str:
+        """The key, or a name of its own where there is none."""
+        return self.key or f"message:{self.message_id}"
+
+    @property
+    def asked(self) -> str:
+        """A digest of all that the message asks for, its key included."""
+        return short_digest(f"{self.record_name}\n{self.fingerprint}")[:20]
 
     @property
     def deadline(self) -> int:
@@ -67,4 +84,4 @@ class Task:
     @property
     def digest(self) -> str:
         """Names the ledger's record."""
-        return short_digest(self.key)
+        return short_digest(self.record_name)

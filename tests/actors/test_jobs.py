@@ -43,7 +43,11 @@ TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {**SMS, "first_name": "Łucja", "last_name": LONG},
         {"first_name": "Łucja", "last_name": LONG},
     ),
-    ("add_contact", {**SMS, "first_name": ""}, {"first_name": ""}),
+    (
+        "add_contact",
+        {**SMS, "first_name": " ", "last_name": " Lovelace "},
+        {"first_name": None, "last_name": "Lovelace"},
+    ),
     ("add_contact", {**SMS, "custom_fields": {"1": "", "7": "y" * 1000}}, {}),
     ("add_contact", {**EMAIL, "custom_fields": {"10": "gold"}}, {"custom_fields": {"10": "gold"}}),
     ("add_contact", {**SMS, "group_id": "gro_" + "a1" * 32}, {"group_id": "gro_" + "a1" * 32}),
@@ -92,6 +96,10 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
             "+32/470",
             32470123456,
         )
+    ],
+    *[
+        ("add_contact", {**SMS, "phone": f"+32 {zero} 470 99 99 99"}, ["phone"])
+        for zero in ("(0)", "( 0 )", "(-0)")
     ],
     # Digits of other scripts are digits to \d, and none to a telephone.
     ("add_contact", {**SMS, "phone": "+٣٢٤٧٠١٢٣٤٥٦"}, ["phone"]),
@@ -178,24 +186,53 @@ def test_the_text_for_the_log_names_no_custom_field_that_is_none() -> None:
     assert "custom_fields.John Doe" in [problem.field for problem in refused.value.problems]
 
 
-def key(actor: str, **arguments: Any) -> str:
+def key(actor: str, **arguments: Any) -> str | None:
     return parse_job(JOBS[actor], arguments).key
+
+
+def test_the_derived_key_of_a_contact_is_the_contact_whatever_its_names() -> None:
+    plain = key("add_contact", **SMS)
+    assert plain
+    assert plain.startswith("derived:")
+    assert plain == key("add_contact", **SMS, first_name="Zoë", custom_fields={"1": "x"})
+    assert plain not in {key("add_contact", **{**SMS, "group_id": "gro_2"}), key("add_contact", **EMAIL)}
+    address = key("add_contact", **{**EMAIL, "email": "Ada@Example.com"})
+    assert address == key("add_contact", **{**EMAIL, "email": "ada@example.COM"})
+    assert address != key("add_contact", **{**EMAIL, "email": "ad@example.com"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"first_name": "Ada "}, {"first_name": "Ada"}),
+        ({"first_name": "Ada", "last_name": ""}, {"first_name": "Ada"}),
+        ({"last_name": "  "}, {"last_name": None}),
+        ({"custom_fields": {}}, {}),
+    ],
+)
+def test_what_is_empty_or_blank_asks_for_nothing_more(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Else the same contact would be a conflict, or stand there twice."""
+    fingerprints = {parse_job(JOBS["add_contact"], {**SMS, **given}).fingerprint() for given in (one, other)}
+    assert len(fingerprints) == 1
+
+
+def test_a_listing_without_a_key_of_its_own_has_none() -> None:
+    assert key("list_groups", channel="sms") is None
+    assert key("list_contacts", channel="sms", group_id="gro_1") is None
+    assert key("list_groups", channel="sms", idempotency_key="mine") == "mine"
 
 
 def test_a_derived_key_follows_the_meaning_and_nothing_else() -> None:
     plain = key("add_contact", **SMS)
-    assert plain.startswith("derived:")
     assert plain == key("add_contact", **dict(reversed(SMS.items())))
     assert plain == key("add_contact", **{**SMS, "phone": "+32 470-12 34 56"})
     assert plain == key("add_contact", **SMS, correlation_id="c", deadline_seconds=5)
     assert plain == key("add_contact", **SMS, first_name=None)
     assert plain == key("add_contact", **SMS, custom_fields={})
     different = [
-        key("add_contact", **SMS, first_name="Zoë"),
         key("add_contact", **{**SMS, "group_id": "gro_2"}),
-        key("add_contact", **EMAIL),
-        key("list_contacts", channel="sms", group_id="gro_1"),
-        key("list_contacts", channel="email", group_id="gro_1"),
+        key("create_group", **GROUP),
+        key("create_group", **{**GROUP, "channel": "email"}),
         key("verify_webhook", payload={"id": "evt_1"}),
         key("verify_webhook", payload={"id": "evt_1", "type": "x"}),
     ]

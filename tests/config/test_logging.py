@@ -18,7 +18,7 @@ import structlog
 
 from config import setup_logging
 
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 def run(program: str, *, code: int = 0, **environment: str) -> list[dict[str, object]]:
@@ -341,3 +341,18 @@ def test_a_line_goes_into_a_pipe_in_one_piece():
     assert many["event"] == "many"
     for line in (long, many):
         assert len(json.dumps(line, separators=(",", ":")).encode()) < 4096
+
+
+def test_a_line_at_a_full_second_has_its_fraction_as_well() -> None:
+    (line,) = run("""
+        import datetime, logging
+
+        class Noon(datetime.datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return cls(2026, 11, 23, 12, tzinfo=tz)
+
+        datetime.datetime = Noon
+        logging.getLogger("x").warning("at noon")
+    """)
+    assert line["timestamp"] == "2026-11-23T12:00:00.000000Z"

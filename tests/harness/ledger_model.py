@@ -47,15 +47,22 @@ class ModelRecord:
     listed: bool = False
     #: Did its message end as `unknown`, so that nobody waits for it any more?
     abandoned: bool = False
+    #: The message that got as far as the call, or the look-up, at last.
+    waiting: ModelMessage | None = None
     #: How often the API has carried the key out. More than once is what all this is there to prevent.
     effects: int = 0
 
 
 @dataclass
 class Model:
-    """The ledger of one kind of job. ``names`` maps a fingerprint to the name that is taken; empty for unnamed kinds."""
+    """The ledger of one kind of job.
+
+    ``names`` maps a fingerprint to the name that is taken; empty for unnamed kinds. ``derived`` keys are made of less than what is asked
+    for.
+    """
 
     effect: bool
+    derived: bool = False
     names: dict[str, str] = field(default_factory=dict)
     records: dict[str, ModelRecord] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
@@ -67,15 +74,16 @@ class Model:
 
     # -- claim ----------------------------------------------------------------------------------------------------------------
 
-    def claim(self, message: ModelMessage, worker: str, token: str) -> str:
-        """The verb that claim must answer."""
+    def claim(self, message: ModelMessage, worker: str, token: str) -> str:  # noqa: PLR0912 - a branch for each answer
+        """The verb that claim must answer; ``waited`` for an ``expired`` that has no record."""
         record = self.record(message.key)
         if message.place != worker:
             return "gone"
         if message.answered:
             message.place = None
             return "answered"
-        if record.fingerprint not in {None, message.fingerprint}:
+        others = record.fingerprint not in {None, message.fingerprint}
+        if others and (record.state == "done" or not self.derived):
             return "conflict"
         if record.state == "done":
             return "replay"
@@ -86,19 +94,26 @@ class Model:
                 return self._defer(message)
             self._lease_ended(message.key)
         if record.state == "unknown" and record.verdict == "found":
+            if others:
+                return "conflict"
             return self._own(message, token, "unknown", "found")
+        if others and message.overdue:
+            return "waited"
+        if others and record.waiting and record.waiting.place:
+            return self._defer(message)
         if self._name_taken(message) and not message.overdue:
             return self._defer(message)
         if message.overdue:
             if record.state == "unknown" and record.verdict != "absent":
                 return self._own(message, token, "unknown", "unknown")
             return self._own(message, token, "waiting", "expired")
+        record.waiting = message
         if record.state == "unknown" and record.verdict != "absent":
             return self._unknown(message, token)
         self._take_name(message)
         record.state, record.fingerprint, record.owner = "running", message.fingerprint, token
         record.lease_valid, record.verdict, record.due = True, None, False
-        record.attempts += 1
+        record.attempts = 1 if others else record.attempts + 1
         return "call"
 
     def may_send(self, key: str, token: str) -> bool:
@@ -153,7 +168,16 @@ class Model:
 
     # -- settle ---------------------------------------------------------------------------------------------------------------
 
-    def settle(self, op: str, message: ModelMessage, worker: str, token: str, *, owned: bool = True) -> bool:
+    def settle(
+        self,
+        op: str,
+        message: ModelMessage,
+        worker: str,
+        token: str,
+        *,
+        owned: bool = True,
+        conflict: bool = False,
+    ) -> bool:
         """Whether settle must say that it was ours."""
         record = self.record(message.key)
         if message.answered:
@@ -174,7 +198,7 @@ class Model:
                 message.place = DELAYED
             return True
         message.events += 1
-        message.dead = op in {"failed", "unknown"}
+        message.dead = op in {"failed", "unknown"} and not conflict
         if owned:
             self._end(op, message)
         self._acknowledge(message, worker)
@@ -224,7 +248,9 @@ class Model:
     def judge(self, key: str, word: str) -> None:
         """A verdict on the very call that it was made for."""
         record = self.record(key)
-        if word == "undecided":
+        if record.verdict == "found":
+            record.listed = False
+        elif word == "undecided":
             record.due = False
         else:
             record.verdict, record.listed = word, False

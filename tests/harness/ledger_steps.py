@@ -15,6 +15,7 @@ from actors.declare import KINDS
 from actors.delivery import Failure, Ledger, Outcome, Progress, Receipt, Task, failed
 from actors.delivery.answers import happened, replayed
 from actors.delivery.kind import Unknown, Verdict
+from actors.delivery.ledger import listing_of
 from actors.delivery.task import short_digest
 from actors.jobs import parse_job
 from config.keys import Keys
@@ -36,7 +37,10 @@ SETTLED_AS = {
     "unknown": ("unknown",),
     "replay": ("replay",),
     "conflict": ("failed",),
+    "waited": ("failed",),
 }
+#: Answers after which the record is not this claim's.
+NOT_OWNED = {"replay", "conflict", "waited"}
 
 
 @dataclass(eq=False)
@@ -55,17 +59,21 @@ class InFlight:
 
 
 class LedgerSteps:
-    """One kind of job, the keys a, b and c (for a kind with names: a and b share one), and two workers."""
+    """One kind of job, the keys a, b and c (for a kind with names: a and b share one), and two workers.
 
-    def __init__(self, client: redis.Redis, actor: str) -> None:
+    ``derived`` keys are those that contacts without a key of their own get: of the number alone, whatever their names.
+    """
+
+    def __init__(self, client: redis.Redis, actor: str, *, derived: bool = False) -> None:
         client.flushdb()
+        self.derived = derived
         self.client = client
         self.kind = KINDS[actor]
         self.ledger = Ledger(SyncRunner(client), KEYS, LONG_POLICY)
         self.queue = KEYS.queue(self.kind.job.queue)
         names = {"a": "Pizza", "b": "Pizza", "c": "Burger"} if self.kind.named else {}
         names |= {f"{key}{DIFFERENTLY}": f"{name} else" for key, name in names.items()}
-        self.model = Model(effect=self.kind.effect, names=names)
+        self.model = Model(effect=self.kind.effect, derived=derived, names=names)
         self.messages: list[ModelMessage] = []
         self.flights: list[InFlight] = []
         self.verbs: Counter[str] = Counter()
@@ -77,9 +85,13 @@ class LedgerSteps:
     def _task(self, message: ModelMessage, worker: str) -> Task:
         # A message in conflict has the key of another job and asks for something else.
         other = message.fingerprint != message.key
-        number = f"{ord(message.key) + 3 * other:07d}"
+        number = f"{ord(message.key) + 3 * (other and not self.derived):07d}"
         arguments: dict[str, dict[str, Any]] = {
-            "add_contact": {"group_id": "gro_1", "phone": f"+3247{number}"},
+            "add_contact": {
+                "group_id": "gro_1",
+                "phone": f"+3247{number}",
+                "first_name": "J" if other else None,
+            },
             "create_group": {"name": self.model.names.get(message.fingerprint, "")},
             "list_contacts": {"group_id": f"gro_{number}"},
         }
@@ -98,7 +110,11 @@ class LedgerSteps:
             kind=self.kind,
             job=parse_job(
                 self.kind.job,
-                {"channel": "sms", "idempotency_key": message.key, **arguments[self.kind.job.actor]},
+                {
+                    "channel": "sms",
+                    "idempotency_key": None if self.derived else message.key,
+                    **arguments[self.kind.job.actor],
+                },
             ),
             receipt=receipt,
             message_id=f"message-{message.number}",
@@ -114,7 +130,7 @@ class LedgerSteps:
         return self.ledger.record(self._task(ModelMessage(0, key, key), "w1"))
 
     def _listing(self) -> str:
-        return str(self.kind.listing(self._task(ModelMessage(0, "a", "a"), "w1").job))
+        return listing_of(self._task(ModelMessage(0, "a", "a"), "w1"))
 
     # -- The queue ------------------------------------------------------------------------------------------------------------
 
@@ -173,13 +189,14 @@ class LedgerSteps:
         token, task = f"token-{next(self._numbers)}", self._task(message, worker)
         expected = self.model.claim(message, worker, token)
         answer = finish(self.ledger.claim(task, token))
-        assert answer.verb == expected
+        assert (answer.verb, answer.owned) == (expected.replace("waited", "expired"), expected != "waited")
         self.verbs[answer.verb] += 1
+        record = self.model.record(message.key)
         if expected in {"call", "read_back", "found", "unknown", "expired"}:
-            assert answer.attempts == self.model.record(message.key).attempts
+            assert answer.attempts == (record.attempts if record.fingerprint == message.fingerprint else 0)
         if reply_lost:
             again = finish(self.ledger.claim(task, token))
-            assert again.verb == self.model.claim(message, worker, token)
+            assert again.verb == self.model.claim(message, worker, token).replace("waited", "expired")
             assert again.verb == "gone" or again.attempts == answer.attempts
         if expected in {*SETTLED_AS, "read_back"}:
             self.flights.append(InFlight(message, worker, token, expected, task, answer.outcome))
@@ -208,16 +225,18 @@ class LedgerSteps:
         return [op for op in ops if op == "lost" or (op == "done") == flight.carried_out]
 
     def settle(self, flight: InFlight, op: str, *, reply_lost: bool = False) -> None:
-        task, owned = flight.task, flight.verb not in {"replay", "conflict"}
+        task, owned, conflict = flight.task, flight.verb not in NOT_OWNED, flight.verb == "conflict"
         arguments: dict[str, Any] = {"owned": owned, "delay": 3_600_000}
         if op == "done":
             arguments |= happened(task, Outcome("contact.added", {"channel": "sms"}), Progress())
         elif op == "replay":
             arguments |= replayed(task, flight.outcome, [])
         elif op in {"failed", "unknown"}:
-            arguments |= failed(task, Failure("rejected", "no"), Progress())
+            arguments |= failed(task, Failure("conflict" if conflict else "rejected", "no"), Progress())
         for _ in range(1 + reply_lost):
-            expected = self.model.settle(op, flight.message, flight.worker, flight.token, owned=owned)
+            expected = self.model.settle(
+                op, flight.message, flight.worker, flight.token, owned=owned, conflict=conflict
+            )
             assert finish(self.ledger.settle(task, op, flight.token, **arguments)).ours is expected
         self.flights.remove(flight)
 

@@ -66,6 +66,7 @@ def test_every_job_on_both_channels_is_answered_with_its_exact_event(house: Hous
             house.answer(groups),
             "groups.listed",
             event_id=f"{groups}/1",
+            keyless=True,
             correlation_id=f"order 7 {channel}",
             data={
                 "channel": channel,
@@ -82,6 +83,7 @@ def test_every_job_on_both_channels_is_answered_with_its_exact_event(house: Hous
             house.answer(contacts),
             "contacts.listed",
             event_id=f"{contacts}/1",
+            keyless=True,
             subject=group_id,
             correlation_id=f"order 7 {channel}",
             data={
@@ -195,7 +197,8 @@ def test_long_listings_come_in_pages(house: House) -> None:
     group_id = house.new_group("email")
     house.sandbox.add_contacts("email", group_id, count=1001)
     house.sandbox.add_groups("sms", name="Many", count=500)
-    contacts = house.enqueue("list_contacts", channel="email", group_id=group_id, correlation_id="long")
+    asked = {"channel": "email", "group_id": group_id, "idempotency_key": "the long one"}
+    contacts = house.enqueue("list_contacts", asked, correlation_id="long")
     groups = house.enqueue("list_groups", channel="sms")
     answers = house.wait_answered([contacts, groups])
     pages = answers[contacts]
@@ -207,6 +210,7 @@ def test_long_listings_come_in_pages(house: House) -> None:
             "contacts.listed",
             event_id=f"{contacts}/{number}",
             subject=group_id,
+            key="the long one",
             correlation_id="long",
             data={
                 "channel": "email",
@@ -225,7 +229,7 @@ def test_long_listings_come_in_pages(house: House) -> None:
     (only,) = answers[groups]
     assert (only["id"], only["data"]["pages"], len(only["data"]["groups"])) == (f"{groups}/1", 1, 500)
 
-    again = house.enqueue("list_contacts", channel="email", group_id=group_id)
+    again = house.enqueue("list_contacts", asked)
     replayed = house.wait_answered([again])[again]
     assert [event["data"]["contacts"] for event in replayed] == [event["data"]["contacts"] for event in pages]
     assert all(event["data"]["replayed"] for event in replayed)

@@ -58,6 +58,7 @@ class Caretaker(threading.Thread):
                 "pid": os.getpid(),
                 "started_at": round(time.time() * 1000),
                 "silence_ms": round(heartbeat_seconds * 1000),
+                "account": broker.keys.account,
             }
         )
 

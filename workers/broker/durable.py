@@ -56,7 +56,7 @@ class DurableBroker(RedisBroker):
             client=client,
         )
         self.broker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.keys = Keys(settings.key_prefix, settings.broker_namespace, settings.events_stream)
+        self.keys = Keys.of(settings)
         self.events_maxlen = settings.events_maxlen
         self.link = Link()
         self.draining = threading.Event()

@@ -8,8 +8,8 @@ import orjson
 import typer
 
 from config import load_settings
+from config.keys import Keys
 from workers.asyncapi import asyncapi_document
-from workers.state import keys_of
 
 __all__ = ["contract"]
 
@@ -24,5 +24,5 @@ def contract() -> None:
         coupontools-worker contract > asyncapi.json
     """
     settings = load_settings(require_credentials=False)
-    document = asyncapi_document(keys_of(settings), version("coupontools-worker"))
+    document = asyncapi_document(Keys.of(settings), version("coupontools-worker"))
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

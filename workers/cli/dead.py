@@ -11,10 +11,11 @@ import orjson
 import typer
 
 from config import load_settings
+from config.keys import Keys
 from workers.broker import DeadLetter, DeadLetters, NotRetried
 from workers.cli.show import plain
 from workers.redis_link import sync_client
-from workers.state import QUEUES, keys_of
+from workers.state import QUEUES
 
 __all__ = ["dead"]
 
@@ -38,7 +39,7 @@ def _letters(queue: str | None) -> Iterator[DeadLetters]:
         )
     settings = load_settings(require_credentials=False)
     with sync_client(settings.redis_url) as client:
-        yield DeadLetters(client, keys_of(settings), [queue] if queue else QUEUES)
+        yield DeadLetters(client, Keys.of(settings), [queue] if queue else QUEUES)
 
 
 @dead.command("list")

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from actors import JOBS, InvalidJob, parse_job
 from config import load_settings
+from config.keys import Keys
 from workers.cli.show import event_row, events_table, failed
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import sync_client
-from workers.state import keys_of
 from workers.stream import end_of_stream, follow, is_answer
 
 __all__ = ["enqueue"]
@@ -95,7 +95,7 @@ def enqueue(
     message = job_message(job.value, arguments)
     with sync_client(settings.redis_url) as client:
         after = end_of_stream(client, settings.events_stream)
-        enqueue_all(client, keys_of(settings), [message])
+        enqueue_all(client, Keys.of(settings), [message])
         typer.echo(orjson.dumps({"message_id": message.message_id}) if as_json else message.message_id)
         if not wait:
             return

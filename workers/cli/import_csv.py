@@ -20,12 +20,12 @@ import typer
 
 from actors import JOBS, InvalidJob, parse_job
 from config import Settings, load_settings, redact_text
+from config.keys import Keys
 from workers.cli.import_progress import ImportProgress, Tally
 from workers.contacts_csv import ContactsFile, Row, UnusableFile
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import is_outage, sync_client
 from workers.refused_csv import RefusedFile, free_name
-from workers.state import keys_of
 
 __all__ = ["import_csv"]
 
@@ -89,7 +89,7 @@ def import_csv(
             client.ping()
             with ImportProgress(tally, contacts.size) as progress:
                 problem = _Import(client, settings, tally, progress, stop, constant).run(contacts, out)
-            backlog = client.llen(keys_of(settings).queue("contacts").ready) if problem is None else 0
+            backlog = client.llen(Keys.of(settings).queue("contacts").ready) if problem is None else 0
     except UnusableFile as error:
         typer.echo(f"{file.name}: {error}", err=True)
         raise typer.Exit(2 if not tally.rows else 1) from None
@@ -146,7 +146,7 @@ class _Import:
         constant: dict[str, Any],
     ) -> None:
         self._client = client
-        self._keys = keys_of(settings)
+        self._keys = Keys.of(settings)
         self._tally = tally
         self._progress = progress
         self._stop = stop

@@ -10,9 +10,10 @@ import orjson
 import redis
 
 from config import Settings
+from config.keys import Keys
 from workers.metrics.names import STATE
 from workers.redis_link import sync_client
-from workers.state import QUEUES, SCOPES, keys_of, read_state
+from workers.state import QUEUES, SCOPES, read_state
 
 __all__ = ["StateCollector"]
 
@@ -62,7 +63,7 @@ class StateCollector:
 
     def _oldest(self, name: str) -> float:
         """Seconds since the job at the head was enqueued; 0 when there is none, or it cannot be read."""
-        keys = keys_of(self._settings).queue(name)
+        keys = Keys.of(self._settings).queue(name)
         entry: Any = self._client.lindex(keys.ready, 0)
         body: Any = None if entry is None else self._client.hget(keys.bodies, entry)
         try:

@@ -1,14 +1,15 @@
 -- include: clock.lua
 -- include: account.lua
+-- include: answered.lua
 --
 -- claim.lua: may this message's job call the API now? One round trip, safe to repeat with the same token.
 --
 -- KEYS  1 record          hash of the ledger: s state (running | waiting | unknown | done), fp fingerprint, t owner's token,
---                         le lease end (ms), cl claimed at (ms), sl reserved slot (ms), n attempts, m message that was answered,
+--                         le lease end (ms), cl claimed at (ms), sl reserved slot (ms), n attempts,
 --                         o outcome JSON, en when the lost call ended (ms), rb not read back before (ms), v verdict (found |
---                         absent), ev evidence JSON, rc 1 once read back, nd needle, bl baseline, q and id: the message that waits,
+--                         absent), ev evidence JSON, rc 1 once read back, nd needle, bl baseline, q, b and id: the message that waits (its delayed set, its bodies),
 --                         un how often a listing could not tell
---       2 answered        marker of this message
+--       2 answered        how this message was answered (see answered.lua)
 --       3 acks            set of what this worker has outstanding
 --       4 bodies          hash id -> message
 --       5 delayed         zset id -> due (ms)
@@ -16,26 +17,29 @@
 --       11 unknown        zset of the listing's scope: record -> when its lost call ended (ms)
 --       12 reader         taken while somebody lists this scope
 --       13 name           lock: the record that may create a group of this name
--- ARGV  1 JSON: id, message, token, fingerprint, effect (may a call change anything?), named (is there a name lock?),
---               since, deadline (ms), cover (ms a call may take), life (ms a record lives), interval (µs between requests),
+--       14 pages          list of a remembered listing's pages
+-- ARGV  1 JSON: id, token, fingerprint, derived (has the record's key been derived?), asked (see answered.lua), effect (may a call change anything?), named (is there a name lock?),
+--               since, deadline (ms), cover (ms a call may take), life (ms a record lives), ttl (ms an outcome is
+--               remembered after it was last asked for), interval (µs between requests),
 --               horizon (ms a slot may lie ahead), read_back_after (ms), needle
 --
 -- Answers
 --   gone                             the message is not this worker's (any more): hands off
 --   answered                         this message has its event: acknowledged here
+--   used                             its id was answered before, for another message
 --   replay, outcome                  the key is carried out already
 --   conflict                         the key belongs to another job
 --   deferred, reason, ms             moved to `delayed`
 --   held, ms, account or channel     nothing was changed; ask again after ms
 --   paced, ms                        the same
---   expired, attempts, reconciled    the deadline passed and nothing was carried out; the record is owned
---   unknown, attempts, reconciled    the deadline passed and nobody knows; the record is owned
+--   expired, attempts, reconciled, owned   the deadline passed and nothing was carried out; '0': the record is another job's
+--   unknown, attempts, reconciled, owned   the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence        the lost call did happen; the record is owned
 --   read_back, attempts, probe       list the scope; the reader key is owned
 --   call, attempts, reconciled, slot ms, lease ms, baseline, probe
 
--- How soon, and how seldom at last, a job asks again whether the name it wants is free.
-local NAME_FIRST_MS, NAME_LAST_MS = 300, 30000
+-- How soon, and how seldom at last, a job asks again whether the name or the contact that it wants is free.
+local OTHER_FIRST_MS, OTHER_LAST_MS = 300, 30000
 
 local record, acks, bodies, delayed = KEYS[1], KEYS[3], KEYS[4], KEYS[5]
 local a = cjson.decode(ARGV[1])
@@ -49,16 +53,29 @@ end
 
 if redis.call('SISMEMBER', acks, a.id) == 0 then return { 'gone' } end
 
-local r = redis.call('HMGET', record, 's', 'fp', 't', 'le', 'cl', 'sl', 'n', 'm', 'en', 'rb', 'v', 'ev', 'rc', 'bl')
+local r = redis.call('HMGET', record, 's', 'fp', 't', 'le', 'cl', 'sl', 'n', 'id', 'en', 'rb', 'v', 'ev', 'rc', 'bl', 'b')
 local state, fp, owner, lease_end, claimed_at = r[1], r[2], r[3], tonumber(r[4]), tonumber(r[5])
 local attempts, reconciled = tonumber(r[7]) or 0, r[13] or '0'
 
-if (state == 'done' and r[8] == a.message) or redis.call('EXISTS', KEYS[2]) == 1 then
+-- What is asked for does not run out: a file that is imported every night must not add anybody anew after a week.
+if state == 'done' then
+  redis.call('PEXPIRE', record, whole(a.ttl))
+  redis.call('PEXPIRE', KEYS[14], whole(a.ttl + PAGES_OUTLIVE_MS))
+elseif state then
+  redis.call('PEXPIRE', record, whole(a.life))
+end
+
+local answer = answered_as(KEYS[2], a.asked, a.id, a.ttl)
+if answer == 'quiet' then
   redis.call('SREM', acks, a.id)
   redis.call('HDEL', bodies, a.id)
   return { 'answered' }
 end
-if fp and fp ~= a.fingerprint then return { 'conflict' } end
+if answer then return { answer } end
+
+-- Does the record belong to a job that asks for something else under this key?
+local others = fp and fp ~= a.fingerprint
+if others and (state == 'done' or not a.derived) then return { 'conflict' } end
 if state == 'done' then return { 'replay', redis.call('HGET', record, 'o') } end
 
 -- Is this claim the one that a hold has let through?
@@ -97,6 +114,7 @@ local function own(state_now)
 end
 
 if state == 'unknown' and r[11] == 'found' then
+  if others then return { 'conflict' } end
   own('unknown')
   return { 'found', attempts, r[12] }
 end
@@ -108,14 +126,25 @@ if now >= deadline then
   if KEYS[10] ~= KEYS[9] then deadline = deadline + held_between(a.since, KEYS[10], KEYS[8]) end
 end
 
+-- Who waits for another job asks the more seldom the longer it has waited; hundreds would ask for nothing else.
+local function wait_for_other()
+  local pause = math.max(OTHER_FIRST_MS, math.min(OTHER_LAST_MS, (now - a.since) / 4))
+  return defer(math.min(deadline, now + pause), 'busy')
+end
+
+-- The same contact with other data: whoever came first is carried out or fails first, as long as its message is there.
+if others then
+  if now >= deadline then return { 'expired', 0, '0', '0' } end
+  if r[8] and r[15] and redis.call('HEXISTS', r[15], r[8]) == 1 then return wait_for_other() end
+  attempts, reconciled = 0, '0'
+end
+
 if a.named then
   local holder = redis.call('GET', KEYS[13])
   if holder and holder ~= record then
     local other = redis.call('HGET', holder, 's')
     if other == 'running' or other == 'unknown' then
-      -- Hundreds may want one name: who has waited long asks seldom, or they would ask for nothing else.
-      local pause = math.max(NAME_FIRST_MS, math.min(NAME_LAST_MS, (now - a.since) / 4))
-      if now < deadline then return defer(math.min(deadline, now + pause), 'busy') end
+      if now < deadline then return wait_for_other() end
     else
       holder = nil
     end
@@ -134,17 +163,17 @@ if refused then return { 'held', whole(refused), 'channel' } end
 if now >= deadline then
   if state == 'unknown' and r[11] ~= 'absent' then
     own('unknown')
-    return { 'unknown', attempts, reconciled }
+    return { 'unknown', attempts, reconciled, '1' }
   end
   own('waiting')
-  return { 'expired', attempts, reconciled }
+  return { 'expired', attempts, reconciled, '1' }
 end
 
 local out = held_for(KEYS[7], 'outage', a.token, a.cover, false)
 if out then return { 'held', whole(out), 'account' } end
 
 -- The message to wake when a verdict on this record is in.
-redis.call('HSET', record, 'q', delayed, 'id', a.id, 'dl', whole(deadline))
+redis.call('HSET', record, 'q', delayed, 'b', bodies, 'id', a.id, 'dl', whole(deadline))
 
 if state == 'unknown' and r[11] ~= 'absent' then
   -- A record that a worker's death or a dead letter's retry brought back may be missing here.

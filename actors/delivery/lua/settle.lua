@@ -1,5 +1,6 @@
 -- include: clock.lua
 -- include: account.lua
+-- include: answered.lua
 --
 -- settle.lua: what came of a claim. Outcome, event, acknowledgement and the account's state in one step; safe to repeat.
 --
@@ -9,7 +10,7 @@
 --       10 unknown   11 name   12 claimed                             (see claim.lua); set of group ids that are some job's answer
 --       13 pace   14 hold:account   15 hold:channel   16 held:account   17 held:channel   18 outage      (see account.lua)
 --       19 pages                                                      list of a remembered listing's pages
--- ARGV  1 JSON: op, id, message, token, owned (was the record claimed?), fingerprint, effect, needle (as claim.lua has them), ttl, life, kept (ms), maxlen,
+-- ARGV  1 JSON: op, id, token, owned (was the record claimed?), fingerprint, asked, effect, needle (as claim.lua has them), ttl, life, kept (ms), maxlen,
 --               events [[type, json] ...], outcome, reason, claim (group id), pages [json ...],
 --               delay (ms), due_by (ms), keep (the message stays outstanding), uncount (give the attempt back), read_back_after,
 --               first (these pages are the first ones), batch (their number, for the op pages), cover (ms),
@@ -26,8 +27,10 @@
 --       pages     part of a long listing's answer; the lease goes on
 --       signal    only what the call told about the account
 --       later     the message alone waits; nothing is known of its record
+--       rejected  its id was answered before, for another message: set it aside
 --
--- Answers  ok | stale (the record is another's: nothing was written), held ('1': a hold began), released (the scopes whose holds ended: 'account ', 'channel ' or both)
+-- Answers  ok | stale (the record is another's: nothing was written) | used (the id was answered before, for another message: nothing
+--          was written), held ('1': a hold began), released (the scopes whose holds ended: 'account ', 'channel ' or both)
 
 local record, answered, acks, bodies, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local a = cjson.decode(ARGV[1])
@@ -43,7 +46,7 @@ local function acknowledge()
 end
 
 local function bury()
-  local body = redis.call('HGET', bodies, a.id)
+  local body = a.reason and redis.call('HGET', bodies, a.id)
   if body then
     redis.call('ZADD', KEYS[6], whole(now), a.id)
     redis.call('HSET', KEYS[7], a.id, body)
@@ -62,9 +65,6 @@ local function defer()
 end
 
 -- The account: holds, the breaker, the pause ----------------------------------------------------------------------------------
--- Pages outlive their record, so that whoever replays it finds them all.
-local PAGES_OUTLIVE_MS = 60000
-
 local began, ended = '0', ''
 
 local function release(hold_key, held_key, only_kind, only_probe)
@@ -161,15 +161,27 @@ if op == 'later' then
 end
 
 -- Is it still ours to settle? ---------------------------------------------------------------------------------------------------
-local r = redis.call('HMGET', record, 's', 't', 'm', 'n', 'fp')
-if redis.call('EXISTS', answered) == 1 or (r[1] == 'done' and r[3] == a.message) then
+if op == 'rejected' then
+  if redis.call('SISMEMBER', acks, a.id) == 1 then
+    for _, event in ipairs(a.events) do emit(event) end
+    bury()
+    acknowledge()
+  end
+  return { 'ok', began, ended }
+end
+
+local answer = answered_as(answered, a.asked, a.id, a.ttl)
+if answer == 'quiet' then
   acknowledge()
   return { 'ok', began, ended }
 end
+if answer then return { answer, began, ended } end
+
+local r = redis.call('HMGET', record, 's', 't', 'fp')
 -- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
 -- nobody knows while nobody is finding out.
 local missing = a.owned and a.effect and not r[1] and (op == 'done' or op == 'lost')
-local better = op == 'done' and r[1] == 'unknown' and not r[2] and r[5] == a.fingerprint
+local better = op == 'done' and r[1] == 'unknown' and not r[2] and r[3] == a.fingerprint
 if a.owned and r[2] ~= a.token and not missing and not better then return { 'stale', began, ended } end
 
 if a.signal ~= '' then take_signal() end
@@ -191,7 +203,7 @@ if op == 'done' then
   for _, event in ipairs(a.events) do emit(event) end
   if a.outcome then
     redis.call('DEL', record)
-    redis.call('HSET', record, 's', 'done', 'fp', a.fingerprint, 'm', a.message, 'o', a.outcome)
+    redis.call('HSET', record, 's', 'done', 'fp', a.fingerprint, 'o', a.outcome)
     redis.call('PEXPIRE', record, whole(a.ttl))
     if a.pages then
       if a.first then redis.call('DEL', KEYS[19]) end
@@ -200,8 +212,8 @@ if op == 'done' then
     end
   else
     redis.call('DEL', record, KEYS[19])
-    redis.call('SET', answered, '1', 'PX', whole(a.ttl))
   end
+  mark_answered(answered, '+', a.asked, a.id, a.ttl)
   if a.claim then
     redis.call('SADD', KEYS[12], a.claim)
     redis.call('PEXPIRE', KEYS[12], whole(a.life))
@@ -211,11 +223,11 @@ if op == 'done' then
   acknowledge()
 elseif op == 'replay' then
   for _, event in ipairs(a.events) do emit(event) end
-  redis.call('SET', answered, '1', 'PX', whole(a.ttl))
+  mark_answered(answered, '+', a.asked, a.id, a.ttl)
   acknowledge()
 elseif op == 'failed' or op == 'unknown' then
   for _, event in ipairs(a.events) do emit(event) end
-  redis.call('SET', answered, '1', 'PX', whole(a.ttl))
+  mark_answered(answered, '-', a.asked, a.id, a.ttl)
   if a.owned then
     if op == 'failed' then
       redis.call('DEL', record)

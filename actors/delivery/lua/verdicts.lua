@@ -5,12 +5,12 @@
 -- KEYS  1 unknown   2 reader        (see claim.lua)
 -- ARGV  1 token of the reader   2 ms until the next listing of this scope may begin   3 ms until those it could not tell are due again,
 --       twice as long each time   4 ms that this grows to   5 ... for each record: its key, when its call ended, verdict (found | absent | undecided), evidence JSON
--- A verdict counts only for the very call it was made for.
+-- A verdict counts only for the very call it was made for. What was found stays found, whatever an older look has not seen.
 
 for i = 5, #ARGV, 4 do
   local record, ended, verdict, evidence = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local r = redis.call('HMGET', record, 's', 'en', 'q', 'id', 'dl')
-  if r[1] == 'unknown' and r[2] == ended then
+  local r = redis.call('HMGET', record, 's', 'en', 'q', 'id', 'dl', 'v')
+  if r[1] == 'unknown' and r[2] == ended and r[6] ~= 'found' then
     redis.call('HSET', record, 'rc', '1')
     local due = now
     if verdict == 'undecided' then

@@ -13,6 +13,7 @@ import pytest
 from actors.declare import KINDS
 from actors.delivery import Ledger, Receipt, Task
 from actors.delivery.kind import Verdict
+from actors.delivery.ledger import listing_of
 from actors.jobs import parse_job
 from config.keys import Keys
 from tests.harness import House, wait_for
@@ -111,7 +112,7 @@ def test_a_probe_is_told_that_it_is_one_whatever_it_may_do(
     wait_for(lambda: now_ms() > ended + 1, what="a moment after the call")
     claim = finish(ledger.claim(lost, "t2"))
     assert (claim.verb, claim.probe) == ("read_back", True)
-    house.redis.delete(KEYS.hold("account"), KEYS.unknown("contacts:sms:gro_1"))
+    house.redis.delete(KEYS.hold("account"), KEYS.unknown(listing_of(lost)))
     # The repeat of a claim whose reply was lost says the same.
     house.redis.hset(KEYS.hold("account"), mapping=hold)
     other = task("other")
@@ -127,10 +128,10 @@ def test_what_no_listing_tells_is_asked_for_ever_less_often(
     finish(ledger.settle(lost, "lost", "t1"))
     pauses = []
     for _ in range(5):
-        _, unknowns = finish(ledger.unknowns("contacts:sms:gro_1"))
+        _, unknowns = finish(ledger.unknowns(listing_of(lost)))
         verdicts = [Verdict(unknown, "undecided") for unknown in unknowns]
         assert len(verdicts) == 1
-        finish(ledger.judge("contacts:sms:gro_1", "t", verdicts, rest=1, again=10, seldom=60))
+        finish(ledger.judge(listing_of(lost), "t", verdicts, rest=1, again=10, seldom=60))
         due = float(house.redis.hget(ledger.record(lost), "rb") or 0)
         pauses.append((due - now_ms()) / 1000)
     assert pauses == pytest.approx([10, 20, 40, 60, 60], abs=1)

@@ -39,14 +39,16 @@ def test_everything_is_counted_where_it_is(house: House, command):
     for worker, seen in (("one", now), ("two", now - 5_000)):
         redis.zadd("dramatiq:__heartbeats__", {worker: seen})
         redis.hset(
-            "coupontools:workers", worker, json.dumps({"queues": sorted(QUEUES), "host": "h", "pid": 1})
+            "coupontools:workers",
+            worker,
+            json.dumps({"queues": sorted(QUEUES), "host": "h", "pid": 1, "account": "mine"}),
         )
     redis.sadd("dramatiq:__acks__.one.groups", "f", "g")
     redis.sadd("dramatiq:__acks__.two.groups", "h")
     hold = {"kind": "refused", "code": "1000", "message": "not correct", "retry_at": "1700000000123"}
-    redis.hset("coupontools:hold:account", mapping=hold)
+    redis.hset("coupontools:hold:mine:account", mapping=hold)
     outage = {**hold, "kind": "outage", "code": "", "message": "no answer"}
-    redis.hset("coupontools:hold:email", mapping=outage)
+    redis.hset("coupontools:hold:mine:email", mapping=outage)
     state = told(command)
     assert state["queues"]["contacts"] == {"ready": 7, "delayed": 3, "running": 0, "dead": 0}
     assert state["queues"]["groups"] == {"ready": 0, "delayed": 0, "running": 3, "dead": 0}
