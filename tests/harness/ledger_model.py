@@ -99,7 +99,7 @@ class Model:
             return self._own(message, token, "unknown", "found")
         if others and message.overdue:
             return "waited"
-        if others and record.waiting and record.waiting.place:
+        if others and record.waiting not in {None, message} and record.waiting.place:
             return self._defer(message)
         if self._name_taken(message) and not message.overdue:
             return self._defer(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -23,6 +24,11 @@ LONG_POLICY = Policy(
     backoff=Backoff(1, 600),
     events_maxlen=100_000,
 )
+
+
+def now_ms() -> int:
+    """Milliseconds of the clock that the scripts read: Redis runs on this machine."""
+    return round(time.time() * 1000)
 
 
 def finish(steps: Coroutine[Any, Any, T]) -> T:

@@ -135,7 +135,7 @@ end
 -- The same contact with other data: whoever came first is carried out or fails first, as long as its message is there.
 if others then
   if now >= deadline then return { 'expired', 0, '0', '0' } end
-  if r[8] and r[15] and redis.call('HEXISTS', r[15], r[8]) == 1 then return wait_for_other() end
+  if r[8] and r[8] ~= a.id and redis.call('HEXISTS', r[15], r[8]) == 1 then return wait_for_other() end
   attempts, reconciled = 0, '0'
 end
 

@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-import time
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from actors.declare import KINDS
-from actors.delivery import Ledger, Receipt, Task
+from actors.delivery import Ledger, Task
 from actors.delivery.kind import Verdict
 from actors.delivery.ledger import listing_of
-from actors.jobs import parse_job
 from config.keys import Keys
 from tests.harness import House, wait_for
-from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish
+from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
 
 KEYS = Keys()
 HOUR_MS = 3_600_000
-
-
-def now_ms() -> int:
-    return round(time.time() * 1000)
-
-
-@pytest.fixture
-def ledger(house: House) -> Ledger:
-    return Ledger(SyncRunner(house.redis), KEYS, replace(LONG_POLICY, read_back_after=0.0, rate=10))
-
-
-@pytest.fixture
-def task(house: House) -> Callable[..., Task]:
-    def make(name: str, actor: str = "add_contact", *, since: int = 0, patience: float = 3600.0) -> Task:
-        arguments: dict[str, dict[str, Any]] = {
-            "add_contact": {
-                "channel": "sms",
-                "group_id": "gro_1",
-                "phone": f"+32470{zlib.crc32(name.encode()) % 10**6:06d}",
-            },
-            "create_group": {"channel": "sms", "name": "Pizza"},
-        }
-        house.redis.sadd("acks", name)
-        house.redis.hset("bodies", name, "{}")
-        kind = KINDS[actor]
-        return Task(
-            kind=kind,
-            job=parse_job(kind.job, {**arguments[actor], "idempotency_key": name}),
-            receipt=Receipt(
-                name, "acks", "bodies", "delayed", "dead", "dead.b", "dead.r", release=lambda: None
-            ),
-            message_id=name,
-            since=since or now_ms(),
-            queue=kind.job.queue,
-            patience=patience,
-        )
-
-    return make
 
 
 def test_a_name_is_kept_from_a_job_whose_time_a_hold_has_extended(
