@@ -133,3 +133,12 @@ def test_what_is_not_settled_is_remembered_longer_than_what_is(
     finish(short.claim(other, "t3"))
     finish(short.settle(other, "done", "t3", outcome="{}"))
     assert house.redis.pttl(short.record(other)) <= 3000
+
+
+def test_a_listing_that_tells_of_nobody_still_puts_the_reader_to_rest(house: House, ledger: Ledger) -> None:
+    """The right to list would stay with a reader that has ended, for as long as a call may take."""
+    listing = "contacts:sms:gro_1"
+    house.redis.set(KEYS.reader(listing), "t", px=HOUR_MS)
+    finish(ledger.judge(listing, "t", [], rest=60, again=10, seldom=60))
+    assert house.redis.get(KEYS.reader(listing)) == b"rest"
+    assert 0 < house.redis.pttl(KEYS.reader(listing)) <= 60_000
