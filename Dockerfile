@@ -15,6 +15,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY actors actors
 COPY config config
 COPY coupontools coupontools
+COPY delivery delivery
+COPY sandbox sandbox
 COPY workers workers
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
     && /opt/worker/bin/pip install --no-deps --no-index /dist/*.whl

@@ -23,10 +23,11 @@ demo: setup ## run one of each job against a private Redis and the API stand-in
 test: setup ## run the tests
 	@$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) $(ARGS)
 
-check: setup ## lint, format check, type check, lock files
+check: setup ## lint, format check, type check, import rules, lock files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python scripts/lock.py --check
 
 format: setup ## format the code and mend what the linter can

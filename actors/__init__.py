@@ -1,20 +1,8 @@
-"""What other services see: the jobs they may enqueue and the events that answer them; and the actors that carry the jobs out."""
+"""What other services see: the jobs they may enqueue and the events that answer them. One file a job; jobs.py lists them."""
 
 from actors.arguments import ArgumentError, InvalidJob
-from actors.declare import KINDS, declare_actors
 from actors.entrance import Entrance, Incoming
-from actors.events import EVENTS
-from actors.jobs import JOBS, Job, parse_job
+from actors.job import Job
+from actors.jobs import EVENTS, JOBS, QUEUES
 
-__all__ = [
-    "EVENTS",
-    "JOBS",
-    "KINDS",
-    "ArgumentError",
-    "Entrance",
-    "Incoming",
-    "InvalidJob",
-    "Job",
-    "declare_actors",
-    "parse_job",
-]
+__all__ = ["EVENTS", "JOBS", "QUEUES", "ArgumentError", "Entrance", "Incoming", "InvalidJob", "Job"]

@@ -1,4 +1,4 @@
-"""A Dramatiq actor whose function is a coroutine: calling it hands the coroutine on and returns.
+"""The actors of Dramatiq: calling one hands its coroutine on and returns.
 
 Dramatiq's own middleware for coroutines parks a thread for each job; here hundreds of jobs share one loop.
 """
@@ -6,12 +6,17 @@ Dramatiq's own middleware for coroutines parks a thread for each job; here hundr
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import dramatiq
 from dramatiq.middleware import CurrentMessage
 
-__all__ = ["JobActor", "Submit"]
+from actors.entrance import Entrance, Incoming
+from actors.job import Job
+from actors.jobs import JOBS
+
+__all__ = ["Submit", "declare_actors"]
 
 #: Runs a coroutine somewhere else and returns at once.
 Submit = Callable[[Coroutine[Any, Any, None]], None]
@@ -29,7 +34,7 @@ class JobActor(dramatiq.Actor[Any, Any]):
         self._submit = submit
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Submits. The arguments are not logged: they are people's."""
+        """Submit. The arguments are not logged: they are people's."""
         del args, kwargs
         message = CurrentMessage.get_current_message()
         if message is None:
@@ -37,3 +42,28 @@ class JobActor(dramatiq.Actor[Any, Any]):
                 f"{self.actor_name} is called by a worker with a message; to enqueue it, use send()"
             )
         self._submit(self._coroutine(message))
+
+
+def declare_actors(
+    broker: dramatiq.Broker, entrance: Callable[[], Entrance], submit: Submit
+) -> list[dramatiq.Actor[Any, Any]]:
+    """Declare every kind of job as an actor of ``broker``.
+
+    ``submit`` takes each job's coroutine to a loop; there ``entrance`` is asked for, at the first job at the latest.
+    """
+
+    def coroutine_for(job: type[Job]) -> Callable[..., Coroutine[Any, Any, None]]:
+        async def carry_out(message: Incoming) -> None:
+            await entrance().carry_out(job, message)
+
+        return carry_out
+
+    return [
+        dramatiq.actor(
+            actor_class=partial(JobActor, submit=submit),
+            actor_name=name,
+            queue_name=job.queue,
+            broker=broker,
+        )(coroutine_for(job))
+        for name, job in JOBS.items()
+    ]

@@ -4,96 +4,160 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from actors.delivery.kind import Kind, Outcome, ReadBack, Unknown, Verdict
-from actors.jobs import AddContact, Job
-from coupontools import Call, Channel, Contact, Coupontools, NewContact, Rejected
+from actors.arguments import (
+    CUSTOM_FIELDS,
+    ArgumentError,
+    ChannelName,
+    CustomFields,
+    Email,
+    GroupId,
+    PersonName,
+    Phone,
+)
+from actors.event_data import Answer
+from actors.job import Job
+from coupontools import Call, Channel, Coupontools, NewContact, Rejected
+from delivery import ClaimedIds, Outcome, Unknown, Verdict
 
-__all__ = ["AddContactKind"]
+__all__ = ["AddContact"]
 
 #: The API says that there is no such group; vendor's document, "Possible errors".
 GROUP_NOT_FOUND = 514
 
 
-class AddContactKind(Kind[AddContact]):
-    """Adds a contact."""
+class ContactAdded(Answer):
+    """add_contact succeeded."""
 
-    job: ClassVar[type[Job]] = AddContact
+    channel: Literal["sms", "email"]
+    group_id: str
+    contact_id: str
+    phone: str | None = None
+    email: str | None = None
+    first_name: str | None
+    last_name: str | None
+
+
+class AddContact(Job):
+    """Adds one contact to an SMS or email group."""
+
+    actor = "add_contact"
+    queue = "contacts"
+    succeeds: ClassVar = {"contact.added": ContactAdded}
+    failed = "contact.failed"
+    lane = 3
     effect = True
     conflict = (
         "this contact was added to the group before, with other data, and the API cannot change a contact"
     )
-    lane = 3
 
-    async def call(self, job: AddContact, api: Coupontools, call: Call) -> Outcome:
-        """Adds the contact once."""
-        added = await api.channel(Channel(job.channel)).add_contact(
+    channel: ChannelName
+    group_id: GroupId
+    phone: Phone | None = None
+    email: Email | None = None
+    first_name: PersonName | None = None
+    last_name: PersonName | None = None
+    custom_fields: CustomFields | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The contact alone: a name that is spelled anew must not add anybody twice."""
+        # Two addresses that differ in case reach one person nearly everywhere, and the API lists them as it likes.
+        return {
+            "channel": self.channel,
+            "group_id": self.group_id,
+            "to": self.phone or (self.email or "").lower(),
+        }
+
+    @classmethod
+    def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
+        """Return what does not fit the channel."""
+        channel, custom_fields = given.get("channel"), given.get("custom_fields")
+        if channel not in ("sms", "email"):
+            return []
+        problems = []
+        needed, foreign = ("phone", "email") if channel == "sms" else ("email", "phone")
+        if given.get(needed) is None:
+            problems.append(ArgumentError(needed, f"is required for channel '{channel}'"))
+        if given.get(foreign) is not None:
+            problems.append(ArgumentError(foreign, f"is no argument for channel '{channel}'"))
+        numbers = [str(number) for number in range(1, CUSTOM_FIELDS[channel] + 1)]
+        problems += [
+            ArgumentError(
+                f"custom_fields.{number}",
+                f"must be one of '1' to '{len(numbers)}' for channel '{channel}'",
+            )
+            for number in (custom_fields if isinstance(custom_fields, dict) else ())
+            if number not in numbers
+        ]
+        return problems
+
+    async def call(self, api: Coupontools, call: Call) -> Outcome:
+        """Add the contact once."""
+        added = await api.channel(Channel(self.channel)).add_contact(
             NewContact(
-                group_id=job.group_id,
-                phone=job.phone,
-                email=job.email,
-                first_name=job.first_name,
-                last_name=job.last_name,
-                custom_fields=job.custom_fields or {},
+                group_id=self.group_id,
+                phone=self.phone,
+                email=self.email,
+                first_name=self.first_name,
+                last_name=self.last_name,
+                custom_fields=self.custom_fields or {},
             ),
             call,
         )
-        return self._outcome(job, added.contact_id)
+        return self._added(added.contact_id)
 
-    def listing(self, job: AddContact) -> str:
+    def listing(self) -> str:
         """The group's contacts."""
-        return f"contacts:{job.channel}:{job.group_id}"
+        return f"contacts:{self.channel}:{self.group_id}"
 
-    def needle(self, job: AddContact) -> str:
+    def needle(self) -> str:
         """The phone's digits, or the address in lower case."""
-        return _needle(job.phone, job.email)
+        return _needle(self.phone, self.email)
 
     async def read_back(
-        self, job: AddContact, api: Coupontools, call: Call, unknowns: list[Unknown], ledger: ReadBack
+        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
     ) -> AsyncIterator[Verdict]:
-        """Looks for every unknown contact of the group in one listing, which is never held in memory."""
-        del ledger
+        """Look for every unknown contact of the group in one listing, which is never held in memory."""
+        del ids
         wanted: dict[str, list[Unknown]] = defaultdict(list)
         for unknown in unknowns:
             wanted[unknown.needle].append(unknown)
         told_all = True
         try:
-            async with api.channel(Channel(job.channel)).list_contacts(job.group_id, call) as listing:
+            async with api.channel(Channel(self.channel)).list_contacts(self.group_id, call) as listing:
                 async for contact in listing:
-                    needle = (
-                        _needle(contact.phone, None) if job.channel == "sms" else _needle(None, contact.email)
-                    )
+                    sms = self.channel == "sms"
+                    needle = _needle(contact.phone, None) if sms else _needle(None, contact.email)
                     told_all = told_all and bool(needle)
                     for unknown in wanted.pop(needle, ()):
-                        yield Verdict(unknown, "found", _evidence(contact))
+                        yield Verdict(unknown, "found", {"contact_id": contact.contact_id})
                 told_all = told_all and listing.complete
         except Rejected as error:
             if error.code != GROUP_NOT_FOUND:
                 raise
         # A contact without a number or an address may be the one looked for, and so may one that the API counts but does
         # not list: nobody can tell.
-        word = "absent" if told_all else "undecided"
         for missing in wanted.values():
             for unknown in missing:
-                yield Verdict(unknown, word)
+                yield Verdict(unknown, "absent" if told_all else "undecided")
 
-    def found(self, job: AddContact, evidence: dict[str, Any]) -> Outcome:
+    def found(self, evidence: dict[str, Any]) -> Outcome:
         """The contact as it stands in the listing."""
-        return self._outcome(job, evidence["contact_id"])
+        return self._added(evidence["contact_id"])
 
-    @staticmethod
-    def _outcome(job: AddContact, contact_id: str) -> Outcome:
-        identifying = {"phone": job.phone} if job.channel == "sms" else {"email": job.email}
+    def _added(self, contact_id: str) -> Outcome:
+        identifying = {"phone": self.phone} if self.channel == "sms" else {"email": self.email}
         data = {
-            "channel": job.channel,
-            "group_id": job.group_id,
+            "channel": self.channel,
+            "group_id": self.group_id,
             "contact_id": contact_id,
             **identifying,
-            "first_name": job.first_name,
-            "last_name": job.last_name,
+            "first_name": self.first_name,
+            "last_name": self.last_name,
         }
         return Outcome("contact.added", data, subject=contact_id)
 
@@ -109,7 +173,3 @@ def _plain_address(email: str) -> str:
         with suppress(UnicodeError):
             domain = domain.encode("idna").decode("ascii")
     return f"{name}{at}{domain}"
-
-
-def _evidence(contact: Contact) -> dict[str, Any]:
-    return {"contact_id": contact.contact_id}

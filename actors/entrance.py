@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import structlog
 
 from actors.arguments import ArgumentError, InvalidJob
-from actors.delivery import Delivery, Failure, Kind, Receipt, Task
 from actors.derived_key import given_key, raw_key
-from actors.jobs import Job, parse_job
+from actors.job import Job
+from delivery import Delivery, Failure, Receipt, Task
 
 __all__ = ["Entrance", "Incoming"]
 
@@ -42,35 +42,36 @@ class Entrance:
         #: Seconds that a job waits for an answer unless it says otherwise.
         self._patience = patience
 
-    async def carry_out(self, kind: Kind[Any], message: Incoming) -> None:
+    async def carry_out(self, kind: type[Job], message: Incoming) -> None:
         """Carries out one message, or answers what is wrong with it; whatever happens, it does not stay in this worker's hands."""
         task: Task | None = None
         try:
             try:
-                task = self._task(kind, message, _checked_job(kind, message))
+                job = _checked_job(kind, message)
+                task = self._task(message, job)
             except InvalidJob as error:
                 await self._refuse(kind, message, error)
                 return
-            outcome = kind.without_call(task.job)
+            outcome = job.without_call()
             if outcome is None:
                 await self._delivery.deliver(task)
             else:
                 await self._delivery.answer_at_once(task, outcome)
         except Exception as error:
-            log.exception("job.fault", job=kind.job.actor, message_id=message.message_id)
-            bare = self._task(kind, message, _bare_job(kind, message, ()), fingerprint="fault")
+            log.exception("job.fault", job=kind.actor, message_id=message.message_id)
+            bare = self._task(message, _bare_job(kind, message, ()), fingerprint="fault")
             await self._give_up(task or bare, error)
 
-    async def _refuse(self, kind: Kind[Any], message: Incoming, error: InvalidJob) -> None:
+    async def _refuse(self, kind: type[Job], message: Incoming, error: InvalidJob) -> None:
         wrong = {problem.field.split(".")[0] for problem in error.problems}
         task = self._task(
-            kind,
             message,
-            _bare_job(kind, message, set(kind.job.model_fields) - wrong),
+            _bare_job(kind, message, set(kind.model_fields) - wrong),
             fingerprint="invalid",
             key=_key(kind, message.kwargs),
         )
-        failure = Failure("invalid", f"wrong arguments: {error}", details=tuple(error.problems))
+        details = tuple({"field": problem.field, "message": problem.message} for problem in error.problems)
+        failure = Failure("invalid", f"wrong arguments: {error}", details=details)
         await self._delivery.fail_at_once(task, failure)
 
     async def _give_up(self, task: Task, error: Exception) -> None:
@@ -84,7 +85,6 @@ class Entrance:
 
     def _task(
         self,
-        kind: Kind[Any],
         message: Incoming,
         job: Job,
         *,
@@ -93,7 +93,6 @@ class Entrance:
     ) -> Task:
         patience = float(job.deadline_seconds or self._patience)
         return Task(
-            kind=kind,
             job=job,
             receipt=message.receipt,
             message_id=message.message_id,
@@ -106,17 +105,17 @@ class Entrance:
         )
 
 
-def _key(kind: Kind[Any], arguments: dict[str, Any]) -> str | None:
+def _key(kind: type[Job], arguments: dict[str, Any]) -> str | None:
     given = given_key(arguments)
-    return given if given or not kind.job.derives_key else raw_key(kind.job.actor, arguments)
+    return given if given or not kind.derives_key else raw_key(kind.actor, arguments)
 
 
-def _checked_job(kind: Kind[Any], message: Incoming) -> Job:
+def _checked_job(kind: type[Job], message: Incoming) -> Job:
     problems = []
     if message.args:
         problems.append(ArgumentError("args", "must be empty; all arguments are keyword arguments (kwargs)"))
     try:
-        job = parse_job(kind.job, message.kwargs)
+        job = kind.parse(message.kwargs)
     except InvalidJob as error:
         raise InvalidJob(problems + error.problems) from None
     if problems:
@@ -124,12 +123,12 @@ def _checked_job(kind: Kind[Any], message: Incoming) -> Job:
     return job
 
 
-def _bare_job(kind: Kind[Any], message: Incoming, right: Collection[str]) -> Job:
+def _bare_job(kind: type[Job], message: Incoming, right: Collection[str]) -> Job:
     """A job with those of its arguments that are known to be right, for its answer to repeat."""
     known = {name: message.kwargs[name] for name in _REPEATED.intersection(right, message.kwargs)}
     given = message.kwargs.get("correlation_id")
     echoed = given if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable() else None
-    return kind.job.model_construct(**known, correlation_id=echoed)
+    return kind.model_construct(**known, correlation_id=echoed)
 
 
 def _since(message: Incoming) -> int:

@@ -4,40 +4,56 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from actors.delivery.kind import Kind, Outcome
-from actors.jobs import Job, ListContacts
+from actors.arguments import ChannelName, GroupId
+from actors.event_data import Data, Page
+from actors.job import Job
 from actors.pages import SpooledPages
 from coupontools import Call, Channel, Coupontools
+from delivery import Outcome
 
-__all__ = ["ListContactsKind"]
+__all__ = ["ListContacts"]
 
 
-class ListContactsKind(Kind[ListContacts]):
-    """Lists contacts."""
+class ListedContact(Data):
+    """One contact of a listing."""
 
-    job: ClassVar[type[Job]] = ListContacts
+    contact_id: str
+    phone: str | None
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+    unsubscribed: bool
+    unsubscribed_at: str | None
+
+
+class ContactsListed(Page):
+    """One page of list_contacts."""
+
+    group_id: str
+    group_name: str | None
+    contacts: list[ListedContact]
+
+
+class ListContacts(Job):
+    """Lists the contacts of one group."""
+
+    actor = "list_contacts"
+    queue = "reads"
+    succeeds: ClassVar = {"contacts.listed": ContactsListed}
+    failed = "contacts.failed"
     lane = 1
+    # An answer from memory would be an old one.
+    derives_key = False
 
-    async def call(self, job: ListContacts, api: Coupontools, call: Call) -> Outcome:
-        """Reads the listing as it comes."""
-        pages = SpooledPages("contacts")
-        try:
-            async with api.channel(Channel(job.channel)).list_contacts(job.group_id, call) as listing:
+    channel: ChannelName
+    group_id: GroupId
+
+    async def call(self, api: Coupontools, call: Call) -> Outcome:
+        """Read the listing as it comes."""
+        with SpooledPages.unless_it_fails("contacts") as pages:
+            async with api.channel(Channel(self.channel)).list_contacts(self.group_id, call) as listing:
                 async for contact in listing:
-                    pages.add(
-                        {
-                            "contact_id": contact.contact_id,
-                            "phone": contact.phone,
-                            "email": contact.email,
-                            "first_name": contact.first_name,
-                            "last_name": contact.last_name,
-                            "unsubscribed": contact.unsubscribed,
-                            "unsubscribed_at": contact.unsubscribed_at,
-                        }
-                    )
+                    pages.add({name: getattr(contact, name) for name in ListedContact.model_fields})
                 group_name = listing.group_name
-        except BaseException:
-            pages.close()
-            raise
-        pages.common = {"channel": job.channel, "group_id": job.group_id, "group_name": group_name}
-        return Outcome("contacts.listed", {}, subject=job.group_id, pages=pages)
+            pages.common = {"channel": self.channel, "group_id": self.group_id, "group_name": group_name}
+        return Outcome("contacts.listed", {}, subject=self.group_id, pages=pages)

@@ -4,29 +4,47 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from actors.delivery.kind import Kind, Outcome
-from actors.jobs import Job, ListGroups
+from actors.arguments import ChannelName
+from actors.event_data import Data, Page
+from actors.job import Job
 from actors.pages import SpooledPages
 from coupontools import Call, Channel, Coupontools
+from delivery import Outcome
 
-__all__ = ["ListGroupsKind"]
+__all__ = ["ListGroups"]
 
 
-class ListGroupsKind(Kind[ListGroups]):
-    """Lists groups."""
+class ListedGroup(Data):
+    """One group of a listing."""
 
-    job: ClassVar[type[Job]] = ListGroups
+    group_id: str
+    name: str
+
+
+class GroupsListed(Page):
+    """One page of list_groups."""
+
+    groups: list[ListedGroup]
+
+
+class ListGroups(Job):
+    """Lists the SMS or email groups."""
+
+    actor = "list_groups"
+    queue = "reads"
+    succeeds: ClassVar = {"groups.listed": GroupsListed}
+    failed = "groups.failed"
     lane = 1
+    # An answer from memory would be an old one.
+    derives_key = False
 
-    async def call(self, job: ListGroups, api: Coupontools, call: Call) -> Outcome:
-        """Reads the listing as it comes."""
-        pages = SpooledPages("groups")
-        try:
-            async with api.channel(Channel(job.channel)).list_groups(call) as listing:
+    channel: ChannelName
+
+    async def call(self, api: Coupontools, call: Call) -> Outcome:
+        """Read the listing as it comes."""
+        with SpooledPages.unless_it_fails("groups") as pages:
+            async with api.channel(Channel(self.channel)).list_groups(call) as listing:
                 async for group in listing:
                     pages.add({"group_id": group.group_id, "name": group.name})
-        except BaseException:
-            pages.close()
-            raise
-        pages.common = {"channel": job.channel}
+            pages.common = {"channel": self.channel}
         return Outcome("groups.listed", {}, pages=pages)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Self
 
 import orjson
 
@@ -30,6 +31,17 @@ class SpooledPages:
         self._page: list[bytes] = []
         self._full = 0
         self._spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()
+
+    @classmethod
+    @contextmanager
+    def unless_it_fails(cls, rows: str) -> Iterator[Self]:
+        """Make pages that are closed at once if what follows fails; else by whoever sends them."""
+        pages = cls(rows)
+        try:
+            yield pages
+        except BaseException:
+            pages.close()
+            raise
 
     def add(self, row: dict[str, Any]) -> None:
         """Adds one row."""
@@ -63,5 +75,5 @@ class SpooledPages:
             }
 
     def close(self) -> None:
-        """Gives the disk back."""
+        """Close the temporary file."""
         self._spool.close()

@@ -2,72 +2,124 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from actors.delivery.kind import Kind, Outcome
-from actors.jobs import Job, VerifyWebhook
+from actors.arguments import ArgumentError, Payload, WebhookId
+from actors.event_data import Answer, Data
+from actors.job import Job
 from coupontools import Call, Coupontools, Rejected
 from coupontools.webhooks import compare, denies, facts, identify, recorded_facts
+from delivery import Outcome
 
-__all__ = ["VerifyWebhookKind"]
+__all__ = ["VerifyWebhook"]
 
 #: The API knows no such webhook; vendor's document, "Verification".
 WEBHOOK_NOT_FOUND = 509
 
 
-class VerifyWebhookKind(Kind[VerifyWebhook]):
-    """Verifies a webhook."""
+class WebhookVerified(Answer):
+    """The API knows the webhook, and every field that can be compared agrees."""
 
-    job: ClassVar[type[Job]] = VerifyWebhook
+    webhook_id: str
+    webhook_type: str | None
+    datetime: str | None
+    campaign: str | None
+    session: str | None
+    payload: dict[str, Any] | None
+    checked: list[str]
+
+
+class Mismatch(Data):
+    """A field that differs."""
+
+    field: str
+    received: Any
+    expected: Any
+
+
+class WebhookRejected(Answer):
+    """The API does not know the webhook, or a field differs: treat it as forged."""
+
+    webhook_id: str
+    reason: Literal["not_found", "mismatch", "unverifiable"]
+    mismatches: list[Mismatch]
+
+
+class VerifyWebhook(Job):
+    """Asks the API whether a received webhook is genuine."""
+
+    actor = "verify_webhook"
+    queue = "webhooks"
+    succeeds: ClassVar = {"webhook.verified": WebhookVerified, "webhook.rejected": WebhookRejected}
+    failed = "webhook.failed"
     lane = 0
     urgent = True
 
-    def without_call(self, job: VerifyWebhook) -> Outcome | None:
-        """A body whose id is no ``evt_`` id cannot be verified by anybody."""
-        if identify(_body(job)) is None:
-            return _rejected(job, "unverifiable")
-        return None
+    payload: Payload | None = None
+    webhook_id: WebhookId | None = None
 
-    async def call(self, job: VerifyWebhook, api: Coupontools, call: Call) -> Outcome:
-        """Asks for the webhook, and compares every field that both sides have."""
-        body = _body(job)
+    @classmethod
+    def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
+        """No webhook, or two."""
+        payload, webhook_id = given.get("payload"), given.get("webhook_id")
+        if payload is None and webhook_id is None:
+            return [ArgumentError("payload", "is required unless webhook_id is given")]
+        if (
+            webhook_id is not None
+            and isinstance(payload, dict)
+            and payload.get("id", webhook_id) != webhook_id
+        ):
+            return [ArgumentError("webhook_id", "differs from the payload's id; give one of the two")]
+        return []
+
+    @property
+    def subject(self) -> str | None:
+        """The webhook's id."""
+        return self.webhook_id or identify(self.payload or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The webhook as received, or its id alone."""
+        return self.payload if self.payload is not None else {"id": self.webhook_id}
+
+    def without_call(self) -> Outcome | None:
+        """A body whose id is no ``evt_`` id cannot be verified by anybody."""
+        return self._rejected("unverifiable") if identify(self.body) is None else None
+
+    async def call(self, api: Coupontools, call: Call) -> Outcome:
+        """Ask for the webhook, and compare every field that both sides have."""
+        body = self.body
         record = await api.webhooks.verify(body["id"], call)
         if denies(record.fields):
-            return _rejected(job, "not_found")
+            return self._rejected("not_found")
         comparison = compare(body, record.fields)
         if comparison.mismatches:
-            return _rejected(
-                job,
+            return self._rejected(
                 "mismatch",
                 [
                     {"field": m.field, "received": m.received, "expected": m.expected}
                     for m in comparison.mismatches
                 ],
             )
-        told = facts(body) if job.payload is not None else recorded_facts(record.fields)
-        said = body if job.payload is not None else record.fields
+        told = facts(body) if self.payload is not None else recorded_facts(record.fields)
+        said = body if self.payload is not None else record.fields
         data = {
             "webhook_id": body["id"],
             "webhook_type": told.webhook_type,
             "datetime": said.get("datetime") or said.get("date"),
             "campaign": told.campaign,
             "session": told.session,
-            "payload": job.payload,
+            "payload": self.payload,
             "checked": list(comparison.checked),
         }
         return Outcome("webhook.verified", data, subject=body["id"])
 
-    def refused(self, job: VerifyWebhook, error: Rejected) -> Outcome | None:
+    def refused(self, error: Rejected) -> Outcome | None:
         """A webhook that the API does not know is the answer, not a failure to get one."""
-        return _rejected(job, "not_found") if error.code == WEBHOOK_NOT_FOUND else None
+        return self._rejected("not_found") if error.code == WEBHOOK_NOT_FOUND else None
 
-
-def _body(job: VerifyWebhook) -> dict[str, Any]:
-    return job.payload if job.payload is not None else {"id": job.webhook_id}
-
-
-def _rejected(job: VerifyWebhook, reason: str, mismatches: list[dict[str, Any]] | None = None) -> Outcome:
-    webhook_id = _body(job)["id"]
-    data = {"webhook_id": webhook_id, "reason": reason, "mismatches": mismatches or []}
-    # The API may learn of a webhook later than we do, so the same body asks again.
-    return Outcome("webhook.rejected", data, subject=webhook_id, remembered=False)
+    def _rejected(self, reason: str, mismatches: list[dict[str, Any]] | None = None) -> Outcome:
+        data = {"webhook_id": self.body["id"], "reason": reason, "mismatches": mismatches or []}
+        # The API may learn of a webhook later than we do, so the same body asks again.
+        return Outcome("webhook.rejected", data, subject=self.body["id"], remembered=False)

@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 
 from benchmarks.measuring import cpu_seconds, house, pause, table
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 
 SAMPLE_SECONDS = 20.0
 PICK_UPS = 50

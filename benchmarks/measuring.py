@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from tests.harness import House, message
 from workers.embedded import EmbeddedRedis
 

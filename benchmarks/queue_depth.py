@@ -7,7 +7,7 @@ import sys
 import time
 
 from benchmarks.measuring import fill, house, pause, table
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from tests.harness import House, wait_for
 
 DEPTHS = (10_000, 1_000_000)

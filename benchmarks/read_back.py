@@ -22,16 +22,14 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from actors.add_contact import AddContactKind
-from actors.delivery import Delivery, Gate, Journal, Ledger, Policy, Receipt, Task
-from actors.delivery.backoff import Backoff
-from actors.delivery.kind import Unknown
-from actors.jobs import AddContact, ListContacts
-from actors.list_contacts import ListContactsKind
+from actors.add_contact import AddContact
+from actors.list_contacts import ListContacts
 from benchmarks.measuring import table
 from config.keys import Keys
 from coupontools import Call, Coupontools
-from coupontools.sandbox import Sandbox
+from delivery import Delivery, Gate, Ledger, LogLine, Policy, Receipt, Task, Unknown
+from delivery.retry import Backoff
+from sandbox import Sandbox
 from workers.embedded import EmbeddedRedis
 from workers.redis_link import AsyncRunner, Link, async_client
 
@@ -131,9 +129,7 @@ async def _read_back(api: Coupontools, group_id: str) -> str:
     job = AddContact.model_validate({"channel": "sms", "group_id": group_id, "phone": "+32470000000"})
     # The sandbox's generated contacts are numbered from some number on; most of these are among them.
     unknowns = [Unknown(f"record {n}", 1, f"447{12_345_678 + 400 * n:09d}", ()) for n in range(UNKNOWNS)]
-    words = [
-        verdict.word async for verdict in AddContactKind().read_back(job, api, Call(), unknowns, NoLedger())
-    ]
+    words = [verdict.word async for verdict in job.read_back(api, Call(), unknowns, NoLedger())]
     return f"{len(words):,} lost calls, {words.count('found'):,} found, {words.count('absent'):,} absent"
 
 
@@ -154,7 +150,7 @@ async def _delivery(api: Coupontools, redis_url: str) -> Any:
     client = async_client(redis_url)
     runner = AsyncRunner(client, Link())
     try:
-        yield client, Delivery(Ledger(runner, Keys(), policy), api, Gate(64), policy, Journal())
+        yield client, Delivery(Ledger(runner, Keys(), policy), api, Gate(64), policy, LogLine())
     finally:
         await runner.close()
 
@@ -170,7 +166,6 @@ async def _list_contacts(client: Any, delivery: Delivery, group_id: str) -> str:
         dead_bodies=keys.dead_bodies, dead_reasons=keys.dead_reasons, release=lambda: None,
     )  # fmt: skip
     task = Task(
-        kind=ListContactsKind(),
         job=ListContacts.model_validate({"channel": "sms", "group_id": group_id, "idempotency_key": entry}),
         receipt=receipt,
         message_id=entry,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.measuring import cpu_seconds, fill, house, table
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from tests.harness import wait_for
 
 JOBS = 5_000

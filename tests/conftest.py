@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from tests.harness import House
 from workers.embedded import EmbeddedRedis
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors import EVENTS, JOBS
-from actors.events import Failure
+from actors.event_data import Failure
 from tests.harness import House
 
 ROOT = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors import declare_actors
+from actors.actor import declare_actors
 from config import Settings
 from workers.broker import DurableBroker
 from workers.loop import JobLoop

@@ -12,20 +12,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from actors import EVENTS, JOBS, Job
-from actors.events import PREFIX, SOURCE, failed_type
 from config.keys import Keys
+from delivery import PREFIX, SOURCE
 
 __all__ = ["asyncapi_document"]
 
 _ENQUEUE = "In one MULTI: `HSET {bodies} <id> <message JSON>`, then `RPUSH {ready} <id>`, where <id> is options.redis_message_id."
-#: The events a successful job of each actor ends in.
-_ANSWERS = {
-    "add_contact": ("contact.added",),
-    "create_group": ("group.created",),
-    "verify_webhook": ("webhook.verified", "webhook.rejected"),
-    "list_groups": ("groups.listed",),
-    "list_contacts": ("contacts.listed",),
-}
 
 
 def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
@@ -84,7 +76,7 @@ def _queue_channel(keys: Keys, queue: str, actors: list[str]) -> dict[str, Any]:
 
 
 def _operation(actor: str, job: type[Job]) -> dict[str, Any]:
-    kinds = (*_ANSWERS[actor], failed_type(actor))
+    kinds = (*JOBS[actor].succeeds, JOBS[actor].failed)
     return {
         "action": "receive",
         "summary": _sentence(job),

@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 from actors import Entrance
-from actors.delivery import Delivery, Gate, Journal, Ledger, Observer, Policy
 from config import Settings, log_loop_exception
 from coupontools import Coupontools
+from delivery import Delivery, Gate, Ledger, LogLine, Observer, Policy
 from workers.broker import DurableBroker
 from workers.redis_link import AsyncRunner, async_client
 
@@ -103,7 +103,7 @@ class JobLoop:
         )
         ledger = Ledger(self._runner, self._broker.keys, policy)
         self._gate = Gate(self._concurrency, claims=policy.claims_at_once)
-        delivery = Delivery(ledger, self._api, self._gate, policy, Journal(self._observers))
+        delivery = Delivery(ledger, self._api, self._gate, policy, LogLine(self._observers))
         self._entrance = Entrance(delivery, patience=policy.deadline)
 
     def _begin(self, job: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from actors.delivery import Task
+from delivery import Task
 
 __all__ = ["Tracing", "tracing_if_installed"]
 

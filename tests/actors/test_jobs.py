@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors import JOBS, InvalidJob, parse_job
+from actors import JOBS, InvalidJob
 
 SMS = {"channel": "sms", "group_id": "gro_1", "phone": "+32470123456"}
 EMAIL = {"channel": "email", "group_id": "gro_1", "email": "zoe@example.com"}
@@ -70,7 +70,7 @@ TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("actor", "arguments", "becomes"), TAKEN)
 def test_what_is_taken(actor: str, arguments: dict[str, Any], becomes: dict[str, Any]) -> None:
-    job = parse_job(JOBS[actor], arguments)
+    job = JOBS[actor].parse(arguments)
     assert {name: getattr(job, name) for name in becomes} == becomes
 
 
@@ -173,21 +173,21 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("actor", "arguments", "fields"), REFUSED)
 def test_what_is_refused_names_its_field(actor: str, arguments: dict[str, Any], fields: list[str]) -> None:
     with pytest.raises(InvalidJob) as refused:
-        parse_job(JOBS[actor], arguments)
+        JOBS[actor].parse(arguments)
     assert [problem.field for problem in refused.value.problems] == fields
     assert all(problem.message for problem in refused.value.problems)
 
 
 def test_the_text_for_the_log_names_no_custom_field_that_is_none() -> None:
     with pytest.raises(InvalidJob) as refused:
-        parse_job(JOBS["add_contact"], {**SMS, "custom_fields": {"John Doe": "x", "12": "y"}})
+        JOBS["add_contact"].parse({**SMS, "custom_fields": {"John Doe": "x", "12": "y"}})
     assert "John" not in str(refused.value)
     assert "custom_fields.12: must be" in str(refused.value)
     assert "custom_fields.John Doe" in [problem.field for problem in refused.value.problems]
 
 
 def key(actor: str, **arguments: Any) -> str | None:
-    return parse_job(JOBS[actor], arguments).key
+    return JOBS[actor].parse(arguments).key
 
 
 def test_the_derived_key_of_a_contact_is_the_contact_whatever_its_names() -> None:
@@ -212,7 +212,7 @@ def test_the_derived_key_of_a_contact_is_the_contact_whatever_its_names() -> Non
 )
 def test_what_is_empty_or_blank_asks_for_nothing_more(one: dict[str, Any], other: dict[str, Any]) -> None:
     """Else the same contact would be a conflict, or stand there twice."""
-    fingerprints = {parse_job(JOBS["add_contact"], {**SMS, **given}).fingerprint() for given in (one, other)}
+    fingerprints = {JOBS["add_contact"].parse({**SMS, **given}).fingerprint() for given in (one, other)}
     assert len(fingerprints) == 1
 
 

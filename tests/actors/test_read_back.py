@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from actors.add_contact import AddContactKind
-from actors.create_group import CreateGroupKind
-from actors.delivery.kind import Unknown
-from actors.jobs import AddContact, CreateGroup
+from actors.add_contact import AddContact
+from actors.create_group import CreateGroup
 from coupontools import AccountRefused, Call, Coupontools
+from delivery import Unknown
 
 OK = {"status": {"status": "OK"}}
 GROUP_ID = "gro_1"
@@ -47,14 +46,14 @@ def groups(*names: str, amount: object = None) -> dict[str, Any]:
 async def told_of_contacts(api: Coupontools, *needles: str) -> dict[str, str]:
     job = AddContact.model_validate({"channel": "sms", "group_id": GROUP_ID, "phone": "+32470000000"})
     asked = [unknown(needle) for needle in needles]
-    verdicts = AddContactKind().read_back(job, api, Call(), asked, Claimed())
+    verdicts = job.read_back(api, Call(), asked, Claimed())
     return {verdict.unknown.needle: verdict.word async for verdict in verdicts}
 
 
 async def told_of_group(api: Coupontools, *baseline: str, claimed: tuple[str, ...] = ()) -> Any:
     job = CreateGroup.model_validate({"channel": "sms", "name": "Pizza"})
     asked = [unknown("Pizza", *baseline)]
-    verdicts = CreateGroupKind().read_back(job, api, Call(), asked, Claimed(*claimed))
+    verdicts = job.read_back(api, Call(), asked, Claimed(*claimed))
     (verdict,) = [verdict async for verdict in verdicts]
     return verdict.word, verdict.evidence
 
@@ -141,7 +140,7 @@ async def test_what_stood_before_the_first_call_is_noted(
 ) -> None:
     api = connect(await wire.answer(wire.http(200, listing)))
     job = CreateGroup.model_validate({"channel": "sms", "name": "Pizza"})
-    assert await CreateGroupKind().baseline(job, api, Call()) == noted
+    assert await job.baseline(api, Call()) == noted
 
 
 @pytest.mark.parametrize(
@@ -151,19 +150,17 @@ async def test_what_stood_before_the_first_call_is_noted(
 async def test_an_address_is_known_in_each_of_its_forms(wire: Any, connect: Any, listed: str) -> None:
     """One that is not recognised would be taken for absent, and added twice."""
     job = AddContact.model_validate({"channel": "email", "group_id": GROUP_ID, "email": "zoë@bücher.example"})
-    kind = AddContactKind()
     document = {**OK, "amount_of_contacts": "1", "contact": [{"ID": "con_1", "email": listed}]}
     api = connect(await wire.answer(wire.http(200, document)))
-    (verdict,) = [v async for v in kind.read_back(job, api, Call(), [unknown(kind.needle(job))], Claimed())]
+    (verdict,) = [v async for v in job.read_back(api, Call(), [unknown(job.needle())], Claimed())]
     assert verdict.word == "found"
 
 
 async def test_a_group_is_known_though_its_name_is_escaped(wire: Any, connect: Any) -> None:
     job = CreateGroup.model_validate({"channel": "sms", "name": "Tom & Zoë"})
-    kind = CreateGroupKind()
     for listed in ("Tom & Zoë", "Tom &amp; Zo&euml;"):
         api = connect(await wire.answer(wire.http(200, groups(listed))))
-        (verdict,) = [v async for v in kind.read_back(job, api, Call(), [unknown("Tom & Zoë")], Claimed())]
+        (verdict,) = [v async for v in job.read_back(api, Call(), [unknown("Tom & Zoë")], Claimed())]
         assert (verdict.word, verdict.evidence) == ("found", {"group_id": "gro_0"})
         api = connect(await wire.answer(wire.http(200, groups(listed))))
-        assert await kind.baseline(job, api, Call()) == ["gro_0"]
+        assert await job.baseline(api, Call()) == ["gro_0"]

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import redis
 
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from tests.harness.waiting import wait_for
 from workers.embedded import EmbeddedRedis
 

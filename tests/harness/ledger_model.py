@@ -1,4 +1,4 @@
-"""The state diagram of actors/delivery/ledger.py once more, in plain Python: what the scripts must answer and leave behind.
+"""The state diagram of delivery/ledger.py once more, in plain Python: what the scripts must answer and leave behind.
 
 It knows nothing of Redis. A test drives it and the real scripts through the same steps and compares.
 """

@@ -11,14 +11,14 @@ from typing import Any
 import orjson
 import redis
 
-from actors.declare import KINDS
-from actors.delivery import Failure, Ledger, Outcome, Progress, Receipt, Task, failed
-from actors.delivery.answers import happened, replayed
-from actors.delivery.kind import Unknown, Verdict
-from actors.delivery.ledger import listing_of
-from actors.delivery.task import short_digest
-from actors.jobs import parse_job
+from actors import JOBS
 from config.keys import Keys
+from delivery import Failure, Ledger, Outcome, Receipt, Task, Unknown, Verdict
+from delivery import answer as answers
+from delivery.answer import Progress
+from delivery.retry import Rests
+from delivery.settlement import Lost, Settlement, Waiting
+from delivery.task import short_digest
 from tests.harness.ledger_model import DELAYED, READY, WORKERS, Model, ModelMessage
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish
 from workers.broker.scripts import SCRIPTS as BROKER_SCRIPTS
@@ -68,9 +68,9 @@ class LedgerSteps:
         client.flushdb()
         self.derived = derived
         self.client = client
-        self.kind = KINDS[actor]
+        self.kind = JOBS[actor]
         self.ledger = Ledger(SyncRunner(client), KEYS, LONG_POLICY)
-        self.queue = KEYS.queue(self.kind.job.queue)
+        self.queue = KEYS.queue(self.kind.queue)
         names = {"a": "Pizza", "b": "Pizza", "c": "Burger"} if self.kind.named else {}
         names |= {f"{key}{DIFFERENTLY}": f"{name} else" for key, name in names.items()}
         self.model = Model(effect=self.kind.effect, derived=derived, names=names)
@@ -80,7 +80,7 @@ class LedgerSteps:
         self._numbers = itertools.count(1)
 
     def _acks(self, worker: str) -> str:
-        return KEYS.acks(worker, self.kind.job.queue)
+        return KEYS.acks(worker, self.kind.queue)
 
     def _task(self, message: ModelMessage, worker: str) -> Task:
         # A message in conflict has the key of another job and asks for something else.
@@ -107,19 +107,17 @@ class LedgerSteps:
             release=lambda: None,
         )
         return Task(
-            kind=self.kind,
-            job=parse_job(
-                self.kind.job,
+            job=self.kind.parse(
                 {
                     "channel": "sms",
                     "idempotency_key": None if self.derived else message.key,
-                    **arguments[self.kind.job.actor],
+                    **arguments[self.kind.actor],
                 },
             ),
             receipt=receipt,
             message_id=f"message-{message.number}",
             since=self._now_ms() - 2 * 86_400_000 * message.overdue,
-            queue=self.kind.job.queue,
+            queue=self.kind.queue,
             patience=86400,
         )
 
@@ -130,7 +128,7 @@ class LedgerSteps:
         return self.ledger.record(self._task(ModelMessage(0, key, key), "w1"))
 
     def _listing(self) -> str:
-        return listing_of(self._task(ModelMessage(0, "a", "a"), "w1"))
+        return self._task(ModelMessage(0, "a", "a"), "w1").listing
 
     # -- The queue ------------------------------------------------------------------------------------------------------------
 
@@ -207,7 +205,7 @@ class LedgerSteps:
             return
         record = self.model.record(flight.message.key)
         if self.kind.named:
-            lease = finish(self.ledger.note_baseline(flight.task, flight.token, ["gro_0"]))
+            lease = finish(self.ledger.renew(flight.task, flight.token, ["gro_0"]))
             assert (lease > 0) == (record.owner == flight.token)
             if lease:
                 record.baseline = record.lease_valid = True
@@ -226,18 +224,22 @@ class LedgerSteps:
 
     def settle(self, flight: InFlight, op: str, *, reply_lost: bool = False) -> None:
         task, owned, conflict = flight.task, flight.verb not in NOT_OWNED, flight.verb == "conflict"
-        arguments: dict[str, Any] = {"owned": owned, "delay": 3_600_000}
-        if op == "done":
-            arguments |= happened(task, Outcome("contact.added", {"channel": "sms"}), Progress())
-        elif op == "replay":
-            arguments |= replayed(task, flight.outcome, [])
-        elif op in {"failed", "unknown"}:
-            arguments |= failed(task, Failure("conflict" if conflict else "rejected", "no"), Progress())
+        failure = Failure("conflict" if conflict else "rejected", "no")
+        made: dict[str, Callable[[], Settlement | None]] = {
+            "done": lambda: answers.done(task, Outcome("contact.added", {"channel": "sms"}), Progress()),
+            "replay": lambda: answers.replayed(task, orjson.loads(flight.outcome), []),
+            "failed": lambda: answers.failed(task, failure, Progress(), owned=owned),
+            "unknown": lambda: answers.ended_unknown(task, failure, Progress()),
+            "wait": lambda: Waiting(delay=3_600_000),
+            "lost": lambda: Lost(delay=3_600_000),
+        }
+        settlement = made[op]()
+        assert settlement
         for _ in range(1 + reply_lost):
             expected = self.model.settle(
                 op, flight.message, flight.worker, flight.token, owned=owned, conflict=conflict
             )
-            assert finish(self.ledger.settle(task, op, flight.token, **arguments)).ours is expected
+            assert finish(self.ledger.settle(task, flight.token, settlement)).ours is expected
         self.flights.remove(flight)
 
     # -- Reading back -----------------------------------------------------------------------------------------------------------
@@ -265,9 +267,7 @@ class LedgerSteps:
         self.model.judged(flight.token)
         verdicts = [Verdict(unknown, word) for unknown, word in listed]
         for _ in range(1 + reply_lost):
-            finish(
-                self.ledger.judge(self._listing(), flight.token, verdicts, rest=3600, again=3600, seldom=3600)
-            )
+            finish(self.ledger.judge(self._listing(), flight.token, verdicts, Rests(3600, 3600, 3600)))
         self.flights.remove(flight)
 
     # -- What must hold, always -------------------------------------------------------------------------------------------------

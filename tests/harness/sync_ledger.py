@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import redis
 
-from actors.delivery import Policy, Script
-from actors.delivery.backoff import Backoff
+from delivery import Policy, Script
+from delivery.retry import Backoff
 from workers.redis_link import ThreadRunner
 
 T = TypeVar("T")

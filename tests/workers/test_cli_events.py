@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 
-from actors.events import envelope
+from delivery import envelope
 from tests.harness import House
 
 

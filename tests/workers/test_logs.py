@@ -96,7 +96,7 @@ def test_no_line_shows_a_secret_or_a_person(house: House) -> None:
     ]
     assert not shown, [line for line in text.splitlines() if shown[0] in line][:3]
     loggers = {line["logger"].split(".")[0] for line in lines}
-    assert {"actors", "workers", "dramatiq"} <= loggers
+    assert {"delivery", "workers", "dramatiq"} <= loggers
     finished = [line for line in lines if line["event"] == "job.finished"]
     assert {"succeeded", "failed", "retrying"} <= {line["outcome"] for line in finished}
     for line in finished:

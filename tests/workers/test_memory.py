@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from tests.harness import House, message, wait_for
 
 DAY_MS = 86_400_000

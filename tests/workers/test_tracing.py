@@ -10,9 +10,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from actors import KINDS
-from actors.delivery import Receipt, Task
-from actors.jobs import parse_job
+from actors import JOBS
+from delivery import Receipt, Task
 from tests.harness import House, message, wait_for
 from workers.tracing import Tracing
 
@@ -49,10 +48,9 @@ def test_each_attempt_is_a_span_under_the_producers() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    kind = KINDS["list_groups"]
-    job = parse_job(kind.job, {"channel": "sms", "correlation_id": "order 7"})
+    job = JOBS["list_groups"].parse({"channel": "sms", "correlation_id": "order 7"})
     receipt = Receipt("id", "", "", "", "", "", "", release=lambda: None)
-    task = Task(kind, job, receipt, "message", 0, "reads", 60.0, traceparent=TRACEPARENT)
+    task = Task(job, receipt, "message", 0, "reads", 60.0, traceparent=TRACEPARENT)
     fields = {"attempt": 2, "api_calls": 1, "api_ms": 3.5, "total_ms": 12.0, "error_kind": "rejected"}
     Tracing(Provided(provider), TraceContextTextMapPropagator()).attempt_finished(task, "failed", fields)
     provider.shutdown()

@@ -7,21 +7,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import dramatiq
+import redis
 import structlog
 from dramatiq.broker import Consumer
 from dramatiq.errors import ConnectionClosed
 
-from actors.delivery import Receipt
-from actors.events import envelope
+from config.keys import Keys
+from delivery import Receipt, envelope
 from workers.broker.entries import DurableMessage, Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
-from workers.redis_link import ThreadRunner, is_outage, is_replica_now
-
-if TYPE_CHECKING:
-    from workers.broker.durable import DurableBroker
+from workers.redis_link import Link, ThreadRunner, is_outage, is_replica_now
 
 __all__ = ["DurableConsumer"]
 
@@ -38,6 +36,32 @@ MOMENT_SECONDS = 0.005
 RAW_CHARACTERS = 1000
 
 
+class Home(Protocol):
+    """What a consumer needs of its broker."""
+
+    broker_id: str
+    keys: Keys
+    link: Link
+    events_maxlen: int
+    #: Set when this worker stops; and when Redis went away meanwhile, so that nothing can be handed back any more.
+    draining: threading.Event
+    deserted: threading.Event
+
+    @property
+    def client(self) -> redis.Redis:
+        """A client that threads may share."""
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """Each known actor's queue."""
+
+    def waiting_client(self) -> redis.Redis:
+        """Return a client for one thread that waits in Redis for messages."""
+
+    def rejection(self, body: bytes | None, reason: str) -> str:
+        """Return why an entry was set aside, for `dead list`."""
+
+
 class DurableConsumer(Consumer):
     """One queue's consumer.
 
@@ -45,7 +69,7 @@ class DurableConsumer(Consumer):
     Only one thread iterates; receipts are released from any.
     """
 
-    def __init__(self, broker: DurableBroker, queue_name: str, window: int, timeout: float) -> None:
+    def __init__(self, broker: Home, queue_name: str, window: int, timeout: float) -> None:
         self._broker = broker
         self._queue = queue_name
         self._keys = broker.keys.queue(queue_name)

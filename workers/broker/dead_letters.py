@@ -12,8 +12,8 @@ import orjson
 import redis
 
 from actors import JOBS
-from actors.events import timestamp
 from config.keys import Keys
+from delivery import timestamp
 from workers.broker.entries import Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner

@@ -18,9 +18,9 @@ from dramatiq.common import current_millis, dq_name
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import CurrentMessage, Middleware
 
-from actors.delivery import Failure, dead_reason
 from config import Settings
 from config.keys import Keys
+from delivery import Failure, dead_reason
 from workers.broker.consumer import DurableConsumer
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import Link, ThreadRunner, is_outage, sync_client

@@ -9,7 +9,7 @@ import dramatiq
 import orjson
 from dramatiq.common import dq_name
 
-from actors.delivery import Receipt
+from delivery import Receipt
 
 __all__ = ["DurableMessage", "Unreadable", "read_entry"]
 

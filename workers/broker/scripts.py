@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.delivery import load_scripts
+from delivery import load_scripts
 
 __all__ = ["SCRIPTS"]
 

@@ -15,7 +15,7 @@ import redis
 
 from config import Settings
 from config.keys import Keys
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from workers.embedded import EmbeddedRedis, die_with_parent
 from workers.redis_link import sync_client
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from actors import EVENTS, JOBS, parse_job
+from actors import EVENTS, JOBS
 from workers.cli.demo_parts import DemoError, Parts
 from workers.cli.demo_script import Step, stages
 from workers.producer import enqueue_all
@@ -129,7 +129,7 @@ def _key_in_force(step: Step) -> str | None:
     if step.event.get("type") == "coupontools.contact.failed":
         # Arguments that break the rules have no canonical form: any derived key will do.
         return given if isinstance(given, str) and given.startswith("derived:") else "derived:..."
-    return parse_job(JOBS[_actor(step)], step.arguments).key
+    return JOBS[_actor(step)].parse(step.arguments).key
 
 
 def _actor(step: Step) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors import JOBS, InvalidJob, parse_job
-from coupontools.sandbox import Sandbox
+from actors import JOBS, InvalidJob
+from sandbox import Sandbox
 from workers.broker.entries import Unreadable, read_entry
 from workers.producer import Enqueued, job_message
 
@@ -162,7 +162,7 @@ def _wrong_job() -> Step:
 
     def expected() -> Expected:
         try:
-            parse_job(JOBS["add_contact"], arguments)
+            JOBS["add_contact"].parse(arguments)
         except InvalidJob as error:
             failure = {
                 "kind": "invalid",

@@ -12,7 +12,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from actors import JOBS, InvalidJob, parse_job
+from actors import JOBS, InvalidJob
 from config import load_settings
 from config.keys import Keys
 from workers.cli.show import event_row, events_table, failed
@@ -85,7 +85,7 @@ def enqueue(
     }
     arguments = {option: value for option, value in given.items() if value is not None}
     try:
-        parse_job(JOBS[job.value], arguments)
+        JOBS[job.value].parse(arguments)
     except InvalidJob as error:
         for problem in error.problems:
             typer.echo(f"{_option(problem.field)}: {problem.message}", err=True)

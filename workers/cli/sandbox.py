@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from coupontools.sandbox import SandboxConfig, serve
+from sandbox import SandboxConfig, serve
 
 __all__ = ["sandbox"]
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from dramatiq.middleware import Middleware
 
-from actors.events import ERROR_KINDS
+from actors.event_data import ERROR_KINDS
 from workers.broker import DurableMessage
 from workers.metrics.names import ATTEMPTS
 
 if TYPE_CHECKING:
-    from actors.delivery import Task
+    from delivery import Task
 
 __all__ = ["AttemptMetrics", "attempt_metrics"]
 

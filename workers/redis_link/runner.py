@@ -15,7 +15,7 @@ from workers.redis_link.link import Link, is_outage, is_replica_now
 
 if TYPE_CHECKING:
     # Not imported at run time: commands such as `check` need Redis, but no actor and no API client.
-    from actors.delivery import Script
+    from delivery import Script
 
 __all__ = ["AsyncRunner"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import dramatiq
 import pytest
 
-from actors.delivery.ledger import SCRIPTS as DELIVERY
-from actors.delivery.scripts import Script
 from config import Settings
+from delivery.ledger import SCRIPTS as DELIVERY
+from delivery.scripts import Script
 from tests.harness import House, wait_for
 from tests.harness.redis_proxy import RedisProxy
 from workers.broker import DurableBroker

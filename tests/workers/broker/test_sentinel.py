@@ -13,7 +13,7 @@ import pytest
 import redis
 import redis.asyncio
 
-from coupontools.sandbox import Sandbox
+from sandbox import Sandbox
 from tests.harness import House, wait_for
 from workers.embedded import EmbeddedRedis, find_redis_server, free_port
 from workers.redis_link import async_client, sync_client

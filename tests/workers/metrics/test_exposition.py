@@ -7,7 +7,7 @@ import re
 import urllib.request
 
 from actors import JOBS
-from actors.events import ERROR_KINDS
+from actors.event_data import ERROR_KINDS
 from tests.harness import House, wait_for
 from workers.embedded import free_port
 from workers.metrics import METRICS

@@ -1,0 +1,204 @@
+"""What all jobs share: the arguments that each of them takes, how they are checked, and what delivery asks of a job."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from actors.arguments import ArgumentError, InvalidJob, Printable
+from actors.derived_key import NEUTRAL_ARGUMENTS, derived_digest
+from actors.event_data import Answer
+from coupontools import Call, Coupontools, Rejected
+from delivery import ClaimedIds, Outcome, Unknown, Verdict
+
+__all__ = ["Job"]
+
+
+class Job(BaseModel):
+    """One kind of job; each has a file of its own beside this one, and a line in jobs.py."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    #: The name under which it is enqueued, and the queue.
+    actor: ClassVar[str]
+    queue: ClassVar[str]
+    #: The data of each event that a job of this kind may succeed with, by the event's type after the prefix.
+    succeeds: ClassVar[dict[str, type[Answer]]]
+    #: The event type of a failure, after the prefix.
+    failed: ClassVar[str]
+    #: Smaller goes first where jobs of several kinds wait.
+    lane: ClassVar[int]
+    #: May it reserve slots of the pace further ahead than others?
+    urgent: ClassVar[bool] = False
+    #: Can a call change anything at the API? If not, a lost answer is simply asked for again.
+    effect: ClassVar[bool] = False
+    #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for theirs?
+    named: ClassVar[bool] = False
+    #: Without a key of its own, does a job get one that is derived from what it is about? If not, it is carried out by itself.
+    derives_key: ClassVar[bool] = True
+    #: Why a job fails whose derived key was carried out for a job that asked for something else.
+    conflict: ClassVar[str] = ""
+
+    idempotency_key: Printable | None = Field(
+        None, description="Two jobs of one actor with one key are one job."
+    )
+    correlation_id: Printable | None = Field(
+        None, description="Echoed in logs and events, never interpreted."
+    )
+    deadline_seconds: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="How long this job may wait for an answer; else JOB_DEADLINE_SECONDS."
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Make sure that nothing was forgotten, so that no worker starts with half a job.
+
+        Raises:
+            TypeError: says what to add, and where.
+        """
+        place = f"{cls.__module__.replace('.', '/')}.py, class {cls.__name__}"
+        for name in ("actor", "queue", "succeeds", "failed", "lane"):
+            if not hasattr(cls, name):
+                raise TypeError(f"{place}: set the class variable `{name}`; actors/job.py says what it means")
+        needed = ["call"]
+        if cls.effect:
+            needed += ["listing", "needle", "read_back", "found"]
+        if cls.named:
+            needed += ["taken_name", "baseline"]
+        for name in needed:
+            if getattr(cls, name) is getattr(Job, name):
+                raise TypeError(f"{place}: define `{name}()`; actors/job.py says what it returns")
+
+    # -- Checking -------------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def parse(cls, arguments: dict[str, Any]) -> Self:
+        """Check a job's arguments.
+
+        Raises:
+            InvalidJob: with one problem for each argument that breaks a rule.
+        """
+        problems: list[ArgumentError] = []
+        try:
+            job = cls.model_validate(arguments)
+        except ValidationError as error:
+            entries = error.errors(include_url=False, include_input=False)
+            problems = [cls._problem(entry) for entry in entries]
+        # Whoever asked is told all at once; but of one argument, what is wrong with itself comes first.
+        named = {problem.field for problem in problems}
+        problems += [problem for problem in cls.problems_together(arguments) if problem.field not in named]
+        if problems:
+            raise InvalidJob(problems)
+        return job
+
+    @classmethod
+    def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
+        """Return what is wrong with arguments as they stand beside each other, whether or not each of them is right."""
+        del given
+        return []
+
+    @classmethod
+    def _problem(cls, entry: Any) -> ArgumentError:
+        cause = entry.get("ctx", {}).get("error")
+        field = ".".join(str(part) for part in entry["loc"])
+        if isinstance(cause, ValueError):
+            return ArgumentError(field, str(cause))
+        if entry["type"] == "missing":
+            return ArgumentError(field, "is required")
+        if entry["type"] == "extra_forbidden":
+            return ArgumentError(
+                field, f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
+            )
+        message = str(entry["msg"]).removeprefix("Input ")
+        return ArgumentError(field, message[:1].lower() + message[1:])
+
+    # -- What it is about -----------------------------------------------------------------------------------------------------
+
+    @property
+    def subject(self) -> str | None:
+        """The id that the job is about, where it names one."""
+        group_id: str | None = getattr(self, "group_id", None)
+        return group_id
+
+    @property
+    def scope(self) -> Literal["account", "sms", "email"]:
+        """Whose troubles concern this job: its channel's, or the whole account's alone."""
+        channel: Literal["sms", "email"] | None = getattr(self, "channel", None)
+        return channel or "account"
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """All that is asked for, without what never makes two jobs different."""
+        return self.model_dump(exclude=set(NEUTRAL_ARGUMENTS), exclude_none=True)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a derived key is made of."""
+        return self.meaning
+
+    def fingerprint(self) -> str:
+        """Return a digest of what is asked for: equal for the same job, however it was written down."""
+        return derived_digest(self.actor, self.meaning)
+
+    @property
+    def key_is_derived(self) -> bool:
+        """Was no key given?"""
+        return self.idempotency_key is None
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key in force, given or derived; None where each job is carried out by itself."""
+        if self.idempotency_key:
+            return self.idempotency_key
+        return f"derived:{derived_digest(self.actor, self.about)}" if self.derives_key else None
+
+    # -- What it does -----------------------------------------------------------------------------------------------------------
+
+    def without_call(self) -> Outcome | None:
+        """Return the outcome, when the API need not be asked."""
+        return None
+
+    async def call(self, api: Coupontools, call: Call) -> Outcome:
+        """Ask the API.
+
+        Raises:
+            CoupontoolsError: as the client does.
+        """
+        raise NotImplementedError
+
+    def refused(self, error: Rejected) -> Outcome | None:
+        """Return the outcome that the API tells by refusing; None when the refusal is a failure."""
+        del error
+        return None
+
+    # -- Only where `effect` is true --------------------------------------------------------------------------------------------
+
+    def listing(self) -> str:
+        """Name the listing that shows whether a call of this job happened; jobs of one listing share it."""
+        raise NotImplementedError
+
+    def needle(self) -> str:
+        """Return what to look for in that listing."""
+        raise NotImplementedError
+
+    def read_back(
+        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
+    ) -> AsyncIterator[Verdict]:
+        """Read the listing once and tell of each unknown record whether it is ``found``, or ``absent``, or ``undecided``."""
+        raise NotImplementedError
+
+    def found(self, evidence: dict[str, Any]) -> Outcome:
+        """Return the outcome of a call whose effect was found."""
+        raise NotImplementedError
+
+    # -- Only where `named` is true ---------------------------------------------------------------------------------------------
+
+    def taken_name(self) -> str:
+        """Return the name that is taken while the job runs."""
+        raise NotImplementedError
+
+    async def baseline(self, api: Coupontools, call: Call) -> list[str]:
+        """Return what must not be taken for this job's effect, noted before its first call."""
+        raise NotImplementedError

@@ -1,0 +1,41 @@
+"""One effect, one answer, for any kind of job: claimed in the ledger before any byte leaves, settled with its event.
+
+``attempt`` is the line that a job travels; read it first.
+"""
+
+from delivery.answer import Failure, dead_reason
+from delivery.delivery import Delivery
+from delivery.event import PREFIX, SOURCE, envelope, timestamp
+from delivery.gate import Gate
+from delivery.job import ClaimedIds, Job, Outcome, Unknown, Verdict
+from delivery.ledger import Ledger
+from delivery.log_line import LogLine, Observer
+from delivery.policy import Policy
+from delivery.receipt import Receipt
+from delivery.scripts import Script, ScriptRunner, load_scripts
+from delivery.task import Task
+
+__all__ = [
+    "PREFIX",
+    "SOURCE",
+    "ClaimedIds",
+    "Delivery",
+    "Failure",
+    "Gate",
+    "Job",
+    "Ledger",
+    "LogLine",
+    "Observer",
+    "Outcome",
+    "Policy",
+    "Receipt",
+    "Script",
+    "ScriptRunner",
+    "Task",
+    "Unknown",
+    "Verdict",
+    "dead_reason",
+    "envelope",
+    "load_scripts",
+    "timestamp",
+]

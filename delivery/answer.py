@@ -1,0 +1,186 @@
+"""The answers of a job as they are settled: its event or pages, what is remembered, and why it became a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from delivery.event import Event, envelope, timestamp
+from delivery.job import Outcome, Pages
+from delivery.settlement import Done, EndedUnknown, Failed, MorePages, Replayed, SetAside
+from delivery.task import Task
+
+__all__ = [
+    "USED_ID",
+    "Failure",
+    "Progress",
+    "dead_reason",
+    "done",
+    "done_in_pages",
+    "ended_unknown",
+    "failed",
+    "replayed",
+    "used_id",
+    "without_record",
+]
+
+#: Bytes of a listing's pages that one script takes, and that are remembered at most for a replay.
+BATCH_BYTES = 1024 * 1024
+REMEMBERED_BYTES = 8 * 1024 * 1024
+#: First characters of a rejected message that its event shows.
+RAW_CHARACTERS = 1000
+#: Why a message is rejected whose id was answered before.
+USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What success and failure both tell."""
+
+    attempts: int = 0
+    replayed: bool = False
+    reconciled: bool = False
+
+    def data(self) -> dict[str, Any]:
+        """Return it as the event's data has it."""
+        return {"attempts": self.attempts, "replayed": self.replayed, "reconciled": self.reconciled}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job ends without success."""
+
+    kind: str
+    message: str
+    code: int | None = None
+    #: Each ``{"field": ..., "message": ...}``.
+    details: tuple[dict[str, str], ...] = ()
+
+    def data(self) -> dict[str, Any]:
+        """Return it as the event's data has it."""
+        return {
+            "kind": self.kind,
+            "code": self.code,
+            "message": self.message,
+            "details": list(self.details),
+        }
+
+
+def done(task: Task, outcome: Outcome, progress: Progress) -> Done:
+    """Return the settlement of a job that was carried out."""
+    remembered = {"event": outcome.event, "data": outcome.data, "subject": outcome.subject}
+    return Done(
+        events=[_event(task, outcome.event, outcome.data | progress.data(), subject=outcome.subject)],
+        outcome=_json(remembered) if outcome.remembered else None,
+        claim=outcome.claims,
+    )
+
+
+def done_in_pages(
+    task: Task, outcome: Outcome, pages: Pages, progress: Progress
+) -> Iterator[MorePages | Done]:
+    """Return the settlements of a listing: batches of pages, of which the last ends the job."""
+    remember = task.key is not None and pages.size <= REMEMBERED_BYTES
+    batch, size = 0, 0
+    events: list[Event] = []
+    kept: list[str] = []
+    for data in pages:
+        if events and size > BATCH_BYTES:
+            yield MorePages(events=events, pages=kept, first=batch == 0, batch=batch)
+            batch, size, events, kept = batch + 1, 0, [], []
+        event = _event(
+            task, outcome.event, data | progress.data(), subject=outcome.subject, page=data["page"]
+        )
+        events.append(event)
+        size += len(event[1])
+        if remember:
+            kept.append(_json(data))
+    remembered = {"event": outcome.event, "pages": pages.count, "subject": outcome.subject}
+    yield Done(events=events, outcome=_json(remembered) if remember else None, pages=kept, first=batch == 0)
+
+
+def replayed(task: Task, told: dict[str, Any], pages: list[bytes]) -> Replayed | None:
+    """Return the settlement of a job whose key was carried out already, as ``told`` by its outcome; None when its pages are gone."""
+    if len(pages) != told.get("pages", 0):
+        return None
+    progress = Progress(replayed=True).data()
+    kind, subject = told["event"], told["subject"]
+    if "pages" not in told:
+        return Replayed(events=[_event(task, kind, told["data"] | progress, subject=subject)])
+    rows = [orjson.loads(page) for page in pages]
+    return Replayed(
+        events=[_event(task, kind, row | progress, subject=subject, page=row["page"]) for row in rows]
+    )
+
+
+def without_record(task: Task, outcome: Outcome) -> Replayed:
+    """Return the settlement of a job for which the API need not be asked."""
+    return Replayed(events=done(task, outcome, Progress()).events)
+
+
+def failed(task: Task, failure: Failure, progress: Progress, *, owned: bool = True) -> Failed:
+    """Return the settlement of a job that ends without success."""
+    # Sending a conflict again cannot help, so it leaves no dead letter.
+    reason = None if failure.kind == "conflict" else dead_reason(task.message_id, task.job.actor, failure)
+    return Failed(events=[_failed_event(task, failure, progress)], reason=reason, owned=owned)
+
+
+def ended_unknown(task: Task, failure: Failure, progress: Progress) -> EndedUnknown:
+    """Return the settlement of a job whose deadline passed while nobody knew whether its call had happened."""
+    return EndedUnknown(
+        events=[_failed_event(task, failure, progress)],
+        reason=dead_reason(task.message_id, task.job.actor, failure),
+    )
+
+
+def used_id(task: Task, body: bytes) -> SetAside:
+    """Return the settlement of a message whose id was answered before: the first answer stands."""
+    data = {
+        "queue": task.queue,
+        "redis_message_id": task.receipt.id,
+        "reason": USED_ID,
+        "raw": body.decode("utf-8", "replace")[:RAW_CHARACTERS],
+    }
+    return SetAside(
+        events=[envelope("message.rejected", event_id=f"{task.queue}/{task.receipt.id}", data=data)],
+        reason=dead_reason(task.message_id, task.job.actor, Failure("unreadable", USED_ID)),
+    )
+
+
+def dead_reason(message_id: str, actor: str, failure: Failure) -> str:
+    """Return why a dead letter died, for `dead list`."""
+    reason = {
+        "message_id": message_id,
+        "job": actor,
+        "kind": failure.kind,
+        "code": failure.code,
+        "message": failure.message,
+        "died_at": timestamp(),
+    }
+    return _json(reason)
+
+
+def _event(
+    task: Task, kind: str, data: dict[str, Any], *, subject: str | None, page: int | None = None
+) -> Event:
+    return envelope(
+        kind,
+        event_id=task.message_id if page is None else f"{task.message_id}/{page}",
+        data=data,
+        subject=subject,
+        correlation_id=task.job.correlation_id,
+        idempotency_key=task.key,
+        traceparent=task.traceparent,
+    )
+
+
+def _failed_event(task: Task, failure: Failure, progress: Progress) -> Event:
+    data = {"job": task.job.actor, "error": failure.data(), **progress.data()}
+    return _event(task, task.job.failed, data, subject=task.job.subject)
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,359 @@
+"""One attempt at a job, from its claim to what came of it: the line that every job travels.
+
+::
+
+    claim --> the job's call --> settle
+       \\--> nothing: answered before, another's, too early, held
+       \\--> settle at once: a replay, a conflict, a deadline that passed, a lost call that was found
+       \\--> read back --> claim again
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import orjson
+import structlog
+
+from coupontools import Coupontools, CoupontoolsError, MayHaveHappened, Rejected
+from delivery import account, answer
+from delivery.answer import Failure, Progress
+from delivery.claim import Claim
+from delivery.gate import Gate, Ticket
+from delivery.job import Outcome
+from delivery.lease import Lease, LeaseLost, OutOfTime
+from delivery.ledger import Ledger
+from delivery.log_line import LogLine
+from delivery.policy import Policy
+from delivery.read_back import ReadBack
+from delivery.retry import HOLD_FIRST_SECONDS, Meaning, meaning_of
+from delivery.settlement import Lost, NoSettlement, Settled, Settlement, Signal, Waiting
+from delivery.task import Task, now
+
+__all__ = ["Attempt", "Means"]
+
+log = structlog.get_logger("delivery")
+
+CONFLICT = "this idempotency key was used before for a different job"
+EXPIRED = "the deadline passed first; the API certainly did not carry it out"
+UNKNOWN = "the deadline passed, and the API may or may not have carried it out"
+PAGES_GONE = "the remembered pages are gone; ask anew with another idempotency_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all attempts of one event loop work with."""
+
+    ledger: Ledger
+    api: Coupontools
+    gate: Gate
+    policy: Policy
+    log_line: LogLine
+
+
+class Attempt:
+    """Owns the task, the token, the claim and the lease.
+
+    The methods that end an attempt return True when the message is not outstanding any more, False when it must be claimed anew.
+    """
+
+    def __init__(self, means: Means, task: Task) -> None:
+        self.means = means
+        self.task = task
+        self.token = uuid.uuid4().hex
+        self.claim = Claim("none")
+        self.lease = self._lease(now())
+
+    def _lease(self, claimed_at: float) -> Lease:
+        means = self.means
+        return Lease(
+            means.ledger,
+            means.policy,
+            self.task,
+            self.token,
+            claimed_at=claimed_at,
+            milliseconds=self.claim.lease,
+        )
+
+    async def run(self, ticket: Ticket) -> bool:  # noqa: C901 - claim.lua's table of answers, a row each
+        """Claim, and do what the claim asks for."""
+        gate, job, asked_at = self.means.gate, self.task.job, now()
+        self.claim = claim = await self.means.ledger.claim(self.task, self.token)
+        self.lease = self._lease(asked_at)
+        if claim.verb in {"held", "paced"}:
+            scope = job.scope if claim.verb == "held" else "account"
+            gate.close(scope, claim.wait / 1000, held=claim.verb == "held", alone=claim.channel_alone)
+        ticket.claimed()
+        match claim.verb:
+            case "held" | "paced":
+                return False
+            case "gone" | "answered" | "deferred":
+                log.debug("job.left", reason=claim.reason or claim.verb, message_id=self.task.message_id)
+                return True
+            case "used":
+                return (await self._set_aside()).ours
+            case "replay":
+                return await self._replay()
+            case "conflict":
+                text = (job.key_is_derived and job.conflict) or CONFLICT
+                return await self.fail(Failure("conflict", text), owned=False)
+            case "expired":
+                return await self.fail(Failure("expired", EXPIRED), owned=claim.owned)
+            case "unknown":
+                return await self._end_unknown()
+            case "found":
+                return await self._succeed(job.found(orjson.loads(claim.evidence)), None)
+            case "read_back":
+                return await self._read_back()
+            case _:
+                if not claim.probe:
+                    gate.open()
+                return await self._call()
+
+    # -- The call ---------------------------------------------------------------------------------------------------------
+
+    async def _call(self) -> bool:
+        task, claim = self.task, self.claim
+        try:
+            async with self._faults():
+                if claim.wait:
+                    await asyncio.sleep(claim.wait / 1000)
+                    if self.means.gate.wary and not claim.probe:
+                        # A hold began while this job slept until its slot.
+                        await self.settle(Waiting(uncount=True, keep=True))
+                        return False
+                if task.job.named and claim.baseline is None:
+                    await self._note_baseline()
+                outcome = await self._ask()
+        except OutOfTime:
+            settled = await self.settle(Waiting(), account.SILENT)
+            self._log("retrying", retry_in=0, error="the deadline passed")
+            return settled.ours
+        except LeaseLost:
+            log.warning("lease.lost", message_id=task.message_id, job=task.job.actor)
+            return (await self.settle(Waiting(uncount=True), account.SILENT)).ours
+        except Rejected as error:
+            refusal = task.job.refused(error)
+            if refusal is None:
+                return await self.refuse(error)
+            outcome = refusal
+        except CoupontoolsError as error:
+            return await self._put_off(error)
+        return await self._succeed(outcome, self._it_works())
+
+    async def _ask(self) -> Outcome:
+        job, call = self.task.job, self.task.call(self.lease.guard)
+        with self.task.cost.measured():
+            if job.effect:
+                return await job.call(self.means.api, call)
+            # Only a call that changes nothing may outlast its lease.
+            async with self.lease.kept():
+                return await job.call(self.means.api, call)
+
+    async def _note_baseline(self) -> None:
+        async with self.lease.kept():
+            with self.task.cost.measured():
+                baseline = await self.task.job.baseline(self.means.api, self.task.call())
+            # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
+            await account.take_slot(self.means.ledger, self.means.policy)
+        await self.lease.renew(baseline)
+
+    @asynccontextmanager
+    async def _faults(self) -> AsyncIterator[None]:
+        """A worker that is told to stop in the middle of a call says so in the ledger; a fault of ours ends the job as such."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            await asyncio.shield(
+                self.settle(Lost() if self._may_have_happened else Waiting(), account.SILENT)
+            )
+            self.task.receipt.release()
+            raise
+        except (CoupontoolsError, LeaseLost, OutOfTime):
+            raise
+        except Exception as error:
+            log.exception("job.fault", message_id=self.task.message_id, job=self.task.job.actor)
+            if self._may_have_happened:
+                raise MayHaveHappened(
+                    f"a fault of ours after bytes had left: {type(error).__name__}"
+                ) from error
+            raise Rejected(f"a fault of ours: {type(error).__name__}") from error
+
+    # -- Reading back -----------------------------------------------------------------------------------------------------
+
+    async def _read_back(self) -> bool:
+        """Read a listing; whether this job is told of by it, its next claim says."""
+        task, means = self.task, self.means
+        read_back = ReadBack(means.ledger, means.api, means.policy, task, self.token)
+        try:
+            async with self.lease.kept():
+                await account.take_slot(self.means.ledger, self.means.policy)
+                with task.cost.measured():
+                    told = await read_back.read(task.call())
+        except (LeaseLost, OutOfTime) as error:
+            await read_back.give_up(self.claim.lost_at)
+            await self.settle(NoSettlement(), account.SILENT)
+            log.warning("read_back.given_up", message_id=task.message_id, reason=type(error).__name__)
+        except CoupontoolsError as error:
+            await read_back.give_up(self.claim.lost_at)
+            meaning = self._meaning(error, effect=False)
+            await self.settle(NoSettlement(), account.trouble(task, meaning, error, wary=self._wary))
+            if meaning.verb == "held":
+                self._hold(meaning.scope)
+            log.warning(
+                "read_back.failed", message_id=task.message_id, error=str(error), error_code=error.code
+            )
+        else:
+            await self.settle(NoSettlement(), self._it_works())
+            means.log_line.read_back(task, told)
+        return False
+
+    # -- How an attempt ends ----------------------------------------------------------------------------------------------
+
+    async def _succeed(self, outcome: Outcome, signal: Signal | None) -> bool:
+        """The job was carried out: its event or pages, and its outcome."""
+        if outcome.pages is None:
+            settled = await self.settle(answer.done(self.task, outcome, self._progress), signal)
+        else:
+            try:
+                for batch in answer.done_in_pages(self.task, outcome, outcome.pages, self._progress):
+                    settled = await self.settle(batch, signal if batch.op == "done" else None)
+                    if not settled.ours:
+                        break
+            finally:
+                outcome.pages.close()
+        if settled.ours:
+            self._log("succeeded")
+        return settled.ours
+
+    async def _replay(self) -> bool:
+        """The key was carried out before: its event again, for this message."""
+        told = orjson.loads(self.claim.outcome)
+        pages = await self.means.ledger.pages(self.task) if "pages" in told else []
+        replayed = answer.replayed(self.task, told, pages)
+        if replayed is None:
+            return await self.fail(Failure("internal", PAGES_GONE), owned=False)
+        await self.settle(replayed)
+        self._log("replayed")
+        return True
+
+    async def _end_unknown(self) -> bool:
+        """The deadline passed, and nobody can tell whether the lost call happened."""
+        failure = Failure("unknown", UNKNOWN)
+        settled = await self.settle(answer.ended_unknown(self.task, failure, self._progress))
+        if settled.ours:
+            self._log("failed", error_kind=failure.kind)
+        return settled.ours
+
+    async def fail(self, failure: Failure, signal: Signal | None = None, *, owned: bool = True) -> bool:
+        """The job ends without success: its event, and a dead letter."""
+        settled = await self.settle(answer.failed(self.task, failure, self._progress, owned=owned), signal)
+        if settled.ours:
+            self._log("failed", error_kind=failure.kind, error_code=failure.code, error=failure.message)
+        return settled.ours
+
+    async def refuse(self, error: Rejected) -> bool:
+        """The API refused the job for good."""
+        kind = "internal" if error.code is None and error.status is None else "rejected"
+        text = f"{error.message}: {'; '.join(error.details)}" if error.details else error.message
+        return await self.fail(Failure(kind, text, code=error.code), self._it_works())
+
+    async def _put_off(self, error: CoupontoolsError) -> bool:
+        """The job was not carried out, or may have been: it waits, is held, or is read back, as the error means."""
+        policy, attempts = self.means.policy, self.claim.attempts
+        meaning = self._meaning(error, effect=self._may_have_happened)
+        signal = account.trouble(self.task, meaning, error, wary=self._wary)
+        if meaning.verb == "held":
+            await self.settle(Waiting(uncount=True, keep=True), signal)
+            self._log("held", error_code=error.code)
+            self._hold(meaning.scope)
+            return False
+        lost = meaning.verb == "lost"
+        delay = policy.read_back_after if lost else policy.backoff.seconds(attempts, error.retry_after)
+        milliseconds = round(delay * 1000)
+        settled = await self.settle(Lost(delay=milliseconds) if lost else Waiting(delay=milliseconds), signal)
+        if meaning.pause:
+            self.means.gate.close("account", meaning.pause, held=False)
+        self._log(
+            "retrying",
+            error_kind=type(error).__name__,
+            error_code=error.code,
+            retry_in=delay,
+            error=str(error),
+        )
+        return settled.ours
+
+    async def _set_aside(self) -> Settled:
+        """The message has the id of one that was answered: it gets no answer of its own, but is not swallowed either."""
+        task = self.task
+        settled = await self.settle(answer.used_id(task, await self.means.ledger.body(task)))
+        log.warning(
+            "message.rejected",
+            queue=task.queue,
+            redis_message_id=task.receipt.id,
+            message_id=task.message_id,
+            reason=answer.USED_ID,
+        )
+        return settled
+
+    async def settle(self, settlement: Settlement, signal: Signal | None = None) -> Settled:
+        """Settle, and log a hold that began or ended by it."""
+        settled = await self.means.ledger.settle(self.task, self.token, settlement, signal)
+        if settled.used:
+            return await self._set_aside()
+        names = {"account": "account", "channel": self.task.job.scope}
+        if settled.hold_began and signal:
+            code = int(signal.code) if signal.code else None
+            log.warning("account.held", scope=names[signal.scope], code=code, message=signal.text)
+        for ended in settled.holds_ended:
+            log.warning("account.released", scope=names[ended])
+        if settled.holds_ended:
+            self.means.gate.open()
+        return settled
+
+    # -- Small parts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _progress(self) -> Progress:
+        return Progress(attempts=self.claim.attempts, reconciled=self.claim.reconciled)
+
+    @property
+    def _wary(self) -> bool:
+        """May this call's answer end a hold?"""
+        return self.claim.probe or self.means.gate.wary
+
+    @property
+    def _may_have_happened(self) -> bool:
+        return self.lease.departed and self.task.job.effect
+
+    def _it_works(self) -> Signal:
+        return account.it_works(self.task, wary=self._wary)
+
+    def _meaning(self, error: CoupontoolsError, *, effect: bool) -> Meaning:
+        return meaning_of(error, effect=effect, shortest_pause=self.means.policy.backoff.shortest)
+
+    def _hold(self, scope: str) -> None:
+        self.means.gate.close(scope, HOLD_FIRST_SECONDS, held=True, alone=scope != "account")
+
+    def _log(
+        self,
+        outcome: str,
+        *,
+        error_kind: str | None = None,
+        error_code: int | None = None,
+        retry_in: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        self.means.log_line.finished(
+            self.task,
+            outcome,
+            self.claim.attempts,
+            error_kind=error_kind,
+            error_code=error_code,
+            retry_in=retry_in,
+            error=error,
+        )

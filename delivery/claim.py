@@ -1,0 +1,77 @@
+"""What claim.lua answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+__all__ = ["Claim"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim, by its verb; fields that do not apply keep their defaults."""
+
+    verb: str
+    attempts: int = 0
+    reconciled: bool = False
+    #: Milliseconds to wait: until the slot, or before asking again.
+    wait: float = 0
+    #: Milliseconds that the lease lasts.
+    lease: float = 0
+    outcome: bytes = b""
+    baseline: tuple[str, ...] | None = None
+    evidence: bytes = b""
+    #: Is it the one that a hold has let through?
+    probe: bool = False
+    reason: str = ""
+    #: Is it the job's channel that is held, and not the account?
+    channel_alone: bool = False
+    #: Does the record belong to this claim? If not, it is another job's, which this one waited for.
+    owned: bool = True
+    #: When the job's own lost call ended, in milliseconds of Redis's clock; None when others' calls are to be read back.
+    lost_at: int | None = None
+
+    @classmethod
+    def read(cls, answer: list[Any]) -> Claim:
+        """Return what the script's answer says."""
+        verb, rest = answer[0].decode(), answer[1:]
+        match verb:
+            case "call":
+                attempts, reconciled, slot, lease, baseline, probe = rest
+                return cls(
+                    verb,
+                    attempts=int(attempts),
+                    reconciled=reconciled == b"1",
+                    wait=float(slot),
+                    lease=float(lease),
+                    baseline=tuple(orjson.loads(baseline)) if baseline else None,
+                    probe=probe == b"1",
+                )
+            case "held":
+                return cls(verb, wait=float(rest[0]), channel_alone=rest[1] == b"channel")
+            case "paced":
+                return cls(verb, wait=float(rest[0]))
+            case "deferred":
+                return cls(verb, reason=rest[0].decode(), wait=float(rest[1]))
+            case "replay":
+                return cls(verb, outcome=rest[0])
+            case "expired" | "unknown":
+                attempts, reconciled, owned = rest
+                return cls(verb, attempts=int(attempts), reconciled=reconciled == b"1", owned=owned == b"1")
+            case "found":
+                return cls(verb, attempts=int(rest[0]), reconciled=True, evidence=rest[1])
+            case "read_back":
+                attempts, probe, lost_at = rest
+                return cls(
+                    verb,
+                    attempts=int(attempts),
+                    probe=probe == b"1",
+                    lost_at=int(lost_at) if lost_at else None,
+                )
+            case "gone" | "answered" | "used" | "conflict":
+                return cls(verb)
+            case _:
+                raise ValueError(f"claim.lua answered {verb!r}")

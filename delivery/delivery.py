@@ -1,0 +1,63 @@
+"""How a task gets its answer: let in by the gate, it is attempted until its message is settled or waits in Redis."""
+
+from __future__ import annotations
+
+from coupontools import Coupontools
+from delivery.answer import Failure, without_record
+from delivery.attempt import Attempt, Means
+from delivery.gate import Aside, Draining, Gate
+from delivery.job import Outcome
+from delivery.ledger import Ledger
+from delivery.log_line import LogLine
+from delivery.policy import Policy
+from delivery.retry import OVERDUE_SECONDS, POSTPONED_SECONDS
+from delivery.settlement import Postponed
+from delivery.task import Task
+
+__all__ = ["Delivery"]
+
+
+class Delivery:
+    """Carries out tasks. One instance per event loop."""
+
+    def __init__(
+        self, ledger: Ledger, api: Coupontools, gate: Gate, policy: Policy, log_line: LogLine
+    ) -> None:
+        self._gate = gate
+        self._means = Means(ledger, api, gate, policy, log_line)
+
+    async def deliver(self, task: Task) -> None:
+        """Carry out one task until its message is settled or waits in Redis. When the worker stops first, it stays outstanding."""
+        place = self._gate.take_number()
+        patience = max(0.0, task.seconds_left)
+        while True:
+            try:
+                ticket = await self._gate.enter(task.job.lane, task.job.scope, place, patience)
+            except Draining:
+                return
+            except Aside as aside:
+                await self.postpone(task, aside.seconds)
+                return
+            with self._gate.inside(ticket):
+                ended = await Attempt(self._means, task).run(ticket)
+            if ended:
+                task.receipt.release()
+                return
+            # Only a hold or the pace sends a job back here after its deadline.
+            patience = max(OVERDUE_SECONDS, task.seconds_left)
+
+    async def answer_at_once(self, task: Task, outcome: Outcome) -> None:
+        """Answer a job for which the API need not be asked."""
+        await Attempt(self._means, task).settle(without_record(task, outcome))
+        self._means.log_line.finished(task, "succeeded", 0)
+        task.receipt.release()
+
+    async def fail_at_once(self, task: Task, failure: Failure) -> None:
+        """Answer a job that breaks the rules; its record is not looked at."""
+        await Attempt(self._means, task).fail(failure, owned=False)
+        task.receipt.release()
+
+    async def postpone(self, task: Task, seconds: float = POSTPONED_SECONDS) -> None:
+        """Put off a job whatever its record: its channel is held, or it can be neither carried out nor answered now."""
+        await Attempt(self._means, task).settle(Postponed(delay=round(seconds * 1000)))
+        task.receipt.release()

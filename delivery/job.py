@@ -1,0 +1,145 @@
+"""What delivery has to know about a job: how it is called and, where a call changes something, how one finds out whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from coupontools import Call, Coupontools, Rejected
+
+__all__ = ["ClaimedIds", "Job", "Outcome", "Pages", "Unknown", "Verdict"]
+
+
+class Pages(Protocol):
+    """The pages of a listing's answer, each the data of one event without what every answer carries."""
+
+    @property
+    def count(self) -> int:
+        """How many pages there are."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all rows together."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+    def close(self) -> None:
+        """Free what holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job brought about; becomes its event."""
+
+    #: The event's type after the prefix, e.g. ``contact.added``.
+    event: str
+    data: dict[str, Any]
+    subject: str | None = None
+    #: A group id that no other job may take for its own.
+    claims: str | None = None
+    pages: Pages | None = None
+    #: Does the same job, asked for again, get this answer from memory?
+    remembered: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A record whose call's answer was lost."""
+
+    record: str
+    #: When that call ended, in milliseconds of Redis's clock.
+    ended: int
+    needle: str
+    baseline: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a listing tells about an unknown record."""
+
+    unknown: Unknown
+    word: Literal["found", "absent", "undecided"]
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+class ClaimedIds(Protocol):
+    """What a read back may ask Redis."""
+
+    async def claimed(self, channel: str, name: str) -> set[str]:
+        """Return the group ids of this name that are some job's answer already."""
+
+
+class Job(Protocol):
+    """A job with checked arguments. Its class says what kind of job it is."""
+
+    #: The kind's name.
+    actor: ClassVar[str]
+    #: The event type of a failure, after the prefix.
+    failed: ClassVar[str]
+    #: Can a call change anything at the API? If not, a lost answer is simply asked for again.
+    effect: ClassVar[bool]
+    #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for theirs?
+    named: ClassVar[bool]
+    #: Smaller goes first where jobs of several kinds wait.
+    lane: ClassVar[int]
+    #: May it reserve slots of the pace further ahead than others?
+    urgent: ClassVar[bool]
+    #: Why a job fails whose derived key was carried out for a job that asked for something else.
+    conflict: ClassVar[str]
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key in force, given or derived; None where each job is carried out by itself."""
+
+    @property
+    def key_is_derived(self) -> bool:
+        """Was no key given?"""
+
+    @property
+    def correlation_id(self) -> str | None:
+        """Echoed in logs and events."""
+
+    @property
+    def scope(self) -> Literal["account", "sms", "email"]:
+        """Whose troubles concern this job: its channel's, or the whole account's alone."""
+
+    @property
+    def subject(self) -> str | None:
+        """The id that the job is about, where it names one."""
+
+    def fingerprint(self) -> str:
+        """Return a digest of what is asked for: equal for the same job, however it was written down."""
+
+    async def call(self, api: Coupontools, call: Call) -> Outcome:
+        """Ask the API.
+
+        Raises:
+            CoupontoolsError: as the client does.
+        """
+
+    def refused(self, error: Rejected) -> Outcome | None:
+        """Return the outcome that the API tells by refusing; None when the refusal is a failure."""
+
+    # -- Only where `effect` is true --------------------------------------------------------------------------------------
+
+    def listing(self) -> str:
+        """Name the listing that shows whether a call of this job happened; jobs of one listing share it."""
+
+    def needle(self) -> str:
+        """Return what to look for in that listing."""
+
+    def read_back(
+        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
+    ) -> AsyncIterator[Verdict]:
+        """Read the listing once and tell of each unknown record."""
+
+    def found(self, evidence: dict[str, Any]) -> Outcome:
+        """Return the outcome of a call whose effect was found."""
+
+    # -- Only where `named` is true ---------------------------------------------------------------------------------------
+
+    def taken_name(self) -> str:
+        """Return the name that is taken while the job runs."""
+
+    async def baseline(self, api: Coupontools, call: Call) -> list[str]:
+        """Return what must not be taken for this job's effect, noted before its first call."""

@@ -1,0 +1,108 @@
+"""Until when bytes may leave for a claimed job, and how that is made longer while a listing is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from delivery.ledger import Ledger
+from delivery.policy import Policy
+from delivery.task import Task, now
+
+__all__ = ["Lease", "LeaseLost", "OutOfTime"]
+
+log = structlog.get_logger("delivery")
+
+
+class LeaseLost(Exception):  # noqa: N818 - named for what happened
+    """The lease does not cover the call any more: do not send."""
+
+
+class OutOfTime(Exception):  # noqa: N818 - named for what happened
+    """The job's deadline passed while a listing went on: it changed nothing, and can be given up."""
+
+
+class Lease:
+    """The lease of one claim.
+
+    It is checked after the connection stands and just before the first byte: a worker that was frozen in between must not send what
+    its successor may be sending.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        task: Task,
+        token: str,
+        *,
+        claimed_at: float,
+        milliseconds: float,
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._task = task
+        self._token = token
+        self._ends = claimed_at + milliseconds / 1000
+        #: Did any byte leave?
+        self.departed = False
+
+    def guard(self) -> None:
+        """Mark that bytes leave now.
+
+        Raises:
+            LeaseLost: the lease would end before the call must.
+        """
+        if now() + self._policy.timeout > self._ends:
+            raise LeaseLost
+        self.departed = True
+
+    async def renew(self, baseline: list[str] | None = None) -> None:
+        """Start the lease anew, and note a baseline with it.
+
+        Raises:
+            LeaseLost: somebody else has it.
+        """
+        asked_at = now()
+        milliseconds = await self._ledger.renew(self._task, self._token, baseline)
+        if not milliseconds:
+            raise LeaseLost
+        self._ends = asked_at + milliseconds / 1000
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """While this lasts, renew the lease in time.
+
+        Raises:
+            LeaseLost: somebody else has it.
+            OutOfTime: the deadline passed; though no listing is cut off before it took as long as a call may.
+        """
+        lost = asyncio.Event()
+        try:
+            async with asyncio.timeout(max(self._task.seconds_left, self._policy.cover)) as limit:
+                keeping = asyncio.create_task(self._keep(limit, lost))
+                try:
+                    yield
+                finally:
+                    keeping.cancel()
+                    await asyncio.wait([keeping])
+                    if not keeping.cancelled() and (error := keeping.exception()):
+                        log.error("lease.not_kept", message_id=self._task.message_id, exc_info=error)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise (LeaseLost if lost.is_set() else OutOfTime) from None
+
+    async def _keep(self, limit: asyncio.Timeout, lost: asyncio.Event) -> None:
+        while True:
+            # Renew three times per lease, so that two slow renewals in a row do not lose it.
+            await asyncio.sleep(self._policy.cover / 3)
+            try:
+                await self.renew()
+            except LeaseLost:
+                lost.set()
+                limit.reschedule(asyncio.get_running_loop().time())
+                return

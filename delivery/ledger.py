@@ -1,0 +1,221 @@
+"""The ledger: one record per actor and idempotency key, claimed before any byte leaves and settled with the answer.
+
+::
+
+    absent --claim--> running --settle--> done        outcome kept; event written in the same script
+                        |  \\--not sent / refused for now--> waiting     (safe to call again)
+                        |  \\--may have happened-----------> unknown     (read back before any further call)
+                        \\--refused for good---------------> absent      (failed event, dead letter, key is free)
+    a running record whose lease ran out (its worker died) counts as unknown
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from config.keys import Keys
+from delivery.claim import Claim
+from delivery.job import Unknown, Verdict
+from delivery.policy import HORIZON_MS, LISTING_HORIZON_MS, OUTAGE_THRESHOLD, URGENT_HORIZON_MS, Policy
+from delivery.retry import Rests
+from delivery.scripts import ScriptRunner, load_scripts
+from delivery.settlement import Settled, Settlement, Signal
+from delivery.task import Task, short_digest
+
+__all__ = ["Ledger"]
+
+SCRIPTS = load_scripts(Path(__file__).parent / "lua")
+#: Records that one listing looks for at most; the next listing takes the rest.
+UNKNOWNS_AT_ONCE = 20_000
+VERDICTS_AT_ONCE = 500
+#: How long a record is kept at least that is not settled: longer than a hold is likely to last.
+UNSETTLED_SECONDS = 90 * 86400.0
+#: And one that is settled as unknown: longer than its dead letter, which must be read back when it is sent again.
+KEPT_UNKNOWN_SECONDS = 8 * 86400.0
+
+
+class Ledger:
+    """The scripts of this folder, typed. Every method waits for Redis as long as it is away."""
+
+    def __init__(self, runner: ScriptRunner, keys: Keys, policy: Policy) -> None:
+        self._runner = runner
+        self._keys = keys
+        self._policy = policy
+
+    def record(self, task: Task) -> str:
+        """Return the key of the task's record."""
+        return self._keys.record(task.job.actor, task.digest)
+
+    async def claim(self, task: Task, token: str) -> Claim:
+        """Ask whether this job may call the API now."""
+        keys, policy, receipt, job = self._keys, self._policy, task.receipt, task.job
+        arguments = {
+            "id": receipt.id,
+            "token": token,
+            "fingerprint": task.fingerprint,
+            "derived": job.key_is_derived,
+            "asked": task.asked,
+            "effect": job.effect,
+            "named": job.named,
+            "since": task.since,
+            "deadline": task.deadline,
+            "cover": _ms(policy.cover),
+            "life": self._life(task),
+            "ttl": _ms(policy.ttl),
+            "interval": policy.interval_us,
+            "horizon": URGENT_HORIZON_MS if job.urgent else HORIZON_MS,
+            "read_back_after": _ms(policy.read_back_after),
+            "needle": job.needle() if job.effect else "",
+        }
+        listing = task.listing
+        answer = await self._runner.run(
+            SCRIPTS["claim"],
+            [
+                self.record(task),
+                keys.answered(task.message_id),
+                receipt.acks,
+                receipt.bodies,
+                receipt.delayed,
+                keys.pace,
+                keys.hold("account"),
+                keys.hold(job.scope),
+                keys.held("account"),
+                keys.held(job.scope),
+                keys.unknown(listing),
+                keys.reader(listing),
+                self._name_lock(task),
+                keys.pages(job.actor, task.digest),
+            ],
+            [orjson.dumps(arguments)],
+        )
+        return Claim.read(answer)
+
+    async def settle(
+        self, task: Task, token: str, settlement: Settlement, signal: Signal | None = None
+    ) -> Settled:
+        """Write what came of a claim, and what its call told of the account."""
+        keys, policy, receipt, job = self._keys, self._policy, task.receipt, task.job
+        # A job that was never claimed touches no record; its arguments may not even be readable.
+        owned = settlement.owned
+        arguments: dict[str, Any] = {
+            "id": receipt.id,
+            "token": token,
+            "fingerprint": task.fingerprint,
+            "asked": task.asked,
+            "effect": owned and job.effect,
+            "needle": job.needle() if owned and job.effect else "",
+            "ttl": _ms(policy.ttl),
+            "life": self._life(task),
+            "kept": _ms(max(policy.ttl, KEPT_UNKNOWN_SECONDS)),
+            "cover": _ms(policy.cover),
+            "read_back_after": _ms(policy.read_back_after),
+            "deadline": task.deadline,
+            "maxlen": policy.events_maxlen,
+            "threshold": OUTAGE_THRESHOLD,
+            **settlement.arguments(),
+        }
+        if signal:
+            arguments["signal"] = dataclasses.asdict(signal)
+        word, began, ended = await self._runner.run(
+            SCRIPTS["settle"],
+            [
+                self.record(task),
+                keys.answered(task.message_id),
+                receipt.acks,
+                receipt.bodies,
+                receipt.delayed,
+                receipt.dead,
+                receipt.dead_bodies,
+                receipt.dead_reasons,
+                keys.events,
+                keys.unknown(task.listing if owned else "none"),
+                self._name_lock(task) if owned else "",
+                self._claimed_ids(task) if owned else "",
+                keys.pace,
+                keys.hold("account"),
+                keys.hold(job.scope),
+                keys.held("account"),
+                keys.held(job.scope),
+                keys.outage,
+                keys.pages(job.actor, task.digest),
+            ],
+            [orjson.dumps(arguments)],
+        )
+        return Settled(word == b"ok", word == b"used", began == b"1", tuple(ended.decode().split()))
+
+    async def renew(self, task: Task, token: str, baseline: list[str] | None = None) -> float:
+        """Start the lease anew, and the right to read the task's listing; note ``baseline``, what is not the job's effect.
+
+        Returns the lease in milliseconds, 0 if it was lost.
+        """
+        answer = await self._runner.run(
+            SCRIPTS["renew"],
+            [self.record(task), self._keys.reader(task.listing)],
+            [token, _ms(self._policy.cover), "" if baseline is None else orjson.dumps(baseline)],
+        )
+        return float(answer)
+
+    async def reserve(self) -> tuple[float, bool]:
+        """Ask for a slot of the pace; return the milliseconds to wait, and whether the slot is reserved (else ask again then)."""
+        wait, again = await self._runner.run(
+            SCRIPTS["reserve"], [self._keys.pace], [self._policy.interval_us, LISTING_HORIZON_MS]
+        )
+        return float(wait), not again
+
+    async def unknowns(self, listing: str) -> tuple[int, list[Unknown]]:
+        """Return Redis's time in milliseconds, and the records that wait for this listing."""
+        now, *rows = await self._runner.run(
+            SCRIPTS["unknowns"], [self._keys.unknown(listing)], [UNKNOWNS_AT_ONCE]
+        )
+        found = [
+            Unknown(record.decode(), int(ended), needle.decode(), tuple(orjson.loads(baseline or b"[]")))
+            for record, ended, needle, baseline in zip(*[iter(rows)] * 4, strict=True)
+        ]
+        return int(now), found
+
+    async def judge(self, listing: str, token: str, verdicts: list[Verdict], rests: Rests) -> None:
+        """Write what a listing told."""
+        keys = [self._keys.unknown(listing), self._keys.reader(listing)]
+        pauses = [_ms(rests.rest), _ms(rests.again), _ms(rests.seldom)]
+        # Once for no verdicts, too: the reader goes to rest.
+        for start in range(0, len(verdicts) or 1, VERDICTS_AT_ONCE):
+            arguments: list[Any] = [token, *pauses]
+            for verdict in verdicts[start : start + VERDICTS_AT_ONCE]:
+                unknown = verdict.unknown
+                arguments += [unknown.record, unknown.ended, verdict.word, orjson.dumps(verdict.evidence)]
+            await self._runner.run(SCRIPTS["verdicts"], keys, arguments)
+
+    async def pages(self, task: Task) -> list[bytes]:
+        """Return the remembered pages of a listing."""
+        key = self._keys.pages(task.job.actor, task.digest)
+        pages: list[bytes] = await self._runner.command("LRANGE", key, 0, -1)
+        return pages
+
+    async def claimed(self, channel: str, name: str) -> set[str]:
+        """Return the group ids of this name that are some job's answer already."""
+        members = await self._runner.command("SMEMBERS", self._keys.claimed(channel, short_digest(name)))
+        return {member.decode() for member in members}
+
+    async def body(self, task: Task) -> bytes:
+        """Return the message as it was enqueued; empty when it is not there any more."""
+        return await self._runner.command("HGET", task.receipt.bodies, task.receipt.id) or b""
+
+    def _life(self, task: Task) -> int:
+        # What is not settled must outlive the message that it belongs to, in whatever hold that waits.
+        return _ms(max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience)
+
+    def _name_lock(self, task: Task) -> str:
+        job = task.job
+        return self._keys.name_lock(job.scope, short_digest(job.taken_name())) if job.named else ""
+
+    def _claimed_ids(self, task: Task) -> str:
+        job = task.job
+        return self._keys.claimed(job.scope, short_digest(job.taken_name())) if job.named else ""
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

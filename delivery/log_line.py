@@ -1,0 +1,86 @@
+"""The canonical log line: one `job.finished` for each attempt."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol, runtime_checkable
+
+import structlog
+
+from delivery.task import Cost, Task, now
+
+__all__ = ["LogLine", "Observer"]
+
+log = structlog.get_logger("delivery")
+
+_LEVELS = {"failed": "warning", "held": "warning"}
+
+
+class Observer(Protocol):
+    """Somebody else who wants to know of attempts: metrics, tracing."""
+
+    def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
+        """An attempt ended."""
+
+
+@runtime_checkable
+class ReadBackObserver(Protocol):
+    """An observer that also wants to know of listings."""
+
+    def read_back_finished(self, task: Task) -> None:
+        """A listing was read to find out what lost calls did."""
+
+
+class LogLine:
+    """Writes the line of each attempt, and tells the observers."""
+
+    def __init__(self, observers: list[Observer] | None = None) -> None:
+        self._observers = observers or []
+
+    def read_back(self, task: Task, told: int) -> None:
+        """One listing told of ``told`` jobs whose answers were lost."""
+        log.info("read_back.done", job=task.job.actor, listing=task.job.listing(), told=told)
+        for observer in self._observers:
+            if isinstance(observer, ReadBackObserver):
+                observer.read_back_finished(task)
+
+    def finished(
+        self,
+        task: Task,
+        outcome: str,
+        attempt: int,
+        *,
+        error_kind: str | None = None,
+        error_code: int | None = None,
+        retry_in: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """An attempt ended as ``outcome``; the next one counts its costs anew. ``retry_in`` is in seconds."""
+        cost = task.cost
+        ended = now()
+        total_ms = (ended - cost.fetched) * 1000
+        fields: dict[str, Any] = {
+            "job": task.job.actor,
+            "queue": task.queue,
+            "message_id": task.message_id,
+            "idempotency_key": task.key,
+            "correlation_id": task.job.correlation_id,
+            "attempt": attempt,
+            "outcome": outcome,
+            "queue_ms": round(max(0.0, time.time() * 1000 - total_ms - task.since)),
+            "api_ms": round(cost.api_seconds * 1000, 1),
+            "total_ms": round(total_ms, 1),
+            "api_calls": cost.api_calls,
+        }
+        optional = {
+            "error_kind": error_kind,
+            "error_code": error_code,
+            "error": error,
+            "retry_in_ms": None if retry_in is None else round(retry_in * 1000),
+            "traceparent": task.traceparent,
+        }
+        fields |= {name: value for name, value in optional.items() if value is not None}
+        getattr(log, _LEVELS.get(outcome, "info"))("job.finished", **fields)
+        for observer in self._observers:
+            observer.attempt_finished(task, outcome, fields)
+        task.cost = Cost()

@@ -1,0 +1,182 @@
+-- include: clock.lua
+-- include: account.lua
+-- include: signal.lua
+-- include: record.lua
+-- include: answered.lua
+--
+-- settle.lua: what came of a claim. Outcome, event, acknowledgement and the account's state in one step; safe to repeat.
+--
+-- KEYS  in the order of the next line. dead, dead_bodies, dead_reasons: zset id -> died at (ms), hash id -> message, hash id -> why;
+--       events: stream; claimed: set of group ids that are some job's answer; outage as account.lua has it; all others as claim.lua.
+local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pace, account_hold,
+  channel_hold, account_held, channel_held, outage, pages = unpack(KEYS)
+-- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect,
+--       needle, ttl, life, kept, cover, read_back_after, deadline (ms), maxlen, threshold, signal (see signal.lua; none for no call);
+--       and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id), reason, pages [JSON ...], first,
+--       batch, delay (ms), keep (the message stays outstanding), uncount (give the attempt back)
+local job = cjson.decode(ARGV[1])
+-- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
+--       failed    for good: answer, free the key, keep a dead letter, if there is a reason
+--       unknown   the deadline passed and nobody knows: answer, keep a dead letter and the key
+--       replay    answer from the record of another message
+--       wait      certainly not carried out: safe to call again
+--       lost      may have happened: read back before any further call
+--       pages     part of a long listing's answer; the lease goes on
+--       signal    only what the call told about the account
+--       later     the message alone waits; nothing is known of its record
+--       rejected  its id was answered before, for another message: set it aside
+-- Answers  ok | stale (the record is another's: nothing was written) | used (the id was answered before, for another message: nothing
+--          was written), '1' if a hold began, and the scopes whose holds ended: 'account ', 'channel ' or both
+
+local op = job.op
+
+local function emit(event)
+  redis.call('XADD', events, 'MAXLEN', '~', job.maxlen, '*', 'type', event[1], 'event', event[2])
+end
+
+local function emit_all()
+  for _, event in ipairs(job.events) do emit(event) end
+end
+
+local function acknowledge()
+  -- A message that was taken over while its worker was frozen lies on its queue again: who finds it there finds it answered.
+  if redis.call('SREM', acks, job.id) == 1 then redis.call('HDEL', bodies, job.id) end
+end
+
+local function bury()
+  local body = job.reason and redis.call('HGET', bodies, job.id)
+  if body then
+    redis.call('ZADD', dead, whole(now), job.id)
+    redis.call('HSET', dead_bodies, job.id, body)
+    redis.call('HSET', dead_reasons, job.id, job.reason)
+  end
+end
+
+local function free_name()
+  if redis.call('GET', name) == record then redis.call('DEL', name) end
+end
+
+-- Puts the message off, but not beyond `latest`.
+local function defer(latest)
+  if not job.keep and redis.call('SREM', acks, job.id) == 1 then
+    redis.call('ZADD', delayed, whole(math.min(now + job.delay, math.max(latest, now))), job.id)
+  end
+end
+
+local function keep_pages()
+  if job.first then redis.call('DEL', pages) end
+  if #job.pages > 0 then redis.call('RPUSH', pages, unpack(job.pages)) end
+  redis.call('PEXPIRE', pages, whole(job.ttl + PAGES_OUTLIVE_MS))
+end
+
+local function answer(word) return { word, began, ended } end
+
+local function heed_signal()
+  if not job.signal then return end
+  local holds = { account = { hold = account_hold, held = account_held }, channel = { hold = channel_hold, held = channel_held } }
+  take_signal(job.signal, job.token, holds, pace, outage, job.threshold, emit)
+end
+
+-- 1. What touches no record ------------------------------------------------------------------------------------------------------
+
+if op == 'signal' then
+  heed_signal()
+  return answer('ok')
+elseif op == 'later' then
+  -- Not by the deadline, which a hold may have extended.
+  defer(math.huge)
+  return answer('ok')
+elseif op == 'rejected' then
+  if redis.call('SISMEMBER', acks, job.id) == 1 then
+    emit_all()
+    bury()
+    acknowledge()
+  end
+  return answer('ok')
+end
+
+-- 2. Is it still ours to settle? -------------------------------------------------------------------------------------------------
+
+local before = answered_as(answered, job.asked, job.id, job.ttl)
+if before == 'quiet' then acknowledge() end
+if before then return answer(before == 'quiet' and 'ok' or 'used') end
+
+local r = read(record, 'state', 'token', 'fingerprint', 'batch')
+-- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
+-- nobody knows while nobody is finding out.
+local missing = job.owned and job.effect and not r.state and (op == 'done' or op == 'lost')
+local better = op == 'done' and r.state == 'unknown' and not r.token and r.fingerprint == job.fingerprint
+if job.owned and r.token ~= job.token and not missing and not better then return answer('stale') end
+
+heed_signal()
+
+-- 3. Settle it -------------------------------------------------------------------------------------------------------------------
+
+if op == 'pages' then
+  -- A repeat of a batch that is written already only lengthens the lease: its pages must not stand there twice.
+  local batch = job.token .. ':' .. job.batch
+  write(record, { lease_end = now + job.cover })
+  if r.batch == batch then return answer('ok') end
+  write(record, { batch = batch })
+  emit_all()
+  keep_pages()
+elseif op == 'done' then
+  emit_all()
+  redis.call('DEL', record)
+  if job.outcome then
+    write(record, { state = 'done', fingerprint = job.fingerprint, outcome = job.outcome })
+    redis.call('PEXPIRE', record, whole(job.ttl))
+    if job.pages then keep_pages() end
+  else
+    redis.call('DEL', pages)
+  end
+  mark_answered(answered, '+', job.asked, job.id, job.ttl)
+  if job.claim then
+    redis.call('SADD', claimed, job.claim)
+    redis.call('PEXPIRE', claimed, whole(job.life))
+  end
+  redis.call('ZREM', unknown, record)
+  free_name()
+  acknowledge()
+elseif op == 'replay' then
+  emit_all()
+  mark_answered(answered, '+', job.asked, job.id, job.ttl)
+  acknowledge()
+elseif op == 'failed' or op == 'unknown' then
+  emit_all()
+  mark_answered(answered, '-', job.asked, job.id, job.ttl)
+  if job.owned then
+    if op == 'failed' then
+      redis.call('DEL', record)
+    else
+      write(record, { state = 'unknown' })
+      forget(record, 'token')
+      redis.call('PEXPIRE', record, whole(job.kept))
+    end
+    redis.call('ZREM', unknown, record)
+    free_name()
+  end
+  bury()
+  acknowledge()
+elseif op == 'wait' then
+  write(record, { state = 'waiting' })
+  forget(record, 'token', 'baseline')
+  if job.uncount then redis.call('HINCRBY', record, field('attempts'), -1) end
+  redis.call('PEXPIRE', record, whole(job.life))
+  free_name()
+  defer(job.deadline)
+elseif op == 'lost' then
+  if missing then
+    write(record, { fingerprint = job.fingerprint, attempts = 1, needle = job.needle })
+    -- Which groups had the name before is lost, too: any that has it may be an older one.
+    if name ~= '' then write(record, { baseline = '["*"]' }) end
+  end
+  write(record, { state = 'unknown', lost_at = now, look_at = now + job.read_back_after })
+  forget(record, 'token', 'verdict', 'evidence')
+  redis.call('ZADD', unknown, whole(now), record)
+  redis.call('PEXPIRE', record, whole(job.life))
+  defer(job.deadline)
+else
+  error('settle.lua knows no op ' .. op)
+end
+return answer('ok')

@@ -1,0 +1,36 @@
+-- include: clock.lua
+-- include: record.lua
+--
+-- verdicts.lua: what a listing told about the records that waited for it; the messages behind them are due at once. Safe to repeat.
+--
+-- KEYS  1 unknown: zset record -> when its lost call ended (ms)   2 reader: taken while somebody reads this listing
+local unknown, reader = KEYS[1], KEYS[2]
+-- ARGV  1 token of the reader   2 rest: ms until the next listing may begin   3 again: ms until those it could not tell are due again,
+--       twice as long each time   4 seldom: ms that this grows to   5 ... for each record: its key, when its call ended,
+--       verdict (found | absent | undecided), evidence (JSON)
+local token, rest, again, seldom = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+-- A verdict counts only for the very call it was made for. What was found stays found, whatever an older look has not seen.
+local function judge(record, lost_at, verdict, evidence)
+  local r = read(record, 'state', 'lost_at', 'waiting_in', 'id', 'deadline', 'verdict')
+  if r.state ~= 'unknown' or r.lost_at ~= lost_at or r.verdict == 'found' then
+    redis.call('ZREM', unknown, record)
+    return
+  end
+  local due = now
+  if verdict == 'undecided' then
+    local looks = redis.call('HINCRBY', record, field('looks'), 1)
+    due = now + math.min(math.max(again, seldom), again * 2 ^ math.min(looks - 1, 40))
+    write(record, { reconciled = '1', look_at = due })
+  else
+    write(record, { reconciled = '1', verdict = verdict, evidence = evidence })
+    redis.call('ZREM', unknown, record)
+  end
+  if r.waiting_in and r.id then
+    redis.call('ZADD', r.waiting_in, 'XX', whole(math.min(due, tonumber(r.deadline) or due)), r.id)
+  end
+end
+
+for i = 5, #ARGV, 4 do judge(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
+if redis.call('GET', reader) == token then redis.call('SET', reader, 'rest', 'PX', rest) end
+return now

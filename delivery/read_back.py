@@ -1,0 +1,51 @@
+"""Reading back: one listing tells of every job that waits for it because its call's answer was lost."""
+
+from __future__ import annotations
+
+from coupontools import Call, Coupontools
+from delivery.job import Unknown, Verdict
+from delivery.ledger import Ledger
+from delivery.policy import Policy
+from delivery.task import Task
+
+__all__ = ["ReadBack"]
+
+
+class ReadBack:
+    """Reads one listing for a claim that has the right to, and writes what it tells."""
+
+    def __init__(self, ledger: Ledger, api: Coupontools, policy: Policy, task: Task, token: str) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._policy = policy
+        self._task = task
+        self._token = token
+
+    async def read(self, call: Call) -> int:
+        """Read the listing once and write what it tells of all who wait for it. Return how many could be told.
+
+        Raises:
+            CoupontoolsError: the listing could not be read; nothing is known, all go on waiting.
+        """
+        began, unknowns = await self._ledger.unknowns(self._task.listing)
+        verdicts = [
+            self._patient(verdict, began)
+            async for verdict in self._task.job.read_back(self._api, call, unknowns, self._ledger)
+        ]
+        await self._judge(verdicts)
+        return sum(verdict.word != "undecided" for verdict in verdicts)
+
+    async def give_up(self, lost_at: int | None) -> None:
+        """The listing told nothing: the task's own record, if its call was lost at ``lost_at``, asks again later, as do the others."""
+        own = [] if lost_at is None else [Unknown(self._ledger.record(self._task), lost_at, "", ())]
+        await self._judge([Verdict(unknown, "undecided") for unknown in own])
+
+    async def _judge(self, verdicts: list[Verdict]) -> None:
+        await self._ledger.judge(self._task.listing, self._token, verdicts, self._policy.rests)
+
+    def _patient(self, verdict: Verdict, began: int) -> Verdict:
+        """What is not there yet may still come: the API may be working on a call that ended a moment before the listing began."""
+        unknown = verdict.unknown
+        if verdict.word == "absent" and began < unknown.ended + self._policy.read_back_after * 1000:
+            return Verdict(unknown, "undecided")
+        return verdict

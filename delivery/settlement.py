@@ -1,0 +1,166 @@
+"""What can be settled: a class for each thing that settle.lua can do with a message, and what it is told of the account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from delivery.event import Event
+
+__all__ = [
+    "Done",
+    "EndedUnknown",
+    "Failed",
+    "Lost",
+    "MorePages",
+    "NoSettlement",
+    "Postponed",
+    "Replayed",
+    "SetAside",
+    "Settled",
+    "Settlement",
+    "Signal",
+    "Waiting",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What becomes of a message and of its job's record."""
+
+    op: ClassVar[str]
+    #: Is the record this claim's? If not, the message is answered whatever its record.
+    owned: bool = True
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the script's arguments. Lua takes JSON's null for a value, so what is None is left out."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {"op": self.op} | {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MorePages(Settlement):
+    """A part of a long listing's answer; more follows under the same lease."""
+
+    op = "pages"
+    events: list[Event]
+    #: What a replay answers, page by page; empty for a listing that is not remembered.
+    pages: list[str]
+    #: Are these the first pages? They take the place of all that stood there.
+    first: bool
+    #: Their number, so that a repeat is known.
+    batch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Settlement):
+    """The job was carried out: its event, and the outcome, if it is remembered."""
+
+    op = "done"
+    events: list[Event]
+    outcome: str | None = None
+    #: A group id that no other job may take for its own.
+    claim: str | None = None
+    pages: list[str] | None = None
+    first: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Settlement):
+    """The job ends without success: its event, and a dead letter if there is a reason; the key is free."""
+
+    op = "failed"
+    events: list[Event]
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedUnknown(Failed):
+    """The same, but nobody knows whether a lost call happened: the key is kept, so that a retry reads back first."""
+
+    op = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed(Settlement):
+    """The message is answered from the record of another one, or without any."""
+
+    op = "replay"
+    events: list[Event]
+    owned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Settlement):
+    """The call certainly did not happen: the job may call again, after a delay in milliseconds."""
+
+    op = "wait"
+    delay: int = 0
+    #: Does the message stay in this worker's hands?
+    keep: bool = False
+    #: Was this no attempt?
+    uncount: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(Settlement):
+    """The call may have happened: it is read back before any other, after a delay in milliseconds."""
+
+    op = "lost"
+    delay: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed(Settlement):
+    """The message alone waits, for ``delay`` milliseconds; nothing is known of its record."""
+
+    op = "later"
+    delay: int
+    owned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside(Settlement):
+    """The message's id was answered before, for another message: an event, and a dead letter."""
+
+    op = "rejected"
+    events: list[Event]
+    reason: str
+    owned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoSettlement(Settlement):
+    """The message stays as it is; only what a call told of the account counts."""
+
+    op = "signal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a call told of the account; see signal.lua."""
+
+    word: Literal["well", "fine", "refused", "outage", "none"]
+    scope: Literal["account", "channel"] = "account"
+    code: str = ""
+    text: str = ""
+    #: Milliseconds since the call began.
+    took: int = 0
+    #: Milliseconds that nobody shall call.
+    pause: int = 0
+    #: The events to write if this very signal begins a hold, or ends one.
+    held_event: Event | None = None
+    released_event: dict[str, Event] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What settle.lua answered."""
+
+    #: False when the record had become another's: nothing was written.
+    ours: bool
+    #: The message's id was answered before, for another message: nothing was written.
+    used: bool
+    hold_began: bool
+    #: ``account``, ``channel``, or both.
+    holds_ended: tuple[str, ...]

@@ -1,0 +1,106 @@
+"""One message on its way: the job it asks for and the receipt it is settled by."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from coupontools import Call
+from delivery.job import Job
+from delivery.receipt import Receipt
+
+__all__ = ["Cost", "Task", "now", "short_digest"]
+
+
+def now() -> float:
+    """Return the seconds of a clock that goes on while the process or the machine sleeps, so that no lease is believed in too long."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def short_digest(text: str) -> str:
+    """Return a digest that keeps texts of users out of key names."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a job's way through one attempt cost; logged at its end."""
+
+    fetched: float = field(default_factory=now)
+    api_seconds: float = 0.0
+    api_calls: int = 0
+    call_began: float = 0.0
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Count a call and its time."""
+        self.call_began = now()
+        self.api_calls += 1
+        try:
+            yield
+        finally:
+            self.api_seconds += now() - self.call_began
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A checked job and everything that settles it."""
+
+    job: Job
+    receipt: Receipt
+    message_id: str
+    #: When it was enqueued, or when its delay ended; Unix milliseconds.
+    since: int
+    queue: str
+    #: How long it may wait for an answer, in seconds.
+    patience: float
+    traceparent: str | None = None
+    #: A digest of what is asked for; of a job that could not be checked, what is wrong with it.
+    fingerprint: str = ""
+    #: The idempotency key in force, given or derived; None for a job that is carried out by itself.
+    key: str | None = None
+    cost: Cost = field(default_factory=Cost)
+
+    def __post_init__(self) -> None:
+        if not self.fingerprint:
+            self.fingerprint, self.key = self.job.fingerprint(), self.job.key
+
+    @property
+    def record_name(self) -> str:
+        """The key, or a name of its own where there is none."""
+        return self.key or f"message:{self.message_id}"
+
+    @property
+    def asked(self) -> str:
+        """A digest of all that the message asks for, its key included."""
+        return short_digest(f"{self.record_name}\n{self.fingerprint}")[:20]
+
+    @property
+    def deadline(self) -> int:
+        """When it ends without an answer; Unix milliseconds."""
+        return self.since + round(self.patience * 1000)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until its deadline; negative once that has passed."""
+        return self.deadline / 1000 - time.time()
+
+    @property
+    def digest(self) -> str:
+        """Names the ledger's record."""
+        return short_digest(self.record_name)
+
+    @property
+    def listing(self) -> str:
+        """Names the listing that tells of the task's lost call, for jobs of its kind: two kinds read one listing with different eyes."""
+        return f"{self.job.actor}:{self.job.listing()}" if self.job.effect else "none"
+
+    def call(self, before_send: Callable[[], None] | None = None) -> Call:
+        """Return what a call for this task carries beside its arguments."""
+        return Call(before_send=before_send, idempotency_key=self.record_name, traceparent=self.traceparent)

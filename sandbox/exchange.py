@@ -1,0 +1,132 @@
+"""One call to the stand-in: carrying it out, and answering it or not.
+
+Carrying out and answering are two steps, so that a fault can come before, between or instead of them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from sandbox.answers import Answer, json_answer
+from sandbox.connection import ConnectionProtocol, connection_of
+from sandbox.envelopes import (
+    BAD_CREDENTIALS,
+    EnvelopeForm,
+    ErrorItem,
+    RefusedError,
+    account_text,
+    failure_document,
+    failure_status,
+)
+from sandbox.names import EndpointName
+from sandbox.operations import OPERATIONS
+from sandbox.parameters import read_parameters
+
+if TYPE_CHECKING:
+    from sandbox.state import SandboxState
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Exchange:
+    """A call that has arrived in full; making one logs it."""
+
+    def __init__(
+        self,
+        state: "SandboxState",
+        endpoint: EndpointName,
+        body: bytes,
+        *,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        # Those of the call's arrival: after a reset, an effect still to come must not reach the new data.
+        self._store, self._journal, self._settings = state.store, state.journal, state.settings
+        self._scope, self._receive, self._send = scope, receive, send
+        self._headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self.call = self._journal.arrived(endpoint, self._headers, body)
+
+    @property
+    def connection(self) -> ConnectionProtocol:
+        """The TCP connection, for faults; RuntimeError if the server hides it."""
+        return connection_of(self._scope)
+
+    def carry_out(self) -> Answer:
+        """Do what the call asks, once; the answer that an undisturbed API would give."""
+        try:
+            self._check_credentials()
+            operation = OPERATIONS[self.call.endpoint]
+            done = operation(self._store, self._settings, read_parameters(self.call.body))
+        except RefusedError as refusal:
+            return self.failure(refusal.errors)
+        self._journal.carried_out(self.call, done.created)
+        return done.answer
+
+    def note_fault(self, kind: str) -> None:
+        """Log that a fault of this kind was chosen for the call."""
+        self._journal.faulted(self.call, kind)
+
+    def failure(
+        self, errors: tuple[ErrorItem, ...], form: EnvelopeForm | None = None, status: int | None = None
+    ) -> Answer:
+        """The answer that refuses the call; form and HTTP status as the settings have them, unless given."""
+        return json_answer(
+            status or failure_status(errors, self._settings),
+            failure_document(errors, self._settings, form),
+            codes=tuple(code for code, _ in errors),
+        )
+
+    async def answer(self, answer: Answer) -> None:
+        """Send an answer in full, after the latency that is set."""
+        latency = self._settings.latency_ms / 1000
+        if latency and await self.gone_within(latency):
+            return
+        if isinstance(answer.body, bytes):
+            await self.begin(answer, len(answer.body))
+            await self.send_body(answer.body, last=True)
+            return
+        await self.begin(answer, None)
+        for part in answer.body():
+            await self.send_body(part)
+            # Long listings must not keep other calls from their turn, nor be made for a client that has left.
+            if await self.gone_within(0):
+                return
+        await self.send_body(b"", last=True)
+
+    async def begin(self, answer: Answer, length: int | None) -> None:
+        """Send an answer's status and headers; its body follows."""
+        self.call.status, self.call.codes = answer.status, answer.codes
+        await self._send(answer.start(length=length))
+
+    async def send_body(self, part: bytes, *, last: bool = False) -> None:
+        """Send a part of the body."""
+        await self._send({"type": "http.response.body", "body": part, "more_body": not last})
+
+    async def gone_within(self, seconds: float | None) -> bool:
+        """Wait that long, or for ever; True as soon as the client has left."""
+        try:
+            async with asyncio.timeout(seconds):
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """End the connection in order (FIN)."""
+        self.connection.close()
+        await self.gone_within(None)
+
+    async def reset(self) -> None:
+        """Tear the connection down (RST)."""
+        self.connection.reset()
+        await self.gone_within(None)
+
+    def _check_credentials(self) -> None:
+        given = (self._headers.get(b"x-client-id"), self._headers.get(b"x-client-secret"))
+        if given != (self._settings.client_id.encode(), self._settings.client_secret.encode()):
+            raise RefusedError((BAD_CREDENTIALS, account_text(BAD_CREDENTIALS, self.call.endpoint)))

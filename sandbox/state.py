@@ -1,0 +1,26 @@
+"""Everything one running sandbox knows, and starting it afresh."""
+
+from sandbox.faults import FaultBook
+from sandbox.journal import Journal
+from sandbox.settings import SandboxConfig
+from sandbox.store import Store
+
+
+class SandboxState:
+    """Settings, data, faults and the log. Calls in flight keep the data and log they arrived with."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self._config = config
+        self.settings = config
+        self._begin()
+
+    def reset(self, *, settings: bool) -> None:
+        """Forget data, faults and log; with `settings`, also every change of a setting."""
+        if settings:
+            self.settings = self._config
+        self._begin()
+
+    def _begin(self) -> None:
+        self.store = Store(self.settings.seed)
+        self.faults = FaultBook()
+        self.journal = Journal(self.settings.log_limit)

@@ -1,0 +1,116 @@
+"""Webhook bodies of the seven families, and what verification says about each.
+
+Bodies are the vendor's examples (vendor's document, 'Webhooks') with ids of their own; replaceable in part.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Final, Literal, get_args
+
+from sandbox.store import Store
+from sandbox.webhook_examples import EXAMPLES
+
+Family = Literal[
+    "coupon", "coupon_edit", "subaccount", "loyalty", "loyalty_v3", "landing_page", "directory_page"
+]
+
+FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
+
+# Longest first: a wallet loyalty type also begins like a web loyalty one.
+_PREFIXES: Final[tuple[tuple[str, Family], ...]] = (
+    ("loyalty_v3_", "loyalty_v3"),
+    ("loyalty_", "loyalty"),
+    ("subaccount_", "subaccount"),
+    ("directory_", "directory_page"),
+    ("lp_", "landing_page"),
+    ("coupon_created", "coupon_edit"),
+    ("coupon_updated", "coupon_edit"),
+    ("coupon_edited", "coupon_edit"),
+    ("coupon_deleted", "coupon_edit"),
+    ("coupon_", "coupon"),
+)
+
+# Where each family's body holds the `coupon` and the `statcode` of the verification answer. The document
+# shows one answer, a coupon's; that the others leave what they lack empty is ours.
+_COMPARED: Final[Mapping[Family, tuple[str | None, str | None]]] = {
+    "coupon": ("campaign", "session"),
+    "coupon_edit": ("coupon", None),
+    "subaccount": (None, None),
+    "loyalty": (None, "statcode"),
+    "loyalty_v3": (None, None),
+    "landing_page": ("target_coupon", "target_statcode"),
+    "directory_page": (None, None),
+}
+
+
+def family_of(webhook_type: str) -> Family:
+    """The family a webhook type belongs to; ValueError when its name does not tell."""
+    for prefix, family in _PREFIXES:
+        if webhook_type.startswith(prefix):
+            return family
+    raise ValueError(f"the type {webhook_type!r} does not tell its family; give one of {', '.join(FAMILIES)}")
+
+
+def issue(
+    store: Store,
+    family: Family,
+    *,
+    webhook_type: str | None,
+    fields: Mapping[str, Any],
+    old_answer: bool,
+) -> dict[str, Any]:
+    """A new webhook body, which verification knows from now on.
+
+    `fields` replace the example's, nested objects field by field. A directory page's webhook has a bare
+    number for its id and stays unknown to verification, which takes `evt_` ids (vendor's document,
+    'Verification').
+    """
+    body = _merged(EXAMPLES[family], fields)
+    if webhook_type is not None:
+        body["type"] = webhook_type
+    if family == "directory_page":
+        body["id"] = store.next_directory_page_id()
+        return body
+    body["id"] = webhook_id = store.next_webhook_id()
+    store.webhooks[webhook_id] = {"family": family, "body": body}
+    if old_answer:
+        store.old_answers.add(webhook_id)
+    return body
+
+
+def verification_answer(webhook: Mapping[str, Any], *, old: bool) -> dict[str, str]:
+    """What verification says of a known webhook, without the envelope's status.
+
+    The older answer's fields are those of the vendor's public page on version 3 of this endpoint.
+    """
+    body = webhook["body"]
+    coupon_field, statcode_field = _COMPARED[webhook["family"]]
+    coupon = body.get(coupon_field, "") if coupon_field else ""
+    statcode = body.get(statcode_field, "") if statcode_field else ""
+    if old:
+        return {
+            "result": "valid",
+            "webhook": body["id"],
+            "date": body["datetime"],
+            "campaign": coupon,
+            "session": statcode,
+            "type": body["type"],
+        }
+    return {
+        "webhook": body["id"],
+        "datetime": body["datetime"],
+        "type": body["type"],
+        "coupon": coupon,
+        "statcode": statcode,
+    }
+
+
+def _merged(example: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    body = dict(copy.deepcopy(example))
+    for name, value in fields.items():
+        known = body.get(name)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            body[name] = _merged(known, value)
+        else:
+            body[name] = value
+    return body

@@ -1,0 +1,166 @@
+"""One attempt at a job: its slot, its lease, a fault of ours on the way, and what a refusal tells of the account."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from actors.add_contact import AddContact
+from config.keys import Keys
+from coupontools import Call, Coupontools, Rejected
+from delivery import Delivery, Gate, Ledger, LogLine, Outcome, Receipt, Task
+from delivery.attempt import Attempt, Means
+from delivery.claim import Claim
+from delivery.lease import Lease, LeaseLost
+from delivery.task import now
+from tests.harness import House
+from tests.harness.sync_ledger import LONG_POLICY, SyncRunner
+
+KEYS = Keys()
+REJECTED = Rejected("Group not found", code=514, status=200)
+
+
+@pytest.fixture
+def ledger(house: House) -> Ledger:
+    return Ledger(SyncRunner(house.redis), KEYS, LONG_POLICY)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(1)
+
+
+@pytest.fixture
+async def api(house: House) -> AsyncIterator[Coupontools]:
+    config = house.sandbox.config
+    async with Coupontools(
+        base_url=house.sandbox.url, client_id=config.client_id, client_secret=str(config.client_secret)
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def task(house: House) -> Task:
+    """A contact to add; its message is outstanding."""
+    house.redis.sadd("acks", "job")
+    house.redis.hset("bodies", "job", "{}")
+    arguments = {"channel": "sms", "group_id": house.new_group(), "phone": "+32470123456"}
+    return Task(
+        job=AddContact.model_validate(arguments),
+        receipt=Receipt("job", "acks", "bodies", "delayed", "dead", "dead.b", "dead.r", release=lambda: None),
+        message_id="job",
+        since=round(time.time() * 1000),
+        queue="contacts",
+        patience=3600.0,
+    )
+
+
+@pytest.fixture
+def outage(house: House) -> Callable[[], Any]:
+    """Lets a hold begin that lets the next claim probe."""
+    hold: dict[str, str | int] = {"kind": "outage", "since": 1, "retry_at": 1, "interval": 1000, "probe": ""}
+    return lambda: house.redis.hset(KEYS.hold("account"), mapping=hold)
+
+
+class LaterSlots(Ledger):
+    """A ledger whose slots are a while ahead; until then something happens."""
+
+    meanwhile: Callable[[], None]
+
+    async def claim(self, task: Task, token: str) -> Claim:
+        claim = await super().claim(task, token)
+        asyncio.get_running_loop().call_soon(self.meanwhile)
+        return replace(claim, wait=1.0)
+
+
+class Faulty(AddContact):
+    """Adds the contact, and stumbles over the answer."""
+
+    async def call(self, api: Coupontools, call: Call) -> Outcome:
+        await super().call(api, call)
+        raise KeyError("a fault of ours")
+
+
+async def test_a_job_does_not_call_when_a_hold_began_while_it_slept_until_its_slot(
+    house: House, api: Coupontools, gate: Gate, task: Task
+) -> None:
+    def hold_begins() -> None:
+        gate.close("account", 1.0, held=True)
+        # The worker stops as well, or the job would come back after the hold.
+        gate.drain()
+
+    ledger = LaterSlots(SyncRunner(house.redis), KEYS, LONG_POLICY)
+    ledger.meanwhile = hold_begins
+    await Delivery(ledger, api, gate, LONG_POLICY, LogLine()).deliver(task)
+    assert house.sandbox.requests() == []
+    # No attempt was spent, and the message is still this worker's.
+    assert house.redis.hmget(ledger.record(task), "s", "n") == [b"waiting", b"0"]
+    assert house.redis.sismember("acks", "job")
+
+
+async def test_a_fault_of_ours_after_bytes_had_left_is_read_back(
+    house: House, api: Coupontools, ledger: Ledger, gate: Gate, task: Task
+) -> None:
+    """The job would be answered as failed, and its retry would add the contact twice."""
+    task.job = Faulty.model_validate(task.job.model_dump())
+    await Delivery(ledger, api, gate, LONG_POLICY, LogLine()).deliver(task)
+    assert house.counts()["contacts"] == 1
+    assert house.redis.hget(ledger.record(task), "s") == b"unknown"
+    assert house.redis.zscore("delayed", "job")
+    assert house.events() == []
+
+
+def test_nothing_is_sent_under_a_lease_that_ends_before_the_call_must(ledger: Ledger, task: Task) -> None:
+    seconds = LONG_POLICY.timeout / 2
+    lease = Lease(ledger, LONG_POLICY, task, "t1", claimed_at=now(), milliseconds=seconds * 1000)
+    with pytest.raises(LeaseLost):
+        lease.guard()
+    assert not lease.departed
+
+
+async def test_a_lease_is_renewed_while_a_listing_goes_on(
+    house: House, ledger: Ledger, task: Task, wire: Any
+) -> None:
+    """The worker would send nothing more, though its lease still stands in Redis."""
+    await ledger.claim(task, "t1")
+    house.redis.hset(ledger.record(task), "le", 0)
+    # It renews soon, and what it renews lasts as long as the ledger says.
+    soon = replace(LONG_POLICY, cover=0.03)
+    lease = Lease(ledger, soon, task, "t1", claimed_at=now(), milliseconds=0)
+    async with lease.kept():
+        await wire.until(lambda: house.redis.hget(ledger.record(task), "le") != b"0")
+        lease.guard()
+    assert lease.departed
+
+
+@pytest.fixture
+def attempt(api: Coupontools, ledger: Ledger, gate: Gate, task: Task) -> Attempt:
+    return Attempt(Means(ledger, api, gate, LONG_POLICY, LogLine()), task)
+
+
+async def test_a_probe_that_the_api_rejects_ends_the_hold(
+    house: House, ledger: Ledger, task: Task, attempt: Attempt, outage: Callable[[], Any]
+) -> None:
+    outage()
+    attempt.claim = await ledger.claim(task, attempt.token)
+    assert attempt.claim.probe
+    await attempt.refuse(REJECTED)
+    assert not house.redis.exists(KEYS.hold("account"))
+    assert house.tally() == {"account.released": 1, "contact.failed": 1}
+
+
+async def test_a_rejected_call_that_began_before_an_outage_ends_it(
+    house: House, ledger: Ledger, task: Task, attempt: Attempt, outage: Callable[[], Any]
+) -> None:
+    attempt.claim = await ledger.claim(task, attempt.token)
+    outage()
+    gate = attempt.means.gate
+    gate.close("account", 1.0, held=True)
+    await attempt.refuse(REJECTED)
+    assert not house.redis.exists(KEYS.hold("account"))
+    assert not gate.wary

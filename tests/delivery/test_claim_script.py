@@ -1,0 +1,165 @@
+"""What claim.lua makes of held time, and of a call whose worker died."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from actors.add_contact import AddContact
+from config.keys import Keys
+from delivery import Ledger, Task, Verdict
+from delivery.retry import Rests
+from delivery.settlement import Done, EndedUnknown, Lost, Settlement, Waiting
+from tests.harness import House
+from tests.harness.sync_ledger import finish, now_ms
+
+KEYS = Keys()
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize("over", [True, False], ids=["the hold is over", "the hold goes on"])
+@pytest.mark.parametrize("scope", ["sms", "email"])
+def test_a_hold_of_its_own_channel_takes_nothing_from_a_job_s_time(
+    house: House, ledger: Ledger, task: Callable[..., Task], scope: str, over: bool
+) -> None:
+    # Five hours of its own, ten ago; for eight or nine of them the channel `scope` was refused.
+    job = task("job", since=now_ms() - 10 * HOUR_MS, patience=5 * 3600)
+    assert job.job.scope == "sms"
+    began = now_ms() - 9 * HOUR_MS
+    if over:
+        house.redis.rpush(KEYS.held(scope), f"{began}:{began + 8 * HOUR_MS}")
+    else:
+        hold = {"kind": "refused", "since": began, "retry_at": 1, "interval": 1000, "probe": ""}
+        house.redis.hset(KEYS.hold(scope), mapping=hold)
+    assert finish(ledger.claim(job, "t1")).verb == ("call" if scope == "sms" else "expired")
+
+
+@pytest.mark.parametrize(("minutes_held", "verb"), [(30, "expired"), (90, "call")])
+def test_a_hold_adds_to_a_job_s_time_only_what_came_after_the_enqueueing(
+    house: House, ledger: Ledger, task: Callable[..., Task], minutes_held: int, verb: str
+) -> None:
+    enqueued = now_ms() - 2 * HOUR_MS
+    job = task("job", since=enqueued, patience=3600)
+    house.redis.rpush(KEYS.held("account"), f"{enqueued - 8 * HOUR_MS}:{enqueued + minutes_held * 60_000}")
+    assert finish(ledger.claim(job, "t1")).verb == verb
+
+
+@pytest.mark.parametrize("actor", ["add_contact", "create_group"])
+def test_a_dead_worker_s_call_that_may_have_happened_is_read_back(
+    house: House, ledger: Ledger, task: Callable[..., Task], actor: str
+) -> None:
+    """Called again, it would be carried out twice."""
+    job = task("job", actor)
+    finish(ledger.claim(job, "t1"))
+    if job.job.named:
+        finish(ledger.renew(job, "t1", ["gro_0"]))
+    house.redis.hset(ledger.record(job), "le", 1)
+    assert finish(ledger.claim(job, "t2")).verb == "read_back"
+    assert house.redis.hget(ledger.record(job), "s") == b"unknown"
+
+
+@pytest.mark.parametrize("actor", ["create_group", "list_contacts"])
+def test_a_dead_worker_s_call_that_changed_nothing_is_made_again(
+    house: House, ledger: Ledger, task: Callable[..., Task], actor: str
+) -> None:
+    """A group is asked for only once its baseline is noted; without one, no listing could tell the job's group."""
+    job = task("job", actor)
+    finish(ledger.claim(job, "t1"))
+    house.redis.hset(ledger.record(job), "le", 1)
+    claim = finish(ledger.claim(job, "t2"))
+    assert (claim.verb, claim.attempts, claim.baseline) == ("call", 2, None)
+
+
+@pytest.mark.parametrize(
+    "settlement",
+    [Waiting(), Lost(), Done(events=[], outcome="{}"), EndedUnknown(events=[], reason="{}")],
+    ids=lambda settlement: settlement.op,
+)
+def test_a_record_does_not_run_out_while_it_is_asked_for(
+    house: House, ledger: Ledger, task: Callable[..., Task], settlement: Settlement
+) -> None:
+    """A lost call that nobody remembers would be made again."""
+    job = task("job")
+    finish(ledger.claim(job, "t1"))
+    finish(ledger.settle(job, "t1", settlement))
+    house.redis.pexpire(ledger.record(job), 1000)
+    again = dataclasses.replace(task("again"), key=job.key)
+    finish(ledger.claim(again, "t2"))
+    assert house.redis.pttl(ledger.record(job)) > HOUR_MS
+
+
+@pytest.fixture
+def jon_and_john(task: Callable[..., Task]) -> tuple[Task, Task]:
+    """One number, two names, no keys of their own."""
+    number = {"idempotency_key": None, "phone": "+32470999999"}
+    return task("jon", first_name="Jon", **number), task("john", first_name="John", **number)
+
+
+@pytest.mark.parametrize("op", [Waiting, Lost])
+def test_the_same_contact_waits_as_long_as_the_message_of_the_first_is_there(
+    house: House, ledger: Ledger, jon_and_john: tuple[Task, Task], op: type[Waiting | Lost]
+) -> None:
+    jon, john = jon_and_john
+    assert jon.key == john.key
+    assert finish(ledger.claim(jon, "t1")).verb == "call"
+    assert finish(ledger.claim(john, "t2")).reason == "busy"
+    house.redis.sadd("acks", "john")
+    finish(ledger.settle(jon, "t1", op()))
+    assert finish(ledger.claim(john, "t2")).reason == "busy"
+    house.redis.sadd("acks", "john")
+    # An operator dropped it: nobody is there to be waited for.
+    house.redis.hdel("bodies", "jon")
+    assert finish(ledger.claim(john, "t2")).verb == ("call" if op is Waiting else "read_back")
+
+
+@pytest.mark.parametrize(("word", "verb"), [("found", "conflict"), ("absent", "call")])
+def test_a_first_contact_that_ended_as_unknown_is_read_back_for_the_second(
+    house: House, ledger: Ledger, jon_and_john: tuple[Task, Task], word: str, verb: str
+) -> None:
+    jon, john = jon_and_john
+    finish(ledger.claim(jon, "t1"))
+    finish(ledger.settle(jon, "t1", EndedUnknown(events=[], reason="{}")))
+    # As a lost call that nobody could tell of before its deadline leaves it.
+    house.redis.hset(ledger.record(jon), mapping={"en": 1, "rb": 1})
+    assert finish(ledger.claim(john, "t2")).verb == "read_back"
+    _, [unknown] = finish(ledger.unknowns(john.listing))
+    verdict = Verdict(unknown, word, {"contact_id": "con_1"})
+    finish(ledger.judge(john.listing, "t2", [verdict], Rests(0.001, 10, 60)))
+    claim = finish(ledger.claim(john, "t2"))
+    assert (claim.verb, claim.attempts, claim.reconciled) == (verb, int(verb == "call"), False)
+
+
+def test_a_second_contact_whose_time_runs_out_leaves_the_record_to_the_first(
+    ledger: Ledger, jon_and_john: tuple[Task, Task]
+) -> None:
+    jon, john = jon_and_john
+    finish(ledger.claim(jon, "t1"))
+    finish(ledger.settle(jon, "t1", Waiting(keep=True)))
+    late = dataclasses.replace(john, since=now_ms() - 2 * HOUR_MS, patience=3600)
+    claim = finish(ledger.claim(late, "t2"))
+    assert (claim.verb, claim.owned) == ("expired", False)
+    assert finish(ledger.claim(jon, "t3")).verb == "call"
+
+
+def test_two_kinds_of_job_that_read_one_listing_do_not_judge_each_other_s_records(
+    ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    """A kind that looks for something else would find nothing, and the other's call would be made again."""
+    added = task("added")
+
+    class RemoveContact(AddContact):
+        """A second kind, made up."""
+
+        actor = "remove_contact"
+
+    job = RemoveContact.parse({"channel": "sms", "group_id": "gro_1", "phone": "+32470999999"})
+    removed = dataclasses.replace(task("removed"), job=job)
+    assert added.job.listing() == removed.job.listing()
+    for number, lost in enumerate((added, removed)):
+        finish(ledger.claim(lost, f"t{number}"))
+        finish(ledger.settle(lost, f"t{number}", Lost()))
+    for lost in (added, removed):
+        _, unknowns = finish(ledger.unknowns(lost.listing))
+        assert [unknown.record for unknown in unknowns] == [ledger.record(lost)]

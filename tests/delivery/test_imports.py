@@ -1,0 +1,24 @@
+"""Delivery knows no job, and nothing of what runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import delivery
+
+FOLDER = Path(delivery.__file__).parent
+FOREIGN = {"actors", "dramatiq", "email_validator", "workers"}
+
+
+def test_no_file_of_delivery_loads_a_job_or_the_broker() -> None:
+    modules = ["delivery", *(f"delivery.{path.stem}" for path in sorted(FOLDER.glob("[!_]*.py")))]
+    program = (
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=FOLDER.parent
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & FOREIGN

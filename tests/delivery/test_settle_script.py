@@ -1,0 +1,56 @@
+"""What settle.lua writes: when a message is due again, what counts for the breaker, which pages are remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from config.keys import Keys
+from delivery import Ledger, Task
+from delivery.policy import OUTAGE_THRESHOLD
+from delivery.settlement import Done, Lost, NoSettlement, Signal, Waiting
+from tests.harness import House
+from tests.harness.sync_ledger import finish, now_ms
+
+KEYS = Keys()
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize("op", [Waiting, Lost])
+def test_a_delay_never_outlasts_the_deadline(
+    house: House, ledger: Ledger, task: Callable[..., Task], op: type[Waiting | Lost]
+) -> None:
+    job = task("job", patience=3600)
+    finish(ledger.claim(job, "t1"))
+    assert finish(ledger.settle(job, "t1", op(delay=2 * HOUR_MS))).ours
+    assert house.redis.zscore("delayed", "job") == job.deadline
+
+
+@pytest.mark.parametrize(
+    ("took", "opens"),
+    [(2 * HOUR_MS, False), (0, True)],
+    ids=["began before the last good answer", "began after it"],
+)
+def test_a_time_out_counts_for_the_breaker_only_if_its_call_began_after_the_last_good_answer(
+    house: House, ledger: Ledger, task: Callable[..., Task], took: int, opens: bool
+) -> None:
+    """Slow calls of one moment would hold an account that has answered since."""
+    run = OUTAGE_THRESHOLD - 1
+    house.redis.hset(KEYS.outage, mapping={"run": run, "well": now_ms() - HOUR_MS})
+    signal = Signal(word="outage", took=took, held_event=("coupontools.account.held", "{}"))
+    settled = finish(ledger.settle(task("job"), "t1", NoSettlement(), signal))
+    assert settled.hold_began is opens
+    assert house.redis.exists(KEYS.hold("account")) == opens
+    assert int(house.redis.hget(KEYS.outage, "run") or 0) == run + opens
+
+
+def test_a_listing_in_one_batch_replaces_the_pages_of_an_earlier_one(
+    house: House, ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    """A replay would answer with the pages of both."""
+    job = task("job", "list_contacts")
+    finish(ledger.claim(job, "t1"))
+    house.redis.rpush(KEYS.pages(job.job.actor, job.digest), "old 1", "old 2")
+    assert finish(ledger.settle(job, "t1", Done(events=[], outcome="{}", pages=["new 1"]))).ours
+    assert finish(ledger.pages(job)) == [b"new 1"]
