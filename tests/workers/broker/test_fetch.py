@@ -46,3 +46,12 @@ def test_what_is_due_comes_first_and_fills_the_room_alike(house: House) -> None:
     # An id without a message takes no room, and is told.
     house.redis.rpush("ready", "nothing")
     assert fetch(house, 1, 10) == ["nothing"]
+
+
+def test_the_queue_does_not_overtake_what_is_due_and_did_not_fit(house: House) -> None:
+    """Small messages of a full queue would pass a large one that is due for ever."""
+    put(house, "d", 400, due=True)
+    put(house, "large", 700, due=True)
+    put(house, "r", 1)
+    assert fetch(house, 10, 1000) == ["d"]
+    assert fetch(house, 10, 1000) == ["large", "r"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import dramatiq
 import pytest
 
-from config import Settings
 from delivery.ledger import SCRIPTS as DELIVERY
 from delivery.scripts import Script
 from tests.harness import House, wait_for
@@ -92,24 +90,17 @@ def test_of_setting_aside_and_of_handing_back(house: House, proxy: RedisProxy) -
     _nothing_left(house)
 
 
-def test_of_an_enqueue(house: House, proxy: RedisProxy) -> None:
-    settings = Settings(
-        redis_url=proxy.url, coupontools_client_id="id", coupontools_client_secret="made-up", _env_file=None
-    )
-    broker = DurableBroker(settings)
-    try:
-        actor = dramatiq.actor(lambda **_: None, actor_name="list_groups", queue_name="reads", broker=broker)
-        actor.send(channel="sms")
-        for turn in range(3):
-            proxy.drop_reply_to(BROKER["enqueue"].sha)
-            actor.send(channel="sms", idempotency_key=str(turn))
-        assert proxy.dropped == 3
-        assert house.redis.llen("dramatiq:reads") == house.redis.hlen("dramatiq:reads.msgs") == 4
+def test_of_an_enqueue(house: House, proxy: RedisProxy, make_broker: Callable[[str], DurableBroker]) -> None:
+    actor = make_broker(proxy.url).get_actor("list_groups")
+    actor.send(channel="sms")
+    for turn in range(3):
         proxy.drop_reply_to(BROKER["enqueue"].sha)
-        actor.send_with_options(kwargs={"channel": "email"}, delay=3_600_000)
-        assert house.redis.zcard("coupontools:delayed:reads") == 1
-    finally:
-        broker.close()
+        actor.send(channel="sms", idempotency_key=str(turn))
+    assert proxy.dropped == 3
+    assert house.redis.llen("dramatiq:reads") == house.redis.hlen("dramatiq:reads.msgs") == 4
+    proxy.drop_reply_to(BROKER["enqueue"].sha)
+    actor.send_with_options(kwargs={"channel": "email"}, delay=3_600_000)
+    assert house.redis.zcard("coupontools:delayed:reads") == 1
 
 
 def _nothing_left(house: House) -> None:
