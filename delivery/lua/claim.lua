@@ -17,7 +17,7 @@ local record, answered, acks, bodies, delayed, pace, account_hold, channel_hold,
 --       ahead), read_back_after (ms), needle
 local job = cjson.decode(ARGV[1])
 -- Answers
---   gone                                   the message is not this worker's (any more): hands off
+--   gone                                   the message is not this worker's (any more): do nothing
 --   answered                               this message has its event: acknowledged here
 --   used                                   its id was answered before, for another message
 --   replay, outcome                        the key is carried out already
