@@ -4,10 +4,13 @@
 -- ARGV  1 id   2 message   3 due (Unix ms), 0 for now
 -- Answers 1 if it was new, else 0.
 
-if redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2]) == 0 then return 0 end
-if ARGV[3] == '0' then
-  redis.call('RPUSH', KEYS[1], ARGV[1])
+local ready, bodies, delayed = KEYS[1], KEYS[2], KEYS[3]
+local id, message, due = ARGV[1], ARGV[2], ARGV[3]
+
+if redis.call('HSETNX', bodies, id, message) == 0 then return 0 end
+if due == '0' then
+  redis.call('RPUSH', ready, id)
 else
-  redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+  redis.call('ZADD', delayed, due, id)
 end
 return 1

@@ -6,8 +6,9 @@
 
 local new = 0
 for i = 1, #KEYS, 2 do
-  if redis.call('HSETNX', KEYS[i + 1], ARGV[i], ARGV[i + 1]) == 1 then
-    redis.call('RPUSH', KEYS[i], ARGV[i])
+  local ready, bodies, id, message = KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1]
+  if redis.call('HSETNX', bodies, id, message) == 1 then
+    redis.call('RPUSH', ready, id)
     new = new + 1
   end
 end

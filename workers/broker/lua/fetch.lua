@@ -5,14 +5,17 @@
 -- Answers Redis's time (ms), then id, message (or nil), id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
 
+local ready, bodies, acks, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local most, room = tonumber(ARGV[1]), tonumber(ARGV[2])
+
 local clock = redis.call('TIME')
 local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
-local answer, most, room = { now }, tonumber(ARGV[1]), tonumber(ARGV[2])
+local answer = { now }
 
 -- How many of these ids fit; a hundred messages of 5 MB at once are more than a worker's memory may hold.
 local function fitting(ids)
   for at, id in ipairs(ids) do
-    local size = redis.call('HSTRLEN', KEYS[2], id)
+    local size = redis.call('HSTRLEN', bodies, id)
     if size > room and (at > 1 or #answer > 1) then return at - 1 end
     room = room - size
   end
@@ -23,15 +26,15 @@ local function first_of(ids, count)
   return { unpack(ids, 1, count) }
 end
 
-local due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, most)
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, most)
 local fit = fitting(due)
 local full = fit < #due
 due = first_of(due, fit)
 if #due > 0 then
-  redis.call('ZREM', KEYS[4], unpack(due))
+  redis.call('ZREM', delayed, unpack(due))
   for _, id in ipairs(due) do
-    local body = redis.call('HGET', KEYS[2], id)
-    if body and redis.call('SADD', KEYS[3], id) == 1 then
+    local body = redis.call('HGET', bodies, id)
+    if body and redis.call('SADD', acks, id) == 1 then
       answer[#answer + 1] = id
       answer[#answer + 1] = body
     end
@@ -39,11 +42,11 @@ if #due > 0 then
 end
 
 if #due < most and not full then
-  local count = fitting(redis.call('LRANGE', KEYS[1], 0, most - #due - 1))
-  for _, id in ipairs(count > 0 and redis.call('LPOP', KEYS[1], count) or {}) do
-    if redis.call('SADD', KEYS[3], id) == 1 then
+  local count = fitting(redis.call('LRANGE', ready, 0, most - #due - 1))
+  for _, id in ipairs(count > 0 and redis.call('LPOP', ready, count) or {}) do
+    if redis.call('SADD', acks, id) == 1 then
       answer[#answer + 1] = id
-      answer[#answer + 1] = redis.call('HGET', KEYS[2], id)
+      answer[#answer + 1] = redis.call('HGET', bodies, id)
     end
   end
 end

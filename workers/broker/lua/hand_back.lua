@@ -4,20 +4,23 @@
 -- ARGV  1 'these': give back the ids that follow; 'others': give back all but the ids that follow (what a lost answer left behind)
 -- Answers how many went back.
 
+local ready, bodies, acks = KEYS[1], KEYS[2], KEYS[3]
+local which = ARGV[1]
+
 local ids = {}
-if ARGV[1] == 'these' then
+if which == 'these' then
   for i = 2, #ARGV do ids[#ids + 1] = ARGV[i] end
 else
   local held = {}
   for i = 2, #ARGV do held[ARGV[i]] = true end
-  for _, id in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+  for _, id in ipairs(redis.call('SMEMBERS', acks)) do
     if not held[id] then ids[#ids + 1] = id end
   end
 end
 local count = 0
 for i = #ids, 1, -1 do
-  if redis.call('SREM', KEYS[3], ids[i]) == 1 and redis.call('HEXISTS', KEYS[2], ids[i]) == 1 then
-    redis.call('LPUSH', KEYS[1], ids[i])
+  if redis.call('SREM', acks, ids[i]) == 1 and redis.call('HEXISTS', bodies, ids[i]) == 1 then
+    redis.call('LPUSH', ready, ids[i])
     count = count + 1
   end
 end

@@ -4,9 +4,11 @@
 -- ARGV  1 worker
 -- Answers 1, or 0 when something is still outstanding: then it stays to be taken over.
 
+local heartbeats, workers, worker = KEYS[1], KEYS[2], ARGV[1]
+
 for i = 3, #KEYS do
   if redis.call('SCARD', KEYS[i]) > 0 then return 0 end
 end
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('ZREM', heartbeats, worker)
+redis.call('HDEL', workers, worker)
 return 1

@@ -4,6 +4,8 @@
 -- ARGV  1 id   2 due (Unix ms)
 -- Answers 1 if it was outstanding here, else 0.
 
-if redis.call('SREM', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+local acks, delayed, id, due = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+
+if redis.call('SREM', acks, id) == 0 then return 0 end
+redis.call('ZADD', delayed, due, id)
 return 1

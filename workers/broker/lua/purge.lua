@@ -4,6 +4,8 @@
 -- ARGV  1... ids
 -- Answers how many there were.
 
-redis.call('HDEL', KEYS[2], unpack(ARGV))
-redis.call('HDEL', KEYS[3], unpack(ARGV))
-return redis.call('ZREM', KEYS[1], unpack(ARGV))
+local dead, dead_bodies, dead_reasons = KEYS[1], KEYS[2], KEYS[3]
+
+redis.call('HDEL', dead_bodies, unpack(ARGV))
+redis.call('HDEL', dead_reasons, unpack(ARGV))
+return redis.call('ZREM', dead, unpack(ARGV))

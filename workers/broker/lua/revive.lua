@@ -5,9 +5,12 @@
 -- ARGV  1 id of the letter   2 id of the new message   3 new message
 -- Answers 1, or 0 when the letter is not there any more (retried, purged or too old).
 
-if redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[3], ARGV[1])
-redis.call('HSET', KEYS[5], ARGV[2], ARGV[3])
-redis.call('RPUSH', KEYS[4], ARGV[2])
+local dead, dead_bodies, dead_reasons, ready, bodies = unpack(KEYS)
+local letter, id, message = ARGV[1], ARGV[2], ARGV[3]
+
+if redis.call('HDEL', dead_bodies, letter) == 0 then return 0 end
+redis.call('ZREM', dead, letter)
+redis.call('HDEL', dead_reasons, letter)
+redis.call('HSET', bodies, id, message)
+redis.call('RPUSH', ready, id)
 return 1

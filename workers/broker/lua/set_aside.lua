@@ -5,16 +5,19 @@
 -- ARGV  1 id   2 reason JSON   3 event type   4 event JSON   5 maxlen of the stream
 -- Answers 1 if it was outstanding here, else 0.
 
-if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return 0 end
+local acks, bodies, dead, dead_bodies, dead_reasons, events = unpack(KEYS)
+local id, reason, type, event, maxlen = unpack(ARGV)
+
+if redis.call('SISMEMBER', acks, id) == 0 then return 0 end
 local clock = redis.call('TIME')
 local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
-redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[5], '*', 'type', ARGV[3], 'event', ARGV[4])
-local body = redis.call('HGET', KEYS[2], ARGV[1])
+redis.call('XADD', events, 'MAXLEN', '~', maxlen, '*', 'type', type, 'event', event)
+local body = redis.call('HGET', bodies, id)
 if body then
-  redis.call('ZADD', KEYS[3], now, ARGV[1])
-  redis.call('HSET', KEYS[4], ARGV[1], body)
-  redis.call('HSET', KEYS[5], ARGV[1], ARGV[2])
+  redis.call('ZADD', dead, now, id)
+  redis.call('HSET', dead_bodies, id, body)
+  redis.call('HSET', dead_reasons, id, reason)
 end
-redis.call('SREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('SREM', acks, id)
+redis.call('HDEL', bodies, id)
 return 1

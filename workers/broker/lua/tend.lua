@@ -9,14 +9,18 @@
 -- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the ids of workers taken over,
 -- Redis's time (ms), and what went wrong with a queue ('' if nothing): one whose key holds something else holds up no other.
 
+local heartbeats, workers = KEYS[1], KEYS[2]
+local me, about, silence, letters_kept, acks_prefix, sent_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local all_due, latest = ARGV[7] == 'all', tonumber(ARGV[8])
+
 local BATCH = 200
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local function whole(number) return string.format('%.0f', number) end
 
-local beat, silence = ARGV[2] ~= '', tonumber(ARGV[3])
+local beat = about ~= ''
 -- A Redis that was frozen runs what was sent to it before, and finds everybody silent: then nobody is called dead.
-if now - tonumber(ARGV[6]) > silence / 2 then silence = 0 end
+if now - sent_at > silence / 2 then silence = 0 end
 local moved, next_due, dead_workers = 0, -1, {}
 local queues = {}
 for q = 9, #ARGV do
@@ -27,10 +31,10 @@ end
 
 -- 1. Heartbeat, before anything can go wrong. One from the future was left when the clock was set back, and would never be missed.
 if beat then
-  redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. whole(now), '+inf')) do
-    redis.call('ZADD', KEYS[1], whole(now), worker)
+  redis.call('ZADD', heartbeats, whole(now), me)
+  redis.call('HSET', workers, me, about)
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '(' .. whole(now), '+inf')) do
+    redis.call('ZADD', heartbeats, whole(now), worker)
   end
 end
 
@@ -49,7 +53,7 @@ local function move_stock_delays(queue)
       redis.call('HDEL', queue.stock_bodies, id)
     end
     -- Without a body or a due time that means anything it goes to the queue at once, where an unreadable entry is set aside.
-    if due and due >= 0 and due <= tonumber(ARGV[8]) then
+    if due and due >= 0 and due <= latest then
       redis.call('ZADD', queue.delayed, whole(due), id)
     else
       redis.call('RPUSH', queue.ready, id)
@@ -60,7 +64,7 @@ end
 
 -- 3. fetch.lua takes what is due by itself, in due order. Only who waits for an empty list must be woken: by the one due last, which
 --    is to run last. A worker that stops moves all that is due, since it has just given up jobs and may have been the only one.
-local most = ARGV[7] == 'all' and BATCH or 1
+local most = all_due and BATCH or 1
 local function wake(queue)
   if most > 1 or redis.call('LLEN', queue.ready) == 0 then
     local due = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(now), '-inf', 'LIMIT', 0, most)
@@ -79,7 +83,7 @@ end
 
 -- 4. Dead letters are kept for a while.
 local function forget_old_letters(queue)
-  local old = redis.call('ZRANGEBYSCORE', queue.dead, '-inf', whole(now - tonumber(ARGV[4])), 'LIMIT', 0, BATCH)
+  local old = redis.call('ZRANGEBYSCORE', queue.dead, '-inf', whole(now - letters_kept), 'LIMIT', 0, BATCH)
   if #old > 0 then
     redis.call('ZREM', queue.dead, unpack(old))
     redis.call('HDEL', queue.dead_bodies, unpack(old))
@@ -90,7 +94,7 @@ end
 -- 5. What dead workers had outstanding goes back to its queues.
 local function give_back(worker, queue)
   for suffix, target in pairs({ [''] = { queue.ready, queue.bodies }, ['.DQ'] = { queue.stock, queue.stock_bodies } }) do
-    local acks = ARGV[5] .. worker .. '.' .. queue.name .. suffix
+    local acks = acks_prefix .. worker .. '.' .. queue.name .. suffix
     for _, id in ipairs(redis.call('SMEMBERS', acks)) do
       if redis.call('HEXISTS', target[2], id) == 1 then redis.call('LPUSH', target[1], id) end
     end
@@ -100,9 +104,9 @@ end
 
 -- Workers may beat at different paces while the setting is being changed: each is dead by its own, if that is the slower.
 local function is_dead(worker)
-  local fine, about = pcall(cjson.decode, redis.call('HGET', KEYS[2], worker) or '{}')
-  local own = fine and type(about) == 'table' and tonumber(about.silence_ms) or 0
-  return tonumber(redis.call('ZSCORE', KEYS[1], worker)) <= now - math.max(silence, own)
+  local fine, told = pcall(cjson.decode, redis.call('HGET', workers, worker) or '{}')
+  local own = fine and type(told) == 'table' and tonumber(told.silence_ms) or 0
+  return tonumber(redis.call('ZSCORE', heartbeats, worker)) <= now - math.max(silence, own)
 end
 
 local problem = ''
@@ -118,13 +122,13 @@ for _, queue in ipairs(queues) do
   if beat then try(forget_old_letters, queue) end
 end
 if beat and silence > 0 then
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now - silence))) do
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '-inf', whole(now - silence))) do
     if is_dead(worker) then
       local all = true
       for _, queue in ipairs(queues) do all = try(give_back, worker, queue) and all end
       -- A stock worker may have other queues, which only another stock worker can take over.
-      if all and redis.call('HDEL', KEYS[2], worker) == 1 then
-        redis.call('ZREM', KEYS[1], worker)
+      if all and redis.call('HDEL', workers, worker) == 1 then
+        redis.call('ZREM', heartbeats, worker)
         dead_workers[#dead_workers + 1] = worker
       end
     end
