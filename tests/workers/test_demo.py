@@ -9,16 +9,18 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors import EVENTS
+from config.keys import Keys
 from tests.harness import wait_for
-from workers.cli import demo_script
-from workers.cli.demo_parts import Parts
-from workers.cli.demo_play import Answer, play
+from workers.cli.demo import DemoError, play, running_parts
+from workers.cli.demo_story import Step, stages
+from workers.producer import enqueue_all, job_message
 
 DEMO = [sys.executable, "-m", "workers.cli", "demo"]
 #: Whatever the user has set, in the environment or a file, is not for the demo.
@@ -84,7 +86,7 @@ def test_the_table_shows_every_job_and_says_what_was_proven(tmp_path: Path) -> N
         r"create_group sms +group\.created +\d+ ms  group_id gro_119251",
         r"verify_webhook \(genuine\) +webhook\.verified",
         r"verify_webhook \(forged\) +webhook\.rejected .*campaign is cam_99999, on record cam_12345",
-        r"add_contact sms \(wrong\) +contact\.failed .*invalid: group_id",
+        r"add_contact sms \(wrong\) +contact\.failed .*invalid: wrong arguments: group_id",
         r"add_contact sms \(again\) +contact\.added",
         r"add_contact sms \(answer lost\) +contact\.added",
         r"\(half a message\) +message\.rejected",
@@ -119,36 +121,43 @@ def test_json_prints_every_event_and_a_summary(tmp_path: Path) -> None:
     assert sum(event["data"].get("replayed", False) for event in events) == 1
     assert sum(event["data"].get("reconciled", False) for event in events) == 1
     summary = last["summary"]
-    assert (summary["ok"], summary["enqueued"], summary["answered"], summary["differences"]) == (
-        True,
-        14,
-        14,
-        [],
-    )
+    assert (summary["ok"], summary["counts"]["events"]) == (True, 14)
     assert summary["counts"]["doubled at the API"] == summary["counts"]["left in queues"] == 0
 
 
 def test_an_answer_that_differs_is_told_and_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[Answer] = []
+    def wrong_stages(sandbox: Any) -> Iterator[list[Step]]:
+        for stage in stages(sandbox):
+            stage[0].facts["name"] = "Burger"
+            stage[1].type = "contact.added"
+            yield stage
 
-    def wrong_expectation(sandbox: Any, channel: str) -> demo_script.Step:
-        step = right(sandbox, channel)
-        expected = step.expected()
-        step.expected = lambda: demo_script.Expected(
-            expected.type, {**step.event["data"], "name": "Burger"}, "gro_1"
-        )
-        return step
-
-    right = demo_script._create_group
-    monkeypatch.setattr(demo_script, "_create_group", wrong_expectation)
-    with Parts() as parts:
-        report = play(parts, shown.append)
-        pids = [parts.sandbox.pid, parts._worker.pid]
-    assert [len(answer.differences) for answer in shown] == [2, 2]
-    assert any("'name': 'Burger'" in difference for difference in report.differences)
-    assert any("subject is 'gro_119251', not 'gro_1'" in difference for difference in report.differences)
-    assert report.proven == []
+    shown: list[str] = []
+    monkeypatch.setattr("workers.cli.demo.stages", wrong_stages)
+    with running_parts() as parts:
+        with pytest.raises(DemoError) as raised:
+            play(parts, lambda step, *_: shown.append(step.title))
+        pids = [parts.sandbox.pid, parts.worker.pid]
+    # The stage ends with all of its answers, so that each difference is told; there is no next one.
+    assert sorted(shown) == ["create_group email", "create_group sms"]
+    said = str(raised.value)
+    assert "create_group sms: name is 'Pizza lovers (sms)', not 'Burger'" in said
+    assert "create_group email: type is 'coupontools.group.created', not 'coupontools.contact.added'" in said
+    assert "the end of the worker's log" in said
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_second_answer_and_a_worker_that_ended_fail_the_demo() -> None:
+    def enqueue_behind_its_back(step: Step, *_: Any) -> None:
+        enqueue_all(parts.client, Keys(), [job_message("list_groups", {"channel": "sms"})])
+
+    with running_parts() as parts, pytest.raises(DemoError, match="an event that nobody expected"):
+        play(parts, enqueue_behind_its_back)
+    with running_parts() as parts:
+        parts.worker.kill()
+        parts.worker.wait()
+        with pytest.raises(DemoError, match="the worker ended with exit code"):
+            play(parts, lambda *_: None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
