@@ -1,120 +1,79 @@
-"""Contacts out of a CSV file, row by row in constant memory: what a spreadsheet saves, with all its dialects.
+"""Contacts out of a CSV file, row by row: what spreadsheets save, in all their dialects.
 
-UTF-8 with or without a byte order mark; comma, semicolon or tab, told by the header; quoted line breaks. A row that cannot be parsed
-takes nobody with it: only the physical line where it starts is refused, and parsing goes on with the next.
+UTF-8 with or without a byte order mark; comma, semicolon or tab, whichever fits the header. Python's csv module reads the records; a
+broken one is refused with all the lines that it spans, and reading goes on behind it.
 """
 
 from __future__ import annotations
 
 import csv
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-__all__ = ["CUSTOM_COLUMNS", "ContactsFile", "Row", "UnusableFile"]
+__all__ = ["ERROR_COLUMN", "ContactsFile", "Row", "UnusableFile"]
 
-#: How the custom fields' columns are called, and how many there are; vendor's document, "Add contact".
+#: The name of the custom fields' columns, and how many there are; vendor's document, "Add contact".
 CUSTOM_COLUMNS: Final = {"sms": ("customfield", 7), "email": ("custom", 10)}
-#: The column that a file of refused rows has; ignored.
+#: The column that a file of refused rows has; ignored here.
 ERROR_COLUMN: Final = "error"
 DELIMITERS: Final = ",;\t"
-#: Characters of a physical line at most; a longer one is refused.
-LONGEST_LINE: Final = 1024 * 1024
-#: So much of it stands in the file of refused rows.
-SHOWN_OF_A_LONG_LINE: Final = 200
+#: The longest header that is read, in characters: a file without line breaks must not fill the memory.
+LONGEST_HEADER: Final = 64 * 1024
+STRAY_QUOTE: Final = "cannot be read as one contact: is a quote missing, or one too many?"
 
 
 class UnusableFile(Exception):  # noqa: N818 - says what the file is
-    """The file cannot be imported as it is: mend it; nothing was enqueued unless rows were read before."""
+    """The file cannot be imported as it is: mend it. Nothing was enqueued."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: the arguments it gives, or the problem it has."""
+    """A record of the file: the arguments that it gives, or the problem that it has."""
 
-    #: The physical line where it starts; the header's is 1.
+    #: The first and the last physical line; the header's is 1.
     line: int
+    last_line: int
     cells: list[str]
     arguments: dict[str, Any]
     problem: str | None = None
 
-
-class _Beginning(str):
-    """The first characters of a line that is too long to be one of contacts; it must never be taken for a whole one."""
-
-    __slots__ = ()
-
-
-class _Lines:
-    """Physical lines, with those of the record under way remembered, so that they can be read again."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._again: deque[str] = deque()
-        self.record: list[str] = []
-        #: The number of the last line handed out.
-        self.number = 0
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._read()
-        if not line:
-            raise StopIteration
-        self.number += 1
-        self.record.append(line)
-        if isinstance(line, _Beginning):
-            raise csv.Error(f"it is longer than {LONGEST_LINE:,} characters")
-        return str(line)
-
-    def _read(self) -> str:
-        line: str = self._file.readline(LONGEST_LINE)
-        if len(line) < LONGEST_LINE:
-            return line
-        rest = line
-        while rest and not rest.endswith(("\n", "\r")):
-            rest = self._file.readline(LONGEST_LINE)
-        return _Beginning(line[:SHOWN_OF_A_LONG_LINE])
-
-    def reread_all_but_first(self) -> str:
-        """Takes back the lines of the record under way, all but its first, which is answered."""
-        first, *others = self.record
-        self._again.extendleft(reversed(others))
-        self.number -= len(others)
-        return first
+    @property
+    def where(self) -> str:
+        """Return the lines of the file where it stands."""
+        one = self.line == self.last_line
+        return f"line {self.line}" if one else f"lines {self.line} to {self.last_line}"
 
 
 class ContactsFile:
     """An open file of contacts; a context manager.
 
     Raises:
-        UnusableFile: from the constructor when the header is wrong, from ``rows`` when this is no text file after all.
-        OSError: it cannot be opened or read.
+        UnusableFile: the header is wrong.
+        OSError: the file cannot be opened or read.
     """
 
     def __init__(self, path: Path, channel: str) -> None:
-        self._identifying = "phone" if channel == "sms" else "email"
-        prefix, most = CUSTOM_COLUMNS[channel]
-        self._custom = {f"{prefix}{number}": str(number) for number in range(1, most + 1)}
+        self._identifying, mark = ("phone", "+") if channel == "sms" else ("email", "@")
+        prefix, count = CUSTOM_COLUMNS[channel]
+        self._custom = {f"{prefix}{number}": str(number) for number in range(1, count + 1)}
         self._known = [self._identifying, "first_name", "last_name", *self._custom]
-        self._channel = channel
         self.size = path.stat().st_size
-        # What is not UTF-8 comes as lone surrogates, so that one bad row is refused and the others go on.
         self._bytes = path.open("rb")
+        # Bytes that are no UTF-8 become lone surrogates, so that one bad row is refused and the others go on.
         self._file = TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
-            self._lines = _Lines(self._file)
             self.header, self.delimiter = self._read_header()
-            self._columns = self._check_header()
+            self._check_header(channel)
         except BaseException:
             self._file.close()
             raise
-        self._reader = csv.reader(self._lines, delimiter=self.delimiter, strict=True)
+        #: What only another row holds: every row has delimiters, and every right one a number or an address.
+        self._marks = (self.delimiter, mark)
 
     def __enter__(self) -> Self:
         return self
@@ -126,91 +85,90 @@ class ContactsFile:
 
     @property
     def position(self) -> int:
-        """About how many bytes have been read; for a progress bar."""
+        """Return about how many bytes have been read, for a progress bar."""
         return self._bytes.tell()
 
     def rows(self) -> Iterator[Row]:
-        """Every row that has anything in it."""
+        """Yield every row that has anything in it."""
+        record: list[str] = []
+        reader = csv.reader(_noted(self._file, record), delimiter=self.delimiter, strict=True)
         while True:
-            self._lines.record.clear()
-            line = self._lines.number + 1
+            record.clear()
+            first = reader.line_num + 2
             try:
-                cells = next(self._reader)
+                cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                text = self._lines.reread_all_but_first()
-                why = str(error) if isinstance(text, _Beginning) else f"is a quote missing? ({error})"
-                yield Row(line, [text.rstrip("\r\n")], {}, f"the line cannot be parsed: {why}")
+                text = "".join(record).rstrip("\r\n")
+                yield Row(first, reader.line_num + 1, [text], {}, f"{STRAY_QUOTE} ({error})")
                 continue
             if any(cell.strip() for cell in cells):
-                yield self._row(line, cells)
+                yield self._row(first, reader.line_num + 1, cells)
 
-    def _row(self, line: int, cells: list[str]) -> Row:
+    def _row(self, first: int, last: int, cells: list[str]) -> Row:
         arguments: dict[str, Any] = {}
         custom: dict[str, str] = {}
-        stray = []
-        for at, cell in enumerate(cells):
+        extra = []
+        problem = None
+        for column, cell in zip_longest(self.header, cells, fillvalue=""):
+            if _is_no_text(cell):
+                problem = "is not UTF-8 text; save the file as 'CSV UTF-8'"
+            elif last > first and self._swallows_rows(column, cell):
+                problem = f"{STRAY_QUOTE} Names, numbers and addresses hold no line breaks"
             text = cell.strip()
-            if not text:
+            if not text or column == ERROR_COLUMN:
                 continue
-            column = self._columns[at] if at < len(self._columns) else ""
-            if number := self._custom.get(column):
-                custom[number] = text
-            elif column == "":
-                stray.append(text)
-            elif column != ERROR_COLUMN:
+            if not column:
+                extra.append(text)
+            elif column in self._custom:
+                custom[self._custom[column]] = text
+            else:
                 arguments[column] = text
         if custom:
             arguments["custom_fields"] = custom
-        problem = None
-        if any(_is_not_utf8(cell) for cell in cells):
-            problem = "is not UTF-8 text; save the file as 'CSV UTF-8'"
-        elif stray:
-            problem = f"has {len(stray)} more cells than the header has names: {', '.join(stray)[:200]}"
-        return Row(line, cells, arguments, problem)
+        if extra and not problem:
+            problem = f"has {len(extra)} more cells than the header has names: {', '.join(extra)[:200]}"
+        return Row(first, last, cells, arguments, problem)
+
+    def _swallows_rows(self, column: str, cell: str) -> bool:
+        """Return whether a stray quote made one cell of several rows. A custom field may hold line breaks of its own."""
+        if "\n" not in cell and "\r" not in cell:
+            return False
+        return column not in self._custom or any(mark in cell for mark in self._marks)
 
     def _read_header(self) -> tuple[list[str], str]:
-        best: tuple[int, list[str], str] | None = None
-        # A header may have quoted names, but no line breaks.
-        try:
-            text = next(self._lines, "")
-        except csv.Error as error:
-            raise UnusableFile(f"line 1, the header, cannot be parsed: {error}") from None
-        if _is_not_utf8(text) or "\0" in text:
+        text = self._file.readline(LONGEST_HEADER)
+        if _is_no_text(text):
             raise UnusableFile("the header is not UTF-8 text; save the file as 'CSV UTF-8'")
         if not text.strip():
             raise UnusableFile("there is no header; the first line must name the columns")
+        candidates = []
         for delimiter in DELIMITERS:
-            try:
-                names = [
-                    cell.strip().lower()
-                    for cell in next(csv.reader([text], delimiter=delimiter, strict=True))
-                ]
-            except csv.Error:
-                continue
-            fits = sum(name in self._known for name in names)
-            if best is None or fits > best[0]:
-                best = fits, names, delimiter
-        if best is None:
-            raise UnusableFile("line 1, the header, cannot be parsed")
-        return best[1], best[2]
+            names = [name.strip().lower() for name in next(csv.reader([text], delimiter=delimiter))]
+            candidates.append((sum(name in self._known for name in names), names, delimiter))
+        _, names, delimiter = max(candidates, key=lambda candidate: candidate[0])
+        return names, delimiter
 
-    def _check_header(self) -> list[str]:
+    def _check_header(self, channel: str) -> None:
         known = ", ".join(self._known)
-        if unknown := [
-            name for name in self.header if name and name != ERROR_COLUMN and name not in self._known
-        ]:
-            raise UnusableFile(
-                f"unknown columns: {', '.join(unknown)[:300]}; for channel '{self._channel}' these are known: {known}"
-            )
-        if twice := sorted({name for name in self.header if name and self.header.count(name) > 1}):
+        names = [name for name in self.header if name]
+        if unknown := [name for name in names if name not in self._known and name != ERROR_COLUMN]:
+            told = ", ".join(unknown)[:300]
+            raise UnusableFile(f"unknown columns: {told}; for channel '{channel}' these are known: {known}")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
             raise UnusableFile(f"columns named twice: {', '.join(twice)}")
-        if self._identifying not in self.header:
+        if self._identifying not in names:
             raise UnusableFile(f"there is no column '{self._identifying}'; known are {known}")
-        return self.header
 
 
-def _is_not_utf8(text: str) -> bool:
-    """Did it hold bytes that are no UTF-8? Python's error handler `surrogateescape` tells by lone surrogates."""
-    return not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text)
+def _noted(lines: Iterable[str], record: list[str]) -> Iterator[str]:
+    """Yield the lines, and note them in ``record``, so that a broken record can be kept as it was."""
+    for line in lines:
+        record.append(line)
+        yield line
+
+
+def _is_no_text(text: str) -> bool:
+    """Return whether it holds a NUL, or bytes that are no UTF-8, which `surrogateescape` turned into lone surrogates."""
+    return "\0" in text or (not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text))

@@ -15,14 +15,14 @@ __all__ = ["RefusedFile", "free_name"]
 
 
 def free_name(source: Path) -> Path:
-    """``FILE.refused.csv`` beside ``FILE.csv``, or the first of ``FILE.refused-2.csv``, ``-3`` ... that does not exist yet."""
+    """Return ``FILE.refused.csv`` beside ``FILE.csv``, or the first of ``FILE.refused-2.csv``, ``-3`` ... that does not exist yet."""
     plain = source.with_suffix(".refused.csv")
     numbered = (source.with_suffix(f".refused-{number}.csv") for number in itertools.count(2))
     return next(path for path in itertools.chain([plain], numbered) if not path.exists())
 
 
 class RefusedFile:
-    """Created with the first refused row, never over a file that exists. It has the header of the source and a last column `error`.
+    """A file with the header of the source and a last column `error`. The first refused row creates it, never over a file that exists.
 
     Raises:
         OSError: from ``add``, the file cannot be created (it exists by now, the folder is read-only) or written.
@@ -47,13 +47,13 @@ class RefusedFile:
 
     @property
     def created(self) -> bool:
-        """Was any row refused?"""
+        """Return whether any row was refused."""
         return self._file is not None
 
     def add(self, row: Row, problem: str) -> None:
-        """Writes one row as it was, and why it was refused."""
+        """Write one row as it was, and why it was refused."""
         if self._file is None:
-            # People's numbers and names: for nobody but the one who imports.
+            # It holds people's numbers and names: nobody but its owner may read it.
             number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
             self._writer = csv.writer(self._file, delimiter=self._delimiter)

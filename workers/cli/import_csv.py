@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ import orjson
 import redis
 import typer
 
-from actors import JOBS, InvalidJob
+from actors import JOBS, InvalidJob, parse_job
 from config import Settings, load_settings, redact_text
 from config.keys import Keys
 from workers.cli.import_progress import ImportProgress, Tally
-from workers.contacts_csv import ContactsFile, Row, UnusableFile
+from workers.contacts_csv import ContactsFile, UnusableFile
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import is_outage, sync_client
 from workers.refused_csv import RefusedFile, free_name
@@ -31,7 +30,7 @@ __all__ = ["import_csv"]
 
 #: Jobs enqueued in one step.
 BATCH = 500
-#: How long an import waits for a Redis that went away in its midst, in seconds.
+#: How long an import waits for a Redis that went away meanwhile, in seconds.
 PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 0.5
 
@@ -78,140 +77,134 @@ def import_csv(
             param_hint="--refused",
         )
     settings = load_settings(require_credentials=False)
+    keys = Keys.of(settings)
     tally = Tally()
+    stopped: _Stopped | None = None
     try:
         with (
             ContactsFile(file, channel) as contacts,
             RefusedFile(target, contacts.header, contacts.delimiter) as out,
             sync_client(settings.redis_url) as client,
-            _stopping() as stop,
+            _noted_signals() as signals,
         ):
             client.ping()
             with ImportProgress(tally, contacts.size) as progress:
-                problem = _Import(client, settings, tally, progress, stop, constant).run(contacts, out)
-            backlog = client.llen(Keys.of(settings).queue("contacts").ready) if problem is None else 0
+                try:
+                    _Import(client, keys, constant, tally, progress, signals).run(contacts, out)
+                except _Stopped as error:
+                    stopped = error
+            backlog = client.llen(keys.queue(_ADD_CONTACT.queue).ready) if stopped is None else 0
     except UnusableFile as error:
         typer.echo(f"{file.name}: {error}", err=True)
-        raise typer.Exit(2 if not tally.rows else 1) from None
+        raise typer.Exit(2) from None
     except OSError as error:
         typer.echo(f"{error.filename or file}: {error.strerror}; {_how_far(tally)}", err=True)
         raise typer.Exit(1) from None
     except redis.RedisError as error:
         typer.echo(f"Redis does not answer: {redact_text(str(error))}; {_how_far(tally)}", err=True)
         raise typer.Exit(1) from None
-    _summary(tally, target if out.created else None, complete=problem is None, as_json=as_json)
-    if problem is not None:
-        typer.echo(f"{problem}; {_how_far(tally)}", err=True)
-        raise typer.Exit(128 + stop.number if stop.number else 1)
+    _summary(tally, target if out.created else None, complete=stopped is None, as_json=as_json)
+    if stopped is not None:
+        typer.echo(f"{stopped}; {_how_far(tally)}", err=True)
+        raise typer.Exit(128 + signals[0] if signals else 1)
     _warn_of_deadline(settings, int(backlog), deadline_seconds)
     raise typer.Exit(1 if tally.refused else 0)
 
 
-@dataclass(slots=True)
-class _Stop:
-    """Ctrl-C or SIGTERM, and which."""
-
-    event: threading.Event
-    number: int = 0
-
-    def __call__(self, number: int, _: object) -> None:
-        if self.number:
-            # Told twice: now.
-            sys.exit(128 + number)
-        self.number = number
-        self.event.set()
+class _Stopped(Exception):  # noqa: N818 - says what happened to the import
+    """The import ended before the end of its file; the message says why."""
 
 
 @contextmanager
-def _stopping() -> Iterator[_Stop]:
-    stop = _Stop(threading.Event())
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+def _noted_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM, so that the import ends between two batches. A second signal ends it at once."""
+    signals: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if signals:
+            sys.exit(128 + number)
+        signals.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+@dataclass(frozen=True, slots=True)
 class _Import:
     """One run over one file."""
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        settings: Settings,
-        tally: Tally,
-        progress: ImportProgress,
-        stop: _Stop,
-        constant: dict[str, Any],
-    ) -> None:
-        self._client = client
-        self._keys = Keys.of(settings)
-        self._tally = tally
-        self._progress = progress
-        self._stop = stop
-        self._constant = constant
+    client: redis.Redis
+    keys: Keys
+    constant: dict[str, Any]
+    tally: Tally
+    progress: ImportProgress
+    #: The signals that have arrived.
+    signals: list[int]
 
-    def run(self, contacts: ContactsFile, out: RefusedFile) -> str | None:
-        """Enqueues row by row. Answers what stopped it before the end, None when nothing did."""
+    def run(self, contacts: ContactsFile, refused: RefusedFile) -> None:
+        """Enqueue a job for each right row, a batch at a time, and keep the wrong ones.
+
+        Raises:
+            _Stopped: by a signal, or because Redis was away for too long.
+        """
         batch: list[Enqueued] = []
         for row in contacts.rows():
-            self._tally.rows += 1
-            problem = row.problem or self._take(row, batch)
-            if problem:
-                self._tally.refused += 1
-                out.add(row, problem)
-                self._progress.refused(row.line, problem)
-            if len(batch) >= BATCH or (self._stop.number and self._tally.rows):
-                if stopped := self._enqueue(batch):
-                    return stopped
+            self.tally.rows += 1
+            problem = row.problem
+            if problem is None:
+                arguments = {**self.constant, **row.arguments}
+                try:
+                    parse_job(_ADD_CONTACT, arguments)
+                except InvalidJob as error:
+                    problem = str(error)
+                else:
+                    batch.append(job_message(_ADD_CONTACT.actor, arguments))
+            if problem is not None:
+                self.tally.refused += 1
+                refused.add(row, problem)
+                self.progress.refused(row.where, problem)
+            if len(batch) >= BATCH or self.signals:
+                self._enqueue(batch)
                 batch.clear()
-                self._tally.line = row.line
-                self._progress.update(contacts.position)
-                if self._stop.number:
-                    return "stopped"
-        stopped = self._enqueue(batch)
-        self._progress.update(contacts.size)
-        return stopped
+                self.tally.line = row.last_line
+                self.progress.read(contacts.position)
+                if self.signals:
+                    raise _Stopped("stopped")
+        self._enqueue(batch)
+        self.progress.read(contacts.size)
 
-    def _take(self, row: Row, batch: list[Enqueued]) -> str | None:
-        arguments = {**self._constant, **row.arguments}
-        try:
-            _ADD_CONTACT.parse(arguments)
-        except InvalidJob as error:
-            return str(error)
-        batch.append(job_message("add_contact", arguments))
-        return None
-
-    def _enqueue(self, batch: list[Enqueued]) -> str | None:
-        """Enqueues a batch, however often Redis goes away meanwhile. Answers why it could not."""
-        until = time.monotonic() + PATIENCE_SECONDS
-        waiting = False
+    def _enqueue(self, batch: list[Enqueued]) -> None:
+        """Enqueue a batch, and wait for Redis if it is away."""
+        away_since: float | None = None
         while batch:
             try:
-                enqueue_all(self._client, self._keys, batch)
+                enqueue_all(self.client, self.keys, batch)
             except redis.RedisError as error:
                 if not is_outage(error):
                     raise
-                if not waiting:
-                    self._progress.say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
-                waiting = True
-                if time.monotonic() > until:
-                    return f"Redis did not answer for {PATIENCE_SECONDS:g} s"
-                if self._stop.event.wait(PAUSE_SECONDS):
-                    return "stopped while Redis did not answer"
+                if away_since is None:
+                    away_since = time.monotonic()
+                    self.progress.say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
+                if time.monotonic() - away_since > PATIENCE_SECONDS:
+                    raise _Stopped(f"Redis did not answer for {PATIENCE_SECONDS:g} s") from None
+                if self.signals:
+                    raise _Stopped("stopped while Redis did not answer") from None
+                time.sleep(PAUSE_SECONDS)
                 continue
-            if waiting:
-                self._progress.say("Redis is back")
-            self._tally.enqueued += len(batch)
-            return None
-        return None
+            if away_since is not None:
+                self.progress.say("Redis is back")
+            self.tally.enqueued += len(batch)
+            return
 
 
 def _constant_arguments(
     channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None
 ) -> dict[str, Any]:
-    """What all rows have in common, checked once instead of being refused a million times."""
+    """Return what all rows have in common. A wrong one is told once, instead of refusing every row."""
     given = {
         "channel": channel,
         "group_id": group_id,
@@ -220,7 +213,7 @@ def _constant_arguments(
     }
     constant = {name: value for name, value in given.items() if value is not None}
     try:
-        JOBS["list_contacts"].parse(constant)
+        parse_job(JOBS["list_contacts"], constant)
     except InvalidJob as error:
         problem = error.problems[0]
         raise typer.BadParameter(problem.message, param_hint=f"--{problem.field.replace('_', '-')}") from None
@@ -258,7 +251,7 @@ def _summary(tally: Tally, refused: Path | None, *, complete: bool, as_json: boo
 
 
 def _warn_of_deadline(settings: Settings, backlog: int, deadline_seconds: int | None) -> None:
-    """Jobs expire by themselves; an import that takes longer than they live should not come as a surprise."""
+    """Tell somebody whose jobs would expire before the worker comes to them."""
     rate = settings.coupontools_rate_limit
     lives = deadline_seconds or settings.job_deadline_seconds
     if rate and backlog / rate > lives:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from workers.cli.show import plain
+
 __all__ = ["ImportProgress", "Tally"]
 
-#: Where there is no terminal, a line this often, in seconds.
+#: How often a line is printed where there is no terminal, in seconds.
 PLAIN_EVERY_SECONDS = 5.0
 #: Refused rows that are shown one by one; the file of refused rows has them all.
 SHOWN_ROWS = 1000
@@ -32,60 +32,50 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken."""
+        """Return how long it has taken."""
         return time.monotonic() - self.began
 
     @property
     def rate(self) -> float:
-        """Rows a second."""
+        """Return the rows a second."""
         return self.rows / max(self.seconds, 1e-6)
 
     def __str__(self) -> str:
         return f"{self.rows:,} rows read, {self.enqueued:,} enqueued, {self.refused:,} refused, {self.rate:,.0f} rows/s"
 
 
-class ImportProgress:
+class ImportProgress(Progress):
     """Writes to standard error, so that standard output has the summary alone."""
 
     def __init__(self, tally: Tally, size: int) -> None:
-        self._tally = tally
-        self._console = Console(stderr=True)
-        self._plain_at = time.monotonic() + PLAIN_EVERY_SECONDS
-        self._bar = Progress(
+        console = Console(stderr=True)
+        super().__init__(
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.description}"),
             TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
+            console=console,
+            disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task(str(tally), total=size)
+        self._tally = tally
+        self._plain_at = time.monotonic() + PLAIN_EVERY_SECONDS
+        self._bar = self.add_task(str(tally), total=size)
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def update(self, position: int) -> None:
-        """So many bytes of the file are done."""
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=position, description=str(self._tally))
+    def read(self, position: int) -> None:
+        """Show that so many bytes of the file are done."""
+        if not self.disable:
+            self.update(self._bar, completed=position, description=str(self._tally))
         elif time.monotonic() >= self._plain_at:
             self._plain_at = time.monotonic() + PLAIN_EVERY_SECONDS
             self.say(str(self._tally))
 
-    def refused(self, line: int, problem: str) -> None:
-        """A row was refused."""
+    def refused(self, where: str, problem: str) -> None:
+        """Say that a row was refused."""
         if self._tally.refused <= SHOWN_ROWS:
-            self.say(f"line {line}: {problem}")
+            self.say(f"{where}: {problem}")
         elif self._tally.refused == SHOWN_ROWS + 1:
             self.say(f"... more than {SHOWN_ROWS:,} rows are wrong; the file of refused rows has them all")
 
     def say(self, text: str) -> None:
-        """One line, above the bar."""
-        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-        self._console.print(Text(plain), soft_wrap=True)
+        """Print a line above the bar."""
+        self.console.print(Text(plain(text)), soft_wrap=True)

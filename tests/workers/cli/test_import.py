@@ -78,7 +78,10 @@ def test_rows_become_contacts_and_a_second_import_adds_nobody(house: House, comm
 
 def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
     path = tmp_path / "people.csv"
-    path.write_text('phone,first_name\n+32470000001,"a\nb"\n0470,c\n+32470000002,"open\n+32470000003,d\n,e\n')
+    path.write_text(
+        'phone,first_name,customfield1\n+32470000001,a,"two\nlines"\n0470,c\n+32470000002,"open\n+32470000009,swallowed"\n'
+        "+32470000003,d\n,e\n"
+    )
     done = command("import", str(path), *SMS, "--json")
     assert done.returncode == 1
     summary = json.loads(done.stdout)
@@ -91,23 +94,26 @@ def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
         "complete": True,
     }
     told = done.stderr.splitlines()
-    assert [line.split(":")[0] for line in told] == ["line 4", "line 5", "line 7"]
+    assert [line.split(":")[0] for line in told] == ["line 4", "lines 5 to 6", "line 8"]
     assert "phone: must be E.164" in told[0]
-    assert "is a quote missing?" in told[1]
+    assert "is a quote missing" in told[1]
     assert "phone: is required" in told[2]
     assert [job["phone"] for job in jobs(house)] == ["+32470000001", "+32470000003"]
 
     with target.open(newline="") as file:
         header, *refused = csv.reader(file)
-    assert header == ["phone", "first_name", "error"]
-    refused = [["+32470000009", "c", refused[0][2]], ["+32470000002", "open", ""], ["+32470000008", "e", ""]]
+    assert header == ["phone", "first_name", "customfield1", "error"]
+    assert refused[1][:2] == ["+32470000002", "open\n+32470000009,swallowed"]
+    # As it is, the record is refused once more.
+    assert command("import", str(target), *SMS).returncode == 1
+    refused = [["+32470000009", "c", "", refused[0][3]], ["+32470000002", "open"], ["+32470000008", "e"]]
     with target.open("w", newline="") as file:
         csv.writer(file).writerows([header, *refused])
     again = command("import", str(target), *SMS)
     assert again.returncode == 0, again.stderr
     assert jobs(house)[2:] == [
         {"channel": "sms", "group_id": "gro_1", "phone": phone, "first_name": name}
-        for phone, name, _ in refused
+        for phone, name, *_ in refused
     ]
 
 
