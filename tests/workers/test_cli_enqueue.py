@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import Field
 
+from actors import JOBS, Job
 from tests.harness import House
+from workers.cli.job_options import job_options
 
 
 def queued(house: House, queue: str) -> list[dict[str, Any]]:
@@ -66,6 +69,43 @@ def test_every_option_becomes_its_argument(house: House, tmp_path: Path) -> None
     assert [m["kwargs"] for m in queued(house, "webhooks")] == [{"payload": body}] * 2 + [
         {"webhook_id": "evt_1"}
     ]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_argument_of_a_job_has_an_option_whose_help_says_something(job: str) -> None:
+    options = job_options(JOBS)
+    for argument in JOBS[job].model_fields:
+        said = options[argument].help.split("; for ")[0].rstrip(".")
+        assert said, f"{job}.{argument} has neither a description nor an example"
+        assert options[argument].flag.removeprefix("--").replace("-", "_") in {argument, argument[:-1]}
+
+
+def test_a_new_job_needs_no_line_of_the_command() -> None:
+    class PrintCoupons(Job):
+        """A job that does not exist."""
+
+        colours: dict[str, str]
+        copies: int | None = Field(None, description="How many of each.")
+        layout: dict[str, Any] | None = None
+        paper: Literal["A4", "A5"]
+
+    options = job_options({**JOBS, "print_coupons": PrintCoupons})
+    own = list(PrintCoupons.model_fields)[-4:]
+    assert [(options[name].flag, options[name].form, options[name].help) for name in own] == [
+        ("--colour", "pairs", "may be given several times; for print_coupons."),
+        ("--copies", "number", "How many of each; for print_coupons."),
+        ("--layout", "json", "JSON from a file or standard input; for print_coupons."),
+        ("--paper", "text", "A4 or A5; for print_coupons."),
+    ]
+    assert list(options)[-3:] == list(Job.model_fields)
+
+    class Unwritable(Job):
+        """A job with an argument that no command line can give."""
+
+        names: list[str]
+
+    with pytest.raises(TypeError, match="'names'"):
+        job_options({"unwritable": Unwritable})
 
 
 @pytest.mark.parametrize(
