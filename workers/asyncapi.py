@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from actors import EVENTS, JOBS, Job
+from actors.events import PREFIX, SOURCE, failed_type
 from config.keys import Keys
-from delivery import PREFIX, SOURCE
 
 __all__ = ["asyncapi_document"]
 
@@ -21,10 +21,12 @@ _ENQUEUE = "In one MULTI: `HSET {bodies} <id> <message JSON>`, then `RPUSH {read
 
 
 def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
-    """The document, with the Redis keys of ``keys`` as addresses."""
+    """Return the document, with the Redis keys of ``keys`` as addresses."""
     queues: dict[str, list[str]] = {}
     for actor, job in JOBS.items():
         queues.setdefault(job.queue, []).append(actor)
+    answers = {kind for actor in JOBS for kind in _answers(actor)}
+    unasked = [kind for kind in EVENTS if kind not in answers]
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -49,10 +51,7 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
                 "action": "send",
                 "summary": "What is no answer to a readable job.",
                 "channel": {"$ref": "#/channels/events"},
-                "messages": [
-                    {"$ref": f"#/channels/events/messages/{kind}"}
-                    for kind in ("message.rejected", "account.held", "account.released")
-                ],
+                "messages": [{"$ref": f"#/channels/events/messages/{kind}"} for kind in unasked],
             },
         },
         "components": {
@@ -75,8 +74,13 @@ def _queue_channel(keys: Keys, queue: str, actors: list[str]) -> dict[str, Any]:
     }
 
 
+def _answers(actor: str) -> list[str]:
+    """Return the events that a job of this actor ends in: all that are about the same thing as its failure."""
+    thing = failed_type(actor).partition(".")[0]
+    return [kind for kind in EVENTS if kind.partition(".")[0] == thing]
+
+
 def _operation(actor: str, job: type[Job]) -> dict[str, Any]:
-    kinds = (*JOBS[actor].succeeds, JOBS[actor].failed)
     return {
         "action": "receive",
         "summary": _sentence(job),
@@ -84,91 +88,65 @@ def _operation(actor: str, job: type[Job]) -> dict[str, Any]:
         "messages": [{"$ref": f"#/channels/{job.queue}/messages/{actor}"}],
         "reply": {
             "channel": {"$ref": "#/channels/events"},
-            "messages": [{"$ref": f"#/channels/events/messages/{kind}"} for kind in kinds],
+            "messages": [{"$ref": f"#/channels/events/messages/{kind}"} for kind in _answers(actor)],
         },
     }
 
 
 def _job_message(actor: str, job: type[Job]) -> dict[str, Any]:
-    text = {"type": "string"}
-    return {
-        "name": actor,
-        "title": actor,
-        "summary": _sentence(job),
-        "contentType": "application/json",
-        "payload": {
-            "type": "object",
-            "required": [
-                "queue_name",
-                "actor_name",
-                "args",
-                "kwargs",
-                "options",
-                "message_id",
-                "message_timestamp",
-            ],
-            "additionalProperties": False,
-            "properties": {
-                "queue_name": {"const": job.queue},
-                "actor_name": {"const": actor},
-                "args": {"type": "array", "maxItems": 0},
-                "kwargs": _reference(job),
-                "options": {
-                    "type": "object",
-                    "required": ["redis_message_id"],
-                    "properties": {
-                        "redis_message_id": {**text, "description": "The id under which the message lies."},
-                        "traceparent": {**text, "description": "W3C trace context; carried on."},
-                        "eta": {"type": "number", "description": "Not before this Unix millisecond."},
-                    },
-                },
-                "message_id": {
-                    **text,
-                    "minLength": 1,
-                    "maxLength": 255,
-                    "description": "What an answer is matched by.",
-                },
-                "message_timestamp": {"type": "number", "description": "Unix milliseconds."},
-            },
-        },
+    options = {
+        "redis_message_id": _text("The id under which the message lies."),
+        "traceparent": _text("W3C trace context; carried on."),
+        "eta": {"type": "number", "description": "Not before this Unix millisecond."},
     }
+    fields = {
+        "queue_name": {"const": job.queue},
+        "actor_name": {"const": actor},
+        "args": {"type": "array", "maxItems": 0},
+        "kwargs": _reference(job),
+        "options": {"type": "object", "required": ["redis_message_id"], "properties": options},
+        "message_id": _text("What an answer is matched by.", minLength=1, maxLength=255),
+        "message_timestamp": {"type": "number", "description": "Unix milliseconds."},
+    }
+    payload = {"required": list(fields), "additionalProperties": False, "properties": fields}
+    return _message(actor, actor, job, "application/json", payload)
 
 
 def _event_message(kind: str, data: type[BaseModel]) -> dict[str, Any]:
-    text = {"type": "string"}
-    return {
-        "name": PREFIX + kind,
-        "title": kind,
-        "summary": _sentence(data),
-        "contentType": "application/cloudevents+json",
-        "payload": {
-            "type": "object",
-            "required": [
-                "specversion",
-                "id",
-                "source",
-                "type",
-                "time",
-                "datacontenttype",
-                "dataschema",
-                "data",
-            ],
-            "properties": {
-                "specversion": {"const": "1.0"},
-                "id": {**text, "description": "The job's message_id; a list page: <message_id>/<page>."},
-                "source": {"const": SOURCE},
-                "type": {"const": PREFIX + kind},
-                "subject": {**text, "description": "The id the event is about, when known."},
-                "time": {**text, "format": "date-time"},
-                "datacontenttype": {"const": "application/json"},
-                "dataschema": {"const": f"urn:coupontools-worker:{kind}:v1"},
-                "correlationid": {**text, "description": "The job's correlation_id, when given."},
-                "idempotencykey": {**text, "description": "The key in force, given or derived."},
-                "traceparent": {**text, "description": "The job's trace context, when given."},
-                "data": _reference(data),
-            },
-        },
+    required = {
+        "specversion": {"const": "1.0"},
+        "id": _text("The job's message_id; a list page: <message_id>/<page>."),
+        "source": {"const": SOURCE},
+        "type": {"const": PREFIX + kind},
+        "time": {"type": "string", "format": "date-time"},
+        "datacontenttype": {"const": "application/json"},
+        "dataschema": {"const": f"urn:coupontools-worker:{kind}:v1"},
+        "data": _reference(data),
     }
+    optional = {
+        "subject": _text("The id the event is about, when known."),
+        "correlationid": _text("The job's correlation_id, when given."),
+        "idempotencykey": _text("The key in force, given or derived."),
+        "traceparent": _text("The job's trace context, when given."),
+    }
+    payload = {"required": list(required), "properties": required | optional}
+    return _message(PREFIX + kind, kind, data, "application/cloudevents+json", payload)
+
+
+def _message(
+    name: str, title: str, model: type[BaseModel], content_type: str, payload: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": title,
+        "summary": _sentence(model),
+        "contentType": content_type,
+        "payload": {"type": "object", **payload},
+    }
+
+
+def _text(description: str, **rules: int) -> dict[str, Any]:
+    return {"type": "string", "description": description, **rules}
 
 
 def _schemas() -> dict[str, Any]:

@@ -52,6 +52,13 @@ def test_history_as_json_by_type_and_as_a_table(house: House) -> None:
     assert table.count("group.created") == 2
 
 
+def test_a_type_that_does_not_exist_is_wrong_usage(house: House) -> None:
+    done = house.run("events", "--type", "contact.feiled")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "contact.feiled" in done.stderr
+    assert "contact.failed" in done.stderr
+
+
 def test_what_others_put_on_the_stream_is_passed_over(house: House) -> None:
     house.redis.xadd("coupontools:events", {"hello": "x"})
     house.redis.xadd("coupontools:events", {"type": "x", "event": "no JSON"})

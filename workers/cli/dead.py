@@ -10,14 +10,16 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from actors import JOBS
 from config import load_settings
 from config.keys import Keys
 from workers.broker import DeadLetter, DeadLetters, NotRetried
 from workers.cli.show import plain
 from workers.redis_link import sync_client
-from workers.state import QUEUES
 
 __all__ = ["dead"]
+
+QUEUES = sorted({job.queue for job in JOBS.values()})
 
 dead = typer.Typer(
     no_args_is_help=True,
@@ -103,14 +105,14 @@ def retry_letters(
     message_ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID...", help="Message ids, as `dead list` prints them.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every letter there is now.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters that exist now.")] = False,
     queue: Queue = None,
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters again, each under a new message id.
 
-    A job keeps its arguments, so its idempotency key and correlation id too: what may have been carried out already is read back first.
-    One that fails again becomes a letter again.
+    A job keeps its arguments, and with them its idempotency key and correlation id. If it may have been carried out already, the worker
+    asks the API first. A job that fails again becomes a dead letter again.
 
     Examples:
 
@@ -133,7 +135,7 @@ def retry_letters(
                 typer.echo(f"{plain(letter.id)} {plain(str(error))}", err=True)
                 continue
             if new is None:
-                # Somebody else retried or purged it meanwhile.
+                # Somebody else has retried or purged it meanwhile.
                 if not every:
                     problems += 1
                     typer.echo(f"{plain(letter.id)} is not there any more", err=True)
@@ -164,7 +166,7 @@ def purge_letters(
         began = letters.now()
         count = letters.count()
         where = f"of {queue}" if queue else "of all queues"
-        # Where nobody can answer, nobody is asked.
+        # Without a terminal there is nobody who could answer the question.
         if count and not yes and not as_json and sys.stdin.isatty():
             typer.confirm(f"forget {count} dead letters {where}?", abort=True, err=True)
         purged = sum(letters.purge(page) for page in letters.that_died_before(began))
@@ -172,7 +174,7 @@ def purge_letters(
 
 
 def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[DeadLetter | str]:
-    """The letters that were asked for; the id itself for one that is not there."""
+    """Yield the letters that were asked for, and the bare id of each that does not exist."""
     if message_ids:
         for message_id, found in letters.find(message_ids).items():
             if not found:
@@ -180,7 +182,7 @@ def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[Dea
                 yield message_id
             yield from found
         return
-    # Those that die (again) from now on are not retried: that could go on for ever.
+    # A job that dies again during the retry is left out, or the retry might go on for ever.
     for page in letters.that_died_before(letters.now()):
         yield from page
 
@@ -190,7 +192,7 @@ def _not_found(message_id: str) -> None:
 
 
 def _message(body: bytes) -> Any:
-    """What was enqueued; as text where it is no JSON, or nested deeper than can be written again."""
+    """Return what was enqueued; as text where it is no JSON, or is nested too deeply to be written as JSON again."""
     try:
         message = orjson.loads(body)
         orjson.dumps({"body": message})

@@ -1,4 +1,4 @@
-"""`events`: reads the stream."""
+"""`events`: shows the stream of answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from actors import EVENTS
+from actors.events import PREFIX
 from config import load_settings
 from workers.cli.show import event_line
 from workers.redis_link import sync_client
@@ -16,13 +18,15 @@ __all__ = ["events"]
 
 def events(
     follow_on: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Go on with new events, until Ctrl-C.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One CloudEvent as JSON a line.")] = False,
     only: Annotated[
         str | None, typer.Option("--type", metavar="T", help="Only this type, e.g. contact.failed.")
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Only what comes from now on; with --follow.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Leave out what is on the stream already; with --follow.")
+    ] = False,
 ) -> None:
     """Read the events that answer jobs, oldest first.
 
@@ -34,16 +38,20 @@ def events(
 
         coupontools-worker events --json | jq .data
     """
+    wanted = None if only is None else only.removeprefix(PREFIX)
+    if wanted is not None and wanted not in EVENTS:
+        raise typer.BadParameter(
+            f"there is no type {only!r}; known are {', '.join(EVENTS)}", param_hint="--type"
+        )
     settings = load_settings(require_credentials=False)
-    wanted = None if only is None else f"coupontools.{only.removeprefix('coupontools.')}"
     shown = 0
 
     def show(event: Event) -> None:
         nonlocal shown
-        if wanted and event.type != wanted:
+        if wanted and event.type != PREFIX + wanted:
             return
         shown += 1
-        # Each as it is read: a stream may hold a million.
+        # Print each event at once: a stream may hold a million.
         typer.echo(event.raw if as_json else event_line(event.event))
 
     with sync_client(settings.redis_url) as client:
