@@ -1,4 +1,4 @@
-"""Enqueues jobs the way any service does: a message in a hash and its id on a list, in one step."""
+"""Jobs enqueued the way any service does it: a message in a hash and its id on a list, in one step."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Enqueued:
     body: bytes
 
 
-def job_message(actor: str, arguments: dict[str, Any], *, options: dict[str, Any] | None = None) -> Enqueued:
-    """The message of one job, as docs and README describe it."""
+def job_message(actor: str, arguments: dict[str, Any]) -> Enqueued:
+    """Return the message of one job, as the docs describe it."""
     queue = JOBS[actor].queue
     redis_message_id, message_id = str(uuid.uuid4()), str(uuid.uuid4())
     message = {
@@ -37,7 +37,7 @@ def job_message(actor: str, arguments: dict[str, Any], *, options: dict[str, Any
         "actor_name": actor,
         "args": [],
         "kwargs": arguments,
-        "options": {**(options or {}), "redis_message_id": redis_message_id},
+        "options": {"redis_message_id": redis_message_id},
         "message_id": message_id,
         "message_timestamp": int(time.time() * 1000),
     }
@@ -45,11 +45,11 @@ def job_message(actor: str, arguments: dict[str, Any], *, options: dict[str, Any
 
 
 def enqueue_all(client: redis.Redis, keys: Keys, messages: list[Enqueued]) -> int:
-    """Enqueues all of them or none. Answers how many were new.
+    """Enqueue all of the messages or none, and return how many were new.
 
     Raises:
-        redis.RedisError: none was enqueued, or the answer was lost. Repeating with the very same messages is safe: what is enqueued
-            already is not enqueued again.
+        redis.RedisError: none was enqueued, or Redis's answer was lost. Calling again with the same messages is safe: those that are
+            enqueued already are left alone.
     """
     names: list[str] = []
     arguments: list[str | bytes] = []

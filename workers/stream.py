@@ -1,4 +1,4 @@
-"""Reads the event stream."""
+"""The event stream, read from any place and followed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Event:
 
 
 def _events(entries: Any) -> Iterator[Event]:
-    """What somebody else has put on the stream is passed over."""
+    """Yield the events among the entries; what somebody else has put on the stream is none."""
     for entry_id, fields in entries:
         try:
             event = orjson.loads(fields[b"event"])
@@ -38,13 +38,13 @@ def _events(entries: Any) -> Iterator[Event]:
 
 
 def end_of_stream(client: redis.Redis, stream: str) -> str:
-    """The id of the last entry: what comes later is new."""
+    """Return the id of the last entry: what comes later is new."""
     last: Any = client.xrevrange(stream, count=1)
     return last[0][0].decode() if last else "0-0"
 
 
 def history(client: redis.Redis, stream: str) -> Iterator[Event]:
-    """Everything that is on the stream, oldest first."""
+    """Yield every event that is on the stream, oldest first."""
     after = "-"
     while True:
         entries: Any = client.xrange(stream, min=after, max="+", count=READ_AT_ONCE)
@@ -55,7 +55,7 @@ def history(client: redis.Redis, stream: str) -> Iterator[Event]:
 
 
 def follow(client: redis.Redis, stream: str, after: str, *, block_ms: int = 1000) -> Iterator[Event | None]:
-    """What comes after the entry ``after``; None whenever nothing came for ``block_ms``."""
+    """Yield the events after the entry ``after``, without end; None whenever nothing came for ``block_ms``."""
     while True:
         answer: Any = client.xread({stream: after}, count=READ_AT_ONCE, block=block_ms)
         if not answer:
@@ -67,6 +67,6 @@ def follow(client: redis.Redis, stream: str, after: str, *, block_ms: int = 1000
 
 
 def is_answer(event: Event, message_id: str, redis_message_id: str) -> bool:
-    """Does this event answer that message?"""
+    """Return whether this event answers that message."""
     event_id = str(event.event["id"])
     return event_id.split("/", maxsplit=1)[0] == message_id or event_id.endswith(f"/{redis_message_id}")

@@ -1,4 +1,4 @@
-"""`enqueue`: enqueues one job."""
+"""`enqueue`: enqueues one job, and waits for its event if asked to."""
 
 from __future__ import annotations
 

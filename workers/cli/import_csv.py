@@ -56,7 +56,8 @@ def import_csv(
     """Enqueue a contact for each row of a CSV file.
 
     The first line names the columns, in any order and letter case: `phone` (sms) or `email` (email), `first_name`, `last_name`,
-    `customfield1`-`customfield7` (sms) or `custom1`-`custom10` (email). UTF-8; commas, semicolons or tabs.
+    `customfield1`-`customfield7` (sms) or `custom1`-`custom10` (email). UTF-8; commas, semicolons or tabs. Only custom fields may hold line
+    breaks.
 
     Wrong rows are listed with their line numbers and written to a file that can be mended and imported again; the rest goes on.
     Running an import again adds nobody twice. Exit code 1 if any row was refused.
@@ -204,7 +205,7 @@ class _Import:
 def _constant_arguments(
     channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None
 ) -> dict[str, Any]:
-    """Return what all rows have in common. A wrong one is told once, instead of refusing every row."""
+    """Return the arguments that all rows have in common. They are checked here, or a wrong one would refuse every row."""
     given = {
         "channel": channel,
         "group_id": group_id,
@@ -251,7 +252,7 @@ def _summary(tally: Tally, refused: Path | None, *, complete: bool, as_json: boo
 
 
 def _warn_of_deadline(settings: Settings, backlog: int, deadline_seconds: int | None) -> None:
-    """Tell somebody whose jobs would expire before the worker comes to them."""
+    """Warn where jobs would expire before a worker carries them out."""
     rate = settings.coupontools_rate_limit
     lives = deadline_seconds or settings.job_deadline_seconds
     if rate and backlog / rate > lives:

@@ -11,7 +11,7 @@ __all__ = ["event_line", "event_row", "events_table", "failed", "plain", "shown"
 
 
 def events_table(title: str | None = None) -> Table:
-    """An empty table of events."""
+    """Return an empty table of events."""
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     for column in ("time", "event", "subject", "what"):
         table.add_column(column, overflow="fold")
@@ -19,24 +19,24 @@ def events_table(title: str | None = None) -> Table:
 
 
 def event_row(event: dict[str, Any]) -> tuple[str, str, str, str]:
-    """An event's time, type, subject and gist."""
+    """Return an event's time, type, subject and gist."""
     short = str(event["type"]).removeprefix("coupontools.")
     return str(event["time"])[11:23], short, str(event.get("subject", "")), shown(event)
 
 
 def event_line(event: dict[str, Any]) -> str:
-    """An event in one line, fit for a terminal."""
+    """Return an event in one line that is safe to print on a terminal."""
     time, kind, subject, what = (plain(text) for text in event_row(event))
     return f"{time}  {kind:<16}  {subject:<20}  {what}".rstrip()
 
 
 def plain(text: str, *, keep: str = "") -> str:
-    """Without control characters: what strangers put into a queue must not drive an operator's terminal."""
+    """Return the text without control characters: what strangers put into a queue must not drive an operator's terminal."""
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shown(event: dict[str, Any]) -> str:
-    """What an event says, in a line."""
+    """Return what an event says, in one line."""
     data = dict(event["data"])
     flags = [name for name in ("replayed", "reconciled") if data.pop(name, False)]
     data.pop("attempts", None)
@@ -59,5 +59,5 @@ def _short(value: object) -> str:
 
 
 def failed(event: dict[str, Any]) -> bool:
-    """Did the job end without success?"""
+    """Return whether the job ended without success."""
     return str(event["type"]).endswith(".failed") or event["type"] == "coupontools.message.rejected"
