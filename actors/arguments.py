@@ -95,31 +95,57 @@ def _payload(value: Any) -> Any:
     return value
 
 
-def _written_as(pattern: str, example: str) -> Any:
-    """What the published JSON Schema says of a rule that a validator enforces."""
-    return Field(json_schema_extra={"pattern": pattern, "examples": [example]})
+def _written_as(description: str, pattern: str, example: str) -> Any:
+    """What the published JSON Schema, and the help of commands, say of a rule that a validator enforces."""
+    return Field(description=description, json_schema_extra={"pattern": pattern, "examples": [example]})
 
 
-GroupId = Annotated[str, AfterValidator(_group_id), _written_as("^gro_[A-Za-z0-9]{1,64}$", "gro_119251")]
+GroupId = Annotated[
+    str, AfterValidator(_group_id), _written_as("The group.", "^gro_[A-Za-z0-9]{1,64}$", "gro_119251")
+]
 Phone = Annotated[
     str,
     AfterValidator(_phone),
-    _written_as(r"^[ .()\-]*\+[ .()\-]*[1-9]([ .()\-]*[0-9]){6,14}[ .()\-]*$", "+32470123456"),
+    _written_as(
+        "E.164; for sms.", r"^[ .()\-]*\+[ .()\-]*[1-9]([ .()\-]*[0-9]){6,14}[ .()\-]*$", "+32470123456"
+    ),
 ]
 Email = Annotated[
-    str, AfterValidator(_email), Field(json_schema_extra={"format": "email", "examples": ["ada@example.com"]})
+    str,
+    AfterValidator(_email),
+    Field(
+        description="One address; for email.",
+        json_schema_extra={"format": "email", "examples": ["ada@example.com"]},
+    ),
 ]
-GroupName = Annotated[str, AfterValidator(_name), _written_as(r"^\s*\S[\s\S]*$", "Pizza lovers")]
+GroupName = Annotated[
+    str, AfterValidator(_name), _written_as("The new group's name.", r"^\s*\S[\s\S]*$", "Pizza lovers")
+]
 WebhookId = Annotated[
-    str, AfterValidator(_webhook_id), _written_as("^evt_[A-Za-z0-9]{1,64}$", "evt_5be2a5d9d0b2c")
+    str,
+    AfterValidator(_webhook_id),
+    _written_as(
+        "The id alone, when the body is not at hand.", "^evt_[A-Za-z0-9]{1,64}$", "evt_5be2a5d9d0b2c"
+    ),
 ]
 Printable = Annotated[
     str, AfterValidator(_printable), Field(json_schema_extra={"minLength": 1, "maxLength": 255})
 ]
-PersonName = Annotated[str, BeforeValidator(_trimmed), Field(max_length=255), AfterValidator(_or_none)]
+PersonName = Annotated[
+    str,
+    BeforeValidator(_trimmed),
+    Field(max_length=255, description="At most 255 characters."),
+    AfterValidator(_or_none),
+]
 ChannelName = Literal["sms", "email"]
-CustomFields = Annotated[dict[str, Annotated[str, Field(max_length=1000)]], AfterValidator(_or_none)]
-Payload = Annotated[dict[str, Any], BeforeValidator(_payload)]
+CustomFields = Annotated[
+    dict[str, Annotated[str, Field(max_length=1000)]],
+    AfterValidator(_or_none),
+    Field(description="Custom field N."),
+]
+Payload = Annotated[
+    dict[str, Any], BeforeValidator(_payload), Field(description="The webhook's body as received.")
+]
 
 
 class ArgumentError(ValueError):

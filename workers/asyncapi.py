@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from actors import EVENTS, JOBS, Job
-from actors.events import PREFIX, SOURCE, failed_type
+from actors.event_data import COMMON_EVENTS
 from config.keys import Keys
+from delivery import PREFIX, SOURCE
 
 __all__ = ["asyncapi_document"]
 
@@ -25,8 +26,7 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
     queues: dict[str, list[str]] = {}
     for actor, job in JOBS.items():
         queues.setdefault(job.queue, []).append(actor)
-    answers = {kind for actor in JOBS for kind in _answers(actor)}
-    unasked = [kind for kind in EVENTS if kind not in answers]
+    unasked = list(COMMON_EVENTS)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -74,12 +74,6 @@ def _queue_channel(keys: Keys, queue: str, actors: list[str]) -> dict[str, Any]:
     }
 
 
-def _answers(actor: str) -> list[str]:
-    """Return the events that a job of this actor ends in: all that are about the same thing as its failure."""
-    thing = failed_type(actor).partition(".")[0]
-    return [kind for kind in EVENTS if kind.partition(".")[0] == thing]
-
-
 def _operation(actor: str, job: type[Job]) -> dict[str, Any]:
     return {
         "action": "receive",
@@ -88,7 +82,9 @@ def _operation(actor: str, job: type[Job]) -> dict[str, Any]:
         "messages": [{"$ref": f"#/channels/{job.queue}/messages/{actor}"}],
         "reply": {
             "channel": {"$ref": "#/channels/events"},
-            "messages": [{"$ref": f"#/channels/events/messages/{kind}"} for kind in _answers(actor)],
+            "messages": [
+                {"$ref": f"#/channels/events/messages/{kind}"} for kind in (*job.succeeds, job.failed)
+            ],
         },
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors import JOBS, parse_job
+from actors import JOBS
 from sandbox import Sandbox
 from workers.producer import Enqueued, job_message
 
@@ -83,7 +83,7 @@ def stages(sandbox: Sandbox) -> Iterator[list[Step]]:
 def _succeeds(title: str, kind: str, arguments: dict[str, Any], **facts: Any) -> Step:
     """Return a job whose event repeats its arguments, brought to one form. The title begins with the job's name."""
     actor = title.split(maxsplit=1)[0]
-    repeated = parse_job(JOBS[actor], arguments).model_dump(exclude_none=True)
+    repeated = JOBS[actor].parse(arguments).model_dump(exclude_none=True)
     return Step(title, job_message(actor, arguments), kind, {**repeated, **ONE_CALL, **facts})
 
 

@@ -10,7 +10,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from actors import JOBS, InvalidJob, parse_job
+from actors import JOBS, InvalidJob
 from config import load_settings
 from config.keys import Keys
 from workers.cli.job_options import job_options
@@ -46,7 +46,7 @@ def enqueue(
         raise typer.BadParameter(f"there is no job {job!r}; known are {', '.join(JOBS)}", param_hint="JOB")
     arguments = {name: _OPTIONS[name].value(value) for name, value in given.items() if value is not None}
     try:
-        parse_job(JOBS[job], arguments)
+        JOBS[job].parse(arguments)
     except InvalidJob as error:
         for problem in error.problems:
             name, _, key = problem.field.partition(".")

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from actors import EVENTS
-from actors.events import PREFIX
 from config import load_settings
+from delivery import PREFIX
 from workers.cli.show import event_line
 from workers.redis_link import sync_client
 from workers.stream import Event, end_of_stream, follow, history

@@ -17,7 +17,7 @@ import orjson
 import redis
 import typer
 
-from actors import JOBS, InvalidJob, parse_job
+from actors import JOBS, InvalidJob
 from config import Settings, load_settings, redact_text
 from config.keys import Keys
 from workers.cli.import_progress import ImportProgress, Tally
@@ -159,7 +159,7 @@ class _Import:
             if problem is None:
                 arguments = {**self.constant, **row.arguments}
                 try:
-                    parse_job(_ADD_CONTACT, arguments)
+                    _ADD_CONTACT.parse(arguments)
                 except InvalidJob as error:
                     problem = str(error)
                 else:
@@ -214,7 +214,7 @@ def _constant_arguments(
     }
     constant = {name: value for name, value in given.items() if value is not None}
     try:
-        parse_job(JOBS["list_contacts"], constant)
+        JOBS["list_contacts"].parse(constant)
     except InvalidJob as error:
         problem = error.problems[0]
         raise typer.BadParameter(problem.message, param_hint=f"--{problem.field.replace('_', '-')}") from None
