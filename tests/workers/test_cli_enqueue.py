@@ -11,6 +11,7 @@ import pytest
 from pydantic import Field
 
 from actors import JOBS, Job
+from actors.list_groups import ListGroups
 from tests.harness import House
 from workers.cli.job_options import job_options
 
@@ -81,7 +82,7 @@ def test_every_argument_of_a_job_has_an_option_whose_help_says_something(job: st
 
 
 def test_a_new_job_needs_no_line_of_the_command() -> None:
-    class PrintCoupons(Job):
+    class PrintCoupons(ListGroups):
         """A job that does not exist."""
 
         colours: dict[str, str]
@@ -99,7 +100,7 @@ def test_a_new_job_needs_no_line_of_the_command() -> None:
     ]
     assert list(options)[-3:] == list(Job.model_fields)
 
-    class Unwritable(Job):
+    class Unwritable(ListGroups):
         """A job with an argument that no command line can give."""
 
         names: list[str]
