@@ -18,7 +18,7 @@ def show(store: Store) -> dict[str, Any]:
     return {
         "groups": groups,
         "contacts": contacts,
-        "webhooks": [webhook["body"] for webhook in store.webhooks.values()],
+        "webhooks": list(store.webhooks.values()),
         "counts": {
             "groups": len(groups),
             "contacts": sum(group["amount_of_contacts"] for group in groups),

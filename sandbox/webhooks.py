@@ -1,14 +1,16 @@
-"""Webhook bodies of the seven families, and what verification says about each.
+"""Webhooks of the seven families, and what verification says about each.
 
-Bodies are the vendor's examples (vendor's document, 'Webhooks') with ids of their own; replaceable in part.
+Bodies are the vendor's examples (vendor's document, 'Webhooks') with ids of their own; each part can be replaced.
 """
 
-import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+import orjson
+
+from coupontools.webhooks import facts
 from sandbox.store import Store
-from sandbox.webhook_examples import EXAMPLES
 
 Family = Literal[
     "coupon", "coupon_edit", "subaccount", "loyalty", "loyalty_v3", "landing_page", "directory_page"
@@ -16,7 +18,9 @@ Family = Literal[
 
 FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
 
-# Longest first: a wallet loyalty type also begins like a web loyalty one.
+_EXAMPLES: Final = Path(__file__).parent / "examples"
+
+# The first prefix that fits counts, so a longer one stands before the shorter one that it begins with.
 _PREFIXES: Final[tuple[tuple[str, Family], ...]] = (
     ("loyalty_v3_", "loyalty_v3"),
     ("loyalty_", "loyalty"),
@@ -30,21 +34,9 @@ _PREFIXES: Final[tuple[tuple[str, Family], ...]] = (
     ("coupon_", "coupon"),
 )
 
-# Where each family's body holds the `coupon` and the `statcode` of the verification answer. The document
-# shows one answer, a coupon's; that the others leave what they lack empty is ours.
-_COMPARED: Final[Mapping[Family, tuple[str | None, str | None]]] = {
-    "coupon": ("campaign", "session"),
-    "coupon_edit": ("coupon", None),
-    "subaccount": (None, None),
-    "loyalty": (None, "statcode"),
-    "loyalty_v3": (None, None),
-    "landing_page": ("target_coupon", "target_statcode"),
-    "directory_page": (None, None),
-}
-
 
 def family_of(webhook_type: str) -> Family:
-    """The family a webhook type belongs to; ValueError when its name does not tell."""
+    """Return the family a webhook type belongs to; ValueError when its name does not tell."""
     for prefix, family in _PREFIXES:
         if webhook_type.startswith(prefix):
             return family
@@ -59,34 +51,33 @@ def issue(
     fields: Mapping[str, Any],
     old_answer: bool,
 ) -> dict[str, Any]:
-    """A new webhook body, which verification knows from now on.
+    """Return a new webhook body, which verification knows from now on.
 
     `fields` replace the example's, nested objects field by field. A directory page's webhook has a bare
     number for its id and stays unknown to verification, which takes `evt_` ids (vendor's document,
     'Verification').
     """
-    body = _merged(EXAMPLES[family], fields)
+    body = _merged(orjson.loads((_EXAMPLES / f"{family}.json").read_bytes()), fields)
     if webhook_type is not None:
         body["type"] = webhook_type
     if family == "directory_page":
         body["id"] = store.next_directory_page_id()
         return body
     body["id"] = webhook_id = store.next_webhook_id()
-    store.webhooks[webhook_id] = {"family": family, "body": body}
+    store.webhooks[webhook_id] = body
     if old_answer:
         store.old_answers.add(webhook_id)
     return body
 
 
-def verification_answer(webhook: Mapping[str, Any], *, old: bool) -> dict[str, str]:
-    """What verification says of a known webhook, without the envelope's status.
+def verification_answer(body: Mapping[str, Any], *, old: bool) -> dict[str, str]:
+    """Return what verification says of a known webhook, without the envelope's status.
 
-    The older answer's fields are those of the vendor's public page on version 3 of this endpoint.
+    The older answer's fields are those of the vendor's public page on version 3 of this endpoint. The document
+    shows one answer, a coupon's; that those of other families leave empty what they lack is the sandbox's choice.
     """
-    body = webhook["body"]
-    coupon_field, statcode_field = _COMPARED[webhook["family"]]
-    coupon = body.get(coupon_field, "") if coupon_field else ""
-    statcode = body.get(statcode_field, "") if statcode_field else ""
+    told = facts(body)
+    coupon, statcode = told.campaign or "", told.session or ""
     if old:
         return {
             "result": "valid",
@@ -106,7 +97,7 @@ def verification_answer(webhook: Mapping[str, Any], *, old: bool) -> dict[str, s
 
 
 def _merged(example: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    body = dict(copy.deepcopy(example))
+    body = dict(example)
     for name, value in fields.items():
         known = body.get(name)
         if isinstance(known, Mapping) and isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """Whether a received body says what the API has on record: every field that both sides have is compared.
 
-Nothing is signed, so this comparison is the only proof there is, and it is told exactly as far as it goes:
-`checked` names the fields that were compared, no others. Names on the two sides differ (vendor's document,
+The vendor signs nothing, so this comparison is the only proof there is. `checked` names exactly the fields that
+were compared, so that no event claims more than was proven. Names on the two sides differ (vendor's document,
 'Webhooks' and 'Verification'; the names after "or" are those of the older answer, version 3):
 
     received body                                     verification answer
@@ -39,15 +39,13 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The fields of the body that were compared, and those of them that differ from the record."""
+    """The fields of the body that were compared, and those of them that differ from the record.
+
+    No mismatch means that what was checked agrees; it says nothing about fields that are not in `checked`.
+    """
 
     checked: tuple[str, ...]
     mismatches: tuple[Mismatch, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether no compared field differs. It says nothing about fields that are not in `checked`."""
-        return not self.mismatches
 
 
 def compare(payload: Mapping[str, object], record: Mapping[str, object]) -> Comparison:
@@ -76,11 +74,11 @@ def compare(payload: Mapping[str, object], record: Mapping[str, object]) -> Comp
 
 
 def denies(record: Mapping[str, object]) -> bool:
-    """Whether the older answer itself says that the webhook is not genuine.
+    """Return whether the older answer itself says that the webhook is not genuine.
 
     Version 3 of the endpoint also answers `result`, the API's own verdict on the id: "valid" is the only
-    value its page shows, an unknown id being refused with error 509. It has no counterpart in the body, so it
-    is not compared; but a verdict of any other wording is no confirmation, and must not be taken for one.
+    value its page shows; an unknown id is refused with error 509. The body has no counterpart to compare it
+    with, but any other verdict is no confirmation, and must not be taken for one.
     """
     verdict = record.get("result")
     return verdict not in (None, "") and (plain(verdict) or "").strip().lower() != "valid"

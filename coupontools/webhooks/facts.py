@@ -7,7 +7,7 @@ from datetime import datetime
 
 from coupontools.webhooks.values import plain, read_moment, read_text
 
-# One thing, many names: a family has some of them (vendor's document, 'Webhooks'). First found, first taken.
+# The families name the same thing differently (vendor's document, 'Webhooks'); the first that is there counts.
 CAMPAIGN_NAMES = ("campaign", "coupon", "target_coupon")
 SESSION_NAMES = ("session", "coupon_code", "statcode", "target_statcode")
 
@@ -29,7 +29,7 @@ class Facts:
 
 
 def identify(payload: Mapping[str, object]) -> str | None:
-    """The id to ask the API about: `evt_` and 1-64 letters or digits. None: this webhook cannot be verified.
+    """Return the id to ask the API about, `evt_` and 1-64 letters or digits; None if there is none to verify.
 
     The directory page's ids are bare numbers ("922"; vendor's document, 'Directory page').
     """
@@ -38,7 +38,7 @@ def identify(payload: Mapping[str, object]) -> str | None:
 
 
 def facts(payload: Mapping[str, object]) -> Facts:
-    """The facts as the received body states them, true or not."""
+    """Return the facts as the received body states them, true or not."""
     return Facts(
         webhook_id=read_text(payload.get("id")),
         webhook_type=read_text(payload.get("type")),
@@ -49,7 +49,7 @@ def facts(payload: Mapping[str, object]) -> Facts:
 
 
 def recorded_facts(record: Mapping[str, object]) -> Facts:
-    """The facts as the API's verification answer states them: all there is when a job gave only an id.
+    """Return the facts as the API's verification answer states them: all there is when a job gave only an id.
 
     Source: vendor's document, 'Verification'; the older answer's names are `date`, `campaign` and `session`.
     """
@@ -63,7 +63,7 @@ def recorded_facts(record: Mapping[str, object]) -> Facts:
 
 
 def _first(values: Mapping[str, object], names: tuple[str, ...]) -> str | None:
-    """The first named value that says something; an object (the coupon family's `coupon`) does not."""
+    """Return the first named value that is not empty; an object (the coupon family's `coupon`) is none."""
     return next((found for name in names if (found := plain(values.get(name)))), None)
 
 

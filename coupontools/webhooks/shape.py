@@ -1,8 +1,7 @@
 """What a body must look like before anything else is done with it.
 
-Anybody may post to a webhook's endpoint, so a body may be built to hurt: huge, or nested so deep that
-whatever walks it by recursion falls over. These limits are checked without recursion, and whoever comes after
-may rely on them.
+Anybody may post to a webhook's endpoint, so a body may be built to hurt: huge, or nested so deep that code
+which walks it by recursion fails. These limits are checked without recursion, and all later code relies on them.
 """
 
 import math
@@ -30,18 +29,18 @@ _KINDS = {
     dict: "an object",
 }
 
-# Wrong types are ValueErrors here too (hence the exceptions for TRY004): for whoever enqueued the body they
-# are one thing, a body that is not right, and pydantic makes a validation error of a ValueError alone.
+# Wrong types are ValueErrors here too (hence the exceptions for TRY004): pydantic, which calls check_shape for
+# a job's `payload`, makes a validation error of a ValueError alone.
 
 
 def check_shape(payload: object) -> None:
     """Make sure that a body is an object with an `id`, plain JSON, and within the limits.
 
-    Beyond size and depth it refuses what cannot be written back as it came: whole numbers of more than 64
-    bits, NaN and infinity, and text with half a surrogate pair.
+    Refused is also what cannot be written back as it came: whole numbers of more than 64 bits, NaN and
+    infinity, and text with half a surrogate pair.
 
     Raises:
-        ValueError: it is not; the message is one sentence that says what would be right, and shows no value.
+        ValueError: the body breaks a rule; the message says in one sentence which, and shows no value.
     """
     if not isinstance(payload, dict):
         raise ValueError(f"payload must be a JSON object, not {_kind(payload)}")  # noqa: TRY004
@@ -68,9 +67,9 @@ def _check_id(payload: dict[object, object]) -> None:
 
 
 def _check_values(payload: dict[object, object]) -> None:
-    """Walk the body level by level; the depth limit also ends a body that contains itself.
+    """Check the body level by level; the depth limit also ends a body that contains itself.
 
-    Each level is looked at as a whole: hundreds of thousands of tiny lists must not hold up the event loop.
+    A level is checked as a whole: one by one, hundreds of thousands of tiny lists would hold up the event loop.
     """
     level: list[_Container] = [payload]
     # Every value takes at least two bytes (itself and a comma or bracket), so their number alone can tell
@@ -88,7 +87,7 @@ def _check_values(payload: dict[object, object]) -> None:
 
 
 def _containers_in(level: list[_Container]) -> list[_Container]:
-    """The objects and lists that are members of the given ones, all of whose members must be JSON."""
+    """Return the objects and lists inside the given ones; raise ValueError for a member that is no JSON."""
     objects = [container for container in level if isinstance(container, dict)]
     lists = [container for container in level if isinstance(container, list)]
     if not set(map(type, chain.from_iterable(objects))) <= {str}:
@@ -108,5 +107,5 @@ def _too_large() -> str:
 
 
 def _kind(value: object) -> str:
-    """What a value is called in JSON, with its article."""
+    """Return what JSON calls a value, with its article."""
     return _KINDS.get(type(value), f"a Python {type(value).__name__}")

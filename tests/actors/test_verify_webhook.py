@@ -10,15 +10,15 @@ from tests.harness import House, message, wait_for
 
 EXAMPLES = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
-    for path in sorted((Path(__file__).parents[1] / "coupontools/webhooks/examples").glob("*.json"))
+    for path in sorted((Path(__file__).parents[2] / "sandbox/examples").glob("*.json"))
 }
 #: What the API's answer lets one compare, beside id, type and datetime.
 COMPARED = {
     "coupon": {"campaign", "session", "coupon_code"},
     "coupon_edit": {"coupon"},
     "subaccount": set(),
-    "web_loyalty": {"statcode"},
-    "wallet_loyalty": set(),
+    "loyalty": {"statcode"},
+    "loyalty_v3": set(),
     "landing_page": {"target_coupon", "target_statcode"},
 }
 

@@ -160,7 +160,7 @@ def test_the_wheel_holds_every_script_of_lua(tmp_path):
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     ignored = shutil.ignore_patterns("__pycache__")
-    for package in ("actors", "config", "coupontools", "workers"):
+    for package in ("actors", "config", "coupontools", "delivery", "sandbox", "workers"):
         shutil.copytree(ROOT / package, source / package, ignore=ignored)
     build = "from setuptools import build_meta; import sys; print(build_meta.build_wheel(sys.argv[1]))"
     done = subprocess.run(
@@ -177,8 +177,8 @@ def test_the_wheel_holds_every_script_of_lua(tmp_path):
         held = set(archive.namelist())
     needed = {
         path.relative_to(source).as_posix()
-        for package in ("actors", "config", "coupontools", "workers")
+        for package in ("actors", "config", "coupontools", "delivery", "sandbox", "workers")
         for path in (source / package).rglob("*")
-        if path.suffix in {".py", ".lua", ".typed"}
+        if path.suffix in {".py", ".json", ".lua", ".typed"}
     }
     assert needed <= held

@@ -1,4 +1,4 @@
-"""The vendor's seven example bodies (vendor's document, 'Webhooks')."""
+"""The vendor's seven example bodies (vendor's document, 'Webhooks'), which the sandbox issues."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-EXAMPLES = {path.stem: path for path in sorted((Path(__file__).parent / "examples").glob("*.json"))}
+EXAMPLES = {
+    path.stem: path for path in sorted((Path(__file__).parents[3] / "sandbox/examples").glob("*.json"))
+}
 
 
 @pytest.fixture(params=sorted(EXAMPLES))

@@ -16,16 +16,14 @@ EXPECTED = {
         "evt_rmGqtgKU7zvLppIYUKN5", "coupon_created", "2022-01-14T10:40:38Z", "cam_1026090", None
     ),
     "subaccount": Facts("evt_rmGqtgKU7zvLppIYUKN5", "subaccount_created", "2022-01-14T10:40:38Z", None, None),
-    "web_loyalty": Facts(
+    "loyalty": Facts(
         "evt_5J3MQMbTTdu3a0VgS8rqD",
         "loyalty_complete",
         "2022-01-14T10:40:38Z",
         None,
         "97raebv4nkcpjj1i444zh",
     ),
-    "wallet_loyalty": Facts(
-        "evt_OWZw15hCxSP1iCWhtQwC", "loyalty_v3_created", "2024-03-21T13:13:06Z", None, None
-    ),
+    "loyalty_v3": Facts("evt_OWZw15hCxSP1iCWhtQwC", "loyalty_v3_created", "2024-03-21T13:13:06Z", None, None),
     "landing_page": Facts(
         "evt_okhTzyxLUxldgcpgec6X",
         "lp_submission",

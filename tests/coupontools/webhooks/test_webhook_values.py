@@ -1,16 +1,8 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 
-from coupontools.webhooks.values import (
-    plain,
-    read_day,
-    read_flag,
-    read_integer,
-    read_mapping,
-    read_moment,
-    read_text,
-)
+from coupontools.webhooks.values import plain, read_moment, read_text
 
 NOON = datetime(2022, 1, 14, 10, 40, 38, tzinfo=UTC)
 
@@ -37,52 +29,10 @@ def test_moments(value: object, expected: datetime | None) -> None:
     assert read_moment(value) == expected
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [("0", False), ("1", True), (0, False), (1, True), (True, True), (False, False)],
-)
-def test_flags(value: object, expected: bool) -> None:
-    assert read_flag(value) is expected
-
-
-@pytest.mark.parametrize("value", ["", "2", "true", " 1", 2, 1.0, None, [], {}])
-def test_what_is_no_flag(value: object) -> None:
-    assert read_flag(value) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(1, 1), ("1", 1), ("-12", -12), (0, 0), (2**63 - 1, 2**63 - 1)]
-)
-def test_whole_numbers(value: object, expected: int) -> None:
-    assert read_integer(value) == expected
-
-
-@pytest.mark.parametrize(
-    "value", ["", "1.0", "+1", "٣", "9" * 5000, 10**5000, 1.0, True, None, [], {}], ids=range(11)
-)
-def test_what_is_no_whole_number(value: object) -> None:
-    assert read_integer(value) is None
-
-
-def test_days() -> None:
-    assert read_day("1980-01-01") == date(1980, 1, 1)
-
-
-@pytest.mark.parametrize("value", ["", "1980-02-30", "19800101", "1980-01-01 10:00:00", 19800101, None, {}])
-def test_what_is_no_day(value: object) -> None:
-    assert read_day(value) is None
-
-
 def test_texts() -> None:
     values: list[object] = ["a", "", 1, None, []]
 
     assert [read_text(value) for value in values] == ["a", "", None, None, None]
-
-
-def test_objects() -> None:
-    values: list[object] = [{"a": 1}, {}, [], "a", None]
-
-    assert [read_mapping(value) for value in values] == [{"a": 1}, {}, None, None, None]
 
 
 @pytest.mark.parametrize(
