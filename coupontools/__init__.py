@@ -1,7 +1,8 @@
-"""The vendor's API: a client that knows whether a call may have happened, its models and its errors."""
+"""The vendor's API: its endpoints, a client that knows whether a call may have happened, models and errors."""
 
 from coupontools.calls import Call
 from coupontools.client import ChannelApi, Coupontools, WebhookApi
+from coupontools.endpoints import ENDPOINTS, SPELLING, Endpoint, Operation
 from coupontools.errors import (
     AccountRefused,
     CoupontoolsError,
@@ -15,6 +16,8 @@ from coupontools.listing import Listing
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
 
 __all__ = [
+    "ENDPOINTS",
+    "SPELLING",
     "AccountRefused",
     "AddedContact",
     "Call",
@@ -23,12 +26,14 @@ __all__ = [
     "Contact",
     "Coupontools",
     "CoupontoolsError",
+    "Endpoint",
     "Group",
     "Listing",
     "MayHaveHappened",
     "NewContact",
     "NotCarriedOut",
     "NotSent",
+    "Operation",
     "Rejected",
     "Scope",
     "WebhookApi",

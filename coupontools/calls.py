@@ -5,19 +5,21 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
 
 from coupontools.dialect import UnreadableError
+from coupontools.endpoints import Endpoint
 from coupontools.envelope import Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened
-from coupontools.models import Channel
 from coupontools.transport import Answer, Exchange, Http
 
 ANSWER_BYTES = 1 << 20
 """The longest answer that is read, except of a listing."""
+
+T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -73,40 +75,53 @@ class Caller:
         }
 
     async def ask(
-        self, path: str, parameters: Mapping[str, str], call: Call, channel: Channel | None
-    ) -> tuple[dict[str, Any], Reply]:
-        """Return the document of an answer that says OK, and what else is known of the answer.
+        self,
+        endpoint: Endpoint,
+        parameters: Mapping[str, str],
+        call: Call,
+        read: Callable[[Mapping[str, Any]], T],
+    ) -> T:
+        """Return what `read` makes of an answer that says OK; a success that it cannot read may have happened.
 
         Raises:
             CoupontoolsError: any of its subclasses, as the answer means.
         """
-        async with self._post(path, parameters, call, total=self._timeout, idle=None) as answer:
-            reply = self.reply(answer, channel)
+        async with self._post(endpoint, parameters, call, total=self._timeout, idle=None) as answer:
+            reply = self.reply(answer, endpoint)
             document = await answer.read(ANSWER_BYTES)
         try:
-            read = orjson.loads(document.removeprefix(_BOM))
+            told = orjson.loads(document.removeprefix(_BOM))
         except orjson.JSONDecodeError:
-            read = None
-        if not isinstance(read, dict):
+            told = None
+        if not isinstance(told, dict):
             raise without_envelope(
                 reply, "the answer is no JSON object" if document else "the answer is empty"
             )
-        judge(reply, read.get("status"))
-        return read, reply
+        judge(reply, told.get("status"))
+        try:
+            return read(told)
+        except UnreadableError as failure:
+            raise MayHaveHappened(str(failure), status=reply.status) from None
 
     def stream(
-        self, path: str, parameters: Mapping[str, str], call: Call
+        self, endpoint: Endpoint, parameters: Mapping[str, str], call: Call
     ) -> AbstractAsyncContextManager[Answer]:
         """Send a call whose answer is read piece by piece; the time limit holds for each wait."""
-        return self._post(path, parameters, call, total=None, idle=self._timeout)
+        return self._post(endpoint, parameters, call, total=None, idle=self._timeout)
 
-    def reply(self, answer: Answer, channel: Channel | None) -> Reply:
+    def reply(self, answer: Answer, endpoint: Endpoint) -> Reply:
         """Return what judging this answer needs."""
-        return Reply(answer.status, answer.headers, channel, self._conceal)
+        return Reply(answer.status, answer.headers, endpoint.channel, self._conceal)
 
     @asynccontextmanager
     async def _post(
-        self, path: str, parameters: Mapping[str, str], call: Call, *, total: float | None, idle: float | None
+        self,
+        endpoint: Endpoint,
+        parameters: Mapping[str, str],
+        call: Call,
+        *,
+        total: float | None,
+        idle: float | None,
     ) -> AsyncIterator[Answer]:
         headers = dict(self._headers)
         if call.idempotency_key is not None:
@@ -120,17 +135,12 @@ class Caller:
             before_send=call.before_send,
         )
         async with self._http.post(
-            f"{self._base_url}/{path}", content=_document(parameters), headers=headers, exchange=exchange
+            self._base_url + endpoint.path, content=_document(parameters), headers=headers, exchange=exchange
         ) as answer:
             yield answer
 
     def _conceal(self, text: str) -> str:
         return text.replace(self._secret, "***")
-
-
-def lacking(reply: Reply, failure: UnreadableError) -> MayHaveHappened:
-    """Return what a success that lacks what it must hold means."""
-    return MayHaveHappened(str(failure), status=reply.status)
 
 
 def _document(parameters: Mapping[str, str]) -> bytes:

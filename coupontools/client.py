@@ -1,17 +1,15 @@
-"""The API's endpoints as methods: two message channels of four each, and webhook verification."""
+"""The client: a method for each endpoint of the API."""
 
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from coupontools import dialect
-from coupontools.calls import Call, Caller, lacking
-from coupontools.dialect import SPELLING, VERIFICATION, UnreadableError
-from coupontools.envelope import Reply
+from coupontools.calls import Call, Caller
+from coupontools.endpoints import SPELLING, find_endpoint
 from coupontools.listing import Listing
-from coupontools.listing_parser import ListingParser
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
-from coupontools.transport import Answer, Http
+from coupontools.transport import Http
 
 _NO_EXTRAS = Call()
 
@@ -22,38 +20,24 @@ class ChannelApi:
     def __init__(self, caller: Caller, channel: Channel) -> None:
         self.channel = channel
         self._caller = caller
-        self._spelling = SPELLING[channel]
 
     def list_groups(self, call: Call = _NO_EXTRAS) -> Listing[Group]:
         """List the channel's groups (vendor's document, 'List groups')."""
-        return Listing(
-            lambda: self._caller.stream(self._path("grouplist"), {}, call),
-            self._reply,
-            ListingParser("group", dialect.GROUP_FIELDS),
-            dialect.group,
-            amount_key="amount_of_groups",
-        )
+        endpoint = find_endpoint("list_groups", self.channel)
+        return Listing(self._caller, endpoint, {}, call, dialect.GROUPS)
 
     def list_contacts(self, group_id: str, call: Call = _NO_EXTRAS) -> Listing[Contact]:
         """List the contacts of a group (vendor's document, 'List contacts'); 514 is no such group."""
-        return Listing(
-            lambda: self._caller.stream(self._path("userlist"), {self._spelling.group: group_id}, call),
-            self._reply,
-            ListingParser("contact", dialect.CONTACT_FIELDS),
-            dialect.contact,
-            amount_key="amount_of_contacts",
-            group_id=group_id,
-        )
+        endpoint = find_endpoint("list_contacts", self.channel)
+        parameters = {SPELLING[self.channel].group: group_id}
+        return Listing(self._caller, endpoint, parameters, call, dialect.CONTACTS, group_id=group_id)
 
     async def create_group(self, name: str, call: Call = _NO_EXTRAS) -> Group:
         """Create a group (vendor's document, 'Create group'), whether or not one has this name already."""
-        document, reply = await self._caller.ask(
-            self._path("addgroup"), {"group_name": name}, call, self.channel
+        endpoint = find_endpoint("create_group", self.channel)
+        return await self._caller.ask(
+            endpoint, {"group_name": name}, call, lambda answer: dialect.created_group(answer, name)
         )
-        try:
-            return dialect.created_group(document, name)
-        except UnreadableError as failure:
-            raise lacking(reply, failure) from None
 
     async def add_contact(self, contact: NewContact, call: Call = _NO_EXTRAS) -> AddedContact:
         """Add a contact to a group (vendor's document, 'Add contact').
@@ -61,18 +45,11 @@ class ChannelApi:
         Raises:
             ValueError: the contact does not fit the channel; nothing was sent.
         """
+        endpoint = find_endpoint("add_contact", self.channel)
         parameters = dialect.new_contact(self.channel, contact)
-        document, reply = await self._caller.ask(self._path("addcontact"), parameters, call, self.channel)
-        try:
-            return dialect.added_contact(document, contact)
-        except UnreadableError as failure:
-            raise lacking(reply, failure) from None
-
-    def _path(self, endpoint: str) -> str:
-        return f"{self._spelling.folder}/{endpoint}"
-
-    def _reply(self, answer: Answer) -> Reply:
-        return self._caller.reply(answer, self.channel)
+        return await self._caller.ask(
+            endpoint, parameters, call, lambda answer: dialect.added_contact(answer, contact)
+        )
 
 
 class WebhookApi:
@@ -87,11 +64,10 @@ class WebhookApi:
         Raises:
             Rejected: with code 509, the API knows no such webhook.
         """
-        document, reply = await self._caller.ask(VERIFICATION, {"webhook": webhook_id}, call, None)
-        try:
-            return dialect.webhook_record(document, webhook_id)
-        except UnreadableError as failure:
-            raise lacking(reply, failure) from None
+        endpoint = find_endpoint("verify_webhook")
+        return await self._caller.ask(
+            endpoint, {"webhook": webhook_id}, call, lambda answer: dialect.webhook_record(answer, webhook_id)
+        )
 
 
 class Coupontools:

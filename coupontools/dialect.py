@@ -1,44 +1,25 @@
-"""The vendor's spelling and ours: every quirk of the API's parameters and answers is settled here.
+"""The vendor's documents and our models: every quirk of the API's parameters and answers is settled here.
 
 Source, where nothing else is said: the vendor's document, 'List groups', 'List contacts', 'Create group' and
 'Add contact' of the message and email services.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from coupontools.endpoints import SPELLING
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
 
-Answer = Mapping[str, Any]
+Document = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class UnreadableError(ValueError):
     """The answer lacks what it must hold; the text says what, and repeats nothing of the answer."""
 
-
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """How one channel is spelt: its folder, its group parameter, its custom fields."""
-
-    folder: str
-    group: str
-    custom: str
-    custom_fields: int
-
-
-SPELLING = {
-    Channel.SMS: Spelling("v3/smstool", "smsgroup", "customfield", 7),
-    Channel.EMAIL: Spelling("v3/emailtool", "emailgroup", "custom", 10),
-}
-VERIFICATION = "v4/webhook/verification"
-
-GROUP_FIELDS = frozenset({"ID", "name"})
-CONTACT_FIELDS = frozenset(
-    {"ID", "phone", "email", "e-mail", "first_name", "last_name", "unsubscribed", "unsubscribedate"}
-)
 
 # strptime would take longer than all the rest of a listed contact.
 _DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2}) UTC")
@@ -103,24 +84,22 @@ def new_contact(channel: Channel, contact: NewContact) -> dict[str, str]:
         ValueError: the contact lacks the channel's address, or has a custom field the channel does not.
     """
     spelling = SPELLING[channel]
-    parameters = {spelling.group: contact.group_id}
     address = phone(contact.phone) if channel is Channel.SMS else text(contact.email)
     if address is None:
-        raise ValueError(f"a contact of the {channel} channel needs its address")
-    parameters["phone" if channel is Channel.SMS else "email"] = address
+        raise ValueError(f"a contact of the {channel} channel needs its {spelling.address}")
+    parameters = {spelling.group: contact.group_id, spelling.address: address}
     if contact.first_name is not None:
         parameters["first_name"] = contact.first_name
     if contact.last_name is not None:
         parameters["last_name"] = contact.last_name
-    known = {str(number) for number in range(1, spelling.custom_fields + 1)}
     for number, value in contact.custom_fields.items():
-        if number not in known:
-            raise ValueError(f"the {channel} channel has the custom fields 1 to {spelling.custom_fields}")
-        parameters[spelling.custom + number] = value
+        if number not in spelling.custom:
+            raise ValueError(f"the {channel} channel has the custom fields 1 to {len(spelling.custom)}")
+        parameters[spelling.custom[number]] = value
     return parameters
 
 
-def added_contact(answer: Answer, sent: NewContact) -> AddedContact:
+def added_contact(answer: Document, sent: NewContact) -> AddedContact:
     """Read the answer to 'Add contact'; raises UnreadableError without a contact id."""
     contact_id = identifier("con_", answer.get("contact_id"))
     if contact_id is None:
@@ -135,7 +114,7 @@ def added_contact(answer: Answer, sent: NewContact) -> AddedContact:
     )
 
 
-def created_group(answer: Answer, name: str) -> Group:
+def created_group(answer: Document, name: str) -> Group:
     """Read the answer to 'Create group': `groupid` of one service, `group_id` of the other."""
     group_id = identifier("gro_", answer.get("groupid")) or identifier("gro_", answer.get("group_id"))
     if group_id is None:
@@ -143,7 +122,7 @@ def created_group(answer: Answer, name: str) -> Group:
     return Group(group_id, name)
 
 
-def group(fields: Answer) -> Group:
+def group(fields: Document) -> Group:
     """Read one group of 'List groups'; raises UnreadableError without an id."""
     group_id = identifier("gro_", fields.get("ID"))
     if group_id is None:
@@ -151,7 +130,7 @@ def group(fields: Answer) -> Group:
     return Group(group_id, text(fields.get("name")) or "")
 
 
-def contact(fields: Answer) -> Contact:
+def contact(fields: Document) -> Contact:
     """Read one contact of 'List contacts'; raises UnreadableError without an id.
 
     The document shows phones in the email listing too, and no address; one is taken where there is one.
@@ -170,7 +149,28 @@ def contact(fields: Answer) -> Contact:
     )
 
 
-def webhook_record(answer: Answer, asked: str) -> WebhookRecord:
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """What one kind of listing holds: an array of items, the fields wanted of each, and their number."""
+
+    array: str
+    amount: str
+    fields: frozenset[str]
+    item: Callable[[Document], T]
+
+
+GROUPS = Listed("group", "amount_of_groups", frozenset({"ID", "name"}), group)
+CONTACTS = Listed(
+    "contact",
+    "amount_of_contacts",
+    frozenset(
+        {"ID", "phone", "email", "e-mail", "first_name", "last_name", "unsubscribed", "unsubscribedate"}
+    ),
+    contact,
+)
+
+
+def webhook_record(answer: Document, asked: str) -> WebhookRecord:
     """Read the answer to 'Verification'; raises UnreadableError if it says nothing about the webhook."""
     fields = {name: value for name, value in answer.items() if name != "status"}
     if not fields:

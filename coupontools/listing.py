@@ -1,15 +1,16 @@
-"""A listing as a stream: items as they arrive; if it is an error, that is raised by its end at the latest."""
+"""A listing as a stream: items come as they arrive, and an error is raised at the latest after the last one."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from coupontools import dialect
-from coupontools.calls import ANSWER_BYTES
-from coupontools.dialect import UnreadableError
+from coupontools.calls import ANSWER_BYTES, Call, Caller
+from coupontools.dialect import Listed, UnreadableError
+from coupontools.endpoints import Endpoint
 from coupontools.envelope import Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened
 from coupontools.listing_parser import SLICE_BYTES, ListingParser
@@ -31,19 +32,20 @@ class Listing(Generic[T]):
 
     def __init__(
         self,
-        send: Callable[[], AbstractAsyncContextManager[Answer]],
-        reply: Callable[[Answer], Reply],
-        parser: ListingParser,
-        item: Callable[[dialect.Answer], T],
+        caller: Caller,
+        endpoint: Endpoint,
+        parameters: Mapping[str, str],
+        call: Call,
+        listed: Listed[T],
         *,
-        amount_key: str,
         group_id: str | None = None,
     ) -> None:
-        self._send = send
-        self._make_reply = reply
-        self._parser = parser
-        self._item = item
-        self._amount_key = amount_key
+        self._caller = caller
+        self._endpoint = endpoint
+        self._parameters = parameters
+        self._call = call
+        self._listed = listed
+        self._parser = ListingParser(listed.array, listed.fields)
         self._asked_group_id = group_id
         self._context = AsyncExitStack()
         self._answer: Answer
@@ -70,7 +72,7 @@ class Listing(Generic[T]):
     @property
     def amount(self) -> int | None:
         """How many items the API says there are, once that part of the document has been read."""
-        return dialect.count(self._parser.top.get(self._amount_key))
+        return dialect.count(self._parser.top.get(self._listed.amount))
 
     @property
     def complete(self) -> bool:
@@ -83,8 +85,10 @@ class Listing(Generic[T]):
 
     async def __aenter__(self) -> Self:
         """Send the call and wait for the answer's head; raises NotSent or MayHaveHappened."""
-        self._answer = await self._context.enter_async_context(self._send())
-        self._reply = self._make_reply(self._answer)
+        self._answer = await self._context.enter_async_context(
+            self._caller.stream(self._endpoint, self._parameters, self._call)
+        )
+        self._reply = self._caller.reply(self._answer, self._endpoint)
         self._limit = LISTING_BYTES if 200 <= self._answer.status <= 299 else ANSWER_BYTES
         return self
 
@@ -118,7 +122,7 @@ class Listing(Generic[T]):
             if self._parser.envelope_read and not self._judged:
                 judge(self._reply, self._parser.envelope)
                 self._judged = True
-            self._items.extend([self._item(fields) for fields in found])
+            self._items.extend([self._listed.item(fields) for fields in found])
         except UnreadableError as failure:
             raise without_envelope(self._reply, str(failure)) from None
         # Reading what has already arrived never waits, and other jobs share this loop.

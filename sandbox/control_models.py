@@ -4,11 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
-from sandbox.names import Channel
+from coupontools import Channel
 from sandbox.store import Contact, Group, Store
 from sandbox.webhooks import Family
 
 GroupId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,68}$")]
+# Strict models take an enum's member alone; the control API gives its value.
+ChannelName = Annotated[Channel, Field(strict=False)]
 Count = Annotated[int, Field(ge=1, le=5_000_000)]
 _UNSUBSCRIBED_AT = "13/07/2018 19:47 UTC"
 
@@ -51,7 +53,7 @@ class SeededContact(ControlInput):
 class SeedGroups(ControlInput):
     """One group with its contacts, or `count` generated groups named `name` and a number."""
 
-    channel: Channel
+    channel: ChannelName
     name: str = "Group"
     group_id: GroupId | None = None
     contacts: list[SeededContact] = Field(default_factory=list)
@@ -67,7 +69,7 @@ class SeedGroups(ControlInput):
 class SeedContacts(ControlInput):
     """Contacts for an existing group, given or `count` generated ones."""
 
-    channel: Channel
+    channel: ChannelName
     group_id: GroupId
     contacts: list[SeededContact] = Field(default_factory=list)
     count: Count | None = None

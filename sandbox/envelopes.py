@@ -12,7 +12,7 @@ Source: vendor's public pages on API errors and on webhook verification.
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-from sandbox.names import EndpointName
+from coupontools import Channel
 from sandbox.settings import SandboxConfig
 
 BAD_CREDENTIALS: Final = 1000
@@ -40,13 +40,13 @@ class RefusedError(Exception):
         self.errors = errors
 
 
-def account_text(code: int, endpoint: EndpointName) -> str:
-    """The text of an account error as the endpoint words it.
+def account_text(code: int, channel: Channel | None) -> str:
+    """The text of an account error as the endpoints of a channel word it.
 
     Only 103 is worded in the vendor's document (for SMS and email) and 1000 on the vendor's public pages;
     the wording of 101, 102 and 104 is ours.
     """
-    service = "Email" if endpoint.startswith("email/") else "SMS"
+    service = "Email" if channel is Channel.EMAIL else "SMS"
     return {
         BAD_CREDENTIALS: "Client ID or Secret not correct.",
         ACCOUNT_EXPIRED: "Your account has expired",

@@ -1,14 +1,15 @@
-"""One call to the stand-in: carrying it out, and answering it or not.
+"""One call to the sandbox: carrying it out, and answering it or not.
 
 Carrying out and answering are two steps, so that a fault can come before, between or instead of them.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from coupontools import Endpoint
 from sandbox.answers import Answer, json_answer
-from sandbox.connection import ConnectionProtocol, connection_of
+from sandbox.connection import connection_of
 from sandbox.envelopes import (
     BAD_CREDENTIALS,
     EnvelopeForm,
@@ -18,12 +19,11 @@ from sandbox.envelopes import (
     failure_document,
     failure_status,
 )
-from sandbox.names import EndpointName
-from sandbox.operations import OPERATIONS
+from sandbox.journal import Journal
+from sandbox.operations import carry_out_of
 from sandbox.parameters import read_parameters
-
-if TYPE_CHECKING:
-    from sandbox.state import SandboxState
+from sandbox.settings import SandboxConfig
+from sandbox.store import Store
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -32,48 +32,49 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Exchange:
-    """A call that has arrived in full; making one logs it."""
+    """A call that has arrived in full; making one logs it.
+
+    It keeps the data, log and settings it arrived with: after a reset, an effect still to come must not reach
+    the new data.
+    """
 
     def __init__(
         self,
-        state: "SandboxState",
-        endpoint: EndpointName,
+        endpoint: Endpoint,
         body: bytes,
         *,
+        store: Store,
+        journal: Journal,
+        settings: SandboxConfig,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
-        # Those of the call's arrival: after a reset, an effect still to come must not reach the new data.
-        self._store, self._journal, self._settings = state.store, state.journal, state.settings
+        self.endpoint = endpoint
+        self._store, self._journal, self._settings = store, journal, settings
         self._scope, self._receive, self._send = scope, receive, send
         self._headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        self.call = self._journal.arrived(endpoint, self._headers, body)
-
-    @property
-    def connection(self) -> ConnectionProtocol:
-        """The TCP connection, for faults; RuntimeError if the server hides it."""
-        return connection_of(self._scope)
+        self._call = journal.arrived(endpoint.name, self._headers, body)
 
     def carry_out(self) -> Answer:
-        """Do what the call asks, once; the answer that an undisturbed API would give."""
+        """Do what the call asks, and return the answer that an undisturbed API would give."""
         try:
             self._check_credentials()
-            operation = OPERATIONS[self.call.endpoint]
-            done = operation(self._store, self._settings, read_parameters(self.call.body))
+            parameters = read_parameters(self._call.body)
+            done = carry_out_of(self.endpoint)(self._store, self._settings, parameters)
         except RefusedError as refusal:
             return self.failure(refusal.errors)
-        self._journal.carried_out(self.call, done.created)
+        self._journal.carried_out(self._call, done.created)
         return done.answer
 
     def note_fault(self, kind: str) -> None:
-        """Log that a fault of this kind was chosen for the call."""
-        self._journal.faulted(self.call, kind)
+        """Log that a fault of this kind befalls the call."""
+        self._journal.faulted(self._call, kind)
 
     def failure(
         self, errors: tuple[ErrorItem, ...], form: EnvelopeForm | None = None, status: int | None = None
     ) -> Answer:
-        """The answer that refuses the call; form and HTTP status as the settings have them, unless given."""
+        """Return the answer that refuses the call; form and HTTP status as the settings have them, unless given."""
         return json_answer(
             status or failure_status(errors, self._settings),
             failure_document(errors, self._settings, form),
@@ -99,7 +100,7 @@ class Exchange:
 
     async def begin(self, answer: Answer, length: int | None) -> None:
         """Send an answer's status and headers; its body follows."""
-        self.call.status, self.call.codes = answer.status, answer.codes
+        self._call.status, self._call.codes = answer.status, answer.codes
         await self._send(answer.start(length=length))
 
     async def send_body(self, part: bytes, *, last: bool = False) -> None:
@@ -107,7 +108,7 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": part, "more_body": not last})
 
     async def gone_within(self, seconds: float | None) -> bool:
-        """Wait that long, or for ever; True as soon as the client has left."""
+        """Wait that long (None: for ever); return True as soon as the client has left, else False."""
         try:
             async with asyncio.timeout(seconds):
                 while (await self._receive())["type"] != "http.disconnect":
@@ -118,15 +119,15 @@ class Exchange:
 
     async def close(self) -> None:
         """End the connection in order (FIN)."""
-        self.connection.close()
+        connection_of(self._scope).close()
         await self.gone_within(None)
 
     async def reset(self) -> None:
         """Tear the connection down (RST)."""
-        self.connection.reset()
+        connection_of(self._scope).reset()
         await self.gone_within(None)
 
     def _check_credentials(self) -> None:
         given = (self._headers.get(b"x-client-id"), self._headers.get(b"x-client-secret"))
         if given != (self._settings.client_id.encode(), self._settings.client_secret.encode()):
-            raise RefusedError((BAD_CREDENTIALS, account_text(BAD_CREDENTIALS, self.call.endpoint)))
+            raise RefusedError((BAD_CREDENTIALS, account_text(BAD_CREDENTIALS, self.endpoint.channel)))

@@ -1,18 +1,17 @@
-"""Faults that are an answer of another kind: gateways, overload, account errors, empty and foreign bodies."""
+"""Faults that are another answer in place of the API's: gateways, overload, foreign bodies, account errors."""
 
 import time
-from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import formatdate
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from sandbox.answers import HTML, Answer
 from sandbox.envelopes import EnvelopeForm, account_text
 from sandbox.exchange import Exchange
-from sandbox.fault_base import Behaviour
-
-RetryAfterForm = Literal["seconds", "date", "none"]
+from sandbox.fault_base import Fault
 
 
 def _page(status: int, title: str) -> Answer:
@@ -21,27 +20,43 @@ def _page(status: int, title: str) -> Answer:
     )
 
 
-def _retry_after(form: RetryAfterForm, seconds: int) -> tuple[tuple[bytes, bytes], ...]:
-    """The Retry-After header in either form of RFC 9110, section 10.2.3, or none."""
-    if form == "none":
-        return ()
-    value = str(seconds) if form == "seconds" else formatdate(time.time() + seconds, usegmt=True)
-    return ((b"retry-after", value.encode()),)
+_ANSWERS: Final[Mapping[str, Answer]] = {
+    "rate_limited": Answer(429, b"{}"),
+    "unavailable": _page(503, "503 Service Temporarily Unavailable"),
+    "bad_gateway": _page(502, "502 Bad Gateway"),
+    "error_500": _page(500, "500 Internal Server Error"),
+    "empty": Answer(200, b""),
+    "html": _page(200, "Maintenance"),
+    "redirect": Answer(302, b"", HTML),
+}
 
 
-class _Answered(Behaviour):
-    """A fault that is one answer, the same for every call, in place of the API's."""
+class _Answered(Fault):
+    """The kind's answer, the same for every call, from a server in front of the API."""
 
     async def perform(self, exchange: Exchange) -> None:
-        await exchange.answer(self.answer())
+        await exchange.answer(replace(_ANSWERS[self.kind], headers=self.headers()))
 
-    @abstractmethod
-    def answer(self) -> Answer:
-        """The answer to send."""
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what the answer's headers say beside the content type."""
+        return ()
 
 
-class _AnsweredEitherWay(_Answered):
-    """Such an answer from something in front of the API, which may have passed the call on before."""
+class _AsksToWait(_Answered):
+    """An answer with Retry-After as seconds or as an HTTP date (RFC 9110, section 10.2.3), or without."""
+
+    retry_after: Annotated[int, Field(ge=0)] = 1
+    form: Literal["seconds", "date", "none"] = "seconds"
+
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        if self.form == "none":
+            return ()
+        date = formatdate(time.time() + self.retry_after, usegmt=True)
+        return ((b"retry-after", (date if self.form == "date" else str(self.retry_after)).encode()),)
+
+
+class _EitherWay(_Answered):
+    """An answer from a server that may have passed the call on to the API before."""
 
     carry_out: bool = False
 
@@ -51,91 +66,49 @@ class _AnsweredEitherWay(_Answered):
         await super().perform(exchange)
 
 
-class RateLimited(_Answered):
-    """429, with Retry-After as seconds or as an HTTP date; not carried out."""
+class RateLimited(_AsksToWait):
+    """429; not carried out."""
 
-    kind: Literal["rate_limited"] = "rate_limited"
-    retry_after: Annotated[int, Field(ge=0)] = 1
-    form: RetryAfterForm = "seconds"
-
-    def answer(self) -> Answer:
-        return Answer(429, b"{}", headers=_retry_after(self.form, self.retry_after))
+    kind: Literal["rate_limited"]
 
 
-class Unavailable(_AnsweredEitherWay):
-    """503, with Retry-After as seconds or as an HTTP date."""
+class Unavailable(_EitherWay, _AsksToWait):
+    """503 with an HTML page."""
 
-    kind: Literal["unavailable"] = "unavailable"
-    retry_after: Annotated[int, Field(ge=0)] = 1
-    form: RetryAfterForm = "seconds"
-
-    def answer(self) -> Answer:
-        page = _page(503, "503 Service Temporarily Unavailable")
-        return Answer(503, page.body, HTML, headers=_retry_after(self.form, self.retry_after))
+    kind: Literal["unavailable"]
 
 
-class BadGateway(_AnsweredEitherWay):
-    """502 with an HTML page."""
+class Foreign(_EitherWay):
+    """502 or 500 with an HTML page; 200 with an empty body or with a maintenance page."""
 
-    kind: Literal["bad_gateway"] = "bad_gateway"
-
-    def answer(self) -> Answer:
-        return _page(502, "502 Bad Gateway")
+    kind: Literal["bad_gateway", "error_500", "empty", "html"]
 
 
-class Error500(_AnsweredEitherWay):
-    """500 with an HTML page."""
-
-    kind: Literal["error_500"] = "error_500"
-
-    def answer(self) -> Answer:
-        return _page(500, "500 Internal Server Error")
-
-
-class Empty(_AnsweredEitherWay):
-    """200 with an empty body."""
-
-    kind: Literal["empty"] = "empty"
-
-    def answer(self) -> Answer:
-        return Answer(200, b"")
-
-
-class Html(_AnsweredEitherWay):
-    """200 with an HTML page, as a maintenance page or a captive portal answers."""
-
-    kind: Literal["html"] = "html"
-
-    def answer(self) -> Answer:
-        return _page(200, "Maintenance")
-
-
-class Redirect(_AnsweredEitherWay):
+class Redirect(_EitherWay):
     """302 to `location`."""
 
-    kind: Literal["redirect"] = "redirect"
+    kind: Literal["redirect"]
     location: Annotated[str, Field(pattern=r"^[\x21-\x7e]+$")] = "/login"
 
-    def answer(self) -> Answer:
-        return Answer(302, b"", HTML, headers=((b"location", self.location.encode()),))
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ((b"location", self.location.encode()),)
 
 
-class AccountError(Behaviour):
+class AccountError(Fault):
     """The account is refused with this code, in the endpoint's own words; not carried out."""
 
-    kind: Literal["account_error"] = "account_error"
+    kind: Literal["account_error"]
     code: Literal[1000, 101, 102, 103, 104] = 1000
 
     async def perform(self, exchange: Exchange) -> None:
-        await exchange.answer(
-            exchange.failure(((self.code, account_text(self.code, exchange.call.endpoint)),))
-        )
+        text = account_text(self.code, exchange.endpoint.channel)
+        await exchange.answer(exchange.failure(((self.code, text),)))
 
 
-class Envelope(Behaviour):
+class Envelope(Fault):
     """Any failed envelope; form and HTTP status follow the settings unless given. Not carried out."""
 
-    kind: Literal["envelope"] = "envelope"
+    kind: Literal["envelope"]
     code: int = 300
     message: str = "Wrong value"
     form: EnvelopeForm | None = None

@@ -1,4 +1,4 @@
-"""What every kind of fault is: validated parameters, and a way to treat one call."""
+"""What every kind of fault is: validated parameters, and what it does with one call."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated
@@ -10,8 +10,8 @@ from sandbox.exchange import Exchange
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Behaviour(BaseModel, ABC):
-    """One kind of fault with its parameters; `carry_out` says whether the call takes effect all the same."""
+class Fault(BaseModel, ABC):
+    """One kind of fault with its parameters, or several kinds that differ in one detail."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -7,38 +7,22 @@ faults.
 import random
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from sandbox.exchange import Exchange
-from sandbox.fault_answers import (
-    AccountError,
-    BadGateway,
-    Empty,
-    Envelope,
-    Error500,
-    Html,
-    RateLimited,
-    Redirect,
-    Unavailable,
-)
-from sandbox.fault_base import Behaviour
-from sandbox.fault_connection import CloseAfter, CloseBefore, HangAfter, HangBefore, Reset
-from sandbox.fault_delivery import CutOff, Slow, Trickle
-from sandbox.names import EndpointName
+from coupontools import ENDPOINTS
+from sandbox.fault_answers import AccountError, Envelope, Foreign, RateLimited, Redirect, Unavailable
+from sandbox.fault_base import Fault
+from sandbox.fault_line import Close, CutOff, HangAfter, HangBefore, Reset, Slow, Trickle
 
 SimpleFault = Annotated[
-    CloseBefore
-    | CloseAfter
+    Close
     | Reset
     | HangBefore
     | HangAfter
     | RateLimited
     | Unavailable
-    | BadGateway
-    | Error500
+    | Foreign
     | CutOff
-    | Empty
-    | Html
     | Slow
     | Trickle
     | AccountError
@@ -46,43 +30,48 @@ SimpleFault = Annotated[
     | Redirect,
     Field(discriminator="kind"),
 ]
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
+_NAMES: Final = frozenset(endpoint.name for endpoint in ENDPOINTS)
 
 
 def _kind_alone(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _known(name: str) -> str:
+    if name not in _NAMES:
+        raise ValueError(f"there is no endpoint {name!r}; there are {', '.join(sorted(_NAMES))}")
+    return name
+
+
 class Mixed(BaseModel):
     """One of several faults, each as likely; a kind's bare name stands for it with its defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _STRICT
 
-    kind: Literal["mixed"] = "mixed"
-    kinds: Annotated[
-        list[Annotated[SimpleFault, BeforeValidator(_kind_alone)]],
-        Field(min_length=1),
-    ]
+    kind: Literal["mixed"]
+    kinds: Annotated[list[Annotated[SimpleFault, BeforeValidator(_kind_alone)]], Field(min_length=1)]
+
+
+EndpointName = Annotated[str, AfterValidator(_known)]
 
 
 class Schedule(BaseModel):
     """When an installed fault fires."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _STRICT
 
     endpoint: EndpointName | list[EndpointName] | None = None
-    """The endpoint or endpoints it befalls; None: all nine."""
+    """The endpoint or endpoints it befalls; None: all of them."""
     probability: float = Field(default=1.0, ge=0, le=1)
     count: int | None = Field(default=None, ge=0)
     """How many times it fires at most; None: no limit."""
     seed: int = 0
 
-    def befalls(self, endpoint: EndpointName) -> bool:
-        """Whether the fault concerns this endpoint."""
-        return (
-            self.endpoint is None
-            or endpoint == self.endpoint
-            or (isinstance(self.endpoint, list) and endpoint in self.endpoint)
-        )
+    def befalls(self, endpoint: str) -> bool:
+        """Return whether the fault concerns this endpoint."""
+        chosen = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint
+        return chosen is None or endpoint in chosen
 
 
 _FAULT: Final[TypeAdapter[SimpleFault | Mixed]] = TypeAdapter(
@@ -93,14 +82,13 @@ _FAULT: Final[TypeAdapter[SimpleFault | Mixed]] = TypeAdapter(
 class InstalledFault:
     """A fault in force: what it does, when, and how often it has."""
 
-    def __init__(self, number: int, what: Behaviour | Mixed, when: Schedule) -> None:
-        self.number = number
-        self._what, self._when = what, when
+    def __init__(self, number: int, what: Fault | Mixed, when: Schedule) -> None:
+        self._number, self._what, self._when = number, what, when
         self._random = random.Random(when.seed)  # noqa: S311 - must repeat, not resist guessing
         self._fired = 0
 
-    def strike(self, endpoint: EndpointName) -> Behaviour | None:
-        """What befalls this call, if anything; every call it may befall draws once."""
+    def strike(self, endpoint: str) -> Fault | None:
+        """Return what befalls this call, if anything; every call it may befall draws once."""
         if not self._when.befalls(endpoint) or self._fired == self._when.count:
             return None
         if self._random.random() >= self._when.probability:
@@ -109,9 +97,9 @@ class InstalledFault:
         return self._random.choice(self._what.kinds) if isinstance(self._what, Mixed) else self._what
 
     def shown(self) -> dict[str, Any]:
-        """The fault as the control API lists it."""
+        """Return the fault as the control API lists it."""
         return {
-            "id": self.number,
+            "id": self._number,
             **self._what.model_dump(),
             **self._when.model_dump(),
             "fired": self._fired,
@@ -127,33 +115,22 @@ class FaultBook:
 
     def install(self, fields: dict[str, Any]) -> InstalledFault:
         """Put a fault in force; `pydantic.ValidationError` if it is none."""
-        when = Schedule.model_validate({key: fields[key] for key in Schedule.model_fields.keys() & fields})
-        what = _FAULT.validate_python(
-            {key: value for key, value in fields.items() if key not in Schedule.model_fields}
-        )
+        times = {key: value for key, value in fields.items() if key in Schedule.model_fields}
+        what = {key: value for key, value in fields.items() if key not in Schedule.model_fields}
+        when, fault = Schedule.model_validate(times), _FAULT.validate_python(what)
         self._numbers += 1
-        fault = InstalledFault(self._numbers, what, when)
-        self._installed.append(fault)
-        return fault
+        self._installed.append(InstalledFault(self._numbers, fault, when))
+        return self._installed[-1]
 
-    def strike(self, endpoint: EndpointName) -> Behaviour | None:
-        """What befalls a call to this endpoint, or None."""
-        for fault in self._installed:
-            behaviour = fault.strike(endpoint)
-            if behaviour is not None:
-                return behaviour
-        return None
+    def strike(self, endpoint: str) -> Fault | None:
+        """Return what befalls a call to this endpoint, if anything."""
+        struck = (fault.strike(endpoint) for fault in self._installed)
+        return next((fault for fault in struck if fault is not None), None)
 
     def clear(self) -> None:
-        """Take every fault out of force; calls already caught stay caught."""
+        """Take every fault out of force; a call that met one before still ends as that fault has it."""
         self._installed.clear()
 
     def shown(self) -> list[dict[str, Any]]:
-        """Every installed fault."""
+        """Return every installed fault."""
         return [fault.shown() for fault in self._installed]
-
-
-async def befall(behaviour: Behaviour, exchange: Exchange) -> None:
-    """Log the fault with the call, then let it act."""
-    exchange.note_fault(behaviour.kind)
-    await behaviour.perform(exchange)

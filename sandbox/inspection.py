@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from sandbox.names import CHANNELS, Channel
+from coupontools import Channel
 from sandbox.store import Contact, Group, Store, surplus
 
 
 def show(store: Store) -> dict[str, Any]:
     """Groups, contacts, webhooks and counts. Generated contacts are counted, not listed."""
-    groups = [_group(channel, group) for channel in CHANNELS for group in store.groups[channel].values()]
+    groups = [_group(channel, group) for channel in Channel for group in store.groups[channel].values()]
     contacts = [
         _contact(channel, group, contact)
-        for channel in CHANNELS
+        for channel in Channel
         for group in store.groups[channel].values()
         for contact in group.contacts
     ]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from sandbox.names import ENDPOINTS, EndpointName
+from coupontools import ENDPOINTS
 
 _WINDOW_SECONDS: Final = 1.0
 
@@ -19,7 +19,7 @@ class Call:
     """One call that arrived in full. `status` stays None when no answer was begun."""
 
     number: int
-    endpoint: EndpointName
+    endpoint: str
     monotonic: float
     wall: float
     body: bytes
@@ -88,9 +88,9 @@ class Journal:
     def __init__(self, limit: int) -> None:
         self._calls: deque[Call] = deque(maxlen=limit)
         self._total = Tally()
-        self._tallies: dict[EndpointName, Tally] = {endpoint: Tally() for endpoint in ENDPOINTS}
+        self._tallies: dict[str, Tally] = {endpoint.name: Tally() for endpoint in ENDPOINTS}
 
-    def arrived(self, endpoint: EndpointName, headers: Mapping[bytes, bytes], body: bytes) -> Call:
+    def arrived(self, endpoint: str, headers: Mapping[bytes, bytes], body: bytes) -> Call:
         """Log a call that has arrived."""
         now = time.monotonic()
         self._total.arrived(now)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from sandbox.names import Channel
+from coupontools import Channel
 from sandbox.store import Contact, Group
 
 _ROWS_A_PART: Final = 1000
@@ -41,7 +41,7 @@ def contact_rows(group: Group, channel: Channel, *, with_email: bool) -> Rows:
     The document's email example shows phones, no email address, and no date of unsubscribing: so it is here,
     unless `with_email` asks for an `email` field.
     """
-    make_row = _sms_row if channel == "sms" else (_email_row_with_address if with_email else _email_row)
+    make_row = _sms_row if channel is Channel.SMS else (_email_row_with_address if with_email else _email_row)
     return Rows("contact", group.size(), lambda: map(make_row, group.rows()))
 
 

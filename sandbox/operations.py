@@ -1,21 +1,21 @@
-"""What each of the nine endpoints does when nothing is wrong with the line.
+"""What each of the client's endpoints does with a call that no fault befalls.
 
 Answers copy the vendor's examples, their numbers-or-strings included: `groupid` is a number for SMS,
 `group_id` text for email; `amount_of_groups` is a number, `amount_of_contacts`
 text; phones come back without the plus.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import orjson
 
+from coupontools import SPELLING, Channel, Endpoint, Operation
 from sandbox.answers import Answer
 from sandbox.envelopes import GROUP_NOT_FOUND, WEBHOOK_NOT_FOUND, RefusedError
 from sandbox.listing import contact_rows, group_rows, listing_body
-from sandbox.names import Channel, EndpointName
 from sandbox.parameters import (
     Parameters,
     check_birthday,
@@ -30,11 +30,6 @@ from sandbox.store import Contact, Group, Store
 from sandbox.webhooks import verification_answer
 
 _OK: Final[dict[str, Any]] = {"status": {"status": "OK"}}
-_GROUP_PARAMETER: Final[Mapping[Channel, str]] = {"sms": "smsgroup", "email": "emailgroup"}
-_CUSTOM_PARAMETERS: Final[Mapping[Channel, tuple[str, ...]]] = {
-    "sms": tuple(f"customfield{number}" for number in range(1, 8)),
-    "email": tuple(f"custom{number}" for number in range(1, 11)),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class Done:
     created: str | None = None
 
 
-Operation = Callable[[Store, SandboxConfig, Parameters], Done]
+CarryOut = Callable[[Store, SandboxConfig, Parameters], Done]
 
 
 def _ok(fields: dict[str, Any], created: str | None = None) -> Done:
@@ -53,20 +48,20 @@ def _ok(fields: dict[str, Any], created: str | None = None) -> Done:
 
 
 def _find_group(channel: Channel, store: Store, parameters: Parameters) -> Group:
-    group_id = check_id(parameters, _GROUP_PARAMETER[channel])
+    group_id = check_id(parameters, SPELLING[channel].group)
     group = store.groups[channel].get(group_id)
     if group is None:
         raise RefusedError((GROUP_NOT_FOUND, "Group ID not found"))
     return group
 
 
-def _grouplist(channel: Channel, store: Store, _settings: SandboxConfig, _parameters: Parameters) -> Done:
+def _list_groups(channel: Channel, store: Store, _settings: SandboxConfig, _parameters: Parameters) -> Done:
     rows = group_rows(store.groups[channel])
     return Done(Answer(200, listing_body({**_OK, "amount_of_groups": rows.count}, rows)))
 
 
-def _userlist(channel: Channel, store: Store, settings: SandboxConfig, parameters: Parameters) -> Done:
-    require(parameters, _GROUP_PARAMETER[channel])
+def _list_contacts(channel: Channel, store: Store, settings: SandboxConfig, parameters: Parameters) -> Done:
+    require(parameters, SPELLING[channel].group)
     group = _find_group(channel, store, parameters)
     rows = contact_rows(group, channel, with_email=settings.email_listing)
     head = {
@@ -78,26 +73,30 @@ def _userlist(channel: Channel, store: Store, settings: SandboxConfig, parameter
     return Done(Answer(200, listing_body(head, rows)))
 
 
-def _addgroup(channel: Channel, store: Store, _settings: SandboxConfig, parameters: Parameters) -> Done:
+def _create_group(channel: Channel, store: Store, _settings: SandboxConfig, parameters: Parameters) -> Done:
     # The document requires group_name and lists no error for its absence; 200 is the code of every other one.
     require(parameters, "group_name")
     group_id = store.add_group(channel, text(parameters, "group_name")).group_id
-    named = {"groupid": int(group_id.removeprefix("gro_"))} if channel == "sms" else {"group_id": group_id}
+    named = (
+        {"groupid": int(group_id.removeprefix("gro_"))} if channel is Channel.SMS else {"group_id": group_id}
+    )
     return _ok({"result": "saved_successfully", **named}, created=group_id)
 
 
-def _addcontact(channel: Channel, store: Store, _settings: SandboxConfig, parameters: Parameters) -> Done:
-    address = "phone" if channel == "sms" else "email"
-    require(parameters, address, _GROUP_PARAMETER[channel])
+def _add_contact(channel: Channel, store: Store, _settings: SandboxConfig, parameters: Parameters) -> Done:
+    address = SPELLING[channel].address
+    require(parameters, address, SPELLING[channel].group)
     group = _find_group(channel, store, parameters)
-    checked = check_phone(parameters) if channel == "sms" else check_email(parameters)
+    checked = check_phone(parameters) if channel is Channel.SMS else check_email(parameters)
     birthday = check_birthday(parameters)
     contact = Contact(
         contact_id=store.next_contact_id(),
         first_name=text(parameters, "first_name"),
         last_name=text(parameters, "last_name"),
         birthday=birthday,
-        custom=_given(parameters, _CUSTOM_PARAMETERS[channel]),
+        custom={
+            name: text(parameters, name) for name in SPELLING[channel].custom.values() if name in parameters
+        },
     )
     setattr(contact, address, checked)
     group.contacts.append(contact)
@@ -114,11 +113,7 @@ def _addcontact(channel: Channel, store: Store, _settings: SandboxConfig, parame
     )
 
 
-def _given(parameters: Parameters, names: Iterable[str]) -> dict[str, str]:
-    return {name: text(parameters, name) for name in names if name in parameters}
-
-
-def _verification(store: Store, settings: SandboxConfig, parameters: Parameters) -> Done:
+def _verify_webhook(store: Store, settings: SandboxConfig, parameters: Parameters) -> Done:
     require(parameters, "webhook")
     webhook_id = text(parameters, "webhook")
     webhook = store.webhooks.get(webhook_id)
@@ -128,14 +123,27 @@ def _verification(store: Store, settings: SandboxConfig, parameters: Parameters)
     return _ok(verification_answer(webhook, old=old))
 
 
-OPERATIONS: Final[Mapping[EndpointName, Operation]] = {
-    "sms/grouplist": partial(_grouplist, "sms"),
-    "sms/userlist": partial(_userlist, "sms"),
-    "sms/addgroup": partial(_addgroup, "sms"),
-    "sms/addcontact": partial(_addcontact, "sms"),
-    "email/grouplist": partial(_grouplist, "email"),
-    "email/userlist": partial(_userlist, "email"),
-    "email/addgroup": partial(_addgroup, "email"),
-    "email/addcontact": partial(_addcontact, "email"),
-    "webhook/verification": _verification,
+_OF_A_CHANNEL: Final[Mapping[Operation, Callable[[Channel, Store, SandboxConfig, Parameters], Done]]] = {
+    "list_groups": _list_groups,
+    "list_contacts": _list_contacts,
+    "create_group": _create_group,
+    "add_contact": _add_contact,
 }
+_OF_THE_ACCOUNT: Final[Mapping[Operation, CarryOut]] = {"verify_webhook": _verify_webhook}
+
+
+def carry_out_of(endpoint: Endpoint) -> CarryOut:
+    """Return the function that carries an endpoint's calls out.
+
+    Raises:
+        LookupError: there is none; the message says where to add it.
+    """
+    try:
+        if endpoint.channel is None:
+            return _OF_THE_ACCOUNT[endpoint.operation]
+        return partial(_OF_A_CHANNEL[endpoint.operation], endpoint.channel)
+    except KeyError:
+        raise LookupError(
+            f"the client calls {endpoint.name} ({endpoint.operation}), which the sandbox does not serve: "
+            "add it to sandbox/operations.py"
+        ) from None

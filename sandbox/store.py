@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
 
-from sandbox.names import CHANNELS, Channel
+from coupontools import Channel
 
 FIRST_GROUP: Final = 119251
 FIRST_CONTACT: Final = 12345678
@@ -67,7 +67,7 @@ class Store:
     """The account's data. Ids count upward; webhook ids come from a seeded generator."""
 
     def __init__(self, seed: int) -> None:
-        self.groups: dict[Channel, dict[str, Group]] = {channel: {} for channel in CHANNELS}
+        self.groups: dict[Channel, dict[str, Group]] = {channel: {} for channel in Channel}
         self.webhooks: dict[str, dict[str, Any]] = {}
         self.old_answers: set[str] = set()
         self._random = random.Random(seed)  # noqa: S311 - ids must repeat, not resist guessing

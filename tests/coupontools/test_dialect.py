@@ -101,7 +101,7 @@ def test_custom_fields(channel: Channel, name: str, count: int) -> None:
 
 # How fast examples are made says something about the machine, not about the code.
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from(sorted(dialect.CONTACT_FIELDS | {"group_id", "contact_id"})), JSON))
+@given(st.dictionaries(st.sampled_from(sorted(dialect.CONTACTS.fields | {"group_id", "contact_id"})), JSON))
 def test_any_answer_is_read_or_called_unreadable(fields: dict[str, Any]) -> None:
     for reader in (
         dialect.contact,

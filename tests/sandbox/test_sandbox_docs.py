@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from coupontools import ENDPOINTS
 from sandbox import Sandbox, SandboxConfig
 from sandbox.faults import Schedule, SimpleFault
 
@@ -64,8 +65,16 @@ def test_the_python_example_runs() -> None:
 
 def test_every_setting_and_fault_kind_is_on_the_page() -> None:
     kinds = [
-        name for kind in get_args(get_args(SimpleFault)[0]) for name in [kind.model_fields["kind"].default]
+        name
+        for fault in get_args(get_args(SimpleFault)[0])
+        for name in get_args(fault.model_fields["kind"].annotation)
     ]
     assert len(kinds) == 17
     for name in [*SandboxConfig.model_fields, *Schedule.model_fields, *kinds, "mixed"]:
         assert f"`{name}`" in PAGE, name
+
+
+def test_every_endpoint_is_on_the_page() -> None:
+    for endpoint in ENDPOINTS:
+        folder, _, name = endpoint.name.partition("/")
+        assert f"`{endpoint.name}`" in PAGE or (f"`{folder}/`" in PAGE and f"`{name}`" in PAGE), endpoint

@@ -1,0 +1,35 @@
+"""The sandbox serves what the client calls, and says in words what it lacks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from coupontools import ENDPOINTS, Channel
+from sandbox import Sandbox, app
+
+Api = Callable[..., httpx.Response]
+
+
+def test_every_endpoint_of_the_client_is_served(sandbox: Sandbox) -> None:
+    for endpoint in ENDPOINTS:
+        answer = httpx.post(f"{sandbox.url}{endpoint.path}")
+        assert answer.status_code == 401, (
+            f"the client calls {endpoint.name}, which the sandbox does not serve: add it to sandbox/operations.py"
+        )
+    assert [request["endpoint"] for request in sandbox.requests()] == [one.name for one in ENDPOINTS]
+
+
+@pytest.mark.parametrize("channel", [None, Channel.SMS])
+def test_an_endpoint_that_is_missing_is_named_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, channel: Channel | None
+) -> None:
+    new = replace(ENDPOINTS[0], channel=channel, name="sms/removegroup", operation="remove_group")
+    monkeypatch.setattr(app, "ENDPOINTS", (*ENDPOINTS, new))
+    sentence = "the client calls sms/removegroup (remove_group), which the sandbox does not serve: add it to"
+    with pytest.raises(LookupError, match=re.escape(sentence)):
+        app.create_app()
