@@ -1,10 +1,8 @@
 """What the sandbox sends back over HTTP, before any fault spoils it."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 JSON = b"application/json"
 HTML = b"text/html; charset=utf-8"
@@ -12,27 +10,22 @@ HTML = b"text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer. A body too long to hold at once is a function that makes its parts."""
+    """One HTTP answer, to be sent once. A body too long to hold at once is an iterator that makes its parts."""
 
     status: int
-    body: bytes | Callable[[], Iterator[bytes]]
+    body: bytes | Iterator[bytes]
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    codes: tuple[int, ...] = field(default=())
+    codes: tuple[int, ...] = ()
     """The API's error codes, when the answer is a failed envelope."""
 
     def whole(self) -> bytes:
-        """The body in one piece, for faults that send it in a way of their own."""
-        return self.body if isinstance(self.body, bytes) else b"".join(self.body())
+        """Return the body in one piece, for faults that send it in a way of their own."""
+        return self.body if isinstance(self.body, bytes) else b"".join(self.body)
 
     def start(self, *, length: int | None) -> dict[str, Any]:
-        """The ASGI message that starts the answer; without a length the body goes out chunked."""
+        """Return the ASGI message that starts the answer; without a length the body goes out chunked."""
         headers = [(b"content-type", self.content_type), *self.headers]
         if length is not None:
             headers.append((b"content-length", b"%d" % length))
         return {"type": "http.response.start", "status": self.status, "headers": headers}
-
-
-def json_answer(status: int, document: Mapping[str, Any], codes: tuple[int, ...] = ()) -> Answer:
-    """A JSON document as an answer."""
-    return Answer(status=status, body=orjson.dumps(document), codes=codes)

@@ -1,31 +1,41 @@
-"""What the control API accepts, each input as one validated model."""
+"""The inputs of the control API: each is one validated model that follows itself and returns the answer."""
 
+from abc import ABC, abstractmethod
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from coupontools import Channel
+from sandbox.state import SandboxState
 from sandbox.store import Contact, Group, Store
-from sandbox.webhooks import Family
+from sandbox.webhooks import Family, family_of, issue
 
-GroupId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,68}$")]
 # Strict models take an enum's member alone; the control API gives its value.
 ChannelName = Annotated[Channel, Field(strict=False)]
+GroupId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,68}$")]
 Count = Annotated[int, Field(ge=1, le=5_000_000)]
-_UNSUBSCRIBED_AT = "13/07/2018 19:47 UTC"
 
 
 def _flag(value: object) -> object:
     return {"0": False, "1": True}.get(value, value) if isinstance(value, str) else value
 
 
-class ControlInput(BaseModel):
+class _Strict(BaseModel):
     """Unknown fields and values of another type are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class SeededContact(ControlInput):
+class ControlInput(_Strict, ABC):
+    """One thing that the control API can be asked for."""
+
+    @abstractmethod
+    def follow(self, state: SandboxState) -> object:
+        """Do it, and return the answer as JSON can write it; ValueError says why it cannot be done."""
+
+
+class SeededContact(_Strict):
     """A contact to put into a group, unchecked: seeded data may be as odd as real data."""
 
     phone: str = ""
@@ -33,21 +43,14 @@ class SeededContact(ControlInput):
     first_name: str = ""
     last_name: str = ""
     unsubscribed: Annotated[bool, BeforeValidator(_flag)] = False
-    unsubscribedate: str = _UNSUBSCRIBED_AT
+    unsubscribedate: str = "13/07/2018 19:47 UTC"
 
     def put(self, store: Store, group: Group) -> str:
-        """Add the contact; answers its id."""
-        contact = Contact(
-            contact_id=store.next_contact_id(),
-            phone=self.phone.removeprefix("+"),
-            email=self.email,
-            first_name=self.first_name,
-            last_name=self.last_name,
-            unsubscribed=self.unsubscribed,
-            unsubscribed_at=self.unsubscribedate if self.unsubscribed else "",
-        )
-        group.contacts.append(contact)
-        return contact.contact_id
+        """Add the contact and return its id."""
+        changes = {} if self.unsubscribed else {"unsubscribedate": ""}
+        fields = {**self.model_dump(), "phone": self.phone.removeprefix("+"), **changes}
+        group.contacts.append(Contact(contact_id=store.next_contact_id(), **fields))
+        return group.contacts[-1].contact_id
 
 
 class SeedGroups(ControlInput):
@@ -65,6 +68,18 @@ class SeedGroups(ControlInput):
             raise ValueError("count makes groups without contacts and with ids of their own")
         return self
 
+    def follow(self, state: SandboxState) -> object:
+        store = state.store
+        if self.count is not None:
+            names = (f"{self.name} {number}" for number in range(1, self.count + 1))
+            groups = [store.add_group(self.channel, name) for name in names]
+            return {"first_group_id": groups[0].group_id, "count": len(groups)}
+        group = store.add_group(self.channel, self.name, self.group_id)
+        return {
+            "group_id": group.group_id,
+            "contact_ids": [contact.put(store, group) for contact in self.contacts],
+        }
+
 
 class SeedContacts(ControlInput):
     """Contacts for an existing group, given or `count` generated ones."""
@@ -80,9 +95,18 @@ class SeedContacts(ControlInput):
             raise ValueError("give contacts, count or both")
         return self
 
+    def follow(self, state: SandboxState) -> object:
+        group = state.store.groups[self.channel].get(self.group_id)
+        if group is None:
+            raise ValueError(f"there is no {self.channel} group {self.group_id}")
+        contact_ids = [contact.put(state.store, group) for contact in self.contacts]
+        if self.count is not None:
+            state.store.generate_contacts(group, self.count)
+        return {"group_id": group.group_id, "contact_ids": contact_ids, "amount_of_contacts": group.size()}
+
 
 class IssueWebhook(ControlInput):
-    """A webhook to issue: its type, its family, or both; the other follows."""
+    """A webhook to issue, by its type, its family, or both; the answer is its body."""
 
     type: str | None = Field(default=None, min_length=1)
     family: Family | None = None
@@ -97,26 +121,38 @@ class IssueWebhook(ControlInput):
             raise ValueError(f"fields cannot set {' and '.join(sorted(reserved))}")
         return self
 
+    def follow(self, state: SandboxState) -> object:
+        family = self.family or family_of(self.type or "")
+        old = self.answer == "old"
+        return issue(state.store, family, webhook_type=self.type, fields=self.fields, old_answer=old)
+
 
 class Reset(ControlInput):
-    """What else to reset than data, faults and log."""
+    """Forget data, faults and log; with `settings`, changed settings too."""
 
     settings: bool = False
 
+    def follow(self, state: SandboxState) -> object:
+        state.reset(settings=self.settings)
+        return {"reset": True}
 
-class Since(BaseModel):
-    """Which part of the request log to answer; its values come as text, from the query."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ListRequests(ControlInput):
+    """The calls after the number `since`; `next` in the answer is the number to ask after next time."""
+
+    # The values come as text, from the query.
+    model_config = ConfigDict(strict=False)
 
     since: int = Field(default=0, ge=0)
     limit: int = Field(default=1_000_000, ge=1)
 
+    def follow(self, state: SandboxState) -> object:
+        calls = [call.shown() for call in islice(state.journal.since(self.since), self.limit)]
+        return {"requests": calls, "next": calls[-1]["number"] if calls else self.since}
+
 
 def sentence(errors: list[Any]) -> str:
-    """What is wrong with an input, as one readable line; `errors` are pydantic's."""
-    parts = []
-    for error in errors:
-        place = ".".join(str(part) for part in error["loc"]) or "body"
-        parts.append(f"{place}: {error['msg']}")
-    return "; ".join(parts)
+    """Return what is wrong with an input, as one readable line; `errors` are pydantic's."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}" for error in errors
+    )

@@ -12,7 +12,10 @@ Source: vendor's public pages on API errors and on webhook verification.
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+import orjson
+
 from coupontools import Channel
+from sandbox.answers import Answer
 from sandbox.settings import SandboxConfig
 
 BAD_CREDENTIALS: Final = 1000
@@ -41,10 +44,10 @@ class RefusedError(Exception):
 
 
 def account_text(code: int, channel: Channel | None) -> str:
-    """The text of an account error as the endpoints of a channel word it.
+    """Return the text of an account error as the endpoints of a channel word it.
 
     Only 103 is worded in the vendor's document (for SMS and email) and 1000 on the vendor's public pages;
-    the wording of 101, 102 and 104 is ours.
+    the wording of 101, 102 and 104 is the sandbox's choice.
     """
     service = "Email" if channel is Channel.EMAIL else "SMS"
     return {
@@ -56,43 +59,31 @@ def account_text(code: int, channel: Channel | None) -> str:
     }[code]
 
 
-def failure_status(errors: Sequence[ErrorItem], settings: SandboxConfig) -> int:
-    """The HTTP status a failed envelope is sent with."""
-    if settings.envelope_status == "200":
-        return 200
-    return _line(errors)[0]
+def failure(
+    errors: Sequence[ErrorItem],
+    settings: SandboxConfig,
+    form: EnvelopeForm | None = None,
+    status: int | None = None,
+) -> Answer:
+    """Return the failed envelope for these errors; form and HTTP status as the settings have them, unless given.
 
-
-def failure_document(
-    errors: Sequence[ErrorItem], settings: SandboxConfig, form: EnvelopeForm | None = None
-) -> dict[str, Any]:
-    """The failed envelope for these errors; `form` overrides the setting. A number tells only the first."""
-    if form is None:
-        form = _form(errors, settings)
-    line = _line(errors)[1]
-    if form == "number":
-        code, text = errors[0]
-        return _failed({"error_code": code, "error_message": f"{line} {text}"})
-    return _failed(
-        {
-            "error_message": line,
-            "error_message_description": [text for _, text in errors],
-            "error_code": [code for code, _ in errors],
-        }
+    The form `number` tells only the first error.
+    """
+    code, text = errors[0]
+    documented_status, line, documented_form = (
+        (401, "HTTP/1.0 401 Unauthorized.", "number")
+        if code == BAD_CREDENTIALS
+        else (422, "HTTP/1.0 422 Unprocessable entity.", "list")
     )
-
-
-def _failed(errors: dict[str, Any]) -> dict[str, Any]:
-    return {"status": {"status": "failed", "errors": errors}}
-
-
-def _form(errors: Sequence[ErrorItem], settings: SandboxConfig) -> EnvelopeForm:
-    if settings.envelope_form != "documented":
-        return settings.envelope_form
-    return "number" if errors[0][0] == BAD_CREDENTIALS else "list"
-
-
-def _line(errors: Sequence[ErrorItem]) -> tuple[int, str]:
-    if errors[0][0] == BAD_CREDENTIALS:
-        return 401, "HTTP/1.0 401 Unauthorized."
-    return 422, "HTTP/1.0 422 Unprocessable entity."
+    codes = tuple(code for code, _ in errors)
+    if form is None and settings.envelope_form != "documented":
+        form = settings.envelope_form
+    if (form or documented_form) == "number":
+        told: dict[str, Any] = {"error_code": code, "error_message": f"{line} {text}"}
+    else:
+        texts = [text for _, text in errors]
+        told = {"error_message": line, "error_message_description": texts, "error_code": codes}
+    if status is None:
+        status = 200 if settings.envelope_status == "200" else documented_status
+    document = {"status": {"status": "failed", "errors": told}}
+    return Answer(status, orjson.dumps(document), codes=codes)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from coupontools import Endpoint
-from sandbox.answers import Answer, json_answer
+from sandbox.answers import Answer
 from sandbox.connection import connection_of
 from sandbox.envelopes import (
     BAD_CREDENTIALS,
@@ -16,8 +16,7 @@ from sandbox.envelopes import (
     ErrorItem,
     RefusedError,
     account_text,
-    failure_document,
-    failure_status,
+    failure,
 )
 from sandbox.journal import Journal
 from sandbox.operations import carry_out_of
@@ -75,11 +74,7 @@ class Exchange:
         self, errors: tuple[ErrorItem, ...], form: EnvelopeForm | None = None, status: int | None = None
     ) -> Answer:
         """Return the answer that refuses the call; form and HTTP status as the settings have them, unless given."""
-        return json_answer(
-            status or failure_status(errors, self._settings),
-            failure_document(errors, self._settings, form),
-            codes=tuple(code for code, _ in errors),
-        )
+        return failure(errors, self._settings, form, status)
 
     async def answer(self, answer: Answer) -> None:
         """Send an answer in full, after the latency that is set."""
@@ -91,7 +86,7 @@ class Exchange:
             await self.send_body(answer.body, last=True)
             return
         await self.begin(answer, None)
-        for part in answer.body():
+        for part in answer.body:
             await self.send_body(part)
             # Long listings must not keep other calls from their turn, nor be made for a client that has left.
             if await self.gone_within(0):

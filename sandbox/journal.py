@@ -1,10 +1,10 @@
-"""The log of calls, and the counts made from it: how tests learn what reached the API and what it did."""
+"""The log of calls and their counts: how tests learn what reached the API and what it did."""
 
 import datetime as dt
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -21,11 +21,12 @@ class Call:
     number: int
     endpoint: str
     monotonic: float
-    wall: float
+    """When it arrived, by a clock that all processes of a machine share."""
+    time: str
     body: bytes
-    idempotency_key: bytes | None
-    user_agent: bytes | None
-    traceparent: bytes | None
+    idempotency_key: str | None
+    user_agent: str | None
+    traceparent: str | None
     fault: str | None = None
     status: int | None = None
     codes: tuple[int, ...] = ()
@@ -34,23 +35,8 @@ class Call:
     created: str | None = None
 
     def shown(self) -> dict[str, Any]:
-        """The call as the control API lists it. `monotonic` is a clock all processes of a machine share."""
-        return {
-            "number": self.number,
-            "endpoint": self.endpoint,
-            "monotonic": self.monotonic,
-            "time": dt.datetime.fromtimestamp(self.wall, dt.UTC).isoformat(),
-            "fault": self.fault,
-            "status": self.status,
-            "codes": list(self.codes),
-            "carried_out": self.carried_out,
-            "carried_out_at": self.carried_out_at,
-            "created": self.created,
-            "idempotency_key": _text(self.idempotency_key),
-            "user_agent": _text(self.user_agent),
-            "traceparent": _text(self.traceparent),
-            "body": _readable(self.body),
-        }
+        """Return the call as the control API lists it."""
+        return {**asdict(self), "body": _readable(self.body)}
 
 
 @dataclass(slots=True)
@@ -73,7 +59,7 @@ class Tally:
         self.max_calls_in_one_second = max(self.max_calls_in_one_second, len(recent))
 
     def shown(self) -> dict[str, int]:
-        """The counts as the control API gives them."""
+        """Return the counts as the control API gives them."""
         return {
             "calls": self.calls,
             "carried_out": self.carried_out,
@@ -91,7 +77,7 @@ class Journal:
         self._tallies: dict[str, Tally] = {endpoint.name: Tally() for endpoint in ENDPOINTS}
 
     def arrived(self, endpoint: str, headers: Mapping[bytes, bytes], body: bytes) -> Call:
-        """Log a call that has arrived."""
+        """Log a call that has arrived, and return its entry."""
         now = time.monotonic()
         self._total.arrived(now)
         self._tallies[endpoint].arrived(now)
@@ -99,17 +85,17 @@ class Journal:
             number=self._total.calls,
             endpoint=endpoint,
             monotonic=now,
-            wall=time.time(),
+            time=dt.datetime.now(dt.UTC).isoformat(),
             body=body,
-            idempotency_key=headers.get(b"idempotency-key"),
-            user_agent=headers.get(b"user-agent"),
-            traceparent=headers.get(b"traceparent"),
+            idempotency_key=_text(headers.get(b"idempotency-key")),
+            user_agent=_text(headers.get(b"user-agent")),
+            traceparent=_text(headers.get(b"traceparent")),
         )
         self._calls.append(call)
         return call
 
     def faulted(self, call: Call, kind: str) -> None:
-        """Note that a fault was chosen for the call."""
+        """Note that a fault befalls the call."""
         call.fault = kind
         self._total.faulted += 1
         self._tallies[call.endpoint].faulted += 1
@@ -121,11 +107,11 @@ class Journal:
         self._tallies[call.endpoint].carried_out += 1
 
     def since(self, number: int) -> Iterator[Call]:
-        """The kept calls after this number, oldest first."""
+        """Return the kept calls after this number, oldest first."""
         return (call for call in self._calls if call.number > number)
 
     def stats(self) -> dict[str, Any]:
-        """Counts of all calls and of each endpoint's."""
+        """Return the counts of all calls and of each endpoint's."""
         return {
             "total": self._total.shown(),
             "endpoints": {endpoint: tally.shown() for endpoint, tally in self._tallies.items()},

@@ -1,8 +1,8 @@
 """What each of the client's endpoints does with a call that no fault befalls.
 
-Answers copy the vendor's examples, their numbers-or-strings included: `groupid` is a number for SMS,
-`group_id` text for email; `amount_of_groups` is a number, `amount_of_contacts`
-text; phones come back without the plus.
+Answers copy the vendor's examples, also in what is a number and what is text: `groupid` is a number for SMS,
+`group_id` text for email; `amount_of_groups` is a number, `amount_of_contacts` text; phones come back without
+the plus.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ import orjson
 from coupontools import SPELLING, Channel, Endpoint, Operation
 from sandbox.answers import Answer
 from sandbox.envelopes import GROUP_NOT_FOUND, WEBHOOK_NOT_FOUND, RefusedError
-from sandbox.listing import contact_rows, group_rows, listing_body
+from sandbox.listing import contact_rows, group_rows, listing
 from sandbox.parameters import (
     Parameters,
     check_birthday,
@@ -56,21 +56,21 @@ def _find_group(channel: Channel, store: Store, parameters: Parameters) -> Group
 
 
 def _list_groups(channel: Channel, store: Store, _settings: SandboxConfig, _parameters: Parameters) -> Done:
-    rows = group_rows(store.groups[channel])
-    return Done(Answer(200, listing_body({**_OK, "amount_of_groups": rows.count}, rows)))
+    groups = tuple(store.groups[channel].values())
+    return Done(listing({**_OK, "amount_of_groups": len(groups)}, "group", group_rows(groups), len(groups)))
 
 
 def _list_contacts(channel: Channel, store: Store, settings: SandboxConfig, parameters: Parameters) -> Done:
     require(parameters, SPELLING[channel].group)
     group = _find_group(channel, store, parameters)
-    rows = contact_rows(group, channel, with_email=settings.email_listing)
     head = {
         **_OK,
         "group_id": group.group_id,
         "group_name": group.name,
-        "amount_of_contacts": str(rows.count),
+        "amount_of_contacts": str(group.size()),
     }
-    return Done(Answer(200, listing_body(head, rows)))
+    rows = contact_rows(group, channel, with_email=settings.email_listing)
+    return Done(listing(head, "contact", rows, group.size()))
 
 
 def _create_group(channel: Channel, store: Store, _settings: SandboxConfig, parameters: Parameters) -> Done:

@@ -1,7 +1,7 @@
 """Reading a call's parameters, with the errors the vendor's document lists for each.
 
-An absent, null or empty parameter is missing, and a body that is no JSON object has no parameters at all (the
-document does not say; this is ours).
+An absent, null or empty parameter is missing, and a body that is no JSON object has no parameters at all: the
+document does not say, so this is the sandbox's choice.
 """
 
 import datetime as dt
@@ -29,7 +29,7 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def read_parameters(body: bytes) -> Parameters:
-    """The parameters in a request body."""
+    """Return the parameters in a request body."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -38,7 +38,7 @@ def read_parameters(body: bytes) -> Parameters:
 
 
 def text(parameters: Parameters, name: str) -> str:
-    """A parameter as text, "" when it is missing."""
+    """Return a parameter as text, "" when it is missing."""
     value = parameters.get(name)
     return "" if value is None else str(value)
 
@@ -51,7 +51,7 @@ def require(parameters: Parameters, *names: str) -> None:
 
 
 def check_id(parameters: Parameters, name: str) -> str:
-    """A group id; 301 if it holds anything but letters, digits and underscores."""
+    """Return a group id; 301 if it holds anything but letters, digits and underscores."""
     value = parameters[name]
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise RefusedError((INVALID_CHARACTER, f"Invalid character in parameter: {name}"))
@@ -59,7 +59,7 @@ def check_id(parameters: Parameters, name: str) -> str:
 
 
 def check_phone(parameters: Parameters) -> str:
-    """The phone without its plus; 300, a wrong value, if it is no E.164 number (the code is our choice)."""
+    """Return the phone without its plus; 300 if it is no E.164 number (the code is the sandbox's choice)."""
     value = text(parameters, "phone").strip()
     if not _PHONE.fullmatch(value):
         raise RefusedError((WRONG_VALUE, "Wrong value in parameter: phone"))
@@ -67,7 +67,7 @@ def check_phone(parameters: Parameters) -> str:
 
 
 def check_email(parameters: Parameters) -> str:
-    """The email address; 305 if it is none."""
+    """Return the email address; 305 if it is none."""
     value = text(parameters, "email").strip()
     if not _EMAIL.fullmatch(value):
         raise RefusedError((EMAIL_NOT_VALID, "Email not valid"))
@@ -75,17 +75,12 @@ def check_email(parameters: Parameters) -> str:
 
 
 def check_birthday(parameters: Parameters) -> str:
-    """The birthday or ""; 303 unless it is a date as yyyy-MM-dd."""
+    """Return the birthday or ""; 303 unless it is a date as yyyy-MM-dd."""
     value = text(parameters, "birthday")
-    if not value:
-        return ""
-    if _DATE.fullmatch(value):
-        try:
-            return dt.date.fromisoformat(value).isoformat()
-        except ValueError as error:
-            raise _birthday_refused() from error
-    raise _birthday_refused()
-
-
-def _birthday_refused() -> RefusedError:
-    return RefusedError((DATE_FORMAT, "incorrect format in birthday field, must be yyyy-MM-dd"))
+    try:
+        # fromisoformat alone also reads 19800131.
+        if value and not (_DATE.fullmatch(value) and dt.date.fromisoformat(value)):
+            raise ValueError(value)
+    except ValueError:
+        raise RefusedError((DATE_FORMAT, "incorrect format in birthday field, must be yyyy-MM-dd")) from None
+    return value

@@ -35,10 +35,6 @@ class SandboxConfig(BaseModel):
     def _number_as_text(cls, value: object) -> object:
         return "200" if value == 200 else value
 
-    def changed(self, changes: dict[str, object]) -> "SandboxConfig":
-        """These settings with some of them replaced, validated anew."""
-        return SandboxConfig.model_validate({**self.model_dump(), **changes})
-
     def shown(self) -> dict[str, object]:
-        """The settings as the control API shows them: all but the secret."""
+        """Return the settings as the control API shows them: all but the secret."""
         return self.model_dump(exclude={"client_secret"})

@@ -20,6 +20,11 @@ class SandboxState:
             self.settings = self._config
         self._begin()
 
+    def change_settings(self, changes: dict[str, object]) -> SandboxConfig:
+        """Replace some settings, and return all; `pydantic.ValidationError` if one is wrong."""
+        self.settings = SandboxConfig.model_validate({**self.settings.model_dump(), **changes})
+        return self.settings
+
     def _begin(self) -> None:
         self.store = Store(self.settings.seed)
         self.faults = FaultBook()

@@ -1,13 +1,13 @@
 """What the account holds: groups, contacts and webhooks, in memory, with ids that repeat from run to run.
 
-The real API has no idempotency: adding the same contact or group again makes a second one. So does this.
+Like the real API, the sandbox has no idempotency: adding the same contact or group again makes a second one.
 """
 
 import random
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 from typing import Any, Final
 
 from coupontools import Channel
@@ -28,7 +28,7 @@ class Contact:
     first_name: str = ""
     last_name: str = ""
     unsubscribed: bool = False
-    unsubscribed_at: str = ""
+    unsubscribedate: str = ""
     birthday: str = ""
     custom: dict[str, str] = field(default_factory=dict)
 
@@ -43,17 +43,17 @@ class Group:
     generated: list[range] = field(default_factory=list)
 
     def size(self) -> int:
-        """How many contacts the group has."""
+        """Return how many contacts the group has."""
         return len(self.contacts) + sum(map(len, self.generated))
 
     def rows(self) -> Iterator[Contact]:
-        """Every contact as of now, the generated ones first."""
+        """Return every contact as of now, the generated ones first."""
         generated = chain.from_iterable(tuple(self.generated))
         return chain(map(generated_contact, generated), tuple(self.contacts))
 
 
 def generated_contact(number: int) -> Contact:
-    """The made-up contact of this number: the same one at every listing."""
+    """Return the made-up contact of this number: the same one at every listing."""
     return Contact(
         contact_id=f"con_{number}",
         phone=f"447{number:09d}",
@@ -71,52 +71,34 @@ class Store:
         self.webhooks: dict[str, dict[str, Any]] = {}
         self.old_answers: set[str] = set()
         self._random = random.Random(seed)  # noqa: S311 - ids must repeat, not resist guessing
-        self._next_group = FIRST_GROUP
+        self._group_numbers = count(FIRST_GROUP)
         self._next_contact = FIRST_CONTACT
-        self._next_directory_page = FIRST_DIRECTORY_PAGE
+        self._directory_pages = count(FIRST_DIRECTORY_PAGE)
 
     def add_group(self, channel: Channel, name: str, group_id: str | None = None) -> Group:
-        """A new group, under the given id or the next free number; ValueError if the id is taken."""
+        """Return a new group, under the given id or the next free number; ValueError if the id is taken."""
         groups = self.groups[channel]
         if group_id in groups:
             raise ValueError(f"the {channel} group {group_id} exists already")
-        group = Group(group_id or self._free_group_id(groups), name)
+        free = (f"gro_{number}" for number in self._group_numbers)
+        group = Group(group_id or next(found for found in free if found not in groups), name)
         groups[group.group_id] = group
         return group
 
-    def _free_group_id(self, groups: dict[str, Group]) -> str:
-        while True:
-            group_id = f"gro_{self._next_group}"
-            self._next_group += 1
-            if group_id not in groups:
-                return group_id
-
     def next_contact_id(self) -> str:
-        """The id of the next contact."""
+        """Return the id of the next contact."""
         self._next_contact += 1
         return f"con_{self._next_contact - 1}"
 
-    def generate_contacts(self, group: Group, count: int) -> range:
-        """Add that many made-up contacts without making their rows yet; answers their numbers."""
-        numbers = range(self._next_contact, self._next_contact + count)
-        self._next_contact += count
-        group.generated.append(numbers)
-        return numbers
+    def generate_contacts(self, group: Group, number: int) -> None:
+        """Add that many made-up contacts without making their rows yet."""
+        group.generated.append(range(self._next_contact, self._next_contact + number))
+        self._next_contact += number
 
     def next_webhook_id(self) -> str:
-        """`evt_` and 20 letters or digits."""
+        """Return `evt_` and 20 letters or digits."""
         return "evt_" + "".join(self._random.choices(_ALPHANUMERIC, k=20))
 
     def next_directory_page_id(self) -> str:
-        """The bare number a directory page's webhook has for its id."""
-        self._next_directory_page += 1
-        return str(self._next_directory_page - 1)
-
-
-def surplus(keys: Iterable[object]) -> int:
-    """How many of these repeat an earlier one."""
-    total, distinct = 0, set()
-    for key in keys:
-        total += 1
-        distinct.add(key)
-    return total - len(distinct)
+        """Return the bare number that a directory page's webhook has for its id."""
+        return str(next(self._directory_pages))

@@ -77,23 +77,17 @@ def verification_answer(body: Mapping[str, Any], *, old: bool) -> dict[str, str]
     shows one answer, a coupon's; that those of other families leave empty what they lack is the sandbox's choice.
     """
     told = facts(body)
-    coupon, statcode = told.campaign or "", told.session or ""
-    if old:
-        return {
-            "result": "valid",
-            "webhook": body["id"],
-            "date": body["datetime"],
-            "campaign": coupon,
-            "session": statcode,
-            "type": body["type"],
-        }
-    return {
+    datetime, coupon, statcode = (
+        ("date", "campaign", "session") if old else ("datetime", "coupon", "statcode")
+    )
+    answer = {
         "webhook": body["id"],
-        "datetime": body["datetime"],
+        datetime: body["datetime"],
         "type": body["type"],
-        "coupon": coupon,
-        "statcode": statcode,
+        coupon: told.campaign or "",
+        statcode: told.session or "",
     }
+    return {"result": "valid", **answer} if old else answer
 
 
 def _merged(example: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
