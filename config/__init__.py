@@ -1,10 +1,23 @@
 """What an operator sets: the settings, and how the log is written (and what never stands in it)."""
 
-from config.logging import log_loop_exception, setup_logging
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from config.logging import log_loop_exception, setup_logging, setup_stdlib_logging
 from config.personal import mask_email, mask_phone
 from config.redact import redact_text, register_secret
 from config.redis_url import SentinelAddress, parse_sentinel_url
-from config.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from config.settings import Settings, SettingsError, load_settings
+else:
+
+    def __getattr__(name: str) -> object:
+        """Load the settings for the first who asks: they need pydantic, and the supervisor writes a log without them."""
+        if name in {"Settings", "SettingsError", "load_settings"}:
+            return getattr(import_module("config.settings"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "SentinelAddress",
@@ -18,4 +31,5 @@ __all__ = [
     "redact_text",
     "register_secret",
     "setup_logging",
+    "setup_stdlib_logging",
 ]

@@ -1,0 +1,105 @@
+"""What a log line says: the fields of a record, ours or a library's, with nothing personal in them, as JSON or for a console."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Final, TextIO
+
+import orjson
+
+from config.scrub import scrub_field, scrub_name, scrub_text
+
+__all__ = ["Fields", "LineFormatter"]
+
+#: What every line has comes first, so that lines read alike.
+_FIRST: Final = ("timestamp", "level", "event", "logger")
+#: What every record has; anything else in a record is a field that its writer gave as ``extra``.
+_OF_EVERY_RECORD: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
+#: uvicorn repeats its text here, with colours.
+_NOT_SHOWN: Final = frozenset({"color_message"})
+
+
+class Fields(dict[str, Any]):
+    """The fields of a line, which structlog hands to the standard library's logger as its message."""
+
+
+class LineFormatter(logging.Formatter):
+    """Formats lines of structlog and of the standard library alike, and never fails."""
+
+    def __init__(self, stream: TextIO, *, console: bool) -> None:
+        super().__init__()
+        self._render = _console_renderer(stream) if console else _json_renderer(stream)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        try:
+            return self._render(_redacted(self._fields(record) | _stamp(record)))
+        except Exception as error:
+            # A line with broken arguments must neither be lost nor end the job that wrote it.
+            fields = {
+                "event": f"log line could not be written: {type(error).__name__}",
+                "template": str(record.msg) if isinstance(record.msg, str) else type(record.msg).__name__,
+                "where": f"{record.pathname}:{record.lineno}",
+            }
+            return self._render(_redacted(fields | _stamp(record)))
+
+    def _fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        fields: dict[str, Any]
+        if isinstance(record.msg, Fields):
+            fields = dict(record.msg)
+        else:
+            fields = {"event": record.getMessage()}
+            fields |= {key: value for key, value in vars(record).items() if key not in _OF_EVERY_RECORD}
+            if record.stack_info:
+                fields["stack_info"] = record.stack_info
+        if record.exc_info and record.exc_info[0]:
+            fields["exception"] = self.formatException(record.exc_info)
+        return fields
+
+
+def _stamp(record: logging.LogRecord) -> dict[str, str]:
+    # Not `isoformat`: it leaves the fraction out at a full second.
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"timestamp": now, "level": record.levelname.lower(), "logger": record.name}
+
+
+def _redacted(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return plain values alone, without secrets and personal data."""
+    line: dict[str, Any] = {key: fields.pop(key, "") for key in _FIRST}
+    line["event"] = scrub_text(str(line["event"]))
+    for key, value in fields.items():
+        if key not in _NOT_SHOWN:
+            line[scrub_name(key)] = scrub_field(key, value)
+    return line
+
+
+def _json_renderer(stream: TextIO) -> Callable[[dict[str, Any]], str]:
+    """Return what writes one JSON object a line; in ASCII alone where the stream's encoding is not UTF-8."""
+    if (stream.encoding or "utf-8").lower().replace("-", "") == "utf8":
+        return lambda fields: orjson.dumps(fields).decode()
+    return json.dumps
+
+
+def _console_renderer(stream: TextIO) -> Callable[[dict[str, Any]], str]:
+    """Return what writes a readable line in the stream's encoding."""
+    from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - it loads rich, which JSON does without
+
+    render = ConsoleRenderer(
+        # Rich tracebacks print local variables, and with them whatever the job was about.
+        exception_formatter=plain_traceback,
+        # https://no-color.org
+        colors=stream.isatty() and not os.environ.get("NO_COLOR"),
+        sort_keys=False,
+    )
+    encoding = stream.encoding or "utf-8"
+
+    def render_for_stream(fields: dict[str, Any]) -> str:
+        return (
+            str(render(None, fields["level"], fields)).encode(encoding, "backslashreplace").decode(encoding)
+        )
+
+    return render_for_stream
