@@ -6,7 +6,7 @@ from actors.actor import declare_actors
 from config import Settings
 from workers.broker import DurableBroker
 from workers.loop import JobLoop
-from workers.metrics import attempt_metrics
+from workers.metrics.attempts import attempt_metrics
 from workers.middleware import WorkerLife
 from workers.tracing import tracing_if_installed
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-import redis
 
 from config import Settings
 from config.keys import Keys
+
+if TYPE_CHECKING:
+    # Only named here: `run` asks for the queues alone.
+    import redis
 
 __all__ = [
     "QUEUES",

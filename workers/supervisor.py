@@ -1,7 +1,13 @@
-"""Keeps worker processes running: replaces those that die, and passes one signal on however many it gets."""
+"""Keeps worker processes running: replaces those that die, and passes one signal on however many it gets.
+
+``coupontools-worker run`` becomes ``python -m workers.supervisor`` once the settings are read. The supervisor does nothing but wait for
+as long as the worker runs, so it loads no settings, no Redis client and no actors.
+"""
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 import signal
 import subprocess
@@ -9,22 +15,23 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-import structlog
-
+from config import setup_stdlib_logging
 from workers.signals import Stop, held_back
 
-__all__ = ["Supervisor"]
+__all__ = ["Supervisor", "main"]
 
-log = structlog.get_logger("workers.supervisor")
+log = logging.getLogger("workers.supervisor")
 
 #: A process that keeps dying is started again after pauses that grow from the first to the last of these, in seconds.
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 30.0
-#: A process that lived so long had started well.
+#: A process that lived so long had started well: if it dies, the pauses begin anew.
 HEALTHY_SECONDS = 30.0
-#: What a worker may take beyond SHUTDOWN_SECONDS to hand back what is left.
+#: How long a worker may take beyond SHUTDOWN_SECONDS to hand back the jobs that are left.
 GRACE_SECONDS = 20.0
+#: How often the supervisor looks whether its processes live.
 LOOK_SECONDS = 0.1
 
 
@@ -39,33 +46,33 @@ class _Place:
 
 
 class Supervisor:
-    """Runs ``processes`` worker processes until SIGTERM, SIGINT or SIGHUP; ``on_exit`` is told the id of each that has ended."""
+    """Runs ``processes`` worker processes until SIGTERM, SIGINT or SIGHUP; calls ``on_exit`` with the process id of each that ended."""
 
     def __init__(
         self,
         *,
         processes: int,
         concurrency: int,
-        queues: list[str],
+        queues: str,
         shutdown_seconds: float,
         on_exit: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._places = [_Place() for _ in range(processes)]
         self._command = [
             sys.executable,
-            # Not the working directory: a folder there may be called config or workers, too.
+            # Without the working directory in the path: a folder there may be called config or workers, too.
             "-P",
             "-m",
             "workers.process",
             f"--concurrency={concurrency}",
-            f"--queues={','.join(queues)}",
+            f"--queues={queues}",
         ]
         self._shutdown_seconds = shutdown_seconds
         self._on_exit = on_exit
         self._stop = Stop()
 
     def run(self) -> int:
-        """Supervises until told to stop and all have drained. Answers the exit code."""
+        """Supervise until a signal says to stop and all workers have drained. Return the exit code."""
         self._stop.listen()
         while not self._stop.wait(LOOK_SECONDS):
             for place in self._places:
@@ -88,17 +95,18 @@ class Supervisor:
             else min(LONGEST_PAUSE_SECONDS, place.pause * 2)
         )
         place.start_at = now + place.pause
-        log.error("worker.died", exit_code=code, restart_in_ms=round(place.pause * 1000))
+        log.error("worker.died", extra={"exit_code": code, "restart_in_ms": round(place.pause * 1000)})
 
     def _start(self, place: _Place, now: float) -> None:
         try:
             with held_back():
                 place.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=os.environ)  # noqa: S603
         except OSError as error:
-            # No memory or no process to be had just now: those that run go on.
+            # The machine has no memory or no process left just now. The workers that run go on.
             place.pause = min(LONGEST_PAUSE_SECONDS, place.pause * 2)
             place.start_at = now + place.pause
-            log.error("worker.not_started", error=str(error), restart_in_ms=round(place.pause * 1000))
+            restart_in_ms = round(place.pause * 1000)
+            log.error("worker.not_started", extra={"error": str(error), "restart_in_ms": restart_in_ms})
         place.started_at = now
 
     def _drain(self) -> int:
@@ -113,10 +121,10 @@ class Supervisor:
             try:
                 place.process.wait(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                # Its messages are taken over by another worker once its heartbeat is missed.
+                # Another worker takes over its messages once it misses its heartbeat.
                 place.process.kill()
                 place.process.wait()
-                log.error("worker.killed", pid=place.process.pid)
+                log.error("worker.killed", extra={"pid": place.process.pid})
                 clean = False
             self._forget(place)
         return 0 if clean else 1
@@ -127,3 +135,41 @@ class Supervisor:
                 place.process.stdin.close()
             self._on_exit(place.process.pid)
         place.process = None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Supervise as the options say. Return the exit code."""
+    parser = argparse.ArgumentParser(prog="workers.supervisor")
+    parser.add_argument("--processes", type=int, required=True)
+    parser.add_argument("--concurrency", type=int, required=True)
+    parser.add_argument("--queues", required=True)
+    parser.add_argument("--shutdown-seconds", type=float, required=True)
+    parser.add_argument("--log-format", choices=("auto", "json", "console"), required=True)
+    parser.add_argument("--log-level", required=True)
+    parser.add_argument("--metrics-port", type=int)
+    options = parser.parse_args(argv)
+    setup_stdlib_logging(options.log_format, options.log_level)
+    supervise = partial(
+        Supervisor,
+        processes=options.processes,
+        concurrency=options.concurrency,
+        queues=options.queues,
+        shutdown_seconds=options.shutdown_seconds,
+    )
+    if options.metrics_port is None:
+        return supervise().run()
+
+    # Only here: metrics need the settings and a Redis client.
+    from config import load_settings  # noqa: PLC0415
+    from workers.metrics import MetricsUnavailable, exposition  # noqa: PLC0415
+
+    try:
+        with exposition(load_settings(), options.metrics_port) as process_ended:
+            return supervise(on_exit=process_ended).run()
+    except MetricsUnavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

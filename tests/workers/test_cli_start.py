@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -146,3 +147,102 @@ def test_the_root_lists_every_command_and_what_exit_codes_mean() -> None:
     assert cli("--version").stdout.startswith("coupontools-worker 0.")
     unknown = cli("fly")
     assert (unknown.returncode, unknown.stdout) == (2, "")
+
+
+def loaded_by(code: str, **settings: str) -> set[str]:
+    """The modules that a new Python process has loaded when `code` has run."""
+    report = "import atexit, sys; atexit.register(lambda: print('loaded', *sys.modules, sep='\\n'))\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", report + textwrap.dedent(code)],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    _, found, modules = done.stdout.rpartition("loaded\n")
+    assert found, done.stderr
+    return set(modules.split())
+
+
+API = {
+    "aiohttp",
+    "httpx",
+    "dramatiq",
+    "starlette",
+    "actors",
+    "coupontools",
+    "delivery",
+    "sandbox",
+    "workers.broker",
+}
+STARTS = {
+    "--version": (
+        "sys.argv = ['coupontools-worker', '--version']; from workers.cli import main; main()",
+        {"workers.cli.version"},
+        {
+            *API,
+            "typer",
+            "rich",
+            "pydantic",
+            "redis",
+            "structlog",
+            "orjson",
+            "asyncio",
+            "config",
+            "workers.cli.main",
+        },
+    ),
+    "--help": (
+        "sys.argv = ['coupontools-worker', '--help']; from workers.cli import main; main()",
+        {"typer"},
+        {*API, "pydantic", "redis", "structlog", "workers.cli.run", "workers.cli.demo"},
+    ),
+    "check": (
+        "sys.argv = ['coupontools-worker', 'check']; from workers.cli import main; main()",
+        {"redis", "pydantic"},
+        {*API, "rich", "structlog", "workers.cli.run"},
+    ),
+    # Told to stop before it starts: the signal waits until the supervisor listens.
+    "the supervisor": (
+        """
+        import os, signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        os.kill(os.getpid(), signal.SIGTERM)
+        from workers.supervisor import main
+        assert main(["--processes=1", "--concurrency=1", "--queues=", "--shutdown-seconds=0", "--log-format=json", "--log-level=INFO"]) == 0
+        """,
+        {"config.logging", "subprocess"},
+        {
+            *API,
+            "typer",
+            "rich",
+            "pydantic",
+            "redis",
+            "structlog",
+            "asyncio",
+            "config.settings",
+            "workers.cli",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_what_starts_often_or_lives_long_loads_only_what_it_needs(start: str) -> None:
+    code, needed, heavy = STARTS[start]
+    loaded = loaded_by(code, REDIS_URL="redis://127.0.0.1:1/0")
+    assert needed <= loaded
+    assert not heavy & loaded, (
+        f"{start} loads {', '.join(sorted(heavy & loaded))}. Find who imports it with `python -X importtime`, and import it there"
+        " inside the function that needs it, or take the name from a module that does without."
+    )
+
+
+def test_run_becomes_the_supervisor(house: House) -> None:
+    """The memory of what has read the options and the settings is free while the worker runs."""
+    worker = house.worker("--queues", "reads, groups")
+    command = Path(f"/proc/{worker.process.pid}/cmdline").read_text(encoding="utf-8").split("\0")
+    assert command[1:4] == ["-P", "-m", "workers.supervisor"]
+    assert "--queues=reads,groups" in command
+    assert str(house.sandbox.config.client_secret) not in " ".join(command)

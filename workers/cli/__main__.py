@@ -1,5 +1,5 @@
 """``python -m workers.cli``, the same as ``coupontools-worker``."""
 
-from workers.cli.main import main
+from workers.cli import main
 
 main()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Final
 
-import redis
 import typer
 
-from config import SettingsError, redact_text
+import config
+from workers.cli.version import show_version
 
-__all__ = ["build_app", "main"]
+__all__ = ["build_app", "run_command_line"]
 
 #: Every command and the module that holds it, in the order of the help; the command is called as its module.
 COMMANDS: Final = {
@@ -23,17 +25,56 @@ COMMANDS: Final = {
     "import": "import_csv",
     "events": "events",
     "status": "status",
-    "dead": "dead",
     "check": "check",
     "contract": "contract",
+    "dead": "dead",
 }
+#: Set by a shell that asks for completions; the answer needs the options of every command.
+COMPLETING: Final = "_COUPONTOOLS_WORKER_COMPLETE"
 
 
-def build_app(only: str | None = None) -> typer.Typer:
-    """The command line with all its commands, or with one alone.
+def build_app(*only: str) -> typer.Typer:
+    """Return the command line with all its commands, or with some alone.
 
     One alone starts several times as fast: `status` needs no web server, and a health check that runs every few seconds no API client.
     """
+    app = _root_alone()
+    for name in only or COMMANDS:
+        command = getattr(import_module(f"workers.cli.{COMMANDS[name]}"), COMMANDS[name])
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name, no_args_is_help=False)(command)
+    return app
+
+
+def run_command_line() -> None:
+    """Run the command that the arguments of this process name; end the process."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if asked in COMMANDS:
+        app = build_app(asked)
+    elif asked in {"--help", "-h"} and COMPLETING not in os.environ:
+        app = _overview()
+    else:
+        app = build_app()
+    try:
+        app(prog_name="coupontools-worker")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        # Only now: SettingsError needs pydantic, and not every command needs Redis.
+        from redis import RedisError  # noqa: PLC0415
+
+        if isinstance(error, config.SettingsError):
+            sys.stderr.writelines(f"{line}\n" for line in error.lines)
+            sys.exit(2)
+        if isinstance(error, RedisError):
+            sys.stderr.write(f"Redis does not answer: {config.redact_text(str(error))}\n")
+            sys.exit(1)
+        raise
+
+
+def _root_alone() -> typer.Typer:
     app = typer.Typer(
         name="coupontools-worker",
         no_args_is_help=True,
@@ -44,19 +85,31 @@ def build_app(only: str | None = None) -> typer.Typer:
         "Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
     )
     app.callback()(_root)
-    for name in [only] if only else COMMANDS:
-        module = import_module(f"workers.cli.{COMMANDS[name]}")
-        command = getattr(module, COMMANDS[name])
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-        else:
-            app.command(name, no_args_is_help=False)(command)
     return app
+
+
+def _overview() -> typer.Typer:
+    """Return a command line that can only list its commands, with none of their modules loaded: together they load everything there is."""
+    app = _root_alone()
+    for name, module in COMMANDS.items():
+        app.command(name, help=_help_of(module))(_root)
+    return app
+
+
+def _help_of(module: str) -> str | None:
+    """Return the help of the command in `module`, read from its source: the function's docstring, or what its `typer.Typer` is given."""
+    for node in ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")).body:
+        match node:
+            case ast.FunctionDef(name=name) if name == module:
+                return ast.get_docstring(node)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=options)) if name == module:
+                return next(str(ast.literal_eval(each.value)) for each in options if each.arg == "help")
+    return None
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"coupontools-worker {version('coupontools-worker')}")
+        show_version()
         raise typer.Exit
 
 
@@ -66,19 +119,3 @@ def _root(
     ] = False,
 ) -> None:
     """Settings come from the environment, `.env`, or files in SECRETS_DIR."""
-
-
-def main() -> None:
-    """Runs the command line; ends the process."""
-    asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    try:
-        build_app(asked if asked in COMMANDS else None)(prog_name="coupontools-worker")
-    except SettingsError as error:
-        for line in error.lines:
-            sys.stderr.write(f"{line}\n")
-        sys.exit(2)
-    except redis.RedisError as error:
-        sys.stderr.write(f"Redis does not answer: {redact_text(str(error))}\n")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

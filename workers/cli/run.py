@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from typing import Annotated, NoReturn
 
 import typer
 
-from actors import JOBS
-from config import load_settings, setup_logging
-from workers.metrics import MetricsUnavailable, exposition
-from workers.supervisor import Supervisor
+from config import load_settings
+from workers.state import QUEUES
 
 __all__ = ["run"]
 
@@ -24,7 +24,7 @@ def run(
     queues: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these queues: contacts, groups, webhooks, reads.")
     ] = None,
-) -> None:
+) -> NoReturn:
     """Run the worker until SIGTERM, then drain and exit 0.
 
     Examples:
@@ -36,24 +36,25 @@ def run(
         coupontools-worker run --queues webhooks,groups
     """
     settings = load_settings()
-    known = sorted({job.queue for job in JOBS.values()})
     wanted = [name.strip() for name in (queues or "").split(",") if name.strip()]
-    if unknown := sorted(set(wanted).difference(known)):
+    if unknown := sorted(set(wanted).difference(QUEUES)):
         raise typer.BadParameter(
-            f"no such queue: {', '.join(unknown)}; known are {', '.join(known)}", param_hint="--queues"
+            f"no such queue: {', '.join(unknown)}; known are {', '.join(QUEUES)}", param_hint="--queues"
         )
-    setup_logging(settings.log_format, settings.log_level)
-    try:
-        with exposition(settings) as process_ended:
-            supervisor = Supervisor(
-                processes=processes or settings.worker_processes,
-                concurrency=concurrency or settings.worker_concurrency,
-                queues=wanted,
-                shutdown_seconds=settings.shutdown_seconds,
-                on_exit=process_ended,
-            )
-            code = supervisor.run()
-    except MetricsUnavailable as error:
-        typer.echo(str(error), err=True)
-        code = 2
-    raise typer.Exit(code)
+    # The supervisor lives as long as the worker, and needs nothing of what was loaded to read the options and the settings:
+    # it takes this process's place, so that its memory is free again.
+    supervisor = [
+        sys.executable,
+        # Not the working directory: a folder there may be called config or workers, too.
+        "-P",
+        "-m",
+        "workers.supervisor",
+        f"--processes={processes or settings.worker_processes}",
+        f"--concurrency={concurrency or settings.worker_concurrency}",
+        f"--queues={','.join(wanted)}",
+        f"--shutdown-seconds={settings.shutdown_seconds}",
+        f"--log-format={settings.log_format}",
+        f"--log-level={settings.log_level}",
+        *([f"--metrics-port={settings.metrics_port}"] if settings.metrics_port else []),
+    ]
+    os.execv(sys.executable, supervisor)  # noqa: S606 - no shell is needed

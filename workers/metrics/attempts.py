@@ -1,4 +1,4 @@
-"""What a worker process counts: an observer of delivery's attempts, and a middleware that sees messages come."""
+"""What a worker process counts: an observer of delivery's attempts, and a middleware that sees messages arrive."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dramatiq.middleware import Middleware
 
 from actors.event_data import ERROR_KINDS
 from workers.broker import DurableMessage
+from workers.metrics.exposition import FOLDER_VARIABLE
 from workers.metrics.names import ATTEMPTS
 
 if TYPE_CHECKING:
@@ -17,20 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["AttemptMetrics", "attempt_metrics"]
 
-#: prometheus_client's own: where the processes of one `run` keep their numbers.
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-
 
 def attempt_metrics() -> AttemptMetrics | None:
-    """The metrics of this process, if its supervisor exposes any."""
+    """Return what counts in this process, or None if its supervisor serves no metrics."""
     return AttemptMetrics() if os.environ.get(FOLDER_VARIABLE) else None
 
 
 class AttemptMetrics(Middleware):
-    """Counts messages on their way in and attempts at their end."""
+    """Counts messages when they arrive and attempts when they end."""
 
     def __init__(self) -> None:
-        # Only here: the client library decides at its import where numbers are kept.
+        # Imported here alone: at its import the client library decides, by FOLDER_VARIABLE, where it keeps the numbers.
         import prometheus_client as prometheus  # noqa: PLC0415
 
         registry = prometheus.CollectorRegistry()
@@ -49,14 +47,14 @@ class AttemptMetrics(Middleware):
             self._metrics[name] = made
 
     def after_declare_actor(self, broker: Any, actor: Any) -> None:  # noqa: ARG002
-        """What alerts ask about begins at 0: of a count that begins with its first 1, Prometheus sees no increase."""
+        """Begin the counts that alerts watch at 0: Prometheus sees no increase in a count that begins at 1."""
         count = self._metrics
         count["dramatiq_message_rejects_total"].labels(actor.queue_name, actor.actor_name)
         for kind in ERROR_KINDS:
             count["coupontools_outcomes_total"].labels(actor.actor_name, "failed", kind)
 
     def before_process_message(self, broker: Any, message: Any) -> None:  # noqa: ARG002
-        """A message is in this worker's hands until its receipt is released."""
+        """Count the message as in progress until its receipt is released."""
         if not isinstance(message, DurableMessage):
             return
         gauge = self._metrics["dramatiq_messages_inprogress"].labels(message.queue_name, message.actor_name)
@@ -74,7 +72,7 @@ class AttemptMetrics(Middleware):
         message.receipt = replace(message.receipt, release=release)
 
     def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
-        """An attempt ended."""
+        """Count an attempt by its outcome."""
         actor = task.job.actor
         message = (task.queue, actor)
         count = self._metrics
@@ -94,5 +92,5 @@ class AttemptMetrics(Middleware):
             count[f"dramatiq_message_{kind}_total"].labels(*message).inc()
 
     def read_back_finished(self, task: Task) -> None:
-        """A listing was read to find out what lost calls did."""
+        """Count a listing that was read to find out what lost calls did."""
         self._metrics["coupontools_read_backs_total"].labels(task.job.actor).inc()

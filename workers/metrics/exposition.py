@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from config import Settings
-from workers.metrics.attempts import FOLDER_VARIABLE
 from workers.metrics.state import StateCollector
 
-__all__ = ["MetricsUnavailable", "exposition"]
+__all__ = ["FOLDER_VARIABLE", "MetricsUnavailable", "exposition"]
+
+#: prometheus_client's own: where the processes of one `run` keep their numbers.
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class MetricsUnavailable(Exception):  # noqa: N818 - says what is missing
@@ -20,17 +22,14 @@ class MetricsUnavailable(Exception):  # noqa: N818 - says what is missing
 
 
 @contextmanager
-def exposition(settings: Settings) -> Iterator[Callable[[int], None]]:
-    """Serves metrics while worker processes run; answers what to call with the id of each that has ended.
+def exposition(settings: Settings, port: int) -> Iterator[Callable[[int], None]]:
+    """Serve metrics while worker processes run. Yield a function to call with the process id of each that ended.
 
-    Does nothing where METRICS_PORT is not set. Processes started meanwhile find the folder for their numbers in the environment.
+    Worker processes that are started meanwhile find the folder for their numbers in the environment.
 
     Raises:
         MetricsUnavailable: with a sentence.
     """
-    if settings.metrics_port is None:
-        yield lambda _: None
-        return
     if importlib.util.find_spec("prometheus_client") is None:
         raise MetricsUnavailable(
             "METRICS_PORT: needs the extra `prometheus`: pip install 'coupontools-worker[prometheus]'"
@@ -44,11 +43,9 @@ def exposition(settings: Settings) -> Iterator[Callable[[int], None]]:
         registry.register(state)
         try:
             # Prometheus asks from another host or container; the numbers hold nothing personal.
-            server, thread = start_http_server(settings.metrics_port, addr="0.0.0.0", registry=registry)  # noqa: S104
+            server, thread = start_http_server(port, addr="0.0.0.0", registry=registry)  # noqa: S104
         except OSError as error:
-            raise MetricsUnavailable(
-                f"METRICS_PORT: cannot listen on {settings.metrics_port}: {error.strerror}"
-            ) from None
+            raise MetricsUnavailable(f"METRICS_PORT: cannot listen on {port}: {error.strerror}") from None
         os.environ[FOLDER_VARIABLE] = folder
         try:
             yield lambda pid: multiprocess.mark_process_dead(pid, folder)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
 import redis.exceptions
-import structlog
 
 __all__ = ["Link", "is_outage", "is_replica_now"]
 
-log = structlog.get_logger("workers.redis")
+#: The standard library's: structlog loads rich, and a health check that needs Redis needs neither.
+log = logging.getLogger("workers.redis")
 
 #: What Redis answers while it is there but cannot serve: loading, a replica, out of memory, disk full, a failover, a long script.
 _NOT_NOW = (
@@ -86,7 +87,7 @@ class Link:
                 return FIRST_PAUSE_SECONDS
             if not self._without:
                 self._lost_at = time.monotonic()
-                log.error("redis.unavailable", error=f"{type(error).__name__}: {error}")
+                log.error("redis.unavailable", extra={"error": f"{type(error).__name__}: {error}"})
             self._without.add(who)
             self._pauses[who] = FIRST_PAUSE_SECONDS
             return FIRST_PAUSE_SECONDS
@@ -105,4 +106,5 @@ class Link:
             self._without.discard(who)
             if not self._without:
                 self._back_at = time.monotonic()
-                log.warning("redis.recovered", away_ms=round((self._back_at - self._lost_at) * 1000))
+                away_ms = round((self._back_at - self._lost_at) * 1000)
+                log.warning("redis.recovered", extra={"away_ms": away_ms})

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.harness import House
-from workers.cli import build_app
+from workers.cli.main import build_app
 
 
 @dataclass(frozen=True)

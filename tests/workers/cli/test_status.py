@@ -123,7 +123,9 @@ def test_redis_away_is_one_line(house: House):
 
 def test_a_health_check_and_a_status_load_no_api_client(house: House):
     for command in ("check", "status"):
-        code = "import sys; from workers.cli import build_app; build_app(sys.argv[1]); print(*sys.modules)"
+        code = (
+            "import sys; from workers.cli.main import build_app; build_app(sys.argv[1]); print(*sys.modules)"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code, command], capture_output=True, text=True, check=True, timeout=60
         )
