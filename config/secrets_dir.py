@@ -2,70 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from pydantic_settings import PydanticBaseSettingsSource
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from config.settings_error import SettingsError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pydantic.fields import FieldInfo
-    from pydantic_settings import BaseSettings
-
-__all__ = ["SecretFiles", "SecretFilesSource"]
-
-
-@dataclass(frozen=True, slots=True)
-class SecretFiles:
-    """The folder `SECRETS_DIR`, or none."""
-
-    directory: Path | None
-
-    def read(self, name: str) -> str | None:
-        """The text of the file named `name`, in upper or lower case, without its trailing newline.
-
-        None if there is no such file. Raises SettingsError if it cannot be read.
-        """
-        if self.directory is None:
-            return None
-        for path in (self.directory / name.upper(), self.directory / name.lower()):
-            try:
-                if path.is_file():
-                    return path.read_text(encoding="utf-8").rstrip("\r\n")
-            except OSError as error:
-                problem = f"its file in SECRETS_DIR cannot be read: {error.strerror}"
-            except UnicodeDecodeError:
-                problem = "its file in SECRETS_DIR must be UTF-8 text"
-            else:
-                continue
-            raise SettingsError([f"{name.upper()}: {problem}"])
-        return None
-
-    def check(self) -> None:
-        """Raise SettingsError if the folder is named but missing: a failed mount must not go unnoticed."""
-        if self.directory is not None and not self.directory.is_dir():
-            raise SettingsError([f"SECRETS_DIR: must be a folder; got {str(self.directory)!r}"])
+__all__ = ["SecretFilesSource"]
 
 
 class SecretFilesSource(PydanticBaseSettingsSource):
-    """Hands the files of `SecretFiles` to pydantic-settings.
+    """Reads the files of the folder `SECRETS_DIR`, each named as its setting, in upper or lower case.
 
-    Its own `SecretsSettingsSource` only warns when the folder is missing, and strips more than the newline.
+    pydantic-settings' own `SecretsSettingsSource` only warns of a missing folder, which may be a mount that failed; passes over a link that
+    leads out of the folder; takes an empty file for a value; and does not name the file that it cannot read.
     """
 
-    def __init__(self, settings_cls: type[BaseSettings], files: SecretFiles) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], directory: str | None) -> None:
         super().__init__(settings_cls)
-        self._files = files
+        self._directory = Path(directory) if directory else None
+        if self._directory and not self._directory.is_dir():
+            raise SettingsError([f"SECRETS_DIR: must be a folder; got {str(self._directory)!r}"])
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """The value of one field, its name, and that it needs no JSON parsing."""
-        return self._files.read(field_name), field_name, False
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:  # noqa: ARG002
+        """Return the text of one setting's file, the setting's name, and that the text is not JSON."""
+        folders = [self._directory] if self._directory else []
+        for path in [folder / name for folder in folders for name in (field_name.upper(), field_name)]:
+            try:
+                if path.is_file():
+                    return path.read_text(encoding="utf-8").strip(), field_name, False
+            except UnicodeDecodeError:
+                problem = "must be UTF-8 text"
+            except OSError as error:
+                problem = f"cannot be read: {error.strerror}"
+            else:
+                continue
+            raise SettingsError([f"{field_name.upper()}: its file in SECRETS_DIR {problem}"])
+        return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """The settings that have a file which is not empty."""
-        self._files.check()
-        found = {name: self._files.read(name) for name in self.settings_cls.model_fields}
+        """Return the settings that have a file with something in it."""
+        fields = self.settings_cls.model_fields.items()
+        found = {name: self.get_field_value(field, name)[0] for name, field in fields}
         return {name: text for name, text in found.items() if text}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -22,7 +21,7 @@ from pydantic_settings import (
 from config.base_url import check_base_url, same_for_all
 from config.redact import register_secret
 from config.redis_url import check_redis_url, mask_redis_url, redis_password
-from config.secrets_dir import SecretFiles, SecretFilesSource
+from config.secrets_dir import SecretFilesSource
 from config.settings_error import SettingsError, describe_errors
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
@@ -132,8 +131,7 @@ class Settings(BaseSettings):
         """The order in which a setting is looked for; the first that has it wins."""
         in_file = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
         directory = os.environ.get("SECRETS_DIR") or in_file.get("secrets_dir")
-        files = SecretFiles(Path(directory) if directory else None)
-        return init_settings, env_settings, dotenv_settings, SecretFilesSource(settings_cls, files)
+        return init_settings, env_settings, dotenv_settings, SecretFilesSource(settings_cls, directory)
 
     @field_validator("*", mode="before")
     @classmethod
