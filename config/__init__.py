@@ -3,8 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from config.logging import log_loop_exception, setup_logging, setup_stdlib_logging
-from config.personal import mask_email, mask_phone
+from config.logging import log_loop_exception, setup_logging
 from config.redact import redact_text, register_secret
 from config.redis_url import SentinelAddress, parse_sentinel_url
 
@@ -25,11 +24,8 @@ __all__ = [
     "SettingsError",
     "load_settings",
     "log_loop_exception",
-    "mask_email",
-    "mask_phone",
     "parse_sentinel_url",
     "redact_text",
     "register_secret",
     "setup_logging",
-    "setup_stdlib_logging",
 ]

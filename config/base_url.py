@@ -9,7 +9,7 @@ __all__ = ["check_base_url", "is_loopback", "same_for_all"]
 
 
 def is_loopback(host: str) -> bool:
-    """Is `host` this machine: 127.0.0.0/8, ::1 or localhost? A name is never looked up."""
+    """Return whether `host` is this machine: 127.0.0.0/8, ::1 or localhost. Other names are not looked up."""
     if host.lower() == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
 """Personal fields inside text: the values in ``add_contact(phone='+32...', first_name='Ada')`` or in JSON.
 
-Names and free fields have no form of their own to be recognised by; in a library's line they are known only
-by the field before them. When it is unclear where a value ends, more is masked rather than less.
+A phone number can be recognised by its form, a person's name cannot: in a library's line only the name of the field
+before it tells. Where a value's end is unclear, the mask covers more rather than less.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from config.personal import MASK, PERSONAL, mask_value
 __all__ = ["mask_keyed_values"]
 
 # `key=` in a repr; "key": in JSON or a dict, its quote escaped where JSON stands inside a string; key: "..."
-# where the value is quoted. Left alone: `==`, and prose such as `phone: is required`.
+# where the value is quoted. `==` and prose such as `phone: is required` are no fields.
 _FIELD: Final = re.compile(
     rf"(?P<key>{PERSONAL})(?:\\*[\"']\s*:|\s*=(?!=)|\s*:(?=\s*[bru]{{0,2}}\\*[\"']))\s*", re.IGNORECASE
 )
 _STRING: Final = re.compile(r"[bBrRuU]{0,2}(?P<quote>\\*[\"'])")
 _CONTAINER: Final = re.compile(r"[\w.]*[\[({]")
-# Both step over a run of backslashes or blanks once: looking at the rest of the run again from each of its characters took 13 s for 32 KiB.
+# Both patterns step over a run of backslashes or blanks once. Looking at the rest of the run again from each of its
+# characters took 13 s for 32 KiB.
 _CONTAINER_TOKEN: Final = re.compile(r"(?<!\\)\\*+[\"']|[\[\](){}]")
 _BARE: Final = re.compile(r"(?:[^\s,)}\];&]++|(?!(?>\s+)\w++=)[^\S\n]++)+")
 _HARMLESS: Final = re.compile(r"(?:None|null|True|true|False|false)(?!\w)")
 
 
 def mask_keyed_values(text: str) -> str:
-    """`text` with the value after each personal field's name replaced by a mask."""
+    """Return `text` with a mask in place of the value after each personal field's name."""
     field = _FIELD.search(text)
     if field is None:
         return text
@@ -45,7 +46,7 @@ def mask_keyed_values(text: str) -> str:
 
 
 def _value(text: str, start: int, key: str) -> tuple[int, str]:
-    """Where the value that begins at `start` ends, and what is shown of it."""
+    """Return where the value that begins at `start` ends, and what is shown of it."""
     if string := _STRING.match(text, start):
         quote = string["quote"]
         end = _end_of_string(text, string.end(), quote)
@@ -60,7 +61,7 @@ def _value(text: str, start: int, key: str) -> tuple[int, str]:
 
 
 def _end_of_string(text: str, start: int, quote: str) -> int:
-    """The index behind the next `quote` that no further backslash escapes, or the end of the text."""
+    """Return the index behind the next `quote` that no further backslash escapes, or the end of the text."""
     at = text.find(quote, start)
     while at > 0 and text[at - 1] == "\\" and at > start:
         at = text.find(quote, at + len(quote))
@@ -68,7 +69,7 @@ def _end_of_string(text: str, start: int, quote: str) -> int:
 
 
 def _end_of_container(text: str, start: int) -> int:
-    """The index behind the bracket that closes the one before `start`, or the end of the text."""
+    """Return the index behind the bracket that closes the one before `start`, or the end of the text."""
     depth = 1
     at = start
     while token := _CONTAINER_TOKEN.search(text, at):

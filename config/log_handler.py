@@ -12,7 +12,7 @@ import orjson
 
 __all__ = ["LineHandler"]
 
-#: As much as goes into a pipe in one piece, so that lines of several processes do not mix, and such a line does not wait in the middle.
+#: Up to this length a line enters a pipe in one piece, so that lines of several processes do not mix, and no write blocks half way.
 #: https://man7.org/linux/man-pages/man7/pipe.7.html (PIPE_BUF)
 PIPE_BYTES: Final = 4096
 #: How long a line waits for somebody to read the pipe before it is dropped, in seconds; the next ones do not wait.
@@ -20,9 +20,9 @@ PIPE_PATIENCE_SECONDS: Final = 0.1
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines; where the stream itself is gone there is nobody left to tell.
+    """Writes lines to a stream, and ignores a stream that is closed: nobody is left to tell.
 
-    Where the stream is a pipe that nobody reads, it drops lines and counts them: a log is no reason for work to stand still.
+    A pipe that nobody reads would block the write, and with it the work. So lines are then dropped, and counted.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -34,7 +34,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes the line, or counts it as dropped."""
+        """Write the line, or count it as dropped."""
         if self._pipe is not None and not self._poll.poll(
             0 if self._dropped else PIPE_PATIENCE_SECONDS * 1000
         ):
@@ -50,7 +50,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; into a pipe, no longer than goes into it in one piece."""
+        """Return the line, shortened where it would not enter a pipe in one piece."""
         line = super().format(record)
         if self._pipe is None or len(line) * 4 < PIPE_BYTES or len(line.encode()) < PIPE_BYTES:
             return line
@@ -61,7 +61,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
 
 def _pipe_of(stream: TextIO) -> int | None:
-    """The stream's file descriptor, if it is a pipe."""
+    """Return the stream's file descriptor if it is a pipe, else None."""
     try:
         descriptor = stream.fileno()
         return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
@@ -70,7 +70,7 @@ def _pipe_of(stream: TextIO) -> int | None:
 
 
 def _shortened(line: str) -> str:
-    """The line with its longest texts cut in the middle, to less than PIPE_BYTES; a line that is no JSON at its end."""
+    """Return the line in less than PIPE_BYTES: JSON with its longest texts cut in the middle, any other line cut at its end."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -90,6 +90,6 @@ def _shortened(line: str) -> str:
         line = orjson.dumps(short).decode()
         if len(line.encode()) < PIPE_BYTES:
             return line
-    # What every line has stands first.
+    # The first four fields are those that every line has.
     first = dict(list(short.items())[:4])
     return orjson.dumps(first | {"log_error": "this line was too long"}).decode()

@@ -18,7 +18,7 @@ from config.uncaught import install_hooks, log_loop_exception
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
-__all__ = ["log_loop_exception", "setup_logging", "setup_stdlib_logging"]
+__all__ = ["log_loop_exception", "setup_logging"]
 
 
 def setup_logging(
@@ -26,35 +26,15 @@ def setup_logging(
     level: str,
     *,
     stream: TextIO | None = None,
+    with_structlog: bool = True,
 ) -> None:
     """Write every log line of this process to `stream` (stderr), from `level` up.
 
-    `auto` is a readable console on a terminal, else JSON. Called again, it replaces what was set up before.
+    `auto` is a readable console on a terminal, else JSON. Called again, it replaces what was set up before. Where only the standard
+    library's loggers write, set `with_structlog` to False: structlog loads rich, together 10 MB.
     """
-    import structlog  # noqa: PLC0415 - it loads rich: the supervisor does without both
-
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            _fill_in_arguments,
-            structlog.processors.StackInfoRenderer(),
-            _hand_over,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    setup_stdlib_logging(format, level, stream=stream)
-
-
-def setup_stdlib_logging(
-    format: Literal["auto", "json", "console"],  # noqa: A002 - the setting's name
-    level: str,
-    *,
-    stream: TextIO | None = None,
-) -> None:
-    """Do the same in a process that writes through the standard library's loggers alone."""
+    if with_structlog:
+        _configure_structlog()
     stream = sys.stderr if stream is None else stream
     handler = LineHandler(stream)
     console = format == "console" or (format == "auto" and stream.isatty())
@@ -69,6 +49,23 @@ def setup_stdlib_logging(
             logger.propagate = True
     logging.captureWarnings(capture=True)
     install_hooks()
+
+
+def _configure_structlog() -> None:
+    import structlog  # noqa: PLC0415 - see above
+
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            _fill_in_arguments,
+            structlog.processors.StackInfoRenderer(),
+            _hand_over,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
 
 
 def _fill_in_arguments(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:

@@ -12,11 +12,11 @@ MASK: Final = "•••"
 _SHORTEST_PHONE: Final = 7
 _ESCAPED_PLUS: Final = re.compile(r"%2[Bb]|\\u002[Bb]")
 
-# These also with something before them (`contact_phone`); and the vendor's own `customfield1` and `custom1`.
+# Personal also at the end of a longer name (`contact_phone`). `customfield1` and `custom1` are the vendor's own.
 _ANYWHERE: Final = (
     r"(?:phone(?:_?number)?|e?mail_?address|email|first_?name|last_?name|custom_?fields?_?\d*|custom_?\d+)"
 )
-# `input_value` is where pydantic's errors quote what they were given. Not `queue_name`, `actor_name`.
+# Personal only as the whole name: `queue_name` and `actor_name` are not. In `input_value` pydantic's errors quote what they were given.
 _ALONE: Final = r"(?<!\w)(?:input_value|name|payload|raw)"
 PERSONAL: Final = rf"(?:{_ANYWHERE}|{_ALONE})"
 _PERSONAL_KEY: Final = re.compile(rf".*{_ANYWHERE}|{_ALONE}|args|kwargs", re.IGNORECASE | re.DOTALL)
@@ -30,12 +30,12 @@ NUMERIC_KEY: Final = re.compile(
 
 @lru_cache(maxsize=1024)
 def is_personal_key(key: str) -> bool:
-    """Does a field of this name hold a person's data?"""
+    """Return whether a field of this name holds a person's data."""
     return _PERSONAL_KEY.fullmatch(key) is not None
 
 
 def mask_phone(text: str) -> str:
-    """``+32470123456`` as ``+32•••••56``: enough to recognise a number one knows, not to dial it."""
+    """Return ``+32•••••56`` for ``+32470123456``: enough to recognise a known number by, too little to dial it."""
     text = _ESCAPED_PLUS.sub("+", text)
     digits = "".join(c for c in text if c.isdigit())
     if len(digits) < _SHORTEST_PHONE:
@@ -45,7 +45,7 @@ def mask_phone(text: str) -> str:
 
 
 def mask_email(text: str) -> str:
-    """``john@doe.com`` as ``j•••@d•••``."""
+    """Return ``j•••@d•••`` for ``john@doe.com``."""
     local, at, domain = text.strip().rpartition("@")
     if not local or not at or not domain:
         return MASK
@@ -53,7 +53,7 @@ def mask_email(text: str) -> str:
 
 
 def mask_value(key: str, value: object) -> str:
-    """What is shown of the value of a personal field."""
+    """Return what is shown of the value of a personal field."""
     if isinstance(value, str):
         key = key.lower()
         if "phone" in key:

@@ -43,7 +43,7 @@ _secrets: tuple[str, ...] = ()
 
 
 def register_secret(value: str) -> None:
-    """From now on write ``•••`` wherever `value` stands, also as it looks in a URL, in JSON or in a repr."""
+    """Replace `value` by ``•••`` in every text from now on, also as it looks in a URL, in JSON or in a repr."""
     global _secrets  # noqa: PLW0603 - one log a process, one list of what never stands in it
     if not value:
         return
@@ -53,7 +53,7 @@ def register_secret(value: str) -> None:
 
 
 def redact_text(text: str, *, bare_numbers: bool = True) -> str:
-    """`text` without secrets, phone numbers, addresses, and the values of personal fields.
+    """Return `text` without secrets, phone numbers, addresses, and the values of personal fields.
 
     Without `bare_numbers`, only what begins with a plus counts as a phone number.
     """
@@ -81,7 +81,7 @@ def _mask_number(match: re.Match[str]) -> str:
 
 
 def _is_no_phone(text: str, start: int, end: int) -> bool:
-    """Is the bare run of digits text[start:end] part of a uuid, decimal or stream id, or a known counter?"""
+    """Return whether the bare run of digits text[start:end] is part of a uuid, decimal or stream id, or a known counter."""
     before, after = text[start - 1 : start], text[end : end + 1]
     if before == "." and text[start - 2 : start - 1].isdigit():
         return True

@@ -12,8 +12,8 @@ __all__ = ["SentinelAddress", "check_redis_url", "mask_redis_url", "parse_sentin
 DIRECT: Final = frozenset({"redis", "rediss", "unix"})
 SENTINEL: Final = frozenset({"redis+sentinel", "rediss+sentinel"})
 SENTINEL_PORT: Final = 26379
-#: What may stand behind the question mark. Anything else the client library takes would undo what the worker sets
-#: (time limits, repeats, decoding), or fail at the first connection.
+#: The options that may follow the question mark. redis-py knows more, but they would undo what the worker sets (time limits, repeats,
+#: decoding) or fail at the first connection.
 OPTIONS: Final = frozenset({"db", "client_name"})
 TLS_OPTIONS: Final = frozenset(
     {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
@@ -101,7 +101,7 @@ def _check_query(parts: SplitResult, known: frozenset[str]) -> None:
 
 
 def redis_password(url: str) -> str | None:
-    """The password in a Redis URL that `check_redis_url` accepts, as it is sent to the server."""
+    """Return the password in a Redis URL that `check_redis_url` accepts, as it is sent to the server."""
     if url.partition("://")[0] in SENTINEL:
         return parse_sentinel_url(url).password
     password = _split(url).password
@@ -109,9 +109,9 @@ def redis_password(url: str) -> str | None:
 
 
 def mask_redis_url(url: str) -> str:
-    """`url` with the password, if it has one, replaced: fit to be shown."""
+    """Return `url` with a mask in place of its password, if it has one."""
     scheme, separator, rest = url.partition("://")
-    # The last @, so that a password with an @ in it that nobody has encoded is masked to its end.
+    # Split at the last @, so that a password that contains an @ is masked to its end.
     credentials, at, address = rest.rpartition("@")
     if not at:
         return url

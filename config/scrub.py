@@ -17,7 +17,7 @@ _DEEPEST: Final = 8
 _MOST_ITEMS: Final = 1000
 # A line longer than this helps nobody, and costs the loop that writes it.
 _LONGEST: Final = 65_536
-# A line is found by these, and many number what they enqueue: only what must be a phone number is taken for one.
+# People look lines up by these ids, and many services use plain numbers for them. Here only a number with a plus is masked.
 _IDENTIFIERS: Final = frozenset({"message_id", "redis_message_id", "correlation_id"})
 _SHORTEST_PHONE: Final = 10**8
 _LONGEST_PHONE: Final = 10**15
@@ -25,7 +25,7 @@ _LARGEST_JSON: Final = 2**63
 
 
 def scrub_text(text: str, *, bare_numbers: bool = True) -> str:
-    """`text` redacted (see `redact_text`), cut to 65,536 characters, and fit for UTF-8."""
+    """Return `text` redacted (see `redact_text`), cut to 65,536 characters, and fit for UTF-8."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
     text = redact_text(text, bare_numbers=bare_numbers)
@@ -37,12 +37,12 @@ def scrub_text(text: str, *, bare_numbers: bool = True) -> str:
 
 @lru_cache(maxsize=1024)
 def scrub_name(key: str) -> str:
-    """The name of a field, redacted. Names are few, and written again and again."""
+    """Return the name of a field, redacted. Cached, since the same few names are written again and again."""
     return scrub_text(key)
 
 
 def scrub_field(key: str, value: Any, depth: int = 0) -> Any:
-    """What is written for the field `key`: a mask if the field is personal, else `value` scrubbed."""
+    """Return what is written for the field `key`: a mask if the field is personal, else `value` scrubbed."""
     if key in _IDENTIFIERS and isinstance(value, str):
         return scrub_text(value, bare_numbers=False)
     if is_personal_key(key):
@@ -51,8 +51,8 @@ def scrub_field(key: str, value: Any, depth: int = 0) -> Any:
 
 
 def scrub(value: Any, key: str = "", depth: int = 0) -> Any:
-    """`value` as plain JSON without secrets and personal data. `key` is the field's name, if it has one."""
-    # What nearly every field is comes first: this runs for each of them.
+    """Return `value` as plain JSON without secrets and personal data. `key` is the field's name, if it has one."""
+    # Nearly every field is a text, and this runs for each field of each line: so texts are looked for first.
     if type(value) is str:
         return scrub_text(value)
     if isinstance(value, Enum):
@@ -71,19 +71,18 @@ def scrub(value: Any, key: str = "", depth: int = 0) -> Any:
 def _scrub_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     scrubbed = {}
     for key, item in list(value.items())[:_MOST_ITEMS]:
-        name = key if isinstance(key, str) else scrub(key, depth=_DEEPEST)
-        name = scrub_text(name if isinstance(name, str) else str(name))
+        name = scrub_text(key if isinstance(key, str) else _show(key))
         scrubbed[name] = scrub_field(name, item, depth)
     return scrubbed
 
 
 def _scrub_number(value: float, key: str) -> Any:
-    # A phone number may have been read as a number; times and counters have fields that are known.
-    # Compared, not looked up in a range: there a float is searched for one number after the other.
+    # A phone number may have been read as a number. Times and counters are known by the names of their fields.
+    # `value in range(...)` would compare a float with each number of the range in turn.
     if _SHORTEST_PHONE <= abs(value) < _LONGEST_PHONE and not NUMERIC_KEY.search(key):
         return mask_phone(str(int(abs(value))))
     if isinstance(value, int):
-        # orjson has no integers beyond 64 bits, and no subclasses of int.
+        # orjson writes no integers beyond 64 bits, and no subclasses of int.
         return int(value) if -_LARGEST_JSON <= value < _LARGEST_JSON else scrub_text(_show(value))
     return float(value)
 

@@ -26,7 +26,7 @@ from config.settings_error import SettingsError, describe_errors
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
-# Ten years: beyond any sense, and far from where timestamps in milliseconds overflow.
+# Ten years: longer than anybody needs, and far from where timestamps in milliseconds overflow.
 _LONGEST: Final = 10 * 365 * 86400.0
 
 _Duration = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
@@ -37,8 +37,8 @@ _RedisName = Annotated[str, Field(max_length=200)]
 class Settings(BaseSettings):
     """What an operator sets; each field is the environment variable of its upper-case name.
 
-    All times are in seconds and may be fractions. Raises pydantic's ValidationError; `load_settings` is the
-    door that speaks to operators.
+    All times are in seconds and may be fractions. Raises pydantic's ValidationError; `load_settings` turns it
+    into sentences for operators.
     """
 
     model_config = SettingsConfigDict(
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The order in which a setting is looked for; the first that has it wins."""
+        """Return the places where a setting is looked for; the first that has it wins."""
         in_file = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
         directory = os.environ.get("SECRETS_DIR") or in_file.get("secrets_dir")
         return init_settings, env_settings, dotenv_settings, SecretFilesSource(settings_cls, directory)
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
 
     @property
     def account(self) -> str:
-        """Names the account at the API in Redis keys: a digest of where the API is and of the client id."""
+        """Return the name of the account in Redis keys: a digest of where the API is and of the client id."""
         account = f"{same_for_all(self.coupontools_base_url)}\n{self.coupontools_client_id}"
         return hashlib.sha256(account.encode()).hexdigest()[:12]
 

@@ -41,7 +41,7 @@ class SettingsError(Exception):
 
 
 def describe_errors(settings: type[BaseModel], error: ValidationError) -> list[str]:
-    """One sentence for each setting that `error` complains about, in the order of the fields."""
+    """Return one sentence for each setting that `error` complains about, in the order of the fields."""
     sentences: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0])
@@ -54,7 +54,7 @@ def _sentence(settings: type[BaseModel], name: str, detail: ErrorDetails) -> str
     if kind in {"missing", "string_too_short", "too_short"}:
         return _MISSING
     if kind == "value_error":
-        # Ours, from a validator, which has decided itself what to quote.
+        # A validator of ours wrote this sentence, and decided what to quote.
         return str(context["error"])
     field = settings.model_fields[name]
     default = field.examples[0] if field.examples else field.default

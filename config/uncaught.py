@@ -1,4 +1,4 @@
-"""Exceptions that nobody caught, wherever they end: one line in the log instead of bare text on stderr."""
+"""Exceptions that nobody caught, in the main thread, in others or in an event loop: a line in the log instead of bare text on stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _logger = logging.getLogger("uncaught")
 
 
 def install_hooks() -> None:
-    """Log what nobody caught in the main thread, in other threads, and where nothing can catch it."""
+    """Log what nobody caught in the main thread, in other threads, and in finalizers, where nothing can catch it."""
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_thread_exception
     sys.unraisablehook = _log_unraisable
@@ -43,7 +43,7 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: Tr
 
 
 def _log_thread_exception(details: threading.ExceptHookArgs) -> None:
-    # stdlib's own hook is silent about SystemExit, too: it is how a thread ends itself.
+    # A thread may end itself by SystemExit; the standard library's own hook is silent about it, too.
     if details.exc_type is SystemExit:
         return
     name = details.thread.name if details.thread is not None else "?"

@@ -29,7 +29,7 @@ class NoRedisServer(Exception):  # noqa: N818 - says what is missing
 
 
 def find_redis_server() -> str:
-    """The path of a Redis or Valkey server.
+    """Return the path of a Redis or Valkey server.
 
     Raises:
         NoRedisServer: with a sentence that says what to install.
@@ -48,7 +48,7 @@ def find_redis_server() -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback address that was free a moment ago."""
+    """Return a port of the loopback address that was free a moment ago."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -56,13 +56,13 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """In a child before exec: should the thread that started it end first, so does the child. Linux only."""
+    """Have the kernel end this child, before it executes its program, when the thread that started it ends. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class EmbeddedRedis:
-    """A Redis with persistence in a folder of its own; as a context manager it is gone, with its data, at the end."""
+    """A Redis with persistence in a folder of its own; as a context manager, it stops and removes its data at the end."""
 
     def __init__(self, *arguments: str, port: int | None = None) -> None:
         self._arguments = arguments
@@ -73,12 +73,12 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address at which it listens."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def folder(self) -> Path:
-        """Where its data are."""
+        """The folder with its data."""
         return Path(self._folder.name)
 
     @property
@@ -86,7 +86,7 @@ class EmbeddedRedis:
         return self.folder / "redis.log"
 
     def start(self) -> None:
-        """Starts the server and waits until it answers; with the data of before, if it ran before.
+        """Start the server and wait until it answers. It keeps the data of an earlier start.
 
         Raises:
             RuntimeError: it did not answer in time; with the end of its log.
@@ -95,7 +95,7 @@ class EmbeddedRedis:
         self.wait_ready()
 
     def launch(self, *arguments: str) -> None:
-        """Starts the server; ``arguments`` are for this time alone."""
+        """Start the server, with ``arguments`` for this start alone."""
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -117,10 +117,10 @@ class EmbeddedRedis:
         )
 
     def wait_ready(self) -> None:
-        """Waits until the server answers.
+        """Wait until the server answers.
 
         Raises:
-            RuntimeError: it did not in time; with the end of its log.
+            RuntimeError: it did not answer in time; with the end of its log.
         """
         deadline = time.monotonic() + START_SECONDS
         with redis.Redis(port=self.port, socket_timeout=1) as client:
@@ -137,14 +137,14 @@ class EmbeddedRedis:
                     return
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Ends the server the hard way; its data stay."""
+        """Kill the server; its data stay."""
         if self.process:
             self.process.send_signal(number)
             self.process.wait()
             self.process = None
 
     def stop(self) -> None:
-        """Ends the server."""
+        """Stop the server, also one that is frozen."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()

@@ -23,18 +23,18 @@ __all__ = ["dead_threads", "main", "watch"]
 
 log = structlog.get_logger("workers")
 
-#: How often it is looked whether all threads live.
+#: How often `watch` looks whether all threads live.
 LOOK_SECONDS = 1.0
-#: So many looks without a turn of the event loop, and the process is replaced.
+#: After so many looks without a turn of the event loop, the process ends itself and is replaced.
 LOOKS_AT_A_STUCK_LOOP = 60
-#: How long the last line of a broken process may take, in seconds.
+#: How long a broken process may take to write its last line, in seconds.
 LAST_WORDS_SECONDS = 5.0
-#: Dramatiq's threads only hand coroutines to the loop.
+#: One of Dramatiq's threads is enough: it only hands coroutines to the loop.
 HANDING_THREADS = 1
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the worker. Answers the exit code."""
+    """Run the worker until told to stop. Return the exit code."""
     parser = argparse.ArgumentParser(prog="workers.process")
     parser.add_argument("--concurrency", type=int, required=True)
     parser.add_argument("--queues", default="")
@@ -63,23 +63,24 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def watch(worker: Worker, broker: DurableBroker, stop: Stop) -> None:
-    """Returns when told to stop; ends the process when it is of no more use."""
+    """Return when told to stop. End the process when a thread of it has died or its loop is stuck."""
     looks_in_vain = 0
     while not stop.wait(LOOK_SECONDS):
         if died := dead_threads(worker, broker):
-            # Without one of them it would live on and do nothing. What it held is taken over; waiting for a dead loop has no end.
+            # Without one of them the process would live on and do nothing. It ends at once, since waiting for a dead loop has no end;
+            # another worker takes over its jobs.
             _end_at_once("worker.thread_died", threads=died)
-        # Counted in looks, not in seconds: a machine that slept has made none.
+        # Counted in looks, not in seconds: while a machine sleeps, seconds pass and nobody looks.
         looks_in_vain = 0 if broker.loop_turns() else looks_in_vain + 1
         if looks_in_vain >= LOOKS_AT_A_STUCK_LOOP:
-            # Its heartbeat goes on, so nobody would take over what it holds.
+            # The heartbeat has a thread of its own and goes on, so nobody would take over the jobs of this process.
             _end_at_once(
                 "worker.loop_stuck", seconds=looks_in_vain * LOOK_SECONDS, where=broker.where_loop_is()
             )
 
 
 def _end_at_once(event: str, **fields: Any) -> NoReturn:
-    # The exit is armed first: what is broken may hold the log's lock, too.
+    # Arm the exit first: the broken thread may hold the log's lock.
     exit_armed = threading.Timer(LAST_WORDS_SECONDS, os._exit, (1,))
     exit_armed.daemon = True
     exit_armed.start()
@@ -88,7 +89,7 @@ def _end_at_once(event: str, **fields: Any) -> NoReturn:
 
 
 def dead_threads(worker: Worker, broker: DurableBroker) -> list[str]:
-    """The threads that a worker needs and that have ended."""
+    """Return the names of the threads that a worker needs and that have ended."""
     needed = [*worker.consumers.values(), *worker.workers, *broker.threads]
     return [thread.name for thread in needed if not thread.is_alive()]
 

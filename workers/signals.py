@@ -1,4 +1,4 @@
-"""Told to stop, once or many times: by the supervisor, with the whole process group, or by Ctrl-C."""
+"""How a process learns that it is to stop: by one signal or many, from the supervisor, to the whole process group, or by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stop:
-    """Whether this process was told to stop.
+    """Remembers whether this process was told to stop.
 
-    Not a `threading.Event`: a second signal in the midst of its `set()` waits for ever for the lock that the first one holds.
+    Not a `threading.Event`: a second signal that interrupts its `set()` waits for ever for the lock that the first one holds.
     `SimpleQueue.put` may be interrupted by itself. https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put
     """
 
@@ -24,19 +24,19 @@ class Stop:
         self._stopped = False
 
     def listen(self) -> None:
-        """From now on signals tell it, also those that were held back; from the main thread."""
+        """Let signals tell it, also those that were held back. Call it from the main thread."""
         for number in STOPPING:
-            # `nohup` has the hang-up ignored, and means it.
+            # `nohup` starts a process with SIGHUP ignored, so that it outlives its terminal.
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: self.tell())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def tell(self) -> None:
-        """Stop; from any thread and any signal handler."""
+        """Tell it to stop. Any thread and any signal handler may call this."""
         self._told.put(None)
 
     def wait(self, seconds: float) -> bool:
-        """Waits until told, at most so long. Answers whether it was."""
+        """Wait until told, for at most so long. Return whether it was told."""
         if not self._stopped:
             try:
                 self._told.get(timeout=seconds)
@@ -48,7 +48,7 @@ class Stop:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """What is started within gets no such signal before it listens: it would end by it with a traceback, or unawares."""
+    """Block these signals for processes that are started within, until they listen: before that a signal would end them half way."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield

@@ -1,6 +1,6 @@
-"""What the worker's state in Redis looks like from outside: for `status`, `check` and metrics.
+"""The workers' state in Redis, as `status`, `check` and metrics show it.
 
-Everything here takes the same time with ten jobs as with a million: lengths are asked for, jobs are not read.
+Everything here takes the same time with ten jobs as with a million: it asks for lengths and reads no jobs.
 """
 
 from __future__ import annotations
@@ -19,28 +19,17 @@ if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
     import redis
 
-__all__ = [
-    "QUEUES",
-    "SCOPES",
-    "HoldState",
-    "QueueState",
-    "State",
-    "WorkerState",
-    "read_holds",
-    "read_queues",
-    "read_state",
-    "read_workers",
-]
+__all__ = ["QUEUES", "SCOPES", "State", "read_state", "read_workers"]
 
-#: Every queue there is; written down rather than imported, so that a health check does not load all that carries jobs out.
+#: Every queue there is. Written down rather than imported from the actors: a health check would load all that carries jobs out.
 QUEUES = ("contacts", "groups", "reads", "webhooks")
-#: Whose work can be held: everything, or one channel's.
+#: What can be held: all work of the account, or one channel's.
 SCOPES = ("account", "sms", "email")
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """How many jobs of one queue are where."""
+    """How many jobs of one queue are ready, delayed, running and dead."""
 
     ready: int
     delayed: int
@@ -68,17 +57,15 @@ class WorkerState:
     host: str
     pid: int
     seen_seconds_ago: float
-    #: Whose jobs it carries out (``Settings.account``).
+    #: The account whose jobs it carries out (``Settings.account``).
     account: str
 
 
-def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
-    """Every worker process that has not said good-bye, the longest unseen last."""
-    return _read_workers(client, settings)[0]
+def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
+    """Return the worker processes that have not signed off, the one seen latest first, and all ids with a heartbeat.
 
-
-def _read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
-    """Worker processes; and the ids of all who may have messages in their hands, among them stock brokers that only produce."""
+    Stock Dramatiq brokers that only produce have a heartbeat, too, and may hold messages.
+    """
     keys = Keys.of(settings)
     with client.pipeline(transaction=False) as pipeline:
         pipeline.time()
@@ -113,10 +100,10 @@ def _about(text: bytes) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> dict[str, QueueState]:
-    """Every queue, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
+def _read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> dict[str, QueueState]:
+    """Return every queue, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
     keys = Keys.of(settings)
-    # One moment for all numbers, so that a job on its way from one place to another is counted once.
+    # A transaction reads all numbers at one moment, so that a job that moves is counted once.
     with client.pipeline(transaction=True) as pipeline:
         for name in QUEUES:
             queue = keys.queue(name)
@@ -135,10 +122,10 @@ def read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> 
     return states
 
 
-def read_holds(client: redis.Redis, settings: Settings, workers: list[WorkerState]) -> list[HoldState]:
-    """What is held now, by a refusal of the account or by an outage of the API.
+def _read_holds(client: redis.Redis, settings: Settings, workers: list[WorkerState]) -> list[HoldState]:
+    """Return the holds of now: refusals of the account and outages of the API.
 
-    The account is the one that the latest of ``workers`` works for; who only looks need not know its client id.
+    The account is that of the worker seen latest, so that `status` needs no client id.
     """
     account = next((worker.account for worker in workers if worker.account), settings.account)
     keys = dataclasses.replace(Keys.of(settings), account=account)
@@ -163,7 +150,7 @@ def read_holds(client: redis.Redis, settings: Settings, workers: list[WorkerStat
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of it at (nearly) one moment."""
+    """Queues, workers and holds, at nearly the same moment."""
 
     queues: dict[str, QueueState]
     workers: list[WorkerState]
@@ -173,15 +160,15 @@ class State:
 
 
 def read_state(client: redis.Redis, settings: Settings) -> State:
-    """What `status` shows.
+    """Return what `status` shows.
 
     Raises:
         redis.RedisError: Redis could not be asked.
     """
-    workers, holders = _read_workers(client, settings)
+    workers, holders = read_workers(client, settings)
     return State(
-        read_queues(client, settings, holders),
+        _read_queues(client, settings, holders),
         workers,
-        read_holds(client, settings, workers),
+        _read_holds(client, settings, workers),
         settings.coupontools_rate_limit,
     )

@@ -15,9 +15,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
-from config import setup_stdlib_logging
+from config import setup_logging
 from workers.signals import Stop, held_back
 
 __all__ = ["Supervisor", "main"]
@@ -147,25 +146,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--log-format", choices=("auto", "json", "console"), required=True)
     parser.add_argument("--log-level", required=True)
     parser.add_argument("--metrics-port", type=int)
-    options = parser.parse_args(argv)
-    setup_stdlib_logging(options.log_format, options.log_level)
-    supervise = partial(
-        Supervisor,
-        processes=options.processes,
-        concurrency=options.concurrency,
-        queues=options.queues,
-        shutdown_seconds=options.shutdown_seconds,
-    )
-    if options.metrics_port is None:
-        return supervise().run()
+    options = vars(parser.parse_args(argv))
+    setup_logging(options.pop("log_format"), options.pop("log_level"), with_structlog=False)
+    port = options.pop("metrics_port")
+    if port is None:
+        return Supervisor(**options).run()
 
     # Only here: metrics need the settings and a Redis client.
     from config import load_settings  # noqa: PLC0415
     from workers.metrics import MetricsUnavailable, exposition  # noqa: PLC0415
 
     try:
-        with exposition(load_settings(), options.metrics_port) as process_ended:
-            return supervise(on_exit=process_ended).run()
+        with exposition(load_settings(), port) as process_ended:
+            return Supervisor(**options, on_exit=process_ended).run()
     except MetricsUnavailable as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -11,7 +11,8 @@ from dramatiq import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import mask_email, mask_phone, redact_text, register_secret
+from config import redact_text, register_secret
+from config.personal import mask_email, mask_phone
 from config.scrub import scrub, scrub_field
 
 phones = st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)

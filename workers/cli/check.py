@@ -31,7 +31,7 @@ def check(
     alive = 0
     try:
         with sync_client(settings.redis_url) as client:
-            workers = read_workers(client, settings)
+            workers, _ = read_workers(client, settings)
         mine = [worker for worker in workers if any_host or worker.host == socket.gethostname()]
         alive = sum(worker.seen_seconds_ago <= settings.worker_heartbeat_seconds for worker in mine)
         if not alive:

@@ -1,4 +1,4 @@
-"""The one page that Prometheus reads: what all worker processes of a `run` have counted, and the state of Redis."""
+"""The page that Prometheus reads: what all worker processes of a `run` have counted, and the state of Redis."""
 
 from __future__ import annotations
 

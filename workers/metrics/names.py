@@ -14,9 +14,9 @@ __all__ = ["METRICS", "Metric"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: what it says, and by which labels it is told apart.
+    """One metric: what it says, and the labels that tell its series apart.
 
-    None is called `job` or `instance`: Prometheus gives these to every target and renames a metric's own.
+    No label is called `job` or `instance`: Prometheus adds these to every target and renames a metric's own.
     """
 
     kind: Literal["counter", "gauge", "histogram"]
@@ -26,26 +26,7 @@ class Metric:
 
 
 _MESSAGE: Final = ("queue_name", "actor_name")
-_MILLISECONDS: Final = (
-    5,
-    10,
-    25,
-    50,
-    75,
-    100,
-    250,
-    500,
-    750,
-    1000,
-    2500,
-    5000,
-    7500,
-    10000,
-    30000,
-    60000,
-    600000,
-    900000,
-)
+_MILLISECONDS: Final = (5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000, 30000, 60000, 600000, 900000)  # fmt: skip
 _SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 
 #: Counted by each worker process.

@@ -19,18 +19,18 @@ __all__ = ["StateCollector"]
 
 
 class StateCollector:
-    """A collector for a registry of prometheus_client; of constant cost, however many jobs wait."""
+    """Collects for a registry of prometheus_client, at the same cost however many jobs wait."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client = sync_client(settings.redis_url)
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._client.close()
 
     def collect(self) -> Iterator[Any]:
-        """Every gauge; only ``coupontools_redis_up`` when Redis does not answer."""
+        """Yield every gauge, or ``coupontools_redis_up`` alone when Redis does not answer."""
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - only where the extra is installed
 
         try:
@@ -62,7 +62,7 @@ class StateCollector:
         return values
 
     def _oldest(self, name: str) -> float:
-        """Seconds since the job at the head was enqueued; 0 when there is none, or it cannot be read."""
+        """Return the seconds since the job at the head was enqueued; 0 if there is none or it cannot be read."""
         keys = Keys.of(self._settings).queue(name)
         entry: Any = self._client.lindex(keys.ready, 0)
         body: Any = None if entry is None else self._client.hget(keys.bodies, entry)

@@ -1,4 +1,4 @@
-"""The way to Redis: clients from the one setting, and what a failure of Redis means."""
+"""How workers and commands reach Redis: clients made from REDIS_URL, scripts, and what a failure of Redis means."""
 
 from workers.redis_link.clients import async_client, sync_client
 from workers.redis_link.link import Link, is_outage, is_replica_now

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import redis
-import redis.asyncio
 import redis.asyncio.sentinel
 import redis.sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config import SentinelAddress, parse_sentinel_url
+from config import parse_sentinel_url
 
 __all__ = ["COMMAND_SECONDS", "async_client", "sync_client"]
 
@@ -21,54 +20,40 @@ COMMAND_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 
 
-def _options(url: str, **more: Any) -> dict[str, Any]:
-    # redis-py repeats commands by itself; a repeated command may have run twice, so repeating is decided by us, script by script.
-    return {
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "health_check_interval": 0,
-        # A socket of this machine has nothing to keep alive, and its connection no such option.
-        **({} if url.startswith("unix://") else {"socket_keepalive": True}),
-        **more,
-    }
-
-
-def _sentinel_of(url: str) -> SentinelAddress | None:
-    return parse_sentinel_url(url) if url.split("://", maxsplit=1)[0].endswith("+sentinel") else None
-
-
 def sync_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.Redis:
-    """A client for threads. ``timeout`` is how long an answer may take, in seconds."""
-    options = _options(url, socket_timeout=timeout, retry=Retry(NoBackoff(), 0))
-    address = _sentinel_of(url)
-    if address is None:
-        return redis.Redis.from_url(url, **options)
-    options |= {
-        "username": address.username,
-        "password": address.password,
-        "db": address.db,
-        "ssl": address.tls,
-    }
-    sentinel = redis.sentinel.Sentinel(
-        list(address.sentinels), sentinel_kwargs=_options(url, socket_timeout=timeout)
-    )
-    client: redis.Redis = sentinel.master_for(address.service_name, **options)
+    """Return a client for threads. ``timeout`` is how long a reply may take, in seconds."""
+    client: redis.Redis = _client(redis.Redis, redis.sentinel.Sentinel, Retry(NoBackoff(), 0), url, timeout)
     return client
 
 
 def async_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.asyncio.Redis:
-    """A client for one event loop. ``timeout`` is how long an answer may take, in seconds."""
-    options = _options(url, socket_timeout=timeout, retry=AsyncRetry(NoBackoff(), 0))
-    address = _sentinel_of(url)
-    if address is None:
-        return redis.asyncio.Redis.from_url(url, **options)
-    options |= {
-        "username": address.username,
-        "password": address.password,
-        "db": address.db,
-        "ssl": address.tls,
-    }
-    sentinel = redis.asyncio.sentinel.Sentinel(
-        list(address.sentinels), sentinel_kwargs=_options(url, socket_timeout=timeout)
+    """Return a client for one event loop. ``timeout`` is how long a reply may take, in seconds."""
+    sentinel = redis.asyncio.sentinel.Sentinel
+    client: redis.asyncio.Redis = _client(
+        redis.asyncio.Redis, sentinel, AsyncRetry(NoBackoff(), 0), url, timeout
     )
-    client: redis.asyncio.Redis = sentinel.master_for(address.service_name, **options)
     return client
+
+
+def _client(direct: Any, by_sentinel: Any, retry: Any, url: str, timeout: float) -> Any:
+    """Return a client of the class ``direct``, or one from ``by_sentinel`` where the URL says so."""
+    options = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "health_check_interval": 0,
+        # A unix socket has nothing to keep alive, and its connection no such option.
+        **({} if url.startswith("unix://") else {"socket_keepalive": True}),
+    }
+    # redis-py repeats commands by itself. A repeated command may have run twice, so we decide about repeating, script by script.
+    once = {**options, "retry": retry}
+    if not url.partition("://")[0].endswith("+sentinel"):
+        return direct.from_url(url, **once)
+    address = parse_sentinel_url(url)
+    return by_sentinel(list(address.sentinels), sentinel_kwargs=options).master_for(
+        address.service_name,
+        username=address.username,
+        password=address.password,
+        db=address.db,
+        ssl=address.tls,
+        **once,
+    )

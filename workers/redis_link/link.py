@@ -1,4 +1,4 @@
-"""Whether Redis is there: one log line when it goes and one when it is back, however many threads and jobs notice."""
+"""Whether Redis answers: one log line when it stops and one when it is back, however many threads and jobs notice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Link", "is_outage", "is_replica_now"]
 #: The standard library's: structlog loads rich, and a health check that needs Redis needs neither.
 log = logging.getLogger("workers.redis")
 
-#: What Redis answers while it is there but cannot serve: loading, a replica, out of memory, disk full, a failover, a long script.
+#: How Redis's errors begin while it runs but cannot serve: loading, a replica, out of memory, disk full, a failover, a long script.
 _NOT_NOW = (
     "LOADING",
     "READONLY",
@@ -26,7 +26,7 @@ _NOT_NOW = (
     "CLUSTERDOWN",
     "UNBLOCKED",
 )
-#: The same where redis-py has made a class of it; its text then lacks the word.
+#: redis-py turns some of them into classes, whose text lacks the word.
 _NOT_NOW_CLASSES = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
@@ -40,7 +40,7 @@ LONGEST_PAUSE_SECONDS = 1.0
 
 
 def is_outage(error: BaseException) -> bool:
-    """Does this error mean that Redis cannot serve now, rather than that the command was wrong?"""
+    """Return whether this error means that Redis cannot serve now, rather than that the command was wrong."""
     if isinstance(error, redis.exceptions.ResponseError):
         return isinstance(error, _NOT_NOW_CLASSES) or any(word in str(error) for word in _NOT_NOW)
     if isinstance(error, redis.exceptions.DataError):
@@ -49,16 +49,16 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_replica_now(error: BaseException) -> bool:
-    """Did a replica answer? Then the connection leads to the wrong server, for good after a failover."""
+    """Return whether a replica answered: after a failover the old connections lead to the wrong server for good."""
     if isinstance(error, redis.exceptions.ReadOnlyError):
         return True
     return isinstance(error, redis.exceptions.ResponseError) and "READONLY" in str(error)
 
 
 class Link:
-    """The process's view of Redis, shared by all who ask: each thread and the loop under a name of its own.
+    """The process's view of Redis, shared by all that send commands: each thread and the loop under a name of its own.
 
-    Redis is back when each whose command failed has had an answer: out of memory, it serves some commands and refuses others.
+    Redis counts as back when every one whose command failed has had an answer: a full Redis serves some commands and refuses others.
     """
 
     def __init__(self) -> None:
@@ -67,23 +67,23 @@ class Link:
         self._lost_at = 0.0
         self._back_at = 0.0
         self._pauses: dict[str, float] = {}
-        #: Counts the failures of anybody's commands that began a silence; whoever remembers a number can tell whether there was one since.
+        #: How often a command failed after one that was answered. Who remembers this number can tell later whether one failed since.
         self.losses = 0
 
     @property
     def up(self) -> bool:
-        """Is nobody waiting for Redis?"""
+        """Whether nobody waits for Redis."""
         return not self._without
 
     def lost(self, who: str, error: BaseException, began: float) -> float:
-        """A command that ``who`` began at ``began`` (``time.monotonic()``) failed. Answers how long to wait before the next, in seconds."""
+        """Note that a command of ``who``, begun at ``began`` (``time.monotonic()``), failed. Return the seconds to wait before the next."""
         with self._lock:
             if who in self._without:
                 self._pauses[who] = min(LONGEST_PAUSE_SECONDS, self._pauses[who] * 1.5)
                 return self._pauses[who]
             self.losses += 1
             if not self._without and began < self._back_at:
-                # The end of an outage that is over: it was told, and it is no second one.
+                # The command began before Redis came back: its failure belongs to the outage that is over and was logged.
                 return FIRST_PAUSE_SECONDS
             if not self._without:
                 self._lost_at = time.monotonic()
@@ -93,13 +93,13 @@ class Link:
             return FIRST_PAUSE_SECONDS
 
     def retire(self, who: str) -> None:
-        """``who`` asks no more: whether Redis is back shows by the others."""
+        """Forget ``who``, which sends no more commands; the others show whether Redis is back."""
         with self._lock:
             if len(self._without) > 1:
                 self._without.discard(who)
 
     def answered(self, who: str) -> None:
-        """A command of ``who`` was answered."""
+        """Note that a command of ``who`` was answered."""
         if who not in self._without:
             return
         with self._lock:

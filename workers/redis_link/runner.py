@@ -1,4 +1,4 @@
-"""Scripts for the event loop: what jobs ask for in one turn of the loop travels in one pipeline."""
+"""Runs scripts for the event loop: all that jobs ask of Redis in one turn of the loop travels in one pipeline."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import redis.exceptions
 from workers.redis_link.link import Link, is_outage, is_replica_now
 
 if TYPE_CHECKING:
-    # Not imported at run time: commands such as `check` need Redis, but no actor and no API client.
+    # Not at run time: `check` needs Redis, but not delivery and its API client.
     from delivery import Script
 
 __all__ = ["AsyncRunner"]
 
 #: Commands in one pipeline at most.
 BATCH = 256
-#: A connection that was not used for so long may have been closed by the other side.
+#: After so long without a command, the other side may have closed the connection.
 IDLE_SECONDS = 1.0
-#: Who asks, for the link.
+#: The runner's name at the link.
 WHO = "jobs"
 
 
@@ -47,15 +47,15 @@ class AsyncRunner:
         self._flusher = asyncio.create_task(self._flush_forever(), name="redis-runner")
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        """The script's answer."""
+        """Run a script and return its reply."""
         return await self._ask(script, (script.sha, len(keys), *keys, *args))
 
     async def command(self, *args: Any) -> Any:
-        """One plain command."""
+        """Run one plain command and return its reply."""
         return await self._ask(None, args)
 
     async def close(self) -> None:
-        """Gives up on what is still unanswered: those who wait are cancelled, and another worker takes up what was not written."""
+        """Cancel all that still wait for a reply. Another worker takes over the jobs whose outcome was not written."""
         self._closed = True
         self._flusher.cancel()
         await asyncio.gather(self._flusher, return_exceptions=True)
@@ -103,13 +103,16 @@ class AsyncRunner:
             batch = await self._hand_out(batch, answers, began)
 
     def _was_idle(self, error: BaseException, began: float) -> bool:
-        """Is it but a connection that was closed while nobody used it, as servers and balancers do? Another one will tell."""
+        """Return whether the connection may just have been idle: servers and load balancers close such ones.
+
+        The batch is then sent once more, on a new connection, before this counts as an outage.
+        """
         idle = began - self._answered_at > IDLE_SECONDS
         self._answered_at = began
         return idle and isinstance(error, redis.exceptions.ConnectionError)
 
     async def _hand_out(self, batch: list[_Request], answers: list[Any], began: float) -> list[_Request]:
-        """Gives each its answer; answers those that have to be asked again."""
+        """Give each request its reply. Return the requests that have to be sent again."""
         again: list[_Request] = []
         unknown: dict[str, Script] = {}
         trouble: BaseException | None = None

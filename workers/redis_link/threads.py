@@ -1,4 +1,4 @@
-"""Scripts for threads: one attempt each, the caller decides what a failure means."""
+"""Runs scripts for threads: once each; the caller decides what a failure means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import redis.exceptions
 from workers.redis_link.link import is_replica_now
 
 if TYPE_CHECKING:
-    # Not imported at run time: commands such as `check` need Redis, but no actor and no API client.
+    # Not at run time: `check` needs Redis, but not delivery and its API client.
     from delivery import Script
 
 __all__ = ["ThreadRunner"]
@@ -23,7 +23,7 @@ class ThreadRunner:
         self.client = client
 
     def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        """The script's answer.
+        """Run a script and return its reply.
 
         Raises:
             redis.exceptions.RedisError: Redis could not be asked, or its answer was lost.
