@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-# "%" is the escape itself and a blank at either end would be lost on the way: two keys must never look alike.
+# Two keys must never look alike on the wire: "%" is the escape itself, and a blank at either end would be lost.
 _UNSAFE_IN_KEY = re.compile(r"^ +| +$|[^ -~]+|%")
 
 
@@ -69,7 +69,7 @@ class Caller:
             "X-Client-Secret": client_secret,
             "Content-Type": "application/json",
             "Accept": "application/json",
-            # The one coding that is undone everywhere in pieces of bounded size.
+            # No other coding is decompressed in pieces of bounded size on every machine.
             "Accept-Encoding": "gzip",
             "User-Agent": f"coupontools-worker/{_version()}",
         }

@@ -21,7 +21,7 @@ class UnreadableError(ValueError):
     """The answer lacks what it must hold; the text says what, and repeats nothing of the answer."""
 
 
-# strptime would take longer than all the rest of a listed contact.
+# strptime would take more time than reading all other fields of a listed contact.
 _DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2}) UTC")
 _TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -38,7 +38,7 @@ def text(value: object) -> str | None:
 def identifier(prefix: str, value: object) -> str | None:
     """Return an id with its prefix: `119251`, `"119251"` and `"gro_119251"` are all `gro_119251`.
 
-    None for what is no id; a bare zero is none either, being what an insert that failed leaves behind.
+    None for what is no id. A bare zero is no id either: it stands for an insert that failed.
     """
     told = text(value)
     if told is None or told == "0":
@@ -48,7 +48,7 @@ def identifier(prefix: str, value: object) -> str | None:
 
 
 def phone(value: object) -> str | None:
-    """Return a phone number with the plus that the API takes and does not give back."""
+    """Return a phone number with its plus: the API takes the plus, but leaves it out of its answers."""
     digits = (text(value) or "").lstrip("+")
     return f"+{digits}" if digits else None
 
@@ -133,7 +133,7 @@ def group(fields: Document) -> Group:
 def contact(fields: Document) -> Contact:
     """Read one contact of 'List contacts'; raises UnreadableError without an id.
 
-    The document shows phones in the email listing too, and no address; one is taken where there is one.
+    The document's email listing shows phones and no addresses; an address is read if the API sends one.
     """
     contact_id = identifier("con_", fields.get("ID"))
     if contact_id is None:

@@ -27,7 +27,8 @@ ACCOUNT_CODES = frozenset({1000, 101, 102})
 CHANNEL_CODES = frozenset({103, 104})
 """Account not connected with the SMS or email service (vendor's document, 'Possible errors')."""
 FINAL_CODES = frozenset({200, 300, 301, 302, 303, 304, 305, 509, 514})
-"""Documented codes about the call itself: their texts may repeat what was sent, so they are not searched."""
+"""Documented codes about the call itself. Their texts may repeat what was sent, so a group named "rate limit" must
+not be taken for the API's word on its rate limit."""
 
 _PACE = re.compile(r"too many requests|rate.?limit", re.IGNORECASE)
 _HTTP_429 = re.compile(r"\s*HTTP/[0-9.]+ 429\b", re.IGNORECASE)
@@ -88,11 +89,11 @@ def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
     if reply.status == 429 or _too_many(codes, messages, details):
         return NotCarriedOut(message, code=code, status=reply.status, retry_after=wait, details=details)
     if code is None and any(_HTTP_401.match(told) for told in messages):
-        # As the vendor writes bad credentials ("HTTP/1.0 401 Unauthorized. ..."), its number lost on the way.
+        # The vendor writes bad credentials so ("HTTP/1.0 401 Unauthorized. ..."); only the number 1000 is missing.
         return AccountRefused(message, status=reply.status, retry_after=wait, details=details)
     if code is None and (reply.status in {401, 403, 408} or reply.status >= 500):
-        # "Failed" without a number says less than the status does, and calling again after a lost 500 would
-        # be one call too many.
+        # "Failed" without a number tells less than the HTTP status: after a 500 the call may have been carried
+        # out, and a second call would double it.
         return without_envelope(reply, message)
     return Rejected(message, code=code, status=reply.status, retry_after=wait, details=details)
 
@@ -100,10 +101,9 @@ def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
 def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
     """Return what an answer without a readable envelope means, by its HTTP status.
 
-    A redirect and 401/403 are about the address or the credentials, 429 says that nothing was done. All
-    others are no clear answer: neither a 2xx without the API's words, nor a 404 or 400, which the API itself
-    would have put into an envelope, so that something in between wrote it and may have done so after passing
-    the call on.
+    A redirect and 401/403 are about the address or the credentials, 429 says that nothing was done. No other
+    status is a clear answer. A 2xx lacks the API's own words. A 404 or 400 comes from a server in between, since
+    the API would have sent an envelope; that server may have passed the call on before.
     """
     status, wait = reply.status, retry_after(reply.headers)
     if 300 <= status <= 399:
@@ -117,7 +117,7 @@ def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
 
 
 def _codes(value: object, depth: int = 0) -> Iterator[int]:
-    # PHP writes a list with holes as an object, and a whole number that was computed as a float.
+    # PHP writes a list with holes as an object, and a whole number that it computed as a float ("509.0").
     if isinstance(value, (list, dict)):
         if depth < _DEEPEST_CODE:
             for one in list(value.values() if isinstance(value, dict) else value)[:_MOST_TEXTS]:

@@ -34,7 +34,7 @@ class CoupontoolsError(Exception):
         self.details = details
         """The texts of the envelope's `error_message_description`."""
         self.outage = outage
-        """True for what a failing service looks like: no connection, time-outs, HTTP 5xx."""
+        """True if it looks as if the whole service fails: no connection, a time-out, HTTP 5xx."""
 
     def __str__(self) -> str:
         told = ": ".join((self.message, "; ".join(self.details))) if self.details else self.message

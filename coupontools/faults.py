@@ -1,7 +1,7 @@
 """What a failure below HTTP means: every exception of the network library becomes an error of ours here.
 
-The exceptions' names only choose the words. Whether anything left this machine is told by the caller, who
-knows: a refused connection and a reset after sending have been seen under one name.
+The kind of exception only chooses the words. It does not tell whether anything left this machine: a refused
+connection and a reset after sending have been seen under one name. So the caller, who knows, says it.
 """
 
 import os
@@ -36,9 +36,9 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 def explain(failure: BaseException, *, begun: bool, status: int | None = None) -> NotSent | MayHaveHappened:
     """Return the error for a failure of the network.
 
-    `begun` says whether the request had begun to be written, `status` is the answer's if one had begun. The
-    text repeats nothing but the system's own words: the library's texts hold pieces of the answer, and its
-    exceptions the request's headers.
+    `begun` says whether the request had begun to be written; `status` is the answer's, if one had begun. The
+    text repeats only the operating system's words: the library's texts hold pieces of the answer, and its
+    exceptions hold the request's headers.
     """
     words = next((words for kind, words in _WORDS if isinstance(failure, kind)), "the call failed")
     if not begun and isinstance(failure, TimeoutError):
@@ -46,7 +46,7 @@ def explain(failure: BaseException, *, begun: bool, status: int | None = None) -
     message = f"{words} ({_system_words(failure) or type(failure).__name__})"
     if not begun:
         return NotSent(message, outage=True)
-    # A connection that is lost after it took a request says nothing of the service as a whole; one that says nothing does.
+    # A connection lost after it took a request may be one server's trouble; a time-out looks like a failing service.
     outage = isinstance(failure, TimeoutError) or (status or 0) >= 500
     return MayHaveHappened(message, status=status, outage=outage)
 

@@ -25,9 +25,9 @@ T = TypeVar("T")
 class Listing(Generic[T]):
     """The groups of a channel or the contacts of a group, to be used once: `async with`, then `async for`.
 
-    Iterating raises a `CoupontoolsError` if the answer turns out to be an error, cut off, or no listing,
-    however many items it has given out before; so act on what was listed only after the iteration has ended
-    by itself.
+    Iterating raises a `CoupontoolsError` if the answer turns out to be an error, cut off, or no listing, and
+    many items may have come before that. So act on what was listed only after the iteration has ended without
+    an error.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Listing(Generic[T]):
     def complete(self) -> bool:
         """Whether all was read, and no fewer items came than the API says there are.
 
-        The vendor documents no paging; a listing cut short by the API would show here, and what is not in it
+        The vendor documents no paging. If the API cuts a listing short, this is False, and what is not listed
         may exist all the same.
         """
         return self._over and self._judged and not self._items and self.seen >= (self.amount or 0)
@@ -125,7 +125,7 @@ class Listing(Generic[T]):
             self._items.extend([self._listed.item(fields) for fields in found])
         except UnreadableError as failure:
             raise without_envelope(self._reply, str(failure)) from None
-        # Reading what has already arrived never waits, and other jobs share this loop.
+        # Data that has already arrived is read without waiting: let the other jobs of this loop run.
         await asyncio.sleep(0)
 
     async def _receive(self) -> bool:

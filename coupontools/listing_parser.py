@@ -10,7 +10,7 @@ from coupontools.dialect import UnreadableError
 SLICE_BYTES = 1 << 14
 """The most that is parsed at once, about a millisecond's work."""
 
-# A text or number this long is no part of a listing, and the parser would hold it whole.
+# The parser holds a text or number whole. One this long is no part of a listing: refuse it.
 _QUIET_BYTES = 1 << 20
 _DEEPEST = 64
 _MOST_VALUES = 64
@@ -72,7 +72,7 @@ class ListingParser:
         return items
 
     def finish(self) -> None:
-        """Say that the document has ended; raises UnreadableError if it is incomplete."""
+        """End the document; raise UnreadableError if it is incomplete."""
         self._parse(b"")
 
     def _parse(self, piece: bytes) -> None:
@@ -87,7 +87,7 @@ class ListingParser:
         else:
             complete = True
         if not complete:
-            # Outside the handler: the parser's text quotes the document.
+            # Raised outside the handler: the parser's exception quotes the document and must not be chained to ours.
             raise UnreadableError("the answer is no complete JSON document")
 
     def _take(  # noqa: C901 - one flat chain on the hot path, a branch for each event

@@ -1,4 +1,4 @@
-"""What the API is told and what it answers, in this project's words and free of the vendor's spelling."""
+"""What is sent to the API and what it answers, in this project's words, not in the vendor's spelling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How long an answer asks to wait: the `Retry-After` header in both of its forms."""
+"""How long an answer asks the caller to wait: the `Retry-After` header in both of its forms."""
 
 import math
 import re
@@ -13,7 +13,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds to wait from now, at least 0; None without a readable header.
 
     A date is compared with the answer's own `Date` where there is one, so that a clock of ours that is wrong
-    does not lengthen the wait (RFC 9110, section 10.2.3). The number is as the server sent it: bound it.
+    does not lengthen the wait (RFC 9110, section 10.2.3). The server may ask for years: the caller sets a bound.
     """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):

@@ -9,23 +9,21 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from yarl import URL
 
 from coupontools.errors import MayHaveHappened
 from coupontools.faults import NETWORK_FAILURES, explain
 
-if TYPE_CHECKING:
-    from aiohttp.connector import Connection
-
 IDLE_SECONDS = 4.0
-"""How long a connection is kept for the next call: shorter than common servers do (5 s: Apache, Node.js),
-since a call that meets a connection in the moment it is closed cannot tell whether it was carried out."""
+"""How long a connection is kept for the next call: shorter than common servers keep it (5 s: Apache, Node.js).
+A call sent in the moment in which the server closes the connection may have been carried out or not."""
 DNS_SECONDS = 10
-"""How long addresses are kept: one look-up for a burst of connections, and a moved host is found soon."""
+"""How long addresses are kept: one DNS look-up serves a burst of connections, and a moved host is found soon."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,18 +56,18 @@ _exchange: ContextVar[Exchange] = ContextVar("coupontools_exchange")
 class _Request(aiohttp.ClientRequest):
     """aiohttp's request, which says when it begins to be written."""
 
-    async def send(self, conn: "Connection") -> aiohttp.ClientResponse:
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         protocol = conn.protocol
         if protocol is None or not protocol.is_connected() or protocol.should_close:
-            # The connection died in the pool; or something came over it unasked, which aiohttp would take for
-            # the answer to this call. Either is noticed before the first byte.
+            # The connection died in the pool, or the server sent something unasked, which aiohttp would take for
+            # the answer to this call. Fail before the first byte, so that the call counts as not sent.
             raise aiohttp.ServerDisconnectedError
         _exchange.get().begin()
         return await super().send(conn)
 
 
 class _Body(httpx.AsyncByteStream):
-    """The answer's document as it comes, already decompressed in pieces of bounded size."""
+    """The answer's document as it comes, decompressed in pieces of bounded size."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -89,7 +87,8 @@ class _Body(httpx.AsyncByteStream):
         raise error
 
     async def aclose(self) -> None:
-        # A document read to its end has given its connection back by itself; any other is of no further use.
+        # A document read to its end has given its connection back by itself. Any other connection still holds
+        # the rest of the document, so it cannot be used again.
         self._response.close()
 
 
@@ -104,7 +103,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Send one request.
 
         Raises:
-            NotSent, MayHaveHappened: as the exchange had not, or had, begun.
+            NotSent: it failed before the exchange began.
+            MayHaveHappened: it failed afterwards.
             BaseException: what `before_send` raised, unchanged.
         """
         exchange: Exchange = request.extensions["exchange"]
@@ -128,7 +128,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             return httpx.Response(response.status, headers=list(headers), stream=_Body(response))
         finally:
             _exchange.reset(token)
-        # Outside the handler, so that the library's exception, which holds the headers, is not chained.
+        # Raised outside the handler: the library's exception holds the headers and must not be chained to ours.
         raise error
 
     async def _open(self, request: httpx.Request, exchange: Exchange) -> aiohttp.ClientResponse:
@@ -168,7 +168,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 @lru_cache(maxsize=32)
 def _address(url: str) -> httpx.URL:
-    # Taking an address apart costs as much as writing it out; the API has nine.
+    # httpx parses an address as slowly as it writes a request, and the API has only a few.
     return httpx.URL(url)
 
 

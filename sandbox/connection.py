@@ -1,8 +1,8 @@
-"""Reaching the TCP connection under a request, which ASGI hides, so that faults can close or reset it.
+"""The TCP connection under a request: ASGI hides it, but faults must close or reset it.
 
-uvicorn makes one protocol object a connection. This subclass puts itself into the request's `state`, the
-part of the ASGI scope that a server fills in (ASGI specification, 'Lifespan State'), and an endpoint takes it
-from there.
+uvicorn makes one protocol object for each connection. This subclass puts itself into the request's `state`,
+the part of the ASGI scope that a server fills in (ASGI specification, 'Lifespan State'); an endpoint finds it
+there.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
 
 class ConnectionProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 protocol, known to the requests it carries."""
+    """uvicorn's HTTP/1.1 protocol, which the requests that it carries can reach."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ConnectionProtocol(H11Protocol):
         super().__init__(config, server_state, {**app_state, _STATE_KEY: self}, _loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take up a new connection."""
+        """Prepare a new connection."""
         # asyncio sets this only if the listening socket names its protocol, which socket.create_server's does
         # not; without it every answer, written as head and body, waits 40 ms for the client's delayed ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -53,7 +53,7 @@ class ConnectionProtocol(H11Protocol):
 
 
 def connection_of(scope: MutableMapping[str, Any]) -> ConnectionProtocol:
-    """The connection a request came on; RuntimeError under a server that does not tell."""
+    """Return the connection a request came on; RuntimeError under another server than `sandbox.serve`."""
     connection = scope.get("state", {}).get(_STATE_KEY)
     if connection is None:
         raise RuntimeError("connection faults need sandbox.serve: this server hides its connections")

@@ -88,7 +88,7 @@ class Exchange:
         await self.begin(answer, None)
         for part in answer.body:
             await self.send_body(part)
-            # Long listings must not keep other calls from their turn, nor be made for a client that has left.
+            # Let other calls run between the parts, and stop when the client has left.
             if await self.gone_within(0):
                 return
         await self.send_body(b"", last=True)

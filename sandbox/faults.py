@@ -1,4 +1,4 @@
-"""Which fault befalls which call: the kinds there are, when each fires, and the book of those installed.
+"""The faults there are, when each fires, and the book of those installed.
 
 Each installed fault draws from a seeded generator of its own: the same calls in the same order meet the same
 faults.

@@ -5,10 +5,9 @@ import os
 import selectors
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, cast
 from urllib.parse import urlencode
 
 import orjson
@@ -25,11 +24,11 @@ class SandboxStartError(RuntimeError):
 
 
 class SandboxControlError(ValueError):
-    """The sandbox could not follow a control call; the message is its sentence."""
+    """The sandbox refused a control call; the message says why."""
 
 
 def url_of(host: str, port: int) -> str:
-    """The base URL of a sandbox."""
+    """Return the base URL of a sandbox."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -65,7 +64,11 @@ class Sandbox:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
         try:
-            self._listening = orjson.loads(self._first_line(self._process))
+            line = _first_line(cast(IO[bytes], self._process.stdout))
+            if not line:
+                code = self._process.wait()
+                raise SandboxStartError(f"the sandbox process ended with exit code {code} before it listened")
+            self._listening = orjson.loads(line)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -79,8 +82,7 @@ class Sandbox:
     ) -> None:
         process = self._running()
         process.kill()
-        process.wait()
-        _output(process).close()
+        process.communicate()
         self._process = None
 
     @property
@@ -99,11 +101,11 @@ class Sandbox:
         return self._running().pid
 
     def faults(self, kind: str, **parameters: Any) -> dict[str, Any]:
-        """Install a fault; answers it as installed."""
+        """Install a fault, and return it as installed."""
         return self._call("POST", "faults", {"kind": kind, **parameters})
 
     def installed_faults(self) -> list[dict[str, Any]]:
-        """The faults in force, each with how often it has fired."""
+        """Return the faults in force, each with how often it has fired."""
         return list(self._call("GET", "faults")["faults"])
 
     def clear_faults(self) -> None:
@@ -111,15 +113,15 @@ class Sandbox:
         self._call("DELETE", "faults")
 
     def state(self) -> dict[str, Any]:
-        """Groups, contacts, webhooks and counts."""
+        """Return groups, contacts, webhooks and counts."""
         return self._call("GET", "state")
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """The calls after this number, oldest first."""
+        """Return the calls after this number, oldest first."""
         return list(self._call("GET", f"requests?{urlencode({'since': since})}")["requests"])
 
     def stats(self) -> dict[str, Any]:
-        """Counts of all calls (`total`) and of each endpoint's (`endpoints`)."""
+        """Return counts of all calls (`total`) and of each endpoint's (`endpoints`)."""
         return self._call("GET", "stats")
 
     def reset(self, *, settings: bool = False) -> None:
@@ -127,19 +129,19 @@ class Sandbox:
         self._call("POST", "reset", {"settings": settings})
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """Change settings; answers all of them but the secret."""
+        """Change settings, and return all of them but the secret."""
         return self._call("POST", "settings", changes)
 
     def add_groups(self, channel: str, **fields: Any) -> dict[str, Any]:
-        """Seed one group (name, group_id, contacts) or `count` generated ones."""
+        """Add one group (name, group_id, contacts) or `count` generated ones; return their ids."""
         return self._call("POST", "groups", {"channel": channel, **fields})
 
     def add_contacts(self, channel: str, group_id: str, **fields: Any) -> dict[str, Any]:
-        """Seed contacts (`contacts`), or `count` generated ones, into a group."""
+        """Add contacts (`contacts`), or `count` generated ones, to a group; return their ids and its size."""
         return self._call("POST", "contacts", {"channel": channel, "group_id": group_id, **fields})
 
     def issue_webhook(self, webhook_type: str | None = None, **options: Any) -> dict[str, Any]:
-        """Issue a webhook (family, fields, answer); answers its body."""
+        """Issue a webhook (family, fields, answer), and return its body."""
         given = {} if webhook_type is None else {"type": webhook_type}
         return self._call("POST", "webhooks", {**given, **options})
 
@@ -162,22 +164,10 @@ class Sandbox:
             raise RuntimeError("the sandbox is not running: use it in a with statement")
         return self._process
 
-    def _first_line(self, process: subprocess.Popen[bytes]) -> bytes:
-        output = _output(process)
-        deadline = time.monotonic() + _START_SECONDS
-        with selectors.DefaultSelector() as selector:
-            selector.register(output, selectors.EVENT_READ)
-            ready = selector.select(deadline - time.monotonic())
-        line = output.readline() if ready else b""
-        if not line:
-            reason = (
-                f"ended with exit code {process.wait()}" if ready else f"said nothing for {_START_SECONDS} s"
-            )
-            raise SandboxStartError(f"the sandbox process {reason} before it listened")
-        return line
 
-
-def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    if process.stdout is None:
-        raise RuntimeError("the process was started without a pipe for its output")
-    return process.stdout
+def _first_line(output: IO[bytes]) -> bytes:
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        if not selector.select(_START_SECONDS):
+            raise SandboxStartError(f"the sandbox process said nothing for {_START_SECONDS:g} s")
+    return output.readline()

@@ -1,4 +1,4 @@
-"""Serving the sandbox: one process, one port, and an end that nothing can hold up."""
+"""Serving the sandbox: one process, one port; no open request can delay its end."""
 
 import asyncio
 import os
@@ -52,18 +52,18 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, ending at once and with the caller still in charge of the process."""
+    """uvicorn's server, but it ends at once, and its caller then goes on."""
 
     def __init__(self, config: uvicorn.Config, parent_pid: int | None) -> None:
         super().__init__(config)
         self._parent_pid = parent_pid
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn calls it so
-        # uvicorn would raise the signal again after serving, and so kill a command that wants to exit 0.
+        # uvicorn would raise the signal again after serving, which kills a command that should exit with 0.
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        # A killed parent can tell nobody; its child is then given to another process.
+        # A killed parent cannot stop its child, but the child then has another parent.
         if self._parent_pid is not None and os.getppid() != self._parent_pid:
             return True
         return await super().on_tick(counter)

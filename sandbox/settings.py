@@ -1,4 +1,4 @@
-"""How the sandbox answers: credentials, quirks the vendor leaves open, pace."""
+"""How the sandbox answers: credentials, what the vendor's document leaves open, latency."""
 
 from typing import Literal
 

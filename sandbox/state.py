@@ -7,7 +7,7 @@ from sandbox.store import Store
 
 
 class SandboxState:
-    """Settings, data, faults and the log. Calls in flight keep the data and log they arrived with."""
+    """Settings, data, faults and the log. Calls in flight keep the data, log and settings they arrived with."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
