@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import structlog
 
 from actors.arguments import ArgumentError, InvalidJob
-from actors.derived_key import given_key, raw_key
 from actors.job import Job
 from delivery import Delivery, Failure, Receipt, Task
 
@@ -68,7 +67,7 @@ class Entrance:
             message,
             _bare_job(kind, message, set(kind.model_fields) - wrong),
             fingerprint="invalid",
-            key=_key(kind, message.kwargs),
+            key=kind.key_of_raw(message.kwargs),
         )
         details = tuple({"field": problem.field, "message": problem.message} for problem in error.problems)
         failure = Failure("invalid", f"wrong arguments: {error}", details=details)
@@ -103,11 +102,6 @@ class Entrance:
             fingerprint=fingerprint,
             key=key,
         )
-
-
-def _key(kind: type[Job], arguments: dict[str, Any]) -> str | None:
-    given = given_key(arguments)
-    return given if given or not kind.derives_key else raw_key(kind.actor, arguments)
 
 
 def _checked_job(kind: type[Job], message: Incoming) -> Job:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actors.arguments import ArgumentError, InvalidJob, Printable
-from actors.derived_key import NEUTRAL_ARGUMENTS, derived_digest
 from actors.event_data import Answer
 from coupontools import Call, Coupontools, Rejected
 from delivery import ClaimedIds, Outcome, Unknown, Verdict
 
 __all__ = ["Job"]
+
+#: Arguments that never make two jobs different.
+NEUTRAL_ARGUMENTS = frozenset({"idempotency_key", "correlation_id", "deadline_seconds"})
 
 
 class Job(BaseModel):
@@ -140,7 +144,7 @@ class Job(BaseModel):
 
     def fingerprint(self) -> str:
         """Return a digest of what is asked for: equal for the same job, however it was written down."""
-        return derived_digest(self.actor, self.meaning)
+        return self._digest(self.meaning)
 
     @property
     def key_is_derived(self) -> bool:
@@ -152,7 +156,29 @@ class Job(BaseModel):
         """The idempotency key in force, given or derived; None where each job is carried out by itself."""
         if self.idempotency_key:
             return self.idempotency_key
-        return f"derived:{derived_digest(self.actor, self.about)}" if self.derives_key else None
+        return f"derived:{self._digest(self.about)}" if self.derives_key else None
+
+    @classmethod
+    def key_of_raw(cls, arguments: dict[str, Any]) -> str | None:
+        """Return the key in force for arguments that could not be checked: the one given if it can be used, else a derived one."""
+        given = arguments.get("idempotency_key")
+        if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable():
+            return given
+        if not cls.derives_key:
+            return None
+        meaning = {name: value for name, value in arguments.items() if name not in NEUTRAL_ARGUMENTS}
+        try:
+            return f"derived:{cls._digest(meaning)}"
+        except orjson.JSONEncodeError:
+            # What reads JSON takes 1,024 levels, what writes it 254.
+            plain = {name: value for name, value in meaning.items() if not isinstance(value, dict | list)}
+            return f"derived:{cls._digest(plain)}"
+
+    @classmethod
+    def _digest(cls, arguments: Any) -> str:
+        """Return a digest of a job's arguments that does not depend on their order."""
+        text = orjson.dumps([cls.actor, arguments], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+        return hashlib.sha256(text).hexdigest()[:40]
 
     # -- What it does -----------------------------------------------------------------------------------------------------------
 

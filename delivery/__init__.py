@@ -3,9 +3,8 @@
 ``attempt`` is the line that a job travels; read it first.
 """
 
-from delivery.answer import Failure, dead_reason
+from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, envelope, timestamp
 from delivery.delivery import Delivery
-from delivery.event import PREFIX, SOURCE, envelope, timestamp
 from delivery.gate import Gate
 from delivery.job import ClaimedIds, Job, Outcome, Unknown, Verdict
 from delivery.ledger import Ledger

@@ -8,11 +8,11 @@ import uuid
 from typing import Any
 
 from coupontools import CoupontoolsError
-from delivery.event import Event, envelope, timestamp
+from delivery.answer import envelope, timestamp
 from delivery.ledger import Ledger
 from delivery.policy import Policy
 from delivery.retry import HOLD_FIRST_SECONDS, Meaning
-from delivery.settlement import Signal
+from delivery.settlement import Event, Signal
 from delivery.task import Task, now
 
 __all__ = ["SILENT", "it_works", "take_slot", "trouble"]

@@ -1,19 +1,24 @@
-"""The answers of a job as they are settled: its event or pages, what is remembered, and why it became a dead letter."""
+"""The answers of a job as they are settled: its event or pages, what is remembered, and why it became a dead letter.
+
+Events are CloudEvents 1.0 in structured mode: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from delivery.event import Event, envelope, timestamp
 from delivery.job import Outcome, Pages
-from delivery.settlement import Done, EndedUnknown, Failed, MorePages, Replayed, SetAside
+from delivery.settlement import Done, EndedUnknown, Event, Failed, MorePages, Replayed, SetAside
 from delivery.task import Task
 
 __all__ = [
+    "PREFIX",
+    "SOURCE",
     "USED_ID",
     "Failure",
     "Progress",
@@ -21,12 +26,15 @@ __all__ = [
     "done",
     "done_in_pages",
     "ended_unknown",
+    "envelope",
     "failed",
     "replayed",
     "used_id",
     "without_record",
 ]
 
+SOURCE = "/coupontools-worker"
+PREFIX = "coupontools."
 #: Bytes of a listing's pages that one script takes, and that are remembered at most for a replay.
 BATCH_BYTES = 1024 * 1024
 REMEMBERED_BYTES = 8 * 1024 * 1024
@@ -34,6 +42,43 @@ REMEMBERED_BYTES = 8 * 1024 * 1024
 RAW_CHARACTERS = 1000
 #: Why a message is rejected whose id was answered before.
 USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
+
+
+def timestamp(at: float | None = None) -> str:
+    """Return ``at`` (Unix seconds) or now as RFC 3339 in UTC."""
+    moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def envelope(
+    kind: str,
+    *,
+    event_id: str,
+    data: dict[str, Any],
+    subject: str | None = None,
+    correlation_id: str | None = None,
+    idempotency_key: str | None = None,
+    traceparent: str | None = None,
+) -> Event:
+    """Return the event of type ``kind`` (after the prefix). Attributes without a value are left out, as CloudEvents asks."""
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": SOURCE,
+        "type": PREFIX + kind,
+        "time": timestamp(),
+        "datacontenttype": "application/json",
+        "dataschema": f"urn:coupontools-worker:{kind}:v1",
+    }
+    optional = {
+        "subject": subject,
+        "correlationid": correlation_id,
+        "idempotencykey": idempotency_key,
+        "traceparent": traceparent,
+    }
+    event |= {name: value for name, value in optional.items() if value}
+    event["data"] = data
+    return event["type"], orjson.dumps(event).decode()
 
 
 @dataclass(frozen=True, slots=True)

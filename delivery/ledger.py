@@ -45,6 +45,13 @@ class Ledger:
         self._runner = runner
         self._keys = keys
         self._policy = policy
+        #: What both scripts are told of the settings; in milliseconds, the interval in microseconds.
+        self._times = {
+            "cover": _ms(policy.cover),
+            "ttl": _ms(policy.ttl),
+            "read_back_after": _ms(policy.read_back_after),
+        }
+        self._interval = policy.interval_us
 
     def record(self, task: Task) -> str:
         """Return the key of the task's record."""
@@ -52,8 +59,8 @@ class Ledger:
 
     async def claim(self, task: Task, token: str) -> Claim:
         """Ask whether this job may call the API now."""
-        keys, policy, receipt, job = self._keys, self._policy, task.receipt, task.job
-        arguments = {
+        keys, receipt, job = self._keys, task.receipt, task.job
+        arguments = self._times | {
             "id": receipt.id,
             "token": token,
             "fingerprint": task.fingerprint,
@@ -63,12 +70,9 @@ class Ledger:
             "named": job.named,
             "since": task.since,
             "deadline": task.deadline,
-            "cover": _ms(policy.cover),
             "life": self._life(task),
-            "ttl": _ms(policy.ttl),
-            "interval": policy.interval_us,
+            "interval": self._interval,
             "horizon": URGENT_HORIZON_MS if job.urgent else HORIZON_MS,
-            "read_back_after": _ms(policy.read_back_after),
             "needle": job.needle() if job.effect else "",
         }
         listing = task.listing
@@ -101,18 +105,15 @@ class Ledger:
         keys, policy, receipt, job = self._keys, self._policy, task.receipt, task.job
         # A job that was never claimed touches no record; its arguments may not even be readable.
         owned = settlement.owned
-        arguments: dict[str, Any] = {
+        arguments: dict[str, Any] = self._times | {
             "id": receipt.id,
             "token": token,
             "fingerprint": task.fingerprint,
             "asked": task.asked,
             "effect": owned and job.effect,
             "needle": job.needle() if owned and job.effect else "",
-            "ttl": _ms(policy.ttl),
             "life": self._life(task),
             "kept": _ms(max(policy.ttl, KEPT_UNKNOWN_SECONDS)),
-            "cover": _ms(policy.cover),
-            "read_back_after": _ms(policy.read_back_after),
             "deadline": task.deadline,
             "maxlen": policy.events_maxlen,
             "threshold": OUTAGE_THRESHOLD,
@@ -155,14 +156,14 @@ class Ledger:
         answer = await self._runner.run(
             SCRIPTS["renew"],
             [self.record(task), self._keys.reader(task.listing)],
-            [token, _ms(self._policy.cover), "" if baseline is None else orjson.dumps(baseline)],
+            [token, self._times["cover"], "" if baseline is None else orjson.dumps(baseline)],
         )
         return float(answer)
 
     async def reserve(self) -> tuple[float, bool]:
         """Ask for a slot of the pace; return the milliseconds to wait, and whether the slot is reserved (else ask again then)."""
         wait, again = await self._runner.run(
-            SCRIPTS["reserve"], [self._keys.pace], [self._policy.interval_us, LISTING_HORIZON_MS]
+            SCRIPTS["reserve"], [self._keys.pace], [self._interval, LISTING_HORIZON_MS]
         )
         return float(wait), not again
 

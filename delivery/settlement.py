@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
-from delivery.event import Event
-
 __all__ = [
     "Done",
     "EndedUnknown",
+    "Event",
     "Failed",
     "Lost",
     "MorePages",
@@ -22,6 +21,10 @@ __all__ = [
     "Signal",
     "Waiting",
 ]
+
+
+#: An event as the stream holds it: its type and its JSON.
+Event = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,8 @@ class Home(Protocol):
     keys: Keys
     link: Link
     events_maxlen: int
+    #: Each known actor's queue.
+    homes: dict[str, str]
     #: Set when this worker stops; and when Redis went away meanwhile, so that nothing can be handed back any more.
     draining: threading.Event
     deserted: threading.Event
@@ -50,10 +52,6 @@ class Home(Protocol):
     @property
     def client(self) -> redis.Redis:
         """A client that threads may share."""
-
-    @property
-    def homes(self) -> dict[str, str]:
-        """Each known actor's queue."""
 
     def waiting_client(self) -> redis.Redis:
         """Return a client for one thread that waits in Redis for messages."""

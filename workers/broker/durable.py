@@ -57,6 +57,8 @@ class DurableBroker(RedisBroker):
         )
         self.broker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.keys = Keys.of(settings)
+        #: Each known actor's queue.
+        self.homes: dict[str, str] = {}
         self.events_maxlen = settings.events_maxlen
         self.link = Link()
         self.draining = threading.Event()
@@ -70,10 +72,10 @@ class DurableBroker(RedisBroker):
         self._window = concurrency + max(1, round(concurrency * SPARE))
         self._runner = ThreadRunner(client)
 
-    @property
-    def homes(self) -> dict[str, str]:
-        """Each known actor's queue."""
-        return {name: actor.queue_name for name, actor in self.actors.items()}
+    def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
+        """Declares an actor, and remembers where it lives."""
+        super().declare_actor(actor)
+        self.homes[actor.actor_name] = actor.queue_name
 
     @property
     def consumer_class(self) -> type[DurableConsumer]:
