@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,7 @@ class Ledger:
             **settlement.arguments(),
         }
         if signal:
-            arguments["signal"] = dataclasses.asdict(signal)
+            arguments["signal"] = signal.arguments()
         word, began, ended = await self._runner.run(
             SCRIPTS["settle"],
             [

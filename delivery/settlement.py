@@ -23,6 +23,18 @@ __all__ = [
 ]
 
 
+#: The names of each class's fields; asking dataclasses anew for every job is slow.
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
+def _given(told: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass. Lua takes JSON's null for a value, so what is None is left out."""
+    kind = type(told)
+    names = _NAMES.get(kind) or _NAMES.setdefault(kind, tuple(each.name for each in fields(told)))
+    values = ((name, getattr(told, name)) for name in names)
+    return {name: value for name, value in values if value is not None}
+
+
 #: An event as the stream holds it: its type and its JSON.
 Event = tuple[str, str]
 
@@ -36,9 +48,8 @@ class Settlement:
     owned: bool = True
 
     def arguments(self) -> dict[str, Any]:
-        """Return the script's arguments. Lua takes JSON's null for a value, so what is None is left out."""
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {"op": self.op} | {name: value for name, value in given.items() if value is not None}
+        """Return the script's arguments."""
+        return {"op": self.op} | _given(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +165,10 @@ class Signal:
     #: The events to write if this very signal begins a hold, or ends one.
     held_event: Event | None = None
     released_event: dict[str, Event] | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return it as the script has it."""
+        return _given(self)
 
 
 @dataclass(frozen=True, slots=True)

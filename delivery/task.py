@@ -66,20 +66,18 @@ class Task:
     #: The idempotency key in force, given or derived; None for a job that is carried out by itself.
     key: str | None = None
     cost: Cost = field(default_factory=Cost)
+    #: The key, or a name of its own where there is none; and its digest, which names the ledger's record.
+    record_name: str = field(init=False)
+    digest: str = field(init=False)
+    #: A digest of all that the message asks for, its key included.
+    asked: str = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.fingerprint:
             self.fingerprint, self.key = self.job.fingerprint(), self.job.key
-
-    @property
-    def record_name(self) -> str:
-        """The key, or a name of its own where there is none."""
-        return self.key or f"message:{self.message_id}"
-
-    @property
-    def asked(self) -> str:
-        """A digest of all that the message asks for, its key included."""
-        return short_digest(f"{self.record_name}\n{self.fingerprint}")[:20]
+        self.record_name = self.key or f"message:{self.message_id}"
+        self.digest = short_digest(self.record_name)
+        self.asked = short_digest(f"{self.record_name}\n{self.fingerprint}")[:20]
 
     @property
     def deadline(self) -> int:
@@ -90,11 +88,6 @@ class Task:
     def seconds_left(self) -> float:
         """Until its deadline; negative once that has passed."""
         return self.deadline / 1000 - time.time()
-
-    @property
-    def digest(self) -> str:
-        """Names the ledger's record."""
-        return short_digest(self.record_name)
 
     @property
     def listing(self) -> str:
