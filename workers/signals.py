@@ -48,7 +48,7 @@ class Stop:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Block these signals for processes that are started within, until they listen: before that a signal would end them half way."""
+    """Block these signals for processes that are started within, until they listen: before that, a signal would end them half way."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield

@@ -110,6 +110,14 @@ def test_told_to_stop_it_lets_jobs_end_and_hands_back_the_rest(
     assert house.counts()["surplus_contacts"] == 0
 
 
+def test_told_to_stop_before_it_listens_it_stops_cleanly(house: House) -> None:
+    worker = house.worker(wait=False)
+    command = Path(f"/proc/{worker.process.pid}/cmdline")
+    while b"workers.supervisor" not in command.read_bytes():
+        assert worker.process.poll() is None, worker.log_text
+    assert worker.terminate() == 0
+
+
 @pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.chaos)])
 def test_it_stops_while_redis_is_away(fragile_house: House, frozen: bool) -> None:
     house = fragile_house

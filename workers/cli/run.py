@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from config import load_settings
+from workers.signals import held_back
 from workers.state import QUEUES
 
 __all__ = ["run"]
@@ -24,7 +25,7 @@ def run(
     queues: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these queues: contacts, groups, webhooks, reads.")
     ] = None,
-) -> NoReturn:
+) -> None:
     """Run the worker until SIGTERM, then drain and exit 0.
 
     Examples:
@@ -57,4 +58,6 @@ def run(
         f"--log-level={settings.log_level}",
         *([f"--metrics-port={settings.metrics_port}"] if settings.metrics_port else []),
     ]
-    os.execv(sys.executable, supervisor)  # noqa: S606 - no shell is needed
+    # A signal that comes before the supervisor listens waits for it.
+    with held_back():
+        os.execv(sys.executable, supervisor)  # noqa: S606 - no shell is needed
