@@ -42,7 +42,7 @@ class Entrance:
         self._patience = patience
 
     async def carry_out(self, kind: type[Job], message: Incoming) -> None:
-        """Carries out one message, or answers what is wrong with it; whatever happens, it does not stay in this worker's hands."""
+        """Carry out one message, or answer what is wrong with it. Whatever happens, the message does not stay in this worker's hands."""
         task: Task | None = None
         try:
             try:

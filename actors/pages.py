@@ -44,7 +44,7 @@ class SpooledPages:
             raise
 
     def add(self, row: dict[str, Any]) -> None:
-        """Adds one row."""
+        """Add one row."""
         self._page.append(orjson.dumps(row))
         self.total += 1
         if len(self._page) == PAGE_ROWS:

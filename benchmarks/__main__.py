@@ -9,7 +9,7 @@ NAMES = ("idle", "throughput", "queue_depth", "read_back", "status", "import_csv
 
 
 def main(names: list[str]) -> int:
-    """Answers the exit code: 2 for a name that is none."""
+    """Return the exit code: 2 for a name that is none."""
     if unknown := sorted(set(names).difference(NAMES)):
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ PICK_UPS = 50
 
 
 def main() -> None:
-    """Measures one process with default settings, all four queues."""
+    """Measure one process with default settings, all four queues."""
     with Sandbox() as sandbox, house(sandbox) as place:
         group = place.new_group()
         worker = place.worker(WORKER_HEARTBEAT_SECONDS=15)

@@ -23,7 +23,7 @@ HEADERS = {
 
 
 def main(rows: int = 100_000) -> None:
-    """Imports a file of each channel into a private Redis."""
+    """Import a file of each channel into a private Redis."""
     for channel, (header, identity) in HEADERS.items():
         with EmbeddedRedis() as server, tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "people.csv"

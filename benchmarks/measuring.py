@@ -34,7 +34,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def fill(place: House, group: str, count: int, *, prefix: int = 0) -> None:
-    """Puts so many different contacts on the queue; ``prefix`` (0 to 9) keeps one fill's phones from another's."""
+    """Put so many different contacts on the queue; ``prefix`` (0 to 9) keeps one fill's phones from another's."""
     for start in range(0, count, BATCH):
         bodies: dict[Any, Any] = {}
         ids: list[str] = []
@@ -51,14 +51,14 @@ def fill(place: House, group: str, count: int, *, prefix: int = 0) -> None:
 
 
 def pause(seconds: float) -> float:
-    """Lets time pass; answers how much did."""
+    """Let time pass; return how much did."""
     began = time.monotonic()
     time.sleep(seconds)
     return time.monotonic() - began
 
 
 def table(rows: list[tuple[str, str]]) -> None:
-    """Prints names and figures below one another."""
+    """Print names and figures below one another."""
     width = max(len(name) for name, _ in rows)
     for name, figure in rows:
         print(f"  {name:<{width}}  {figure}", flush=True)

@@ -38,7 +38,7 @@ MEBIBYTE = 1 << 20
 
 
 def main(contacts: int = 500_000) -> None:
-    """Measures each way in a process of its own, so that one's memory is not the other's."""
+    """Measure each way in a process of its own, so that one's memory is not the other's."""
     with Sandbox() as sandbox, EmbeddedRedis() as server:
         group_id = str(sandbox.add_groups("sms", name="Large")["group_id"])
         sandbox.add_contacts("sms", group_id, count=contacts)
@@ -81,7 +81,7 @@ class Stalls:
     longest = 0.0
 
     async def tick(self) -> None:
-        """Runs until it is cancelled."""
+        """Run until it is cancelled."""
         before = time.perf_counter()
         while True:
             await asyncio.sleep(0)

@@ -19,7 +19,7 @@ BATCH = 10_000
 
 
 def main(jobs: int = 1_000_000) -> None:
-    """Fills a private Redis and asks five times."""
+    """Fill a private Redis and ask five times."""
     with EmbeddedRedis() as server, redis.Redis.from_url(server.url) as client:
         for start in range(0, jobs, BATCH):
             ids = [f"{number:036}" for number in range(start, start + BATCH)]

@@ -13,7 +13,7 @@ WARM = 500
 
 
 def main() -> None:
-    """Measures one process of 64, without a rate limit."""
+    """Measure one process of 64, without a rate limit."""
     with Sandbox() as sandbox, house(sandbox) as place:
         group = place.new_group()
         sandbox.settings(latency_ms=100)

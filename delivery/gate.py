@@ -100,7 +100,7 @@ class Gate:
         return self._cautious
 
     async def enter(self, lane: int, scope: str, number: int | None, patience: float) -> Ticket:
-        """Waits to be let in; at the latest ``patience`` seconds from now a closed scope is no reason to wait any more.
+        """Wait to be let in; at the latest ``patience`` seconds from now a closed scope is no reason to wait any more.
 
         ``number`` keeps a job's place when it has to come back.
 
@@ -165,7 +165,7 @@ class Gate:
         self._pump()
 
     def drain(self) -> None:
-        """Lets nobody in any more; all who wait are sent back."""
+        """Let nobody in any more, and send back all who wait."""
         self._draining = True
         for waiter in itertools.chain(self._overdue, *self._waiting.values()):
             if not waiter.future.done():

@@ -51,7 +51,7 @@ class JobLoop:
         self._entrance: Entrance | None = None
 
     def start(self) -> None:
-        """Starts the loop, the API client and the way to Redis."""
+        """Start the loop, the API client and the way to Redis."""
         self.thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
@@ -62,7 +62,7 @@ class JobLoop:
         return self._entrance
 
     def submit(self, job: Coroutine[Any, Any, None]) -> None:
-        """Starts a job and returns."""
+        """Start a job and return."""
         self._loop.call_soon_threadsafe(self._begin, job)
 
     def turns(self) -> bool:
@@ -79,11 +79,11 @@ class JobLoop:
         return "".join(traceback.format_stack(frame)) if frame else ""
 
     def drain(self, seconds: float) -> None:
-        """Begins no job any more, lets those in flight end, and cuts off after ``seconds`` those that do not."""
+        """Begin no more jobs, let those in flight end, and cut off after ``seconds`` those that do not."""
         asyncio.run_coroutine_threadsafe(self._drain(seconds), self._loop).result()
 
     def stop(self) -> None:
-        """Closes what start() opened."""
+        """Close what start() opened."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self.thread.join()

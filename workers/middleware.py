@@ -39,7 +39,7 @@ class WorkerLife(Middleware):
         log.info("worker.started", worker=broker.broker_id, queues=queues)
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
-        """Takes nothing new, lets what runs end; the heartbeat goes on until all is handed back."""
+        """Take nothing new and let what runs end; the heartbeat goes on until all is handed back."""
         log.info("worker.stopping", worker=broker.broker_id)
         broker.draining.set()
         self._loop.drain(self._settings.shutdown_seconds)

@@ -34,7 +34,7 @@ class Tracing:
         self._propagator = propagator
 
     def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
-        """Records the attempt that has just ended."""
+        """Record the attempt that has just ended."""
         trace = self._trace
         ended = time.time_ns()
         carrier = {"traceparent": task.traceparent} if task.traceparent else {}

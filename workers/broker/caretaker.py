@@ -63,7 +63,7 @@ class Caretaker(threading.Thread):
         )
 
     def run(self) -> None:
-        """Ticks until stopped."""
+        """Tick until stopped."""
         while not self._ending.is_set():
             began = time.monotonic()
             try:
@@ -81,7 +81,7 @@ class Caretaker(threading.Thread):
             self._ending.wait(pause)
 
     def stop(self) -> None:
-        """Says good-bye, if Redis is there: everything was handed back."""
+        """Leave the list of workers, if Redis is there: everything was handed back."""
         self._ending.set()
         self.join()
         keys = self._broker.keys
@@ -110,7 +110,7 @@ class Caretaker(threading.Thread):
         log.error("caretaker.fault", exc_info=error)
 
     def _tick(self) -> float:
-        """One look. Answers how long to rest, in seconds."""
+        """Look at everything once. Return how long to rest, in seconds."""
         now = time.monotonic()
         if now - self._ticked_at > self._silence * SETTLING:
             # This process was frozen, and with it perhaps all others of its machine: they are heard again, or not, soon.

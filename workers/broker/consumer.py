@@ -102,7 +102,7 @@ class DurableConsumer(Consumer):
         return self._ready.popleft() if self._ready else None
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
-        """Does nothing: the actor's return is no answer; delivery's settling is."""
+        """Do nothing: the actor's return is no answer; delivery's settling is."""
 
     def nack(self, message: dramatiq.MessageProxy) -> None:
         """A middleware has failed the message: set it aside.
@@ -124,10 +124,10 @@ class DurableConsumer(Consumer):
         message.receipt.release()
 
     def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
-        """Does nothing: messages that no actor has seen are outstanding like the others, and close() hands them all back in order."""
+        """Do nothing: messages that no actor has seen are outstanding like the others, and close() hands them all back in order."""
 
     def close(self) -> None:
-        """Hands back everything that is still outstanding. Where Redis is away, another worker takes it over."""
+        """Hand back everything that is still outstanding. Where Redis is away, another worker takes it over."""
         began = time.monotonic()
         try:
             if not self._broker.deserted.is_set():
@@ -182,7 +182,7 @@ class DurableConsumer(Consumer):
         return int(now), list(zip(flat[::2], flat[1::2], strict=True))
 
     def _wait_for_messages(self, seconds: float) -> None:
-        """Blocks until the queue has something, or for a while.
+        """Block until the queue has something, or for a while.
 
         Moving the head onto itself changes nothing, but waits for there to be one; so an idle worker needs a command a second, and
         a new job is picked up at once. https://redis.io/docs/latest/commands/blmove/
@@ -222,7 +222,7 @@ class DurableConsumer(Consumer):
             held = list(self._held)
         back = self._runner.run(SCRIPTS["hand_back"], keys, ["others", *held])
         self._losses = losses
-        # Not before fetching is served, too, which a Redis out of memory or made a replica refuses.
+        # Do not report recovery yet: a full Redis or a replica answers reads but refuses a fetch.
         if len(self._held) >= self._window:
             self._link.answered(self._who)
         if back:

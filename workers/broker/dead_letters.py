@@ -81,7 +81,7 @@ class DeadLetters:
                 start += len(page)
 
     def that_died_before(self, moment_ms: float) -> Iterator[list[DeadLetter]]:
-        """Pages of all letters up to that moment, each at least once, whatever is retried or purged meanwhile."""
+        """Yield pages of all letters up to that moment, each at least once, whatever is retried or purged meanwhile."""
         for name in self._queues:
             cursor = 0
             while True:
@@ -110,7 +110,7 @@ class DeadLetters:
         return None if body is None else bytes(body)
 
     def retry(self, letter: DeadLetter) -> str | None:
-        """Enqueues the letter's job anew, in one step with the letter's end. Answers the new message id, None if the letter is gone.
+        """Enqueue the letter's job anew, in one step with the letter's end. Return the new message id, None if the letter is gone.
 
         The arguments stay as they are, and with them the idempotency key and the correlation id; a new id and time make it a new
         message with a deadline of its own.
@@ -147,7 +147,7 @@ class DeadLetters:
         return message_id if revived else None
 
     def purge(self, letters: list[DeadLetter]) -> int:
-        """Forgets letters of one page. Answers how many there still were."""
+        """Forget letters of one page. Return how many there still were."""
         purged = 0
         for name in self._queues:
             queue = self._keys.queue(name)

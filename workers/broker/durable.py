@@ -73,7 +73,7 @@ class DurableBroker(RedisBroker):
         self._runner = ThreadRunner(client)
 
     def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
-        """Declares an actor, and remembers where it lives."""
+        """Declare an actor, and note its queue."""
         super().declare_actor(actor)
         self.homes[actor.actor_name] = actor.queue_name
 
@@ -91,14 +91,14 @@ class DurableBroker(RedisBroker):
         return DurableConsumer(self, queue_name, self._window, min(timeout / 1000, IDLE_SECONDS))
 
     def declare_queue(self, queue_name: str) -> None:
-        """Declares a queue; delays live in Redis, so there is no delay queue to consume."""
+        """Declare a queue; delays live in Redis, so there is no delay queue to consume."""
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        """Enqueues a message, at once or ``delay`` milliseconds from now.
+        """Enqueue a message, at once or ``delay`` milliseconds from now.
 
         Raises:
             dramatiq.errors.ConnectionClosed: Redis could not be asked in a few attempts. The message may be on its queue all the same;
@@ -120,7 +120,8 @@ class DurableBroker(RedisBroker):
         return message
 
     def _put(self, keys: list[str], args: list[Any]) -> None:
-        # One name for all threads: any of them may never ask again, and the next answer to another tells as well.
+        # All threads share one name in the books: a thread that failed may never enqueue again, and any later success shows that
+        # Redis is back.
         who = "enqueue"
         for attempt in range(1, ENQUEUE_ATTEMPTS + 1):
             began = time.monotonic()
@@ -138,7 +139,7 @@ class DurableBroker(RedisBroker):
                 return
 
     def flush(self, queue_name: str) -> None:
-        """Drops all messages of a queue, delayed and dead ones too."""
+        """Drop all messages of a queue, delayed and dead ones too."""
         keys = self.keys.queue(queue_name)
         self.client.delete(
             keys.ready,
@@ -153,7 +154,7 @@ class DurableBroker(RedisBroker):
         )
 
     def do_qsize(self, queue_name: str) -> int:
-        """Messages of a queue that are not answered, wherever they wait."""
+        """Return how many messages of a queue are not answered, wherever they wait."""
         keys = self.keys.queue(queue_name)
         return int(self.client.hlen(keys.bodies)) + int(self.client.hlen(keys.stock_delayed_bodies))
 
@@ -173,5 +174,5 @@ class DurableBroker(RedisBroker):
         )
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self.client.close()

@@ -62,8 +62,9 @@ local function move_stock_delays(queue)
   moved = moved + #ids
 end
 
--- 3. fetch.lua takes what is due by itself, in due order. Only who waits for an empty list must be woken: by the one due last, which
---    is to run last. A worker that stops moves all that is due, since it has just given up jobs and may have been the only one.
+-- 3. fetch.lua takes what is due by itself, in due order. But workers blocked on an empty list only wake when something is pushed. Push
+--    the job that is due last: the woken worker fetches the earlier ones from `delayed` first. A worker that stops moves all that is
+--    due, since it has just given up jobs and may have been the only one.
 local most = all_due and BATCH or 1
 local function wake(queue)
   if most > 1 or redis.call('LLEN', queue.ready) == 0 then
