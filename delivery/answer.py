@@ -12,22 +12,28 @@ from typing import Any
 
 import orjson
 
-from delivery.job import Outcome, Pages
+from coupontools import Rejected
+from delivery.job import Job, Outcome, Pages
 from delivery.settlement import Done, EndedUnknown, Event, Failed, MorePages, Replayed, SetAside
 from delivery.task import Task
 
 __all__ = [
+    "CONFLICT",
+    "EXPIRED",
+    "PAGES_GONE",
     "PREFIX",
     "SOURCE",
+    "UNKNOWN",
     "USED_ID",
     "Failure",
     "Progress",
+    "conflict",
     "dead_reason",
     "done",
     "done_in_pages",
-    "ended_unknown",
     "envelope",
     "failed",
+    "refusal",
     "replayed",
     "used_id",
     "without_record",
@@ -114,6 +120,24 @@ class Failure:
         }
 
 
+EXPIRED = Failure("expired", "the deadline passed first; the API certainly did not carry it out")
+UNKNOWN = Failure("unknown", "the deadline passed, and the API may or may not have carried it out")
+PAGES_GONE = Failure("internal", "the remembered pages are gone; ask anew with another idempotency_key")
+CONFLICT = Failure("conflict", "this idempotency key was used before for a different job")
+
+
+def conflict(job: Job) -> Failure:
+    """Return why a job fails whose key belongs to another."""
+    return Failure("conflict", job.conflict) if job.key_is_derived and job.conflict else CONFLICT
+
+
+def refusal(error: Rejected) -> Failure:
+    """Return why a job fails that the API refused for good."""
+    kind = "internal" if error.code is None and error.status is None else "rejected"
+    text = f"{error.message}: {'; '.join(error.details)}" if error.details else error.message
+    return Failure(kind, text, code=error.code)
+
+
 def done(task: Task, outcome: Outcome, progress: Progress) -> Done:
     """Return the settlement of a job that was carried out."""
     remembered = {"event": outcome.event, "data": outcome.data, "subject": outcome.subject}
@@ -168,17 +192,12 @@ def without_record(task: Task, outcome: Outcome) -> Replayed:
 
 def failed(task: Task, failure: Failure, progress: Progress, *, owned: bool = True) -> Failed:
     """Return the settlement of a job that ends without success."""
+    data = {"job": task.job.actor, "error": failure.data(), **progress.data()}
+    event = _event(task, task.job.failed, data, subject=task.job.subject)
     # Sending a conflict again cannot help, so it leaves no dead letter.
     reason = None if failure.kind == "conflict" else dead_reason(task.message_id, task.job.actor, failure)
-    return Failed(events=[_failed_event(task, failure, progress)], reason=reason, owned=owned)
-
-
-def ended_unknown(task: Task, failure: Failure, progress: Progress) -> EndedUnknown:
-    """Return the settlement of a job whose deadline passed while nobody knew whether its call had happened."""
-    return EndedUnknown(
-        events=[_failed_event(task, failure, progress)],
-        reason=dead_reason(task.message_id, task.job.actor, failure),
-    )
+    kind = EndedUnknown if failure.kind == "unknown" else Failed
+    return kind(events=[event], reason=reason, owned=owned)
 
 
 def used_id(task: Task, body: bytes) -> SetAside:
@@ -220,11 +239,6 @@ def _event(
         idempotency_key=task.key,
         traceparent=task.traceparent,
     )
-
-
-def _failed_event(task: Task, failure: Failure, progress: Progress) -> Event:
-    data = {"job": task.job.actor, "error": failure.data(), **progress.data()}
-    return _event(task, task.job.failed, data, subject=task.job.subject)
 
 
 def _json(value: Any) -> str:

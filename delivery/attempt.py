@@ -14,45 +14,27 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 import orjson
 import structlog
 
-from coupontools import Coupontools, CoupontoolsError, MayHaveHappened, Rejected
+from coupontools import CoupontoolsError, MayHaveHappened, Rejected
 from delivery import account, answer
 from delivery.answer import Failure, Progress
 from delivery.claim import Claim
-from delivery.gate import Gate, Ticket
+from delivery.gate import Ticket
 from delivery.job import Outcome
-from delivery.lease import Lease, LeaseLost, OutOfTime
-from delivery.ledger import Ledger
-from delivery.log_line import LogLine
-from delivery.policy import Policy
+from delivery.lease import LeaseLost, OutOfTime
+from delivery.log_line import Trouble
+from delivery.means import Means
 from delivery.read_back import ReadBack
-from delivery.retry import HOLD_FIRST_SECONDS, Meaning, meaning_of
 from delivery.settlement import Lost, NoSettlement, Settled, Settlement, Signal, Waiting
 from delivery.task import Task, now
 
-__all__ = ["Attempt", "Means"]
+__all__ = ["Attempt"]
 
 log = structlog.get_logger("delivery")
-
-CONFLICT = "this idempotency key was used before for a different job"
-EXPIRED = "the deadline passed first; the API certainly did not carry it out"
-UNKNOWN = "the deadline passed, and the API may or may not have carried it out"
-PAGES_GONE = "the remembered pages are gone; ask anew with another idempotency_key"
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What all attempts of one event loop work with."""
-
-    ledger: Ledger
-    api: Coupontools
-    gate: Gate
-    policy: Policy
-    log_line: LogLine
 
 
 class Attempt:
@@ -66,24 +48,13 @@ class Attempt:
         self.task = task
         self.token = uuid.uuid4().hex
         self.claim = Claim("none")
-        self.lease = self._lease(now())
-
-    def _lease(self, claimed_at: float) -> Lease:
-        means = self.means
-        return Lease(
-            means.ledger,
-            means.policy,
-            self.task,
-            self.token,
-            claimed_at=claimed_at,
-            milliseconds=self.claim.lease,
-        )
+        self.lease = means.lease(task, self.token, claimed_at=now(), milliseconds=0)
 
     async def run(self, ticket: Ticket) -> bool:  # noqa: C901 - claim.lua's table of answers, a row each
         """Claim, and do what the claim asks for."""
         gate, job, asked_at = self.means.gate, self.task.job, now()
         self.claim = claim = await self.means.ledger.claim(self.task, self.token)
-        self.lease = self._lease(asked_at)
+        self.lease = self.means.lease(self.task, self.token, claimed_at=asked_at, milliseconds=claim.lease)
         if claim.verb in {"held", "paced"}:
             scope = job.scope if claim.verb == "held" else "account"
             gate.close(scope, claim.wait / 1000, held=claim.verb == "held", alone=claim.channel_alone)
@@ -99,12 +70,11 @@ class Attempt:
             case "replay":
                 return await self._replay()
             case "conflict":
-                text = (job.key_is_derived and job.conflict) or CONFLICT
-                return await self.fail(Failure("conflict", text), owned=False)
+                return await self.fail(answer.conflict(job), owned=False)
             case "expired":
-                return await self.fail(Failure("expired", EXPIRED), owned=claim.owned)
+                return await self.fail(answer.EXPIRED, owned=claim.owned)
             case "unknown":
-                return await self._end_unknown()
+                return await self.fail(answer.UNKNOWN)
             case "found":
                 return await self._succeed(job.found(orjson.loads(claim.evidence)), None)
             case "read_back":
@@ -131,7 +101,7 @@ class Attempt:
                 outcome = await self._ask()
         except OutOfTime:
             settled = await self.settle(Waiting(), account.SILENT)
-            self._log("retrying", retry_in=0, error="the deadline passed")
+            self._log("retrying", Trouble(text="the deadline passed", retry_in=0))
             return settled.ours
         except LeaseLost:
             log.warning("lease.lost", message_id=task.message_id, job=task.job.actor)
@@ -200,10 +170,10 @@ class Attempt:
             log.warning("read_back.given_up", message_id=task.message_id, reason=type(error).__name__)
         except CoupontoolsError as error:
             await read_back.give_up(self.claim.lost_at)
-            meaning = self._meaning(error, effect=False)
+            meaning = self.means.meaning(error, effect=False)
             await self.settle(NoSettlement(), account.trouble(task, meaning, error, wary=self._wary))
             if meaning.verb == "held":
-                self._hold(meaning.scope)
+                self.means.hold(meaning.scope)
             log.warning(
                 "read_back.failed", message_id=task.message_id, error=str(error), error_code=error.code
             )
@@ -226,7 +196,7 @@ class Attempt:
                         break
             finally:
                 outcome.pages.close()
-        if settled.ours:
+        if settled.answered:
             self._log("succeeded")
         return settled.ours
 
@@ -236,41 +206,31 @@ class Attempt:
         pages = await self.means.ledger.pages(self.task) if "pages" in told else []
         replayed = answer.replayed(self.task, told, pages)
         if replayed is None:
-            return await self.fail(Failure("internal", PAGES_GONE), owned=False)
-        await self.settle(replayed)
-        self._log("replayed")
+            return await self.fail(answer.PAGES_GONE, owned=False)
+        if (await self.settle(replayed)).answered:
+            self._log("replayed")
         return True
-
-    async def _end_unknown(self) -> bool:
-        """The deadline passed, and nobody can tell whether the lost call happened."""
-        failure = Failure("unknown", UNKNOWN)
-        settled = await self.settle(answer.ended_unknown(self.task, failure, self._progress))
-        if settled.ours:
-            self._log("failed", error_kind=failure.kind)
-        return settled.ours
 
     async def fail(self, failure: Failure, signal: Signal | None = None, *, owned: bool = True) -> bool:
         """The job ends without success: its event, and a dead letter."""
         settled = await self.settle(answer.failed(self.task, failure, self._progress, owned=owned), signal)
-        if settled.ours:
-            self._log("failed", error_kind=failure.kind, error_code=failure.code, error=failure.message)
+        if settled.answered:
+            self._log("failed", Trouble(failure.kind, failure.code, failure.message))
         return settled.ours
 
     async def refuse(self, error: Rejected) -> bool:
         """The API refused the job for good."""
-        kind = "internal" if error.code is None and error.status is None else "rejected"
-        text = f"{error.message}: {'; '.join(error.details)}" if error.details else error.message
-        return await self.fail(Failure(kind, text, code=error.code), self._it_works())
+        return await self.fail(answer.refusal(error), self._it_works())
 
     async def _put_off(self, error: CoupontoolsError) -> bool:
         """The job was not carried out, or may have been: it waits, is held, or is read back, as the error means."""
         policy, attempts = self.means.policy, self.claim.attempts
-        meaning = self._meaning(error, effect=self._may_have_happened)
+        meaning = self.means.meaning(error, effect=self._may_have_happened)
         signal = account.trouble(self.task, meaning, error, wary=self._wary)
         if meaning.verb == "held":
             await self.settle(Waiting(uncount=True, keep=True), signal)
-            self._log("held", error_code=error.code)
-            self._hold(meaning.scope)
+            self._log("held", Trouble(None, error.code))
+            self.means.hold(meaning.scope)
             return False
         lost = meaning.verb == "lost"
         delay = policy.read_back_after if lost else policy.backoff.seconds(attempts, error.retry_after)
@@ -278,13 +238,7 @@ class Attempt:
         settled = await self.settle(Lost(delay=milliseconds) if lost else Waiting(delay=milliseconds), signal)
         if meaning.pause:
             self.means.gate.close("account", meaning.pause, held=False)
-        self._log(
-            "retrying",
-            error_kind=type(error).__name__,
-            error_code=error.code,
-            retry_in=delay,
-            error=str(error),
-        )
+        self._log("retrying", Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
         return settled.ours
 
     async def _set_aside(self) -> Settled:
@@ -304,7 +258,7 @@ class Attempt:
         """Settle, and log a hold that began or ended by it."""
         settled = await self.means.ledger.settle(self.task, self.token, settlement, signal)
         if settled.used:
-            return await self._set_aside()
+            return replace(await self._set_aside(), used=True)
         names = {"account": "account", "channel": self.task.job.scope}
         if settled.hold_began and signal:
             code = int(signal.code) if signal.code else None
@@ -333,27 +287,5 @@ class Attempt:
     def _it_works(self) -> Signal:
         return account.it_works(self.task, wary=self._wary)
 
-    def _meaning(self, error: CoupontoolsError, *, effect: bool) -> Meaning:
-        return meaning_of(error, effect=effect, shortest_pause=self.means.policy.backoff.shortest)
-
-    def _hold(self, scope: str) -> None:
-        self.means.gate.close(scope, HOLD_FIRST_SECONDS, held=True, alone=scope != "account")
-
-    def _log(
-        self,
-        outcome: str,
-        *,
-        error_kind: str | None = None,
-        error_code: int | None = None,
-        retry_in: float | None = None,
-        error: str | None = None,
-    ) -> None:
-        self.means.log_line.finished(
-            self.task,
-            outcome,
-            self.claim.attempts,
-            error_kind=error_kind,
-            error_code=error_code,
-            retry_in=retry_in,
-            error=error,
-        )
+    def _log(self, outcome: str, trouble: Trouble | None = None) -> None:
+        self.means.log_line.finished(self.task, outcome, self.claim.attempts, trouble)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from coupontools import Coupontools
 from delivery.answer import Failure, without_record
-from delivery.attempt import Attempt, Means
+from delivery.attempt import Attempt
 from delivery.gate import Aside, Draining, Gate
 from delivery.job import Outcome
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine
+from delivery.means import Means
 from delivery.policy import Policy
 from delivery.retry import OVERDUE_SECONDS, POSTPONED_SECONDS
 from delivery.settlement import Postponed
@@ -48,8 +49,9 @@ class Delivery:
 
     async def answer_at_once(self, task: Task, outcome: Outcome) -> None:
         """Answer a job for which the API need not be asked."""
-        await Attempt(self._means, task).settle(without_record(task, outcome))
-        self._means.log_line.finished(task, "succeeded", 0)
+        settled = await Attempt(self._means, task).settle(without_record(task, outcome))
+        if settled.answered:
+            self._means.log_line.finished(task, "succeeded", 0)
         task.receipt.release()
 
     async def fail_at_once(self, task: Task, failure: Failure) -> None:

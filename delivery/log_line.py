@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import structlog
 
 from delivery.task import Cost, Task, now
 
-__all__ = ["LogLine", "Observer"]
+__all__ = ["LogLine", "Observer", "Trouble"]
 
 log = structlog.get_logger("delivery")
 
 _LEVELS = {"failed": "warning", "held": "warning"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What went wrong in an attempt."""
+
+    kind: str | None = None
+    code: int | None = None
+    text: str | None = None
+    #: When it is tried again, in seconds.
+    retry_in: float | None = None
 
 
 class Observer(Protocol):
@@ -44,18 +56,9 @@ class LogLine:
             if isinstance(observer, ReadBackObserver):
                 observer.read_back_finished(task)
 
-    def finished(
-        self,
-        task: Task,
-        outcome: str,
-        attempt: int,
-        *,
-        error_kind: str | None = None,
-        error_code: int | None = None,
-        retry_in: float | None = None,
-        error: str | None = None,
-    ) -> None:
-        """An attempt ended as ``outcome``; the next one counts its costs anew. ``retry_in`` is in seconds."""
+    def finished(self, task: Task, outcome: str, attempt: int, trouble: Trouble | None = None) -> None:
+        """An attempt ended as ``outcome``; the next one counts its costs anew."""
+        wrong = trouble or Trouble()
         cost = task.cost
         ended = now()
         total_ms = (ended - cost.fetched) * 1000
@@ -73,10 +76,10 @@ class LogLine:
             "api_calls": cost.api_calls,
         }
         optional = {
-            "error_kind": error_kind,
-            "error_code": error_code,
-            "error": error,
-            "retry_in_ms": None if retry_in is None else round(retry_in * 1000),
+            "error_kind": wrong.kind,
+            "error_code": wrong.code,
+            "error": wrong.text,
+            "retry_in_ms": None if wrong.retry_in is None else round(wrong.retry_in * 1000),
             "traceparent": task.traceparent,
         }
         fields |= {name: value for name, value in optional.items() if value is not None}

@@ -182,3 +182,8 @@ class Settled:
     hold_began: bool
     #: ``account``, ``channel``, or both.
     holds_ended: tuple[str, ...]
+
+    @property
+    def answered(self) -> bool:
+        """Was the message answered, or acknowledged as answered before?"""
+        return self.ours and not self.used

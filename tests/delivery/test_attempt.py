@@ -14,9 +14,10 @@ from actors.add_contact import AddContact
 from config.keys import Keys
 from coupontools import Call, Coupontools, Rejected
 from delivery import Delivery, Gate, Ledger, LogLine, Outcome, Receipt, Task
-from delivery.attempt import Attempt, Means
+from delivery.attempt import Attempt
 from delivery.claim import Claim
 from delivery.lease import Lease, LeaseLost
+from delivery.means import Means
 from delivery.task import now
 from tests.harness import House
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner

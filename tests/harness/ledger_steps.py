@@ -229,7 +229,7 @@ class LedgerSteps:
             "done": lambda: answers.done(task, Outcome("contact.added", {"channel": "sms"}), Progress()),
             "replay": lambda: answers.replayed(task, orjson.loads(flight.outcome), []),
             "failed": lambda: answers.failed(task, failure, Progress(), owned=owned),
-            "unknown": lambda: answers.ended_unknown(task, failure, Progress()),
+            "unknown": lambda: answers.failed(task, answers.UNKNOWN, Progress()),
             "wait": lambda: Waiting(delay=3_600_000),
             "lost": lambda: Lost(delay=3_600_000),
         }
