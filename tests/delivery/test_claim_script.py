@@ -163,3 +163,13 @@ def test_two_kinds_of_job_that_read_one_listing_do_not_judge_each_other_s_record
     for lost in (added, removed):
         _, unknowns = finish(ledger.unknowns(lost.listing))
         assert [unknown.record for unknown in unknowns] == [ledger.record(lost)]
+
+
+def test_a_claim_that_must_wait_for_the_pace_leaves_nothing_behind(
+    house: House, ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    """What has no state has no lifetime either: it would stay for ever."""
+    job = task("job")
+    house.redis.hset(KEYS.pace, mapping={"pause": now_ms() + HOUR_MS})
+    assert finish(ledger.claim(job, "t1")).verb == "paced"
+    assert not house.redis.exists(ledger.record(job))
