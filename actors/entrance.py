@@ -122,7 +122,8 @@ def _bare_job(kind: type[Job], message: Incoming, right: Collection[str]) -> Job
     known = {name: message.kwargs[name] for name in _REPEATED.intersection(right, message.kwargs)}
     given = message.kwargs.get("correlation_id")
     echoed = given if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable() else None
-    return kind.model_construct(**known, correlation_id=echoed)
+    missing = dict.fromkeys(kind.model_fields)
+    return kind.model_construct(**{**missing, **known, "correlation_id": echoed})
 
 
 def _since(message: Incoming) -> int:

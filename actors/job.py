@@ -32,7 +32,7 @@ class Job(BaseModel):
     succeeds: ClassVar[dict[str, type[Answer]]]
     #: The event type of a failure, after the prefix.
     failed: ClassVar[str]
-    #: Smaller goes first where jobs of several kinds wait.
+    #: Smaller goes first where jobs of several kinds wait: 0 webhooks, 1 listings, 2 groups, 3 contacts.
     lane: ClassVar[int]
     #: May it reserve slots of the pace further ahead than others?
     urgent: ClassVar[bool] = False
@@ -66,14 +66,20 @@ class Job(BaseModel):
         for name in ("actor", "queue", "succeeds", "failed", "lane"):
             if not hasattr(cls, name):
                 raise TypeError(f"{place}: set the class variable `{name}`; actors/job.py says what it means")
-        needed = ["call"]
-        if cls.effect:
-            needed += ["listing", "needle", "read_back", "found"]
-        if cls.named:
-            needed += ["taken_name", "baseline"]
-        for name in needed:
-            if getattr(cls, name) is getattr(Job, name):
+        of_flag = {
+            "effect": ("listing", "needle", "read_back", "found"),
+            "named": ("taken_name", "baseline"),
+        }
+        needed = {"call"}.union(*(names for flag, names in of_flag.items() if getattr(cls, flag)))
+        for name in ("call", *of_flag["effect"], *of_flag["named"]):
+            defined = getattr(cls, name) is not getattr(Job, name)
+            if name in needed and not defined:
                 raise TypeError(f"{place}: define `{name}()`; actors/job.py says what it returns")
+            if defined and name not in needed:
+                flag = next(flag for flag, names in of_flag.items() if name in names)
+                raise TypeError(
+                    f"{place}: set `{flag} = True`, or take out `{name}()`, which nobody would call"
+                )
 
     # -- Checking -------------------------------------------------------------------------------------------------------------
 
@@ -122,7 +128,7 @@ class Job(BaseModel):
 
     @property
     def subject(self) -> str | None:
-        """The id that the job is about, where it names one."""
+        """The id that the job is about, where it names one; None where a wrong argument leaves it out."""
         group_id: str | None = getattr(self, "group_id", None)
         return group_id
 
@@ -212,11 +218,11 @@ class Job(BaseModel):
     def read_back(
         self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
     ) -> AsyncIterator[Verdict]:
-        """Read the listing once and tell of each unknown record whether it is ``found``, or ``absent``, or ``undecided``."""
+        """Read the listing once and tell of each unknown record: ``found``, its call happened; ``absent``, it did not; or ``undecided``."""
         raise NotImplementedError
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
-        """Return the outcome of a call whose effect was found."""
+        """Return the outcome of a call that is now known to have happened; ``evidence`` is what `read_back` put into its verdict."""
         raise NotImplementedError
 
     # -- Only where `named` is true ---------------------------------------------------------------------------------------------

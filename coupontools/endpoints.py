@@ -36,8 +36,17 @@ ENDPOINTS = (
 
 
 def find_endpoint(operation: Operation, channel: Channel | None = None) -> Endpoint:
-    """Return the endpoint that carries an operation out for a channel."""
-    return next(one for one in ENDPOINTS if one.operation == operation and one.channel is channel)
+    """Return the endpoint that carries an operation out for a channel.
+
+    Raises:
+        LookupError: it is not in the list.
+    """
+    for endpoint in ENDPOINTS:
+        if endpoint.operation == operation and endpoint.channel is channel:
+            return endpoint
+    raise LookupError(
+        f"no endpoint for {operation} ({channel}): add it to ENDPOINTS in coupontools/endpoints.py"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,14 @@ def test_a_job_without_one_of_its_methods_is_told_which(name: str) -> None:
         type("DeleteContact", (Job,), whole(**{name: None}))
 
 
+def test_a_job_that_could_be_read_back_but_does_not_say_so_is_told() -> None:
+    """Its lost answers would be called again, and doubled."""
+    with pytest.raises(
+        TypeError, match=r"class DeleteContact: set `effect = True`, or take out `listing\(\)`"
+    ):
+        type("DeleteContact", (Job,), whole() | {"effect": False})
+
+
 def test_every_job_that_has_a_file_is_in_the_list() -> None:
     for path in Path(actors.__file__).parent.glob("*.py"):
         module = importlib.import_module(f"actors.{path.stem}")

@@ -5,14 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import httpx
 import pytest
 
 from coupontools import ENDPOINTS, Channel
+from coupontools.endpoints import Operation, find_endpoint
 from sandbox import Sandbox, app
 
 Api = Callable[..., httpx.Response]
+
+
+def test_every_operation_of_a_channel_has_an_endpoint_on_both() -> None:
+    of_channels = set(get_args(Operation)) - {"verify_webhook"}
+    assert find_endpoint("verify_webhook").channel is None
+    for operation in of_channels:
+        for channel in Channel:
+            assert find_endpoint(operation, channel).name.startswith(f"{channel}/")
+    with pytest.raises(LookupError, match=r"add it to ENDPOINTS in coupontools/endpoints\.py"):
+        find_endpoint("verify_webhook", Channel.SMS)
 
 
 def test_every_endpoint_of_the_client_is_served(sandbox: Sandbox) -> None:

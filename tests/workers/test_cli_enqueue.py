@@ -76,8 +76,9 @@ def test_every_option_becomes_its_argument(house: House, tmp_path: Path) -> None
 def test_every_argument_of_a_job_has_an_option_whose_help_says_something(job: str) -> None:
     options = job_options(JOBS)
     for argument in JOBS[job].model_fields:
-        said = options[argument].help.split("; for ")[0].rstrip(".")
-        assert said, f"{job}.{argument} has neither a description nor an example"
+        assert not options[argument].help.startswith("for "), (
+            f"{job}.{argument} has neither a description nor an example: give its Field one"
+        )
         assert options[argument].flag.removeprefix("--").replace("-", "_") in {argument, argument[:-1]}
 
 

@@ -10,7 +10,6 @@ import typer
 
 from config import load_settings
 from workers.signals import held_back
-from workers.state import QUEUES
 
 __all__ = ["run"]
 
@@ -37,10 +36,11 @@ def run(
         coupontools-worker run --queues webhooks,groups
     """
     settings = load_settings()
+    known = _queues()
     wanted = [name.strip() for name in (queues or "").split(",") if name.strip()]
-    if unknown := sorted(set(wanted).difference(QUEUES)):
+    if unknown := sorted(set(wanted).difference(known)):
         raise typer.BadParameter(
-            f"no such queue: {', '.join(unknown)}; known are {', '.join(QUEUES)}", param_hint="--queues"
+            f"no such queue: {', '.join(unknown)}; known are {', '.join(known)}", param_hint="--queues"
         )
     # The supervisor lives as long as the worker, and needs nothing of what was loaded to read the options and the settings:
     # it takes this process's place, so that its memory is free again.
@@ -61,3 +61,12 @@ def run(
     # A signal that comes before the supervisor listens waits for it.
     with held_back():
         os.execv(sys.executable, supervisor)  # noqa: S606 - no shell is needed
+
+
+def _queues() -> tuple[str, ...]:
+    """Return every job's queue. Half a job is told here, once, and not by each process that cannot start because of it."""
+    try:
+        from actors import QUEUES  # noqa: PLC0415 - what a wrong setting need not wait for
+    except TypeError as error:
+        raise SystemExit(f"coupontools-worker: {error}") from None
+    return QUEUES
