@@ -63,9 +63,14 @@ class AddContact(Job):
     custom_fields: CustomFields | None = None
 
     @property
+    def meaning(self) -> dict[str, Any]:
+        """All that is asked for. Addresses that differ in case reach one person nearly everywhere, and the API lists them as it likes."""
+        meaning = super().meaning
+        return meaning | {"email": self.email.lower()} if self.email else meaning
+
+    @property
     def about(self) -> dict[str, Any]:
         """The contact alone: a name that is spelled anew must not add anybody twice."""
-        # Two addresses that differ in case reach one person nearly everywhere, and the API lists them as it likes.
         return {
             "channel": self.channel,
             "group_id": self.group_id,

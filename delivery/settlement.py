@@ -177,7 +177,7 @@ class Settled:
 
     #: False when the record had become another's: nothing was written.
     ours: bool
-    #: The message's id was answered before, for another message: nothing was written.
+    #: The message's id was answered before, for another message: only its record was written, and it is still to be set aside.
     used: bool
     hold_began: bool
     #: ``account``, ``channel``, or both.

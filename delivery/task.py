@@ -75,7 +75,8 @@ class Task:
     def __post_init__(self) -> None:
         if not self.fingerprint:
             self.fingerprint, self.key = self.job.fingerprint(), self.job.key
-        self.record_name = self.key or f"message:{self.message_id}"
+        # A key of one's own is printable, so it can never be this name.
+        self.record_name = self.key or f"message\n{self.message_id}"
         self.digest = short_digest(self.record_name)
         self.asked = short_digest(f"{self.record_name}\n{self.fingerprint}")[:20]
 

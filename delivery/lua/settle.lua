@@ -25,26 +25,31 @@ local job = cjson.decode(ARGV[1])
 --       signal    only what the call told about the account
 --       later     the message alone waits; nothing is known of its record
 --       rejected  its id was answered before, for another message: set it aside
--- Answers  ok | stale (the record is another's: nothing was written) | used (the id was answered before, for another message: nothing
---          was written), '1' if a hold began, and the scopes whose holds ended: 'account ', 'channel ' or both
+-- Answers  ok | stale (the record is another's: nothing was written) | used (the message's id was answered before, for another message:
+--          only its record was written), '1' if a hold began, and the scopes whose holds ended: 'account ', 'channel ' or both
 
 local op = job.op
+-- The message's id was answered before, for another message: the record still learns what came of its call, or its key and its name
+-- would stay taken; but the message is left as it is, for the worker to set aside.
+local used = false
 
 local function emit(event)
   redis.call('XADD', events, 'MAXLEN', '~', job.maxlen, '*', 'type', event[1], 'event', event[2])
 end
 
 local function emit_all()
+  if used then return end
   for _, event in ipairs(job.events) do emit(event) end
 end
 
 local function acknowledge()
+  if used then return end
   -- A message that was taken over while its worker was frozen lies on its queue again: who finds it there finds it answered.
   if redis.call('SREM', acks, job.id) == 1 then redis.call('HDEL', bodies, job.id) end
 end
 
 local function bury()
-  local body = job.reason and redis.call('HGET', bodies, job.id)
+  local body = job.reason and not used and redis.call('HGET', bodies, job.id)
   if body then
     redis.call('ZADD', dead, whole(now), job.id)
     redis.call('HSET', dead_bodies, job.id, body)
@@ -58,7 +63,7 @@ end
 
 -- Puts the message off, but not beyond `latest`.
 local function defer(latest)
-  if not job.keep and redis.call('SREM', acks, job.id) == 1 then
+  if not job.keep and not used and redis.call('SREM', acks, job.id) == 1 then
     redis.call('ZADD', delayed, whole(math.min(now + job.delay, math.max(latest, now))), job.id)
   end
 end
@@ -69,7 +74,11 @@ local function keep_pages()
   redis.call('PEXPIRE', pages, whole(job.ttl + PAGES_OUTLIVE_MS))
 end
 
-local function answer(word) return { word, began, ended } end
+local function mark(sign)
+  if not used then mark_answered(answered, sign, job.asked, job.id, job.ttl) end
+end
+
+local function answer(word) return { used and word == 'ok' and 'used' or word, began, ended } end
 
 local function heed_signal()
   if not job.signal then return end
@@ -98,8 +107,11 @@ end
 -- 2. Is it still ours to settle? -------------------------------------------------------------------------------------------------
 
 local before = answered_as(answered, job.asked, job.id, job.ttl)
-if before == 'quiet' then acknowledge() end
-if before then return answer(before == 'quiet' and 'ok' or 'used') end
+if before == 'quiet' then
+  acknowledge()
+  return answer('ok')
+end
+used = before == 'used'
 
 local r = read(record, 'state', 'token', 'fingerprint', 'batch')
 -- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
@@ -109,6 +121,13 @@ local better = op == 'done' and r.state == 'unknown' and not r.token and r.finge
 if job.owned and r.token ~= job.token and not missing and not better then return answer('stale') end
 
 heed_signal()
+
+if used and op == 'lost' then
+  -- Nobody waits for the answer of such a call any more, but whoever asks for the same must read back first.
+  write(record, { lost_at = now, look_at = now + job.read_back_after })
+  forget(record, 'verdict', 'evidence')
+  op = 'unknown'
+end
 
 -- 3. Settle it -------------------------------------------------------------------------------------------------------------------
 
@@ -130,7 +149,7 @@ elseif op == 'done' then
   else
     redis.call('DEL', pages)
   end
-  mark_answered(answered, '+', job.asked, job.id, job.ttl)
+  mark('+')
   if job.claim then
     redis.call('SADD', claimed, job.claim)
     redis.call('PEXPIRE', claimed, whole(job.life))
@@ -140,11 +159,11 @@ elseif op == 'done' then
   acknowledge()
 elseif op == 'replay' then
   emit_all()
-  mark_answered(answered, '+', job.asked, job.id, job.ttl)
+  mark('+')
   acknowledge()
 elseif op == 'failed' or op == 'unknown' then
   emit_all()
-  mark_answered(answered, '-', job.asked, job.id, job.ttl)
+  mark('-')
   if job.owned then
     if op == 'failed' then
       redis.call('DEL', record)

@@ -208,9 +208,15 @@ def test_the_derived_key_of_a_contact_is_the_contact_whatever_its_names() -> Non
         ({"first_name": "Ada", "last_name": ""}, {"first_name": "Ada"}),
         ({"last_name": "  "}, {"last_name": None}),
         ({"custom_fields": {}}, {}),
+        (
+            {"channel": "email", "phone": None, "email": "Ada@Example.com"},
+            {"channel": "email", "phone": None, "email": "ada@example.com"},
+        ),
     ],
 )
-def test_what_is_empty_or_blank_asks_for_nothing_more(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_what_is_empty_or_blank_or_of_another_case_asks_for_nothing_more(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
     """Else the same contact would be a conflict, or stand there twice."""
     fingerprints = {JOBS["add_contact"].parse({**SMS, **given}).fingerprint() for given in (one, other)}
     assert len(fingerprints) == 1

@@ -173,3 +173,11 @@ def test_a_claim_that_must_wait_for_the_pace_leaves_nothing_behind(
     house.redis.hset(KEYS.pace, mapping={"pause": now_ms() + HOUR_MS})
     assert finish(ledger.claim(job, "t1")).verb == "paced"
     assert not house.redis.exists(ledger.record(job))
+
+
+def test_no_key_of_one_s_own_is_the_name_of_a_listing_without_one(
+    ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    keyed = task("keyed", "list_contacts", idempotency_key="message:other")
+    other = task("other", "list_contacts", idempotency_key=None)
+    assert ledger.record(keyed) != ledger.record(other)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 
+from actors import JOBS
 from config.keys import Keys
 from delivery import Ledger, Task
 from delivery.policy import OUTAGE_THRESHOLD
-from delivery.settlement import Done, Lost, NoSettlement, Signal, Waiting
+from delivery.settlement import Done, Lost, NoSettlement, Settlement, Signal, Waiting
 from tests.harness import House
 from tests.harness.sync_ledger import finish, now_ms
 
@@ -54,3 +56,38 @@ def test_a_listing_in_one_batch_replaces_the_pages_of_an_earlier_one(
     house.redis.rpush(KEYS.pages(job.job.actor, job.digest), "old 1", "old 2")
     assert finish(ledger.settle(job, "t1", Done(events=[], outcome="{}", pages=["new 1"]))).ours
     assert finish(ledger.pages(job)) == [b"new 1"]
+
+
+@pytest.mark.parametrize("settlement", [Done(events=[], outcome="{}"), Lost(), Waiting()], ids=lambda s: s.op)
+def test_a_call_under_an_id_that_was_answered_meanwhile_frees_its_name(
+    house: House, ledger: Ledger, task: Callable[..., Task], settlement: Settlement
+) -> None:
+    """Two messages of one id and two jobs, at one time: the name of the second would stay taken for months."""
+    first, second = task("first", "create_group"), task("second", "create_group")
+    second = dataclasses.replace(
+        second,
+        message_id="first",
+        job=JOBS["create_group"].parse({"channel": "sms", "name": "Burger"}),
+        fingerprint="",
+    )
+    for job, token in ((first, "t1"), (second, "t2")):
+        assert finish(ledger.claim(job, token)).verb == "call"
+        finish(ledger.renew(job, token, []))
+    assert finish(ledger.settle(first, "t1", Done(events=[("told", "{}")], outcome="{}"))).answered
+    settled = finish(ledger.settle(second, "t2", settlement))
+    assert (settled.ours, settled.used, settled.answered) == (False, True, False)
+    # The message is still there to be set aside, and the first answer stands alone.
+    assert house.redis.sismember("acks", "second")
+    assert house.redis.xlen(KEYS.events) == 1
+    house.redis.delete(KEYS.pace)
+    if settlement.op == "lost":
+        # Who asks for the same reads back first.
+        house.redis.sadd("acks", "again")
+        again = dataclasses.replace(second, message_id="again", fingerprint=second.fingerprint)
+        again.receipt = dataclasses.replace(second.receipt, id="again")
+        assert finish(ledger.claim(again, "t4")).verb == "read_back"
+        return
+    other = dataclasses.replace(
+        task("other", "create_group"), job=second.job, fingerprint="other", key="other"
+    )
+    assert finish(ledger.claim(other, "t3")).verb == "call"
