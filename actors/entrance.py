@@ -66,7 +66,7 @@ class Entrance:
         task = self._task(
             message,
             _bare_job(kind, message, set(kind.model_fields) - wrong),
-            fingerprint="invalid",
+            fingerprint=f"invalid:{kind.fingerprint_of_raw(message.kwargs)}",
             key=kind.key_of_raw(message.kwargs),
         )
         details = tuple({"field": problem.field, "message": problem.message} for problem in error.problems)

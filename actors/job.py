@@ -170,15 +170,18 @@ class Job(BaseModel):
         given = arguments.get("idempotency_key")
         if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable():
             return given
-        if not cls.derives_key:
-            return None
+        return f"derived:{cls.fingerprint_of_raw(arguments)}" if cls.derives_key else None
+
+    @classmethod
+    def fingerprint_of_raw(cls, arguments: dict[str, Any]) -> str:
+        """Return a digest of arguments that could not be checked."""
         meaning = {name: value for name, value in arguments.items() if name not in NEUTRAL_ARGUMENTS}
         try:
-            return f"derived:{cls._digest(meaning)}"
+            return cls._digest(meaning)
         except orjson.JSONEncodeError:
             # What reads JSON takes 1,024 levels, what writes it 254.
             plain = {name: value for name, value in meaning.items() if not isinstance(value, dict | list)}
-            return f"derived:{cls._digest(plain)}"
+            return cls._digest(plain)
 
     @classmethod
     def _digest(cls, arguments: Any) -> str:

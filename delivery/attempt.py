@@ -192,7 +192,7 @@ class Attempt:
             try:
                 for batch in answer.done_in_pages(self.task, outcome, outcome.pages, self._progress):
                     settled = await self.settle(batch, signal if batch.op == "done" else None)
-                    if not settled.ours:
+                    if not settled.answered:
                         break
             finally:
                 outcome.pages.close()

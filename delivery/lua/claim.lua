@@ -132,7 +132,14 @@ end
 
 -- The same contact with other data: whoever came first is carried out or fails first, as long as its message is there.
 if others then
-  if now >= deadline then return { 'expired', 0, '0', '0' } end
+  if now >= deadline then
+    if r.state == 'unknown' and r.id == job.id then
+      -- What was looked up for this job says nothing to a retry of the first, which must look for itself.
+      forget(record, 'verdict', 'evidence')
+      redis.call('ZREM', unknown, record)
+    end
+    return { 'expired', 0, '0', '0' }
+  end
   if r.id and r.id ~= job.id and redis.call('HEXISTS', r.bodies, r.id) == 1 then return wait_for_other() end
   attempts, reconciled = 0, '0'
 end
@@ -140,8 +147,11 @@ end
 if job.named then
   local holder = redis.call('GET', name)
   if holder ~= record then
-    local state = holder and read(holder, 'state').state
-    if (state == 'running' or state == 'unknown') and now < deadline then return wait_for_other() end
+    local held = holder and read(holder, 'state', 'lease_end', 'bodies', 'id') or {}
+    -- A holder whose message is gone, with no call under way, will never free the name.
+    local calling = held.state == 'running' and now < tonumber(held.lease_end)
+    local waiting = (held.state == 'running' or held.state == 'unknown') and held.id and redis.call('HEXISTS', held.bodies, held.id) == 1
+    if (calling or waiting) and now < deadline then return wait_for_other() end
     -- What was seen before others had the name is no baseline any more, unless this job's own call may have happened.
     if r.state ~= 'unknown' then
       forget(record, 'baseline')

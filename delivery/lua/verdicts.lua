@@ -10,10 +10,12 @@ local unknown, reader = KEYS[1], KEYS[2]
 --       verdict (found | absent | undecided), evidence (JSON)
 local token, rest, again, seldom = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- A verdict counts only for the very call it was made for. What was found stays found, whatever an older look has not seen.
+-- A verdict counts only for the very call it was made for, and only while somebody waits for it: one that was kept for a retry days
+-- later would stand for a look that nobody took. What was found stays found, whatever an older look has not seen.
 local function judge(record, lost_at, verdict, evidence)
-  local r = read(record, 'state', 'lost_at', 'waiting_in', 'id', 'deadline', 'verdict')
-  if r.state ~= 'unknown' or r.lost_at ~= lost_at or r.verdict == 'found' then
+  local r = read(record, 'state', 'lost_at', 'waiting_in', 'bodies', 'id', 'deadline', 'verdict')
+  local waited_for = not r.id or redis.call('HEXISTS', r.bodies, r.id) == 1
+  if r.state ~= 'unknown' or r.lost_at ~= lost_at or r.verdict == 'found' or not waited_for then
     redis.call('ZREM', unknown, record)
     return
   end

@@ -181,3 +181,29 @@ def test_no_key_of_one_s_own_is_the_name_of_a_listing_without_one(
     keyed = task("keyed", "list_contacts", idempotency_key="message:other")
     other = task("other", "list_contacts", idempotency_key=None)
     assert ledger.record(keyed) != ledger.record(other)
+
+
+def test_a_name_whose_holder_is_gone_is_free(house: House, ledger: Ledger, task: Callable[..., Task]) -> None:
+    """An operator dropped the message: nobody else would ever free the name, for months."""
+    first, second = task("first", "create_group"), task("second", "create_group")
+    finish(ledger.claim(first, "t1"))
+    finish(ledger.renew(first, "t1", []))
+    house.redis.hset(ledger.record(first), "le", 1)
+    assert finish(ledger.claim(second, "t2")).reason == "busy"
+    house.redis.sadd("acks", "second")
+    house.redis.hdel("bodies", "first")
+    house.redis.delete(KEYS.pace)
+    assert finish(ledger.claim(second, "t2")).verb == "call"
+
+
+def test_what_was_looked_up_for_nobody_does_not_let_a_retry_call(
+    house: House, ledger: Ledger, jon_and_john: tuple[Task, Task]
+) -> None:
+    """The API may have carried the call out since: a retry must look for itself."""
+    jon, _ = jon_and_john
+    finish(ledger.claim(jon, "t1"))
+    finish(ledger.settle(jon, "t1", Lost()))
+    _, [unknown] = finish(ledger.unknowns(jon.listing))
+    house.redis.hdel("bodies", "jon")
+    finish(ledger.judge(jon.listing, "t2", [Verdict(unknown, "absent")], Rests(1, 10, 60)))
+    assert house.redis.hget(ledger.record(jon), "v") is None

@@ -98,6 +98,8 @@ class Model:
                 return "conflict"
             return self._own(message, token, "unknown", "found")
         if others and message.overdue:
+            if record.state == "unknown" and record.waiting is message:
+                record.verdict, record.listed = None, False
             return "waited"
         if others and record.waiting not in {None, message} and record.waiting.place:
             return self._defer(message)
@@ -137,7 +139,11 @@ class Model:
         holder = self.holders.get(self.names[message.fingerprint])
         if holder == message.key:
             return False
-        taken = holder is not None and self.record(holder).state in {"running", "unknown"}
+        held = self.record(holder) if holder is not None else ModelRecord()
+        waiting = (
+            held.state in {"running", "unknown"} and held.waiting is not None and bool(held.waiting.place)
+        )
+        taken = waiting or (held.state == "running" and held.lease_valid)
         if not (taken and not message.overdue) and self.record(message.key).state != "unknown":
             self.record(message.key).baseline = False
         return taken
@@ -248,7 +254,7 @@ class Model:
     def judge(self, key: str, word: str) -> None:
         """A verdict on the very call that it was made for."""
         record = self.record(key)
-        if record.verdict == "found":
+        if record.verdict == "found" or not (record.waiting and record.waiting.place):
             record.listed = False
         elif word == "undecided":
             record.due = False

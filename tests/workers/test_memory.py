@@ -226,6 +226,16 @@ def test_a_message_that_failed_is_quiet_when_it_is_delivered_again(house: House)
     assert len(house.events()) == before
 
 
+def test_a_wrong_message_under_the_same_ids_with_other_arguments_is_not_swallowed(house: House) -> None:
+    house.worker()
+    message_id = str(uuid.uuid4())
+    redis_id = send(house, "list_groups", {"channel": "smss"}, message_id)
+    house.answer(message_id)
+    acknowledged(house, redis_id, "reads")
+    send(house, "list_groups", {"channel": "fax", "colour": 1}, message_id, redis_id)
+    assert "answered before" in rejection(house, redis_id, "reads")["reason"]
+
+
 def test_a_message_that_succeeded_is_quiet_when_it_is_sent_again(house: House) -> None:
     house.worker()
     ada, message_id = contact(house), str(uuid.uuid4())
