@@ -82,7 +82,11 @@ def _webhook_id(value: str) -> str:
 
 
 def _trimmed(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("must be valid text; bytes of it are not UTF-8")
+    return value.strip()
 
 
 def _or_none(value: Any) -> Any:

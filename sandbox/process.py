@@ -50,6 +50,8 @@ class Sandbox:
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [
                 sys.executable,
+                # Not the working directory: a folder there may be called sandbox as well.
+                "-P",
                 "-m",
                 "sandbox",
                 "--port",

@@ -101,6 +101,7 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
         ("add_contact", {**SMS, "phone": f"+32 {zero} 470 99 99 99"}, ["phone"])
         for zero in ("(0)", "( 0 )", "(-0)")
     ],
+    ("add_contact", {**SMS, "first_name": "\udcff"}, ["first_name"]),
     # Digits of other scripts are digits to \d, and none to a telephone.
     ("add_contact", {**SMS, "phone": "+٣٢٤٧٠١٢٣٤٥٦"}, ["phone"]),
     *[

@@ -95,7 +95,11 @@ def demo(
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal whose encoding has no "✓" shows a "?"; without this the demo would end in a traceback.
         sys.stdout.reconfigure(errors="replace")
-    width = min(shutil.get_terminal_size().columns, 140) if sys.stdout.isatty() else 120
+    width = (
+        min(shutil.get_terminal_size().columns, 140)
+        if sys.stdout is not None and sys.stdout.isatty()
+        else 120
+    )
 
     def say(text: str) -> None:
         if not as_json:

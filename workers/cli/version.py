@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 
 __all__ = ["show_version"]
@@ -10,4 +11,8 @@ __all__ = ["show_version"]
 
 def show_version() -> None:
     """Print the name and version of what is installed."""
-    sys.stdout.write(f"coupontools-worker {version('coupontools-worker')}\n")
+    # Whoever closed standard output, or reads no more of it, does not want to know.
+    with suppress(OSError):
+        if sys.stdout is not None:
+            sys.stdout.write(f"coupontools-worker {version('coupontools-worker')}\n")
+            sys.stdout.flush()
