@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
@@ -41,6 +41,8 @@ class Row:
     cells: list[str]
     arguments: dict[str, Any]
     problem: str | None = None
+    #: The physical lines of a record that a stray quote has made of them.
+    broken: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -100,11 +102,13 @@ class ContactsFile:
             except StopIteration:
                 return
             except csv.Error as error:
-                text = "".join(record).rstrip("\r\n")
-                yield Row(first, reader.line_num + 1, [text], {}, f"{STRAY_QUOTE} ({error})")
+                last, lines = reader.line_num + 1, "".join(record).splitlines()
+                yield Row(first, last, lines, {}, f"{STRAY_QUOTE} ({error})", tuple(lines))
                 continue
             if any(cell.strip() for cell in cells):
-                yield self._row(first, reader.line_num + 1, cells)
+                row = self._row(first, reader.line_num + 1, cells)
+                swallowed = row.problem and row.problem.startswith(STRAY_QUOTE)
+                yield replace(row, broken=tuple("".join(record).splitlines())) if swallowed else row
 
     def _row(self, first: int, last: int, cells: list[str]) -> Row:
         arguments: dict[str, Any] = {}

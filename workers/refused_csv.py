@@ -50,13 +50,25 @@ class RefusedFile:
         """Return whether any row was refused."""
         return self._file is not None
 
-    def add(self, row: Row, problem: str) -> None:
-        """Write one row as it was, and why it was refused."""
+    def add(self, row: Row, problem: str) -> int:
+        """Write one row as it was, and why it was refused; of a broken record each line. Return how many rows that makes."""
         if self._file is None:
             # It holds people's numbers and names: nobody but its owner may read it.
             number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
             self._writer = csv.writer(self._file, delimiter=self._delimiter)
             self._writer.writerow([*self._header, ERROR_COLUMN])
-        cells = [row.cells[at] if at < len(row.cells) else "" for at in self._kept]
-        self._writer.writerow([*cells, problem])
+        rows = [cells for line in row.broken if (cells := self._cells(line))] or [row.cells]
+        for cells in rows:
+            kept = [cells[at] if at < len(cells) else "" for at in self._kept]
+            self._writer.writerow([*kept, problem])
+        return len(rows)
+
+    def _cells(self, line: str) -> list[str]:
+        """Return the cells of one line of a broken record. The line with the stray quote stays whole, for somebody to mend."""
+        try:
+            return next(csv.reader([line], delimiter=self._delimiter, strict=True), [])
+        except csv.Error:
+            whole = [""] * (self._kept[0] + 1)
+            whole[self._kept[0]] = line
+            return whole

@@ -165,8 +165,9 @@ class _Import:
                 else:
                     batch.append(job_message(_ADD_CONTACT.actor, arguments))
             if problem is not None:
-                self.tally.refused += 1
-                refused.add(row, problem)
+                rows = refused.add(row, problem)
+                self.tally.refused += rows
+                self.tally.rows += rows - 1
                 self.progress.refused(row.where, problem)
             if len(batch) >= BATCH or self.signals:
                 self._enqueue(batch)

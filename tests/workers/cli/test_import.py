@@ -87,9 +87,9 @@ def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
     summary = json.loads(done.stdout)
     target = tmp_path / "people.refused.csv"
     assert {name: summary[name] for name in ("rows", "enqueued", "refused", "refused_file", "complete")} == {
-        "rows": 5,
+        "rows": 6,
         "enqueued": 2,
-        "refused": 3,
+        "refused": 4,
         "refused_file": str(target),
         "complete": True,
     }
@@ -103,15 +103,19 @@ def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
     with target.open(newline="") as file:
         header, *refused = csv.reader(file)
     assert header == ["phone", "first_name", "customfield1", "error"]
-    assert refused[1][:2] == ["+32470000002", "open\n+32470000009,swallowed"]
-    # As it is, the record is refused once more.
+    # Of the broken record, only the line with the stray quote must be mended; what it swallowed are rows again.
+    assert [cells[:2] for cells in refused[1:3]] == [
+        ['+32470000002,"open', ""],
+        ["+32470000009", 'swallowed"'],
+    ]
     assert command("import", str(target), *SMS).returncode == 1
-    refused = [["+32470000009", "c", "", refused[0][3]], ["+32470000002", "open"], ["+32470000008", "e"]]
+    assert [job["phone"] for job in jobs(house)[2:]] == ["+32470000009"]
+    refused = [["+32470000007", "c", "", refused[0][3]], ["+32470000002", "open"], ["+32470000008", "e"]]
     with target.open("w", newline="") as file:
         csv.writer(file).writerows([header, *refused])
     again = command("import", str(target), *SMS)
     assert again.returncode == 0, again.stderr
-    assert jobs(house)[2:] == [
+    assert jobs(house)[3:] == [
         {"channel": "sms", "group_id": "gro_1", "phone": phone, "first_name": name}
         for phone, name, *_ in refused
     ]
