@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from actors import JOBS
+from actors import QUEUES
 from config import load_settings
 from config.keys import Keys
 from workers.broker import DeadLetter, DeadLetters, NotRetried
@@ -19,7 +19,6 @@ from workers.redis_link import sync_client
 
 __all__ = ["dead"]
 
-QUEUES = sorted({job.queue for job in JOBS.values()})
 
 dead = typer.Typer(
     no_args_is_help=True,
