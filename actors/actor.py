@@ -14,7 +14,7 @@ from dramatiq.middleware import CurrentMessage
 
 from actors.entrance import Entrance, Incoming
 from actors.job import Job
-from actors.jobs import JOBS
+from actors.jobs import JOBS, QUEUES
 
 __all__ = ["Submit", "declare_actors"]
 
@@ -58,11 +58,14 @@ def declare_actors(
 
         return carry_out
 
+    for queue in QUEUES:
+        broker.declare_queue(queue)
     return [
         dramatiq.actor(
             actor_class=partial(JobActor, submit=submit),
             actor_name=name,
             queue_name=job.queue,
+            also=job.also,
             broker=broker,
         )(coroutine_for(job))
         for name, job in JOBS.items()

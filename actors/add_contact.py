@@ -46,9 +46,9 @@ class AddContact(Job):
 
     actor = "add_contact"
     queue = "contacts"
+    also: ClassVar = ("bulk",)
     succeeds: ClassVar = {"contact.added": ContactAdded}
     failed = "contact.failed"
-    lane = 3
     effect = True
     conflict = (
         "this contact was added to the group before, with other data, and the API cannot change a contact"

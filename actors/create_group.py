@@ -38,7 +38,6 @@ class CreateGroup(Job):
     queue = "groups"
     succeeds: ClassVar = {"group.created": GroupCreated}
     failed = "group.failed"
-    lane = 2
     effect = True
     named = True
 

@@ -12,6 +12,7 @@ ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "in
 #: How a job may end without success.
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
 Scope = Literal["account", "sms", "email"]
+HoldKind = Literal["refused", "outage", "paused", "asked"]
 
 
 class Data(BaseModel):
@@ -70,21 +71,25 @@ class MessageRejected(Data):
 
 
 class AccountHeld(Data):
-    """Work is held because the account or its credentials are refused, or the API is down."""
+    """Work is held: the account or its credentials are refused, the API does not answer or asks for a pause, or an operator paused it."""
 
     scope: Scope
+    kind: HoldKind
     code: int | None
     message: str
-    retry_at: str
+    retry_at: str | None
+    worker: str | None
 
 
 class AccountReleased(Data):
     """Work goes on."""
 
     scope: Scope
+    kind: HoldKind
     code: int | None
     message: str
     retry_at: str | None
+    worker: str | None
 
 
 #: The events that are no job's own, by type after the prefix.

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actors.arguments import ArgumentError, InvalidJob, Printable
 from actors.event_data import Answer
 from coupontools import Call, Coupontools, Rejected
-from delivery import ClaimedIds, Outcome, Unknown, Verdict
+from delivery import LANES, ClaimedIds, Outcome, Unknown, Verdict
 
 __all__ = ["Job"]
 
@@ -25,17 +25,14 @@ class Job(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    #: The name under which it is enqueued, and the queue.
+    #: The name under which it is enqueued, its queue, and other queues that it may be put on. Each queue is a lane of delivery's gate.
     actor: ClassVar[str]
     queue: ClassVar[str]
+    also: ClassVar[tuple[str, ...]] = ()
     #: The data of each event that a job of this kind may succeed with, by the event's type after the prefix.
     succeeds: ClassVar[dict[str, type[Answer]]]
     #: The event type of a failure, after the prefix.
     failed: ClassVar[str]
-    #: Smaller goes first where jobs of several kinds wait: 0 webhooks, 1 listings, 2 groups, 3 contacts.
-    lane: ClassVar[int]
-    #: May it reserve slots of the pace further ahead than others?
-    urgent: ClassVar[bool] = False
     #: Can a call change anything at the API? If not, a lost answer is simply asked for again.
     effect: ClassVar[bool] = False
     #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for theirs?
@@ -63,9 +60,14 @@ class Job(BaseModel):
             TypeError: says what to add, and where.
         """
         place = f"{cls.__module__.replace('.', '/')}.py, class {cls.__name__}"
-        for name in ("actor", "queue", "succeeds", "failed", "lane"):
+        for name in ("actor", "queue", "succeeds", "failed"):
             if not hasattr(cls, name):
                 raise TypeError(f"{place}: set the class variable `{name}`; actors/job.py says what it means")
+        for queue in (cls.queue, *cls.also):
+            if queue not in LANES:
+                raise TypeError(
+                    f"{place}: add the queue `{queue}` to LANES in delivery/gate.py, with its weight"
+                )
         of_flag = {
             "effect": ("listing", "needle", "read_back", "found"),
             "named": ("taken_name", "baseline"),

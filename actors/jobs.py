@@ -9,6 +9,7 @@ from actors.job import Job
 from actors.list_contacts import ListContacts
 from actors.list_groups import ListGroups
 from actors.verify_webhook import VerifyWebhook
+from delivery import LANES
 
 __all__ = ["EVENTS", "JOBS", "QUEUES"]
 
@@ -23,8 +24,10 @@ JOBS: dict[str, type[Job]] = {
         ListContacts,
     )
 }
-#: Every queue, in the order of its name.
-QUEUES: tuple[str, ...] = tuple(sorted({job.queue for job in JOBS.values()}))
+#: Every queue, the most urgent first.
+QUEUES: tuple[str, ...] = tuple(
+    lane for lane in LANES if any(lane in (job.queue, *job.also) for job in JOBS.values())
+)
 #: The data of every event, by its type after the prefix.
 EVENTS: dict[str, type[Data]] = {
     **{name: data for job in JOBS.values() for name, data in job.succeeds.items()},

@@ -41,7 +41,6 @@ class ListContacts(Job):
     queue = "reads"
     succeeds: ClassVar = {"contacts.listed": ContactsListed}
     failed = "contacts.failed"
-    lane = 1
     # An answer from memory would be an old one.
     derives_key = False
 

@@ -34,7 +34,6 @@ class ListGroups(Job):
     queue = "reads"
     succeeds: ClassVar = {"groups.listed": GroupsListed}
     failed = "groups.failed"
-    lane = 1
     # An answer from memory would be an old one.
     derives_key = False
 

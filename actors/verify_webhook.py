@@ -53,8 +53,6 @@ class VerifyWebhook(Job):
     queue = "webhooks"
     succeeds: ClassVar = {"webhook.verified": WebhookVerified, "webhook.rejected": WebhookRejected}
     failed = "webhook.failed"
-    lane = 0
-    urgent = True
 
     payload: Payload | None = None
     webhook_id: WebhookId | None = None

@@ -14,6 +14,9 @@ key                                            type    written by    holds; life
 ``dramatiq:__acks__.<worker>.<queue>``         set     broker        ids that this worker has fetched and not answered
 ``dramatiq:__heartbeats__``                    zset    caretaker     worker id -> time of its last heartbeat (ms)
 ``coupontools:delayed:<queue>``                zset    broker        ids of jobs that wait, by the time they are due (ms)
+``coupontools:forward:<queue>``                set     caretaker     ids whose deadline passed in the list, and that were brought
+                                                                     forward: their place in the list counts no more; 90 days
+``coupontools:sweep``                          hash    caretaker     who looks for deadlines that passed, and how far it has come
 ``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
 ``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
 ``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
@@ -28,15 +31,20 @@ key                                            type    written by    holds; life
 ``coupontools:job:<account>:<actor>:<digest>``  hash   delivery      the ledger's record; ``IDEMPOTENCY_TTL_SECONDS`` after it was
                                                                      last asked for, unsettled 90 days
 ``coupontools:pages:<account>:<actor>:...``    list    delivery      pages of a listing, for a replay; as its record
-``coupontools:unknown:<account>:<listing>``    zset    delivery      records whose call's answer was lost, by the time it ended;
+``coupontools:unknown:<account>:<listing>``    zset    delivery      records whose call's answer was lost, by their next look (ms);
                                                                      a listing is named by the actor that reads it, and what it shows
 ``coupontools:reader:<account>:<listing>``     string  delivery      somebody reads this listing now, or did a moment ago
 ``coupontools:name:<account>:<ch.>:<digest>``  string  delivery      which record creates a group of this name now
 ``coupontools:claimed:<account>:<ch.>:...``    set     delivery      group ids of this name that belong to jobs already
-``coupontools:pace:<account>``                 hash    delivery      the account's next free slot; pause until (µs, ms)
-``coupontools:hold:<account>:<scope>``         hash    delivery      why work of this scope is held, and until when
-``coupontools:held:<account>:<scope>``         list    delivery      the last holds, ``<since>:<until>`` (ms); 30 days
-``coupontools:outage:<account>``               hash    delivery      how many calls in a row failed as in an outage; 10 min
+``coupontools:pace:<account>``                 hash    delivery      the account's next free slot (µs), and what each lane had; a day
+``coupontools:holds:<account>``                hash    delivery      hold -> JSON (why its work is held, and until when)
+``coupontools:parked:<account>``               set     delivery      the names of the parking places that are not empty
+``coupontools:parked:<account>:<place>``       zset    delivery      ids of jobs that a hold has parked, by when they were enqueued
+                                                                     (ms); a place is a hold, a queue and a kind of job
+``coupontools:still:<account>``                hash    delivery      since when the deadlines of a scope stand still (ms)
+``coupontools:held:<account>:<scope>``         zset    delivery      the times they stood still, by their end (ms); a year
+``coupontools:troubles:<account>``             hash    delivery      how many calls in a row failed as in an outage; 10 min
+``coupontools:alone:<account>``                hash    delivery      calls that are refused while others pass; a day
 =============================================  ======  ============  =========================================================
 """
 
@@ -57,6 +65,7 @@ class QueueKeys:
     ready: str
     bodies: str
     delayed: str
+    forward: str
     stock_delayed: str
     stock_delayed_bodies: str
     dead: str
@@ -86,6 +95,7 @@ class Keys:
             ready=ready,
             bodies=f"{ready}.msgs",
             delayed=f"{self.prefix}:delayed:{name}",
+            forward=f"{self.prefix}:forward:{name}",
             stock_delayed=f"{ready}.DQ",
             stock_delayed_bodies=f"{ready}.DQ.msgs",
             dead=f"{ready}.XQ",
@@ -106,6 +116,11 @@ class Keys:
     def workers(self) -> str:
         """What each worker says of itself."""
         return f"{self.prefix}:workers"
+
+    @property
+    def sweep(self) -> str:
+        """Who looks for deadlines that passed."""
+        return f"{self.prefix}:sweep"
 
     def record(self, actor: str, digest: str) -> str:
         """The ledger's record of one idempotency key."""
@@ -140,15 +155,36 @@ class Keys:
         """The account's pace."""
         return f"{self.prefix}:pace:{self.account}"
 
-    def hold(self, scope: str) -> str:
-        """The hold of ``account``, ``sms`` or ``email``."""
-        return f"{self.prefix}:hold:{self.account}:{scope}"
+    @property
+    def holds(self) -> str:
+        """The holds there are."""
+        return f"{self.prefix}:holds:{self.account}"
+
+    @property
+    def parked(self) -> str:
+        """The parking places that are not empty; each is a key that begins with this one."""
+        return f"{self.prefix}:parked:{self.account}"
+
+    @property
+    def still(self) -> str:
+        """Since when deadlines stand still."""
+        return f"{self.prefix}:still:{self.account}"
 
     def held(self, scope: str) -> str:
-        """The past holds of a scope."""
+        """The times that the deadlines of a scope stood still."""
         return f"{self.prefix}:held:{self.account}:{scope}"
 
     @property
-    def outage(self) -> str:
-        """The run of failures that opens the breaker."""
-        return f"{self.prefix}:outage:{self.account}"
+    def troubles(self) -> str:
+        """The runs of failures that open a breaker."""
+        return f"{self.prefix}:troubles:{self.account}"
+
+    @property
+    def alone(self) -> str:
+        """The calls that are refused while others pass."""
+        return f"{self.prefix}:alone:{self.account}"
+
+    @property
+    def none(self) -> str:
+        """A key that is never written: for a script whose job has no such thing."""
+        return f"{self.prefix}:none"

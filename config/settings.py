@@ -64,6 +64,9 @@ class Settings(BaseSettings):
         default=5, description="To open a connection to the API."
     )
     coupontools_timeout_seconds: _Duration = Field(default=30, description="For the API's answer.")
+    coupontools_listing_timeout_seconds: _Duration = Field(
+        default=300, description="For a whole listing; no gap in it may be longer than the API's time-out."
+    )
     coupontools_rate_limit: float = Field(
         default=10,
         ge=0,

@@ -58,12 +58,14 @@ class Caller:
         client_secret: str,
         connect_timeout: float,
         timeout: float,
+        listing_timeout: float,
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._secret = client_secret
         self._connect_timeout = connect_timeout
         self._timeout = timeout
+        self._listing_timeout = listing_timeout
         self._headers = {
             "X-Client-Id": client_id,
             "X-Client-Secret": client_secret,
@@ -106,8 +108,8 @@ class Caller:
     def stream(
         self, endpoint: Endpoint, parameters: Mapping[str, str], call: Call
     ) -> AbstractAsyncContextManager[Answer]:
-        """Send a call whose answer is read piece by piece; the time limit holds for each wait."""
-        return self._post(endpoint, parameters, call, total=None, idle=self._timeout)
+        """Send a call whose answer is read piece by piece; each wait has the time limit of a call, and the whole one of its own."""
+        return self._post(endpoint, parameters, call, total=self._listing_timeout, idle=self._timeout)
 
     def reply(self, answer: Answer, endpoint: Endpoint) -> Reply:
         """Return what judging this answer needs."""

@@ -74,7 +74,7 @@ class Coupontools:
     """The API of one account. Open connections are kept and shared; close it, or use it as a context.
 
     `connect_timeout` (seconds) covers waiting for a free connection, DNS, TCP and TLS; `timeout` a whole
-    call, or each wait for more of a listing. A client belongs to the event loop of its first call.
+    call, or each wait for more of a listing; `listing_timeout` a whole listing. A client belongs to the event loop of its first call.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Coupontools:
         client_secret: str,
         connect_timeout: float = 5,
         timeout: float = 30,
+        listing_timeout: float = 300,
         max_connections: int = 64,
     ) -> None:
         """Prepare the client; nothing is sent.
@@ -104,6 +105,7 @@ class Coupontools:
             client_secret=client_secret,
             connect_timeout=connect_timeout,
             timeout=timeout,
+            listing_timeout=listing_timeout,
         )
         self.sms = ChannelApi(caller, Channel.SMS)
         self.email = ChannelApi(caller, Channel.EMAIL)

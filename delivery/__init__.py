@@ -3,20 +3,25 @@
 ``attempt`` is the line that a job travels; read it first.
 """
 
+from delivery.account import SCOPES, pausing, tell, unparking
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, envelope, timestamp
 from delivery.delivery import Delivery
-from delivery.gate import Gate
+from delivery.gate import LANES, Gate
 from delivery.job import ClaimedIds, Job, Outcome, Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
 from delivery.policy import Policy
 from delivery.receipt import Receipt
 from delivery.scripts import Script, ScriptRunner, load_scripts
+from delivery.settlement import Changes
 from delivery.task import Task
 
 __all__ = [
+    "LANES",
     "PREFIX",
+    "SCOPES",
     "SOURCE",
+    "Changes",
     "ClaimedIds",
     "Delivery",
     "Failure",
@@ -36,5 +41,8 @@ __all__ = [
     "dead_reason",
     "envelope",
     "load_scripts",
+    "pausing",
+    "tell",
     "timestamp",
+    "unparking",
 ]

@@ -1,73 +1,134 @@
-"""The account as Redis keeps it: slots of its pace, and what a call tells of it."""
+"""The account as Redis keeps it: slots of its pace, what a call tells of it, and its holds."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
-from typing import Any
+import os
+import socket
+from dataclasses import replace
+from functools import cache
+from typing import Any, Final
 
+import structlog
+
+from config.keys import Keys
 from coupontools import CoupontoolsError
-from delivery.answer import envelope, timestamp
-from delivery.ledger import Ledger
+from delivery.gate import Gate
+from delivery.ledger import SCRIPTS, Ledger
 from delivery.policy import Policy
-from delivery.retry import HOLD_FIRST_SECONDS, Meaning
-from delivery.settlement import Event, Signal
+from delivery.retry import Meaning
+from delivery.scripts import Script
+from delivery.settlement import Changes, Signal
 from delivery.task import Task, now
 
-__all__ = ["SILENT", "it_works", "take_slot", "trouble"]
+__all__ = [
+    "SCOPES",
+    "SILENT",
+    "it_works",
+    "listing_trouble",
+    "listing_works",
+    "pausing",
+    "take_slot",
+    "tell",
+    "trouble",
+    "unparking",
+]
 
+log = structlog.get_logger("delivery")
+
+#: What can be held: all work of the account, or one channel's.
+SCOPES: Final = ("account", "sms", "email")
 #: The call told nothing of the account, or was not made.
-SILENT = Signal(word="none")
+SILENT: Final = Signal(word="none")
 
 
-async def take_slot(ledger: Ledger, policy: Policy) -> None:
+async def take_slot(ledger: Ledger, policy: Policy, gate: Gate, lane: str) -> None:
     """Reserve a slot of the account's pace for a call that is no job's own, and wait for it."""
     reserved = not policy.interval_us
     while not reserved:
-        wait, reserved = await ledger.reserve()
+        wait, reserved = await ledger.reserve(lane, gate.waiting_lanes)
         await asyncio.sleep(wait / 1000)
 
 
-def it_works(task: Task, *, wary: bool) -> Signal:
-    """Return the signal of a call that the API answered; ``wary`` if it may end a hold."""
-    if not wary:
-        return Signal(word="well")
-    return Signal(word="fine", released_event=_released(task))
+def it_works(task: Task) -> Signal:
+    """Return the signal of a job's call that the API answered."""
+    return Signal(word="well", call=task.job.actor, about=task.about, channel=task.job.scope)
 
 
-def trouble(task: Task, meaning: Meaning, error: CoupontoolsError, *, wary: bool) -> Signal:
-    """Return the signal of a call that failed with ``error``."""
-    pause = round((meaning.pause or 0) * 1000)
-    if meaning.signal == "none":
-        return Signal(word="none", pause=pause)
-    fine = meaning.signal == "well" and wary
+def listing_works(task: Task) -> Signal:
+    """Return the signal of a listing that was read back: the API works, but of the job's own kind of call it says nothing."""
+    return Signal(word="well", call="read_back", about=task.listing, channel=task.job.scope)
+
+
+def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
+    """Return the signal of a job's call that failed with ``error``."""
+    text = f"{task.job.actor}: {error}" if meaning.signal == "outage" else error.message
     return Signal(
-        word="fine" if fine else meaning.signal,
-        scope="account" if meaning.scope == "account" else "channel",
+        word=meaning.signal,
+        call=task.job.actor,
+        about=task.about,
+        channel=task.job.scope,
+        scope=meaning.scope,
         code="" if error.code is None else str(error.code),
-        text=error.message,
+        text=text,
         took=round((now() - task.cost.call_began) * 1000),
-        pause=pause,
-        held_event=_held(meaning.scope, error.code, error.message),
-        released_event=_released(task),
+        pause=round((meaning.pause or 0) * 1000),
+        connect=meaning.connect,
+        bare=meaning.bare,
+        worker=_worker(),
     )
 
 
-def _held(scope: str, code: int | None, message: str) -> Event:
-    retry_at = timestamp(time.time() + HOLD_FIRST_SECONDS)
-    return _event("held", {"scope": scope, "code": code, "message": message, "retry_at": retry_at})
+def listing_trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
+    """Return the signal of a listing that could not be read back."""
+    if meaning.signal == "outage" and not meaning.connect:
+        # The look waits by itself; other kinds of call may go on.
+        return SILENT
+    return replace(trouble(task, meaning, error), about=task.listing)
 
 
-def _released(task: Task) -> dict[str, Event]:
-    """Return the event of the account's release, and of the job's channel's."""
+def tell(changes: Changes) -> None:
+    """Log which holds began and ended."""
+    for hold in changes.began:
+        code = int(hold["code"]) if hold["code"] else None
+        log.warning(
+            "account.held", scope=hold["scope"], kind=hold["kind"], code=code, message=hold["message"]
+        )
+    for hold in changes.ended:
+        log.warning("account.released", scope=hold["scope"], kind=hold["kind"])
 
-    def of(scope: str) -> Event:
-        data = {"scope": scope, "code": None, "message": "work goes on", "retry_at": None}
-        return _event("released", data)
 
-    return {"account": of("account"), "channel": of(task.job.scope)}
+def unparking(keys: Keys, events_maxlen: int, *, busy: bool) -> tuple[Script, list[str], list[Any]]:
+    """Return the script that brings back what holds have parked, its keys and its arguments; ``busy`` if any message waits or is under way.
+
+    It answers how many messages came back, and the holds that began and ended.
+    """
+    prefix = keys.queue("").delayed
+    return (
+        SCRIPTS["unpark"],
+        [keys.holds, keys.parked, *_times(keys), keys.troubles, keys.events],
+        [events_maxlen, prefix, int(busy)],
+    )
 
 
-def _event(kind: str, data: dict[str, Any]) -> Event:
-    return envelope(f"account.{kind}", event_id=f"account.{kind}/{uuid.uuid4()}", data=data)
+def pausing(
+    keys: Keys, events_maxlen: int, *, word: str, scope: str, reason: str = ""
+) -> tuple[Script, list[str], list[Any]]:
+    """Return the script by which an operator holds a scope (``pause``) or lets it go (``resume``), its keys and its arguments.
+
+    It answers 1 if that changed anything.
+    """
+    return (
+        SCRIPTS["pause"],
+        [keys.holds, *_times(keys), keys.troubles, keys.events],
+        [word, scope, reason, _worker(), events_maxlen],
+    )
+
+
+def _times(keys: Keys) -> list[str]:
+    return [keys.still, *(keys.held(scope) for scope in SCOPES)]
+
+
+@cache
+def _worker() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

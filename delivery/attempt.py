@@ -29,7 +29,8 @@ from delivery.lease import LeaseLost, OutOfTime
 from delivery.log_line import Trouble
 from delivery.means import Means
 from delivery.read_back import ReadBack
-from delivery.settlement import Lost, NoSettlement, Settled, Settlement, Signal, Waiting
+from delivery.retry import LISTING_ROOM_SECONDS
+from delivery.settlement import Lost, NoSettlement, Postponed, Settled, Settlement, Signal, Waiting
 from delivery.task import Task, now
 
 __all__ = ["Attempt"]
@@ -48,21 +49,25 @@ class Attempt:
         self.task = task
         self.token = uuid.uuid4().hex
         self.claim = Claim("none")
-        self.lease = means.lease(task, self.token, claimed_at=now(), milliseconds=0)
+        self.lease = means.lease(task, self.token, claimed_at=now(), claim=self.claim)
 
     async def run(self, ticket: Ticket) -> bool:  # noqa: C901 - claim.lua's table of answers, a row each
         """Claim, and do what the claim asks for."""
         gate, job, asked_at = self.means.gate, self.task.job, now()
-        self.claim = claim = await self.means.ledger.claim(self.task, self.token)
-        self.lease = self.means.lease(self.task, self.token, claimed_at=asked_at, milliseconds=claim.lease)
-        if claim.verb in {"held", "paced"}:
-            scope = job.scope if claim.verb == "held" else "account"
-            gate.close(scope, claim.wait / 1000, held=claim.verb == "held", alone=claim.channel_alone)
+        self.claim = claim = await self.means.ledger.claim(
+            self.task, self.token, waiting=gate.waiting_lanes, may_list=gate.may_list
+        )
+        self.lease = self.means.lease(self.task, self.token, claimed_at=asked_at, claim=claim)
+        match claim.verb:
+            case "parked":
+                gate.hold(claim.hold)
+            case "paced":
+                gate.pace(claim.wait / 1000, ticket.lane, claim.turn)
         ticket.claimed()
         match claim.verb:
-            case "held" | "paced":
+            case "paced":
                 return False
-            case "gone" | "answered" | "deferred":
+            case "gone" | "answered" | "deferred" | "parked":
                 log.debug("job.left", reason=claim.reason or claim.verb, message_id=self.task.message_id)
                 return True
             case "used":
@@ -80,8 +85,6 @@ class Attempt:
             case "read_back":
                 return await self._read_back()
             case _:
-                if not claim.probe:
-                    gate.open()
                 return await self._call()
 
     # -- The call ---------------------------------------------------------------------------------------------------------
@@ -92,12 +95,12 @@ class Attempt:
             async with self._faults():
                 if claim.wait:
                     await asyncio.sleep(claim.wait / 1000)
-                    if self.means.gate.wary and not claim.probe:
-                        # A hold began while this job slept until its slot.
-                        await self.settle(Waiting(uncount=True, keep=True))
-                        return False
-                if task.job.named and claim.baseline is None:
-                    await self._note_baseline()
+                if self.lease.slot_missed or (self.means.gate.holds_up(task.holds) and not claim.probe):
+                    # Its slot has passed, or a hold began while it slept until its slot.
+                    await self.settle(Waiting(uncount=True, keep=True))
+                    return False
+                if task.job.named and claim.baseline is None and not await self._note_baseline():
+                    return True
                 outcome = await self._ask()
         except OutOfTime:
             settled = await self.settle(Waiting(), account.SILENT)
@@ -124,13 +127,23 @@ class Attempt:
             async with self.lease.kept():
                 return await job.call(self.means.api, call)
 
-    async def _note_baseline(self) -> None:
-        async with self.lease.kept():
-            with self.task.cost.measured():
-                baseline = await self.task.job.baseline(self.means.api, self.task.call())
-            # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
-            await account.take_slot(self.means.ledger, self.means.policy)
+    async def _note_baseline(self) -> bool:
+        """Note what is there before the call. Return False when there was no room for a listing: the message waits."""
+        with self.means.gate.one_listing() as is_room:
+            if not is_room:
+                await self.settle(Waiting(uncount=True, delay=round(LISTING_ROOM_SECONDS * 1000)))
+                return False
+            async with self.lease.kept():
+                with self.task.cost.measured():
+                    baseline = await self.task.job.baseline(self.means.api, self.task.call())
+                # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
+                await self._take_slot()
         await self.lease.renew(baseline)
+        return True
+
+    async def _take_slot(self) -> None:
+        means = self.means
+        await account.take_slot(means.ledger, means.policy, means.gate, self.task.queue)
 
     @asynccontextmanager
     async def _faults(self) -> AsyncIterator[None]:
@@ -157,11 +170,24 @@ class Attempt:
 
     async def _read_back(self) -> bool:
         """Read a listing; whether this job is told of by it, its next claim says."""
-        task, means = self.task, self.means
-        read_back = ReadBack(means.ledger, means.api, means.policy, task, self.token)
+        with self.means.gate.one_listing() as is_room:
+            if not is_room:
+                # Another job took the last room while the claim was under way.
+                await self._read_back_of().give_up(self.claim.lost_at)
+                await self.settle(Postponed(delay=round(LISTING_ROOM_SECONDS * 1000)), account.SILENT)
+                return True
+            await self._read_the_listing()
+        return False
+
+    def _read_back_of(self) -> ReadBack:
+        means = self.means
+        return ReadBack(means.ledger, means.api, means.policy, self.task, self.token)
+
+    async def _read_the_listing(self) -> None:
+        task, means, read_back = self.task, self.means, self._read_back_of()
         try:
             async with self.lease.kept():
-                await account.take_slot(self.means.ledger, self.means.policy)
+                await self._take_slot()
                 with task.cost.measured():
                     told = await read_back.read(task.call())
         except (LeaseLost, OutOfTime) as error:
@@ -169,18 +195,15 @@ class Attempt:
             await self.settle(NoSettlement(), account.SILENT)
             log.warning("read_back.given_up", message_id=task.message_id, reason=type(error).__name__)
         except CoupontoolsError as error:
-            await read_back.give_up(self.claim.lost_at)
-            meaning = self.means.meaning(error, effect=False)
-            await self.settle(NoSettlement(), account.trouble(task, meaning, error, wary=self._wary))
-            if meaning.verb == "held":
-                self.means.hold(meaning.scope)
+            await read_back.give_up(self.claim.lost_at, error.retry_after)
+            meaning = means.meaning(error, effect=False)
+            await self.settle(NoSettlement(), account.listing_trouble(task, meaning, error))
             log.warning(
                 "read_back.failed", message_id=task.message_id, error=str(error), error_code=error.code
             )
         else:
-            await self.settle(NoSettlement(), self._it_works())
+            await self.settle(NoSettlement(), account.listing_works(task))
             means.log_line.read_back(task, told)
-        return False
 
     # -- How an attempt ends ----------------------------------------------------------------------------------------------
 
@@ -226,18 +249,18 @@ class Attempt:
         """The job was not carried out, or may have been: it waits, is held, or is read back, as the error means."""
         policy, attempts = self.means.policy, self.claim.attempts
         meaning = self.means.meaning(error, effect=self._may_have_happened)
-        signal = account.trouble(self.task, meaning, error, wary=self._wary)
+        signal = account.trouble(self.task, meaning, error)
         if meaning.verb == "held":
             await self.settle(Waiting(uncount=True, keep=True), signal)
             self._log("held", Trouble(None, error.code))
-            self.means.hold(meaning.scope)
             return False
         lost = meaning.verb == "lost"
-        delay = policy.read_back_after if lost else policy.backoff.seconds(attempts, error.retry_after)
+        if lost:
+            delay = max(policy.read_back_after, policy.backoff.at_most(error.retry_after))
+        else:
+            delay = policy.backoff.seconds(attempts, error.retry_after)
         milliseconds = round(delay * 1000)
         settled = await self.settle(Lost(delay=milliseconds) if lost else Waiting(delay=milliseconds), signal)
-        if meaning.pause:
-            self.means.gate.close("account", meaning.pause, held=False)
         self._log("retrying", Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
         return settled.ours
 
@@ -256,17 +279,14 @@ class Attempt:
 
     async def settle(self, settlement: Settlement, signal: Signal | None = None) -> Settled:
         """Settle, and log a hold that began or ended by it."""
-        settled = await self.means.ledger.settle(self.task, self.token, settlement, signal)
+        settled = await self.means.ledger.settle(
+            self.task, self.token, settlement, signal, deadline=self.claim.deadline
+        )
         if settled.used:
             return replace(await self._set_aside(), used=True)
-        names = {"account": "account", "channel": self.task.job.scope}
-        if settled.hold_began and signal:
-            code = int(signal.code) if signal.code else None
-            log.warning("account.held", scope=names[signal.scope], code=code, message=signal.text)
-        for ended in settled.holds_ended:
-            log.warning("account.released", scope=names[ended])
-        if settled.holds_ended:
-            self.means.gate.open()
+        account.tell(settled.changes)
+        if settled.changes.ended:
+            self.means.gate.release()
         return settled
 
     # -- Small parts ------------------------------------------------------------------------------------------------------
@@ -276,16 +296,11 @@ class Attempt:
         return Progress(attempts=self.claim.attempts, reconciled=self.claim.reconciled)
 
     @property
-    def _wary(self) -> bool:
-        """May this call's answer end a hold?"""
-        return self.claim.probe or self.means.gate.wary
-
-    @property
     def _may_have_happened(self) -> bool:
         return self.lease.departed and self.task.job.effect
 
     def _it_works(self) -> Signal:
-        return account.it_works(self.task, wary=self._wary)
+        return account.it_works(self.task)
 
     def _log(self, outcome: str, trouble: Trouble | None = None) -> None:
         self.means.log_line.finished(self.task, outcome, self.claim.attempts, trouble)

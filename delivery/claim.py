@@ -15,6 +15,8 @@ class Claim:
     """The answer to a claim, by its verb; fields that do not apply keep their defaults."""
 
     verb: str
+    #: The deadline in force, holds included; Unix milliseconds.
+    deadline: int = 0
     attempts: int = 0
     reconciled: bool = False
     #: Milliseconds to wait: until the slot, or before asking again.
@@ -27,8 +29,10 @@ class Claim:
     #: Is it the one that a hold has let through?
     probe: bool = False
     reason: str = ""
-    #: Is it the job's channel that is held, and not the account?
-    channel_alone: bool = False
+    #: The hold that the message was parked for.
+    hold: str = ""
+    #: The lane whose turn it is, when it is another's.
+    turn: str = ""
     #: Does the record belong to this claim? If not, it is another job's, which this one waited for.
     owned: bool = True
     #: When the job's own lost call ended, in milliseconds of Redis's clock; None when others' calls are to be read back.
@@ -37,12 +41,13 @@ class Claim:
     @classmethod
     def read(cls, answer: list[Any]) -> Claim:
         """Return what the script's answer says."""
-        verb, rest = answer[0].decode(), answer[1:]
+        verb, deadline, rest = answer[0].decode(), int(answer[1]), answer[2:]
         match verb:
             case "call":
                 attempts, reconciled, slot, lease, baseline, probe = rest
                 return cls(
                     verb,
+                    deadline,
                     attempts=int(attempts),
                     reconciled=reconciled == b"1",
                     wait=float(slot),
@@ -50,28 +55,35 @@ class Claim:
                     baseline=tuple(orjson.loads(baseline)) if baseline else None,
                     probe=probe == b"1",
                 )
-            case "held":
-                return cls(verb, wait=float(rest[0]), channel_alone=rest[1] == b"channel")
+            case "parked":
+                return cls(verb, deadline, hold=rest[0].decode())
             case "paced":
-                return cls(verb, wait=float(rest[0]))
+                return cls(verb, deadline, wait=float(rest[0]), turn=rest[1].decode())
             case "deferred":
-                return cls(verb, reason=rest[0].decode(), wait=float(rest[1]))
+                return cls(verb, deadline, reason=rest[0].decode(), wait=float(rest[1]))
             case "replay":
-                return cls(verb, outcome=rest[0])
+                return cls(verb, deadline, outcome=rest[0])
             case "expired" | "unknown":
                 attempts, reconciled, owned = rest
-                return cls(verb, attempts=int(attempts), reconciled=reconciled == b"1", owned=owned == b"1")
+                return cls(
+                    verb,
+                    deadline,
+                    attempts=int(attempts),
+                    reconciled=reconciled == b"1",
+                    owned=owned == b"1",
+                )
             case "found":
-                return cls(verb, attempts=int(rest[0]), reconciled=True, evidence=rest[1])
+                return cls(verb, deadline, attempts=int(rest[0]), reconciled=True, evidence=rest[1])
             case "read_back":
                 attempts, probe, lost_at = rest
                 return cls(
                     verb,
+                    deadline,
                     attempts=int(attempts),
                     probe=probe == b"1",
                     lost_at=int(lost_at) if lost_at else None,
                 )
             case "gone" | "answered" | "used" | "conflict":
-                return cls(verb)
+                return cls(verb, deadline)
             case _:
                 raise ValueError(f"claim.lua answered {verb!r}")

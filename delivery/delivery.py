@@ -5,11 +5,12 @@ from __future__ import annotations
 from coupontools import Coupontools
 from delivery.answer import Failure, without_record
 from delivery.attempt import Attempt
-from delivery.gate import Aside, Draining, Gate
+from delivery.gate import Draining, Gate, Held
 from delivery.job import Outcome
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine
 from delivery.means import Means
+from delivery.parking import Parking
 from delivery.policy import Policy
 from delivery.retry import OVERDUE_SECONDS, POSTPONED_SECONDS
 from delivery.settlement import Postponed
@@ -25,6 +26,7 @@ class Delivery:
         self, ledger: Ledger, api: Coupontools, gate: Gate, policy: Policy, log_line: LogLine
     ) -> None:
         self._gate = gate
+        self._parking = Parking(ledger, gate)
         self._means = Means(ledger, api, gate, policy, log_line)
 
     async def deliver(self, task: Task) -> None:
@@ -33,18 +35,20 @@ class Delivery:
         patience = max(0.0, task.seconds_left)
         while True:
             try:
-                ticket = await self._gate.enter(task.job.lane, task.job.scope, place, patience)
+                ticket = await self._gate.enter(task.queue, task.holds, place, patience)
             except Draining:
                 return
-            except Aside as aside:
-                await self.postpone(task, aside.seconds)
-                return
+            except Held as held:
+                if await self._parking.park(held.hold, task):
+                    task.receipt.release()
+                    return
+                continue
             with self._gate.inside(ticket):
                 ended = await Attempt(self._means, task).run(ticket)
             if ended:
                 task.receipt.release()
                 return
-            # Only a hold or the pace sends a job back here after its deadline.
+            # Only the pace sends a job back here after its deadline.
             patience = max(OVERDUE_SECONDS, task.seconds_left)
 
     async def answer_at_once(self, task: Task, outcome: Outcome) -> None:
@@ -59,7 +63,7 @@ class Delivery:
         await Attempt(self._means, task).fail(failure, owned=False)
         task.receipt.release()
 
-    async def postpone(self, task: Task, seconds: float = POSTPONED_SECONDS) -> None:
-        """Put off a job whatever its record: its channel is held, or it can be neither carried out nor answered now."""
-        await Attempt(self._means, task).settle(Postponed(delay=round(seconds * 1000)))
+    async def postpone(self, task: Task) -> None:
+        """Put off a job whatever its record: it can be neither carried out nor answered now."""
+        await Attempt(self._means, task).settle(Postponed(delay=round(POSTPONED_SECONDS * 1000)))
         task.receipt.release()

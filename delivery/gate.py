@@ -1,7 +1,7 @@
 """The gate of one process: who may claim next, while so many jobs are in flight and the account is paced or held.
 
-Jobs wait here with nothing but their message, most urgent first. What all workers share (pace, holds) is decided in Redis; the gate only
-remembers until when asking again is of no use, so that a waiting backlog costs next to nothing.
+Jobs wait here with nothing but their message. What all workers share (pace, holds) is decided in Redis; the gate only remembers until when
+asking again is of no use, so that a waiting backlog costs next to nothing, and shares this process's places among the lanes.
 """
 
 from __future__ import annotations
@@ -9,21 +9,23 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
-__all__ = ["Aside", "Draining", "Gate", "Ticket"]
+__all__ = ["LANES", "LISTINGS", "Draining", "Gate", "Held", "Ticket"]
 
-SCOPES = ("account", "sms", "email")
-#: Of a held channel, so many jobs wait in the process, to probe and to begin with; as a share of its concurrency.
-KEPT_OF_A_HELD_CHANNEL = 0.25
-#: How long the others stay away, in seconds.
-ASIDE_SHORTEST_SECONDS = 5.0
-ASIDE_LONGEST_SECONDS = 1800.0
-#: A hold that nobody was told of for so long is over; the next is another.
-HOLD_FORGOTTEN_SECONDS = 120.0
+#: The lanes in the order of their urgency, each with its weight: of the pace and of the places, a lane with work gets at least its weight's
+#: share of all. Every lane is a queue.
+LANES: Final = MappingProxyType({"webhooks": 8, "groups": 4, "contacts": 4, "reads": 2, "bulk": 2})
+#: The lane whose jobs are listings. They alone can last, so they, and listings that read back, have no more than this share of the places.
+LISTINGS = "reads"
+LISTINGS_SHARE = 0.25
+#: So much of the places goes to a lane with work before any other gets more, where there are so many places.
+LEAST_SHARE = 0.1
+PLACES_TO_SHARE = 5
 #: How long a hold is believed without asking: another worker's probe may have ended it.
 HOLD_BELIEVED_SECONDS = 1.0
 
@@ -32,37 +34,30 @@ class Draining(Exception):  # noqa: N818 - not an error: the worker stops
     """The worker stops: hand the message back."""
 
 
-class Aside(Exception):  # noqa: N818 - not an error: others are to have the place
-    """The job's channel is held, and it takes a place that jobs of other channels need: it waits in Redis for ``seconds``."""
+class Held(Exception):  # noqa: N818 - not an error: the job is to be parked
+    """The job's account or channel is held: it waits in Redis, where the jobs of this hold wait."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
+    def __init__(self, hold: str) -> None:
+        super().__init__(hold)
+        self.hold = hold
 
 
 @dataclass(order=True, slots=True)
 class _Waiter:
-    lane: int
     number: int
+    lane: str = field(compare=False)
+    #: The holds that concern it.
+    holds: frozenset[str] = field(compare=False)
     future: asyncio.Future[None] = field(compare=False)
-    #: When its deadline passes, by the loop's clock.
-    until: float = field(compare=False)
-
-
-@dataclass(slots=True)
-class _Hold:
-    """A hold of one channel, as this process was told of it."""
-
-    since: float
-    told: float
 
 
 class Ticket:
     """One job that was let in."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, lane: str) -> None:
         self._gate = gate
         self._claiming = True
+        self.lane = lane
 
     def claimed(self) -> None:
         """The claim has its answer; the next one may ask."""
@@ -73,7 +68,7 @@ class Ticket:
 
 
 class Gate:
-    """Lets at most ``concurrency`` jobs in, the lowest lane first, and none of a closed scope.
+    """Lets at most ``concurrency`` jobs in, and shares their places among the lanes by weight (stride scheduling).
 
     Belongs to one event loop; not for other threads.
     """
@@ -82,60 +77,61 @@ class Gate:
         """``claims`` is how many claims may be under way at once, where more would only be told to wait."""
         self._concurrency = concurrency
         self._most_claims = claims or concurrency
-        self._cautious = False
-        self._inside = 0
+        self._least = max(1, int(concurrency * LEAST_SHARE)) if concurrency >= PLACES_TO_SHARE else 0
+        self._most_listings = max(1, int(concurrency * LISTINGS_SHARE))
         self._claims = 0
         self._draining = False
         self._numbers = itertools.count()
-        self._waiting: dict[str, list[_Waiter]] = {scope: [] for scope in SCOPES}
+        self._waiting: dict[str, list[_Waiter]] = {lane: [] for lane in LANES}
         self._overdue: list[_Waiter] = []
-        self._closed_until = dict.fromkeys(SCOPES, 0.0)
-        self._holds: dict[str, _Hold] = {}
-        self._kept = max(1, round(concurrency * KEPT_OF_A_HELD_CHANNEL))
+        self._inside = dict.fromkeys(LANES, 0)
+        self._listings = 0
+        #: What each lane has had, in places for its weight; and the same of the lane that was let in last.
+        self._passes = dict.fromkeys(LANES, 0.0)
+        self._turn = 0.0
+        self._paced_until = 0.0
+        self._yields_until = dict.fromkeys(LANES, 0.0)
+        self._preferred: str | None = None
+        self._held_until: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def wary(self) -> bool:
-        """Is a hold known that the next good answer may end?"""
-        return self._cautious
+    # -- Who waits ------------------------------------------------------------------------------------------------------------
 
-    async def enter(self, lane: int, scope: str, number: int | None, patience: float) -> Ticket:
-        """Wait to be let in; at the latest ``patience`` seconds from now a closed scope is no reason to wait any more.
+    async def enter(self, lane: str, holds: frozenset[str], number: int | None, patience: float) -> Ticket:
+        """Wait to be let in; at the latest ``patience`` seconds from now no pace is a reason to wait any more.
 
-        ``number`` keeps a job's place when it has to come back.
+        ``holds`` names the holds that concern the job; ``number`` keeps its place when it has to come back.
 
         Raises:
             Draining: the worker stops.
-            Aside: the channel is held, and others need the place.
+            Held: one of the holds is known.
         """
         if self._draining:
             raise Draining
+        if hold := self.holds_up(holds):
+            raise Held(hold)
         loop = asyncio.get_running_loop()
-        if scope in self._holds and self._closed_until[scope] > loop.time():
-            away = self._away_seconds(scope)
-            if len(self._waiting[scope]) >= self._kept and patience > 2 * away:
-                raise self._aside(away)
         place = next(self._numbers) if number is None else number
-        waiter = _Waiter(lane, place, loop.create_future(), loop.time() + patience)
-        heapq.heappush(self._waiting[scope], waiter)
-        overdue = loop.call_later(max(0.0, patience), self._hurry, scope, waiter)
+        waiter = _Waiter(place, lane, holds, loop.create_future())
+        heapq.heappush(self._waiting[lane], waiter)
+        overdue = loop.call_later(max(0.0, patience), self._hurry, waiter)
         self._pump()
         try:
             await waiter.future
         except asyncio.CancelledError:
-            self._forget(scope, waiter)
+            self._forget(waiter)
             raise
         finally:
             overdue.cancel()
-        return Ticket(self)
+        return Ticket(self, lane)
 
     @contextmanager
     def inside(self, ticket: Ticket) -> Iterator[Ticket]:
-        """While a job that was let in has its slot."""
+        """While a job that was let in has its place."""
         try:
             yield ticket
         finally:
-            self._inside -= 1
+            self._leave(ticket.lane)
             ticket.claimed()
             self._pump()
 
@@ -143,26 +139,70 @@ class Gate:
         """A place behind all who came before."""
         return next(self._numbers)
 
-    def close(self, scope: str, seconds: float, *, held: bool, alone: bool = False) -> None:
-        """Asking is of no use for ``seconds``; ``alone`` if jobs of other scopes may go on."""
-        if held:
-            self._cautious = True
-            seconds = min(seconds, HOLD_BELIEVED_SECONDS)
+    @property
+    def waiting_lanes(self) -> list[str]:
+        """The lanes of which jobs wait here."""
+        return [lane for lane, waiters in self._waiting.items() if waiters]
+
+    # -- Listings -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def may_list(self) -> bool:
+        """Is there room for one more listing?"""
+        return self._listings < self._most_listings
+
+    @contextmanager
+    def one_listing(self) -> Iterator[bool]:
+        """While a job of another lane reads a listing; yields False, and counts nothing, when there is no room for one."""
+        if not self.may_list:
+            yield False
+            return
+        self._listings += 1
+        try:
+            yield True
+        finally:
+            self._listings -= 1
+            self._pump()
+
+    # -- What Redis has told --------------------------------------------------------------------------------------------------
+
+    def pace(self, seconds: float, lane: str, turn: str) -> None:
+        """A claim came too early: asking is of no use for ``seconds``; for its ``lane`` alone, when it is the ``turn`` of another."""
         until = asyncio.get_running_loop().time() + max(0.001, seconds)
-        self._closed_until[scope] = max(self._closed_until[scope], until)
-        if held and alone:
-            self._send_aside(scope)
-        elif held:
-            self._holds.pop(scope, None)
+        if turn:
+            self._yields_until[lane] = until
+            self._preferred = turn
+        else:
+            self._paced_until = max(self._paced_until, until)
         self._pump()
 
-    def open(self) -> None:
-        """The account answers again."""
-        if not self._cautious:
+    def hold(self, name: str) -> None:
+        """This process was told of a hold: who waits here for it is parked.
+
+        A hold of one kind of call is no reason not to ask: what was called before may be looked up.
+        """
+        if name.count("/") > 1:
             return
-        self._cautious = False
-        self._closed_until = dict.fromkeys(SCOPES, 0.0)
-        self._pump()
+        self._held_until[name] = asyncio.get_running_loop().time() + HOLD_BELIEVED_SECONDS
+        for lane, waiters in self._waiting.items():
+            going = [waiter for waiter in waiters if name in waiter.holds]
+            if going:
+                # A sorted list is a heap.
+                self._waiting[lane] = sorted(waiter for waiter in waiters if name not in waiter.holds)
+            for waiter in going:
+                if not waiter.future.done():
+                    waiter.future.set_exception(Held(name))
+
+    def release(self) -> None:
+        """A hold is over: what was known of holds is to be asked anew."""
+        self._held_until.clear()
+
+    def holds_up(self, holds: frozenset[str]) -> str | None:
+        """Return one of ``holds`` that is known; None when asking is worth it."""
+        if not self._held_until:
+            return None
+        now = asyncio.get_running_loop().time()
+        return next((name for name in holds if self._held_until.get(name, 0.0) > now), None)
 
     def drain(self) -> None:
         """Let nobody in any more, and send back all who wait."""
@@ -175,53 +215,31 @@ class Gate:
         if self._timer:
             self._timer.cancel()
 
-    def _send_aside(self, scope: str) -> None:
-        """Jobs of a held channel that fill the window would keep those of the other from being fetched.
+    # -- Who is next ----------------------------------------------------------------------------------------------------------
 
-        They stay away about as long as the hold has lasted, so that never more come back than go, and what lies behind them is
-        reached. Whose deadline is near stays: in Redis nobody counts what the hold has taken of it.
-        """
-        now = asyncio.get_running_loop().time()
-        hold = self._holds.get(scope)
-        if hold is None or now - hold.told > HOLD_FORGOTTEN_SECONDS:
-            hold = self._holds[scope] = _Hold(now, now)
-        hold.told = now
-        away = self._away_seconds(scope)
-        waiting = sorted(self._waiting[scope])
-        # A sorted list is a heap.
-        self._waiting[scope] = waiting[: self._kept]
-        for waiter in waiting[self._kept :]:
-            if waiter.until - now <= 2 * away:
-                self._waiting[scope].append(waiter)
-            elif not waiter.future.done():
-                waiter.future.set_exception(self._aside(away))
+    def _leave(self, lane: str) -> None:
+        self._inside[lane] -= 1
+        if lane == LISTINGS:
+            self._listings -= 1
 
-    def _away_seconds(self, scope: str) -> float:
-        lasted = asyncio.get_running_loop().time() - self._holds[scope].since
-        return min(ASIDE_LONGEST_SECONDS, max(ASIDE_SHORTEST_SECONDS, lasted))
-
-    @staticmethod
-    def _aside(seconds: float) -> Aside:
-        # The jitter keeps a crowd that went together from coming back together.
-        return Aside(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, hides nothing
-
-    def _forget(self, scope: str, waiter: _Waiter) -> None:
+    def _forget(self, waiter: _Waiter) -> None:
         if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
-            # Let in and cancelled in one turn of the loop: the slot goes to the next.
-            self._inside -= 1
+            # Let in and cancelled in one turn of the loop: the place goes to the next.
+            self._leave(waiter.lane)
             self._claims -= 1
             self._pump()
             return
-        for waiters in (self._waiting[scope], self._overdue):
+        for waiters in (self._waiting[waiter.lane], self._overdue):
             if waiter in waiters:
                 waiters.remove(waiter)
                 heapq.heapify(waiters)
 
-    def _hurry(self, scope: str, waiter: _Waiter) -> None:
-        if waiter.future.done() or waiter not in self._waiting[scope]:
+    def _hurry(self, waiter: _Waiter) -> None:
+        waiters = self._waiting[waiter.lane]
+        if waiter.future.done() or waiter not in waiters:
             return
-        self._waiting[scope].remove(waiter)
-        heapq.heapify(self._waiting[scope])
+        waiters.remove(waiter)
+        heapq.heapify(waiters)
         heapq.heappush(self._overdue, waiter)
         self._pump()
 
@@ -229,37 +247,52 @@ class Gate:
         if self._draining:
             return
         now = asyncio.get_running_loop().time()
-        most_claims = 1 if self._cautious else self._most_claims
-        while self._inside < self._concurrency and self._claims < most_claims:
+        while sum(self._inside.values()) < self._concurrency and self._claims < self._most_claims:
             waiters = self._next(now)
             if waiters is None:
                 break
             waiter = heapq.heappop(waiters)
             if waiter.future.done():
                 continue
-            self._inside += 1
-            self._claims += 1
-            waiter.future.set_result(None)
+            self._let_in(waiter)
         self._set_timer(now)
+
+    def _let_in(self, waiter: _Waiter) -> None:
+        lane = waiter.lane
+        self._turn = max(self._passes[lane], self._turn)
+        self._passes[lane] = self._turn + 1 / LANES[lane]
+        self._inside[lane] += 1
+        if lane == LISTINGS:
+            self._listings += 1
+        self._claims += 1
+        self._preferred = None
+        waiter.future.set_result(None)
 
     def _next(self, now: float) -> list[_Waiter] | None:
         if self._overdue:
             return self._overdue
-        if self._closed_until["account"] > now:
+        if self._paced_until > now:
             return None
         ready = [
-            waiters
-            for scope, waiters in self._waiting.items()
-            if waiters and self._closed_until[scope] <= now
+            lane
+            for lane, waiters in self._waiting.items()
+            if waiters and self._yields_until[lane] <= now and (lane != LISTINGS or self.may_list)
         ]
-        return min(ready, key=lambda waiters: waiters[0]) if ready else None
+        return self._waiting[min(ready, key=self._rank)] if ready else None
+
+    def _rank(self, lane: str) -> tuple[bool, bool, float]:
+        """Whose turn Redis says it is; who has less than its least share of the places; who had the least for its weight."""
+        return (
+            lane != self._preferred,
+            self._inside[lane] >= self._least,
+            max(self._passes[lane], self._turn),
+        )
 
     def _set_timer(self, now: float) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if not any(self._waiting.values()):
-            return
-        pending = [until for until in self._closed_until.values() if until > now]
-        if pending:
+        times = [self._paced_until] if self.waiting_lanes else []
+        times += [self._yields_until[lane] for lane in self.waiting_lanes]
+        if pending := [until for until in times if until > now]:
             self._timer = asyncio.get_running_loop().call_at(min(pending), self._pump)

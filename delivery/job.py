@@ -80,10 +80,6 @@ class Job(Protocol):
     effect: ClassVar[bool]
     #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for theirs?
     named: ClassVar[bool]
-    #: Smaller goes first where jobs of several kinds wait.
-    lane: ClassVar[int]
-    #: May it reserve slots of the pace further ahead than others?
-    urgent: ClassVar[bool]
     #: Why a job fails whose derived key was carried out for a job that asked for something else.
     conflict: ClassVar[str]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
+from delivery.claim import Claim
 from delivery.ledger import Ledger
-from delivery.policy import Policy
+from delivery.policy import SLOT_GRACE_SECONDS, Policy
 from delivery.task import Task, now
 
 __all__ = ["Lease", "LeaseLost", "OutOfTime"]
@@ -40,15 +42,28 @@ class Lease:
         token: str,
         *,
         claimed_at: float,
-        milliseconds: float,
+        claim: Claim,
     ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._task = task
         self._token = token
-        self._ends = claimed_at + milliseconds / 1000
+        self._ends = claimed_at + claim.lease / 1000
+        self._deadline = claim.deadline
+        #: When its slot of the pace is; none without a pace.
+        self._slot = claimed_at + claim.wait / 1000 if policy.interval_us else None
         #: Did any byte leave?
         self.departed = False
+
+    @property
+    def slot_missed(self) -> bool:
+        """Is it too late to use the slot? A process that stood still would send all that it had reserved at once."""
+        return self._slot is not None and now() > self._slot + SLOT_GRACE_SECONDS
+
+    @property
+    def _seconds_left(self) -> float:
+        """Until the deadline in force, holds included."""
+        return self._deadline / 1000 - time.time()
 
     def guard(self) -> None:
         """Mark that bytes leave now.
@@ -82,7 +97,7 @@ class Lease:
         """
         lost = asyncio.Event()
         try:
-            async with asyncio.timeout(max(self._task.seconds_left, self._policy.cover)) as limit:
+            async with asyncio.timeout(max(self._seconds_left, self._policy.cover)) as limit:
                 keeping = asyncio.create_task(self._keep(limit, lost))
                 try:
                     yield

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,20 @@ import orjson
 
 from config.keys import Keys
 from delivery.claim import Claim
+from delivery.gate import LANES
 from delivery.job import Unknown, Verdict
-from delivery.policy import HORIZON_MS, LISTING_HORIZON_MS, OUTAGE_THRESHOLD, URGENT_HORIZON_MS, Policy
+from delivery.policy import OUTAGE_THRESHOLD, Policy
 from delivery.retry import Rests
 from delivery.scripts import ScriptRunner, load_scripts
-from delivery.settlement import Settled, Settlement, Signal
+from delivery.settlement import Changes, Settled, Settlement, Signal
 from delivery.task import Task, short_digest
 
 __all__ = ["Ledger"]
 
 SCRIPTS = load_scripts(Path(__file__).parent / "lua")
-#: Records that one listing looks for at most; the next listing takes the rest.
-UNKNOWNS_AT_ONCE = 20_000
+#: Records that one listing looks for at most, the longest due first; the next listing takes the rest. And how many one script tells of.
+UNKNOWNS_OF_A_LISTING = 20_000
+UNKNOWNS_AT_ONCE = 500
 VERDICTS_AT_ONCE = 500
 #: How long a record is kept at least that is not settled: longer than a hold is likely to last.
 UNSETTLED_SECONDS = 90 * 86400.0
@@ -51,13 +54,19 @@ class Ledger:
             "read_back_after": _ms(policy.read_back_after),
         }
         self._interval = policy.interval_us
+        self._horizon = policy.horizon_ms
 
     def record(self, task: Task) -> str:
         """Return the key of the task's record."""
         return self._keys.record(task.job.actor, task.digest)
 
-    async def claim(self, task: Task, token: str) -> Claim:
-        """Ask whether this job may call the API now."""
+    async def claim(
+        self, task: Task, token: str, *, waiting: Sequence[str] = (), may_list: bool = True
+    ) -> Claim:
+        """Ask whether this job may call the API now.
+
+        ``waiting`` names the lanes of which this process has more jobs; ``may_list`` says whether it has room for another listing.
+        """
         keys, receipt, job = self._keys, task.receipt, task.job
         arguments = self._times | {
             "id": receipt.id,
@@ -71,8 +80,14 @@ class Ledger:
             "deadline": task.deadline,
             "life": self._life(task),
             "interval": self._interval,
-            "horizon": URGENT_HORIZON_MS if job.urgent else HORIZON_MS,
+            "horizon": self._horizon,
             "needle": job.needle() if job.effect else "",
+            "may_list": may_list,
+            "scope": job.scope,
+            "call": job.actor,
+            "about": task.about,
+            "place": task.place,
+            **_lane(task.queue, waiting),
         }
         listing = task.listing
         answer = await self._runner.run(
@@ -83,24 +98,31 @@ class Ledger:
                 receipt.acks,
                 receipt.bodies,
                 receipt.delayed,
-                keys.pace,
-                keys.hold("account"),
-                keys.hold(job.scope),
-                keys.held("account"),
-                keys.held(job.scope),
                 keys.unknown(listing),
                 keys.reader(listing),
                 self._name_lock(task),
                 keys.pages(job.actor, task.digest),
+                keys.pace,
+                keys.holds,
+                keys.still,
+                keys.held(job.scope),
+                keys.parked,
+                keys.alone,
             ],
             [orjson.dumps(arguments)],
         )
         return Claim.read(answer)
 
     async def settle(
-        self, task: Task, token: str, settlement: Settlement, signal: Signal | None = None
+        self,
+        task: Task,
+        token: str,
+        settlement: Settlement,
+        signal: Signal | None = None,
+        *,
+        deadline: int = 0,
     ) -> Settled:
-        """Write what came of a claim, and what its call told of the account."""
+        """Write what came of a claim, and what its call told of the account; ``deadline`` is the one that the claim told."""
         keys, policy, receipt, job = self._keys, self._policy, task.receipt, task.job
         # A job that was never claimed touches no record; its arguments may not even be readable.
         owned = settlement.owned
@@ -110,17 +132,18 @@ class Ledger:
             "fingerprint": task.fingerprint,
             "asked": task.asked,
             "effect": owned and job.effect,
+            "named": owned and job.named,
             "needle": job.needle() if owned and job.effect else "",
             "life": self._life(task),
             "kept": _ms(max(policy.ttl, KEPT_UNKNOWN_SECONDS)),
-            "deadline": task.deadline,
+            "deadline": deadline or task.deadline,
             "maxlen": policy.events_maxlen,
             "threshold": OUTAGE_THRESHOLD,
             **settlement.arguments(),
         }
         if signal:
             arguments["signal"] = signal.arguments()
-        word, began, ended = await self._runner.run(
+        word, changes = await self._runner.run(
             SCRIPTS["settle"],
             [
                 self.record(task),
@@ -133,19 +156,29 @@ class Ledger:
                 receipt.dead_reasons,
                 keys.events,
                 keys.unknown(task.listing if owned else "none"),
-                self._name_lock(task) if owned else "",
-                self._claimed_ids(task) if owned else "",
-                keys.pace,
-                keys.hold("account"),
-                keys.hold(job.scope),
-                keys.held("account"),
-                keys.held(job.scope),
-                keys.outage,
+                self._name_lock(task) if owned else keys.none,
+                self._claimed_ids(task) if owned else keys.none,
                 keys.pages(job.actor, task.digest),
+                keys.holds,
+                keys.still,
+                keys.held("account"),
+                keys.held("sms"),
+                keys.held("email"),
+                keys.troubles,
+                keys.alone,
             ],
             [orjson.dumps(arguments)],
         )
-        return Settled(word == b"ok", word == b"used", began == b"1", tuple(ended.decode().split()))
+        return Settled(word == b"ok", word == b"used", Changes.read(changes))
+
+    async def park(self, hold: str, tasks: Sequence[Task]) -> bool:
+        """Move messages of one queue and kind to where the jobs of ``hold`` wait. Return False, with nothing moved, when it is over."""
+        first = tasks[0]
+        arguments: list[Any] = [hold, first.place]
+        for task in tasks:
+            arguments += [task.receipt.id, task.since]
+        keys = [self._keys.holds, self._keys.parked, first.receipt.acks]
+        return bool(await self._runner.run(SCRIPTS["park"], keys, arguments))
 
     async def renew(self, task: Task, token: str, baseline: list[str] | None = None) -> float:
         """Start the lease anew, and the right to read the task's listing; note ``baseline``, what is not the job's effect.
@@ -159,23 +192,31 @@ class Ledger:
         )
         return float(answer)
 
-    async def reserve(self) -> tuple[float, bool]:
+    async def reserve(self, lane: str, waiting: Sequence[str] = ()) -> tuple[float, bool]:
         """Ask for a slot of the pace; return the milliseconds to wait, and whether the slot is reserved (else ask again then)."""
         wait, again = await self._runner.run(
-            SCRIPTS["reserve"], [self._keys.pace], [self._interval, LISTING_HORIZON_MS]
+            SCRIPTS["reserve"],
+            [self._keys.pace],
+            [orjson.dumps(_lane(lane, waiting)), self._interval, self._horizon],
         )
         return float(wait), not again
 
     async def unknowns(self, listing: str) -> tuple[int, list[Unknown]]:
-        """Return Redis's time in milliseconds, and the records that wait for this listing."""
-        now, *rows = await self._runner.run(
-            SCRIPTS["unknowns"], [self._keys.unknown(listing)], [UNKNOWNS_AT_ONCE]
-        )
-        found = [
-            Unknown(record.decode(), int(ended), needle.decode(), tuple(orjson.loads(baseline or b"[]")))
-            for record, ended, needle, baseline in zip(*[iter(rows)] * 4, strict=True)
-        ]
-        return int(now), found
+        """Return Redis's time in milliseconds, and the records whose turn it is to be told of by this listing."""
+        began = 0
+        found: list[Unknown] = []
+        while len(found) < UNKNOWNS_OF_A_LISTING:
+            now, *rows = await self._runner.run(
+                SCRIPTS["unknowns"], [self._keys.unknown(listing)], [len(found), UNKNOWNS_AT_ONCE]
+            )
+            began = began or int(now)
+            if not rows:
+                break
+            found += [
+                Unknown(record.decode(), int(ended), needle.decode(), tuple(orjson.loads(baseline or b"[]")))
+                for record, ended, needle, baseline in zip(*[iter(rows)] * 4, strict=True)
+            ]
+        return began, found
 
     async def judge(self, listing: str, token: str, verdicts: list[Verdict], rests: Rests) -> None:
         """Write what a listing told."""
@@ -210,11 +251,17 @@ class Ledger:
 
     def _name_lock(self, task: Task) -> str:
         job = task.job
-        return self._keys.name_lock(job.scope, short_digest(job.taken_name())) if job.named else ""
+        return (
+            self._keys.name_lock(job.scope, short_digest(job.taken_name())) if job.named else self._keys.none
+        )
 
     def _claimed_ids(self, task: Task) -> str:
         job = task.job
-        return self._keys.claimed(job.scope, short_digest(job.taken_name())) if job.named else ""
+        return self._keys.claimed(job.scope, short_digest(job.taken_name())) if job.named else self._keys.none
+
+
+def _lane(queue: str, waiting: Sequence[str]) -> dict[str, Any]:
+    return {"lane": queue, "weight": LANES[queue], "waiting": list(waiting)}
 
 
 def _ms(seconds: float) -> int:

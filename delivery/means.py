@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coupontools import Coupontools, CoupontoolsError
+from delivery.claim import Claim
 from delivery.gate import Gate
 from delivery.lease import Lease
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine
 from delivery.policy import Policy
-from delivery.retry import HOLD_FIRST_SECONDS, Meaning, meaning_of
+from delivery.retry import Meaning, meaning_of
 from delivery.task import Task
 
 __all__ = ["Means"]
@@ -26,14 +27,10 @@ class Means:
     policy: Policy
     log_line: LogLine
 
-    def lease(self, task: Task, token: str, *, claimed_at: float, milliseconds: float) -> Lease:
+    def lease(self, task: Task, token: str, *, claimed_at: float, claim: Claim) -> Lease:
         """Return the lease of a claim."""
-        return Lease(self.ledger, self.policy, task, token, claimed_at=claimed_at, milliseconds=milliseconds)
+        return Lease(self.ledger, self.policy, task, token, claimed_at=claimed_at, claim=claim)
 
     def meaning(self, error: CoupontoolsError, *, effect: bool) -> Meaning:
         """Return what ``error`` means for a call that can change something (``effect``) or that cannot."""
         return meaning_of(error, effect=effect, shortest_pause=self.policy.backoff.shortest)
-
-    def hold(self, scope: str) -> None:
-        """Close the gate: this process has just been told that the account, or the channel ``scope``, is refused."""
-        self.gate.close(scope, HOLD_FIRST_SECONDS, held=True, alone=scope != "account")

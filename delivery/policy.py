@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config import Settings
-from delivery.retry import Backoff, Rests
+from delivery.retry import RETRY_AFTER_CAP_SECONDS, Backoff, Rests
 
 __all__ = ["Policy"]
 
 #: What a lease adds to the longest call, so that a call that ends at its time limit is still settled under it.
 LEASE_MARGIN_SECONDS = 5.0
-#: How far ahead of now a job may reserve its slot, in milliseconds. What is reserved stands before any later job of greater
-#: urgency, and is called though another process has just found the account refused; so imports reserve little.
-HORIZON_MS = 100
-URGENT_HORIZON_MS = 5000
-#: Between the two: what reads back goes a little ahead of imports, and does not stand in the way of webhooks.
-LISTING_HORIZON_MS = 500
+#: How far ahead of now a slot of the pace may be reserved: so many intervals, within bounds in milliseconds. What is reserved stands before
+#: any later job of greater urgency, and is called though another process has just found the account refused; so it is little.
+HORIZON_INTERVALS = 2
+HORIZON_SHORTEST_MS = 20.0
+HORIZON_LONGEST_MS = 500.0
+#: So late a call may use its slot. Later, it reserves another: a process that stood still would send all it had reserved at once.
+SLOT_GRACE_SECONDS = 0.1
 #: So many calls in a row that fail as in an outage, over all workers, open the breaker.
 OUTAGE_THRESHOLD = 10
 
@@ -33,6 +34,8 @@ class Policy:
     rate: float
     backoff: Backoff
     events_maxlen: int
+    #: How long a listing may take in all.
+    listing_timeout: float = 300.0
 
     @property
     def rests(self) -> Rests:
@@ -40,9 +43,20 @@ class Policy:
         return Rests.of(self.read_back_after, self.backoff)
 
     @property
+    def longest_wait(self) -> float:
+        """The longest that a job is ever put off, in seconds, and some more."""
+        return 2 * max(RETRY_AFTER_CAP_SECONDS, self.backoff.longest, self.read_back_after)
+
+    @property
     def interval_us(self) -> int:
         """Microseconds between two requests of the account; 0 for no pace."""
         return round(1_000_000 / self.rate) if self.rate else 0
+
+    @property
+    def horizon_ms(self) -> float:
+        """How far ahead of now a slot may be reserved, in milliseconds."""
+        intervals = HORIZON_INTERVALS * self.interval_us / 1000
+        return min(HORIZON_LONGEST_MS, max(HORIZON_SHORTEST_MS, intervals))
 
     @property
     def claims_at_once(self) -> int | None:
@@ -66,4 +80,5 @@ class Policy:
             rate=settings.coupontools_rate_limit,
             backoff=Backoff(settings.retry_min_seconds, settings.retry_max_seconds),
             events_maxlen=settings.events_maxlen,
+            listing_timeout=settings.coupontools_listing_timeout_seconds,
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from coupontools import Call, Coupontools
 from delivery.job import Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.policy import Policy
+from delivery.retry import Rests
 from delivery.task import Task
 
 __all__ = ["ReadBack"]
@@ -32,16 +35,22 @@ class ReadBack:
             self._patient(verdict, began)
             async for verdict in self._task.job.read_back(self._api, call, unknowns, self._ledger)
         ]
-        await self._judge(verdicts)
+        await self._judge(verdicts, self._policy.rests)
         return sum(verdict.word != "undecided" for verdict in verdicts)
 
-    async def give_up(self, lost_at: int | None) -> None:
-        """The listing told nothing: the task's own record, if its call was lost at ``lost_at``, asks again later, as do the others."""
-        own = [] if lost_at is None else [Unknown(self._ledger.record(self._task), lost_at, "", ())]
-        await self._judge([Verdict(unknown, "undecided") for unknown in own])
+    async def give_up(self, lost_at: int | None, retry_after: float | None = None) -> None:
+        """The listing told nothing: the task's own record, if its call was lost at ``lost_at``, asks again later, as do the others.
 
-    async def _judge(self, verdicts: list[Verdict]) -> None:
-        await self._ledger.judge(self._task.listing, self._token, verdicts, self._policy.rests)
+        ``retry_after`` is how long the API asked to leave this listing alone, in seconds.
+        """
+        own = [] if lost_at is None else [Unknown(self._ledger.record(self._task), lost_at, "", ())]
+        rests = self._policy.rests
+        asked = self._policy.backoff.at_most(retry_after)
+        rests = replace(rests, rest=max(rests.rest, asked), again=max(rests.again, asked))
+        await self._judge([Verdict(unknown, "undecided") for unknown in own], rests)
+
+    async def _judge(self, verdicts: list[Verdict], rests: Rests) -> None:
+        await self._ledger.judge(self._task.listing, self._token, verdicts, rests)
 
     def _patient(self, verdict: Verdict, began: int) -> Verdict:
         """What is not there yet may still come: the API may be working on a call that ended a moment before the listing began."""

@@ -9,7 +9,7 @@ from typing import Literal
 from coupontools import AccountRefused, CoupontoolsError, MayHaveHappened, NotCarriedOut, NotSent, Rejected
 
 __all__ = [
-    "HOLD_FIRST_SECONDS",
+    "LISTING_ROOM_SECONDS",
     "OVERDUE_SECONDS",
     "POSTPONED_SECONDS",
     "RETRY_AFTER_CAP_SECONDS",
@@ -21,10 +21,10 @@ __all__ = [
 
 #: A ``Retry-After`` further away than this is taken for a mistake: it would stop the whole account.
 RETRY_AFTER_CAP_SECONDS = 3600.0
-#: The first interval of a hold, as account.lua has it; told by the event that begins it.
-HOLD_FIRST_SECONDS = 1.0
-#: How soon a job that is past its deadline asks again while the account is held.
+#: How soon a job that is past its deadline asks again.
 OVERDUE_SECONDS = 5.0
+#: How soon a job asks again that needs a listing for which its process has no room.
+LISTING_ROOM_SECONDS = 1.0
 #: How soon a job that could not even be answered is tried again: soon enough once its cause is mended, seldom enough to be read.
 POSTPONED_SECONDS = 60.0
 
@@ -49,6 +49,10 @@ class Meaning:
     scope: str = "account"
     #: Seconds that the whole account is asked to wait.
     pause: float | None = None
+    #: Was it refused without a code of the vendor's, so that nobody knows whether it was the account or this call?
+    bare: bool = False
+    #: Did not even a connection stand?
+    connect: bool = False
 
 
 def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) -> Meaning:
@@ -61,15 +65,16 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
     asked = None if error.retry_after is None else min(error.retry_after, RETRY_AFTER_CAP_SECONDS)
     match error:
         case NotSent():
-            return Meaning("retry", signal)
+            return Meaning("retry", signal, connect=True)
         case NotCarriedOut():
             return Meaning("retry", "well", pause=asked or shortest_pause)
         case AccountRefused():
-            return Meaning("held", "refused", scope=str(error.scope))
+            return Meaning("held", "refused", scope=str(error.scope), bare=error.code is None)
         case Rejected():
             return Meaning("refused", "well")
         case MayHaveHappened():
-            return Meaning("lost" if effect else "retry", signal, pause=asked)
+            # A Retry-After here speaks of this answer alone: only the job that got it waits.
+            return Meaning("lost" if effect else "retry", signal)
         case _:
             raise TypeError(f"{type(error).__name__} has no meaning; add a row") from error
 
@@ -90,9 +95,12 @@ class Backoff:
         """Return how long to wait after ``attempts`` attempts; at least ``retry_after`` where the API said so."""
         ceiling = min(self.longest, self.shortest * 2.0 ** min(attempts, 60))
         wait = random.uniform(self.shortest, max(self.shortest, ceiling))  # noqa: S311 - spreads load, hides nothing
-        if retry_after is not None:
-            wait = max(wait, min(retry_after, RETRY_AFTER_CAP_SECONDS))
-        return wait
+        return max(wait, self.at_most(retry_after))
+
+    @staticmethod
+    def at_most(retry_after: float | None) -> float:
+        """Return what the API asked for, within reason; 0 if it asked for nothing."""
+        return 0.0 if retry_after is None else min(retry_after, RETRY_AFTER_CAP_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

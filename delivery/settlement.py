@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
+import orjson
+
 __all__ = [
+    "NO_CHANGES",
+    "Changes",
     "Done",
     "EndedUnknown",
     "Event",
@@ -154,21 +158,49 @@ class NoSettlement(Settlement):
 class Signal:
     """What a call told of the account; see signal.lua."""
 
-    word: Literal["well", "fine", "refused", "outage", "none"]
-    scope: Literal["account", "channel"] = "account"
+    word: Literal["well", "refused", "outage", "none"]
+    #: The kind of call, and which one it was.
+    call: str = ""
+    about: str = ""
+    #: Whose calls it was one of: a channel's, or the whole account's.
+    channel: str = "account"
+    #: Whom a refusal concerns.
+    scope: str = "account"
     code: str = ""
     text: str = ""
     #: Milliseconds since the call began.
     took: int = 0
     #: Milliseconds that nobody shall call.
     pause: int = 0
-    #: The events to write if this very signal begins a hold, or ends one.
-    held_event: Event | None = None
-    released_event: dict[str, Event] | None = None
+    #: Did not even a connection stand?
+    connect: bool = False
+    #: Was it refused without a code of the vendor's, so that nobody knows whether it was the account or this call?
+    bare: bool = False
+    #: The host and the process whose call it was.
+    worker: str = ""
 
     def arguments(self) -> dict[str, Any]:
         """Return it as the script has it."""
         return _given(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The holds that began and ended by a script; see account.lua for what each of them says."""
+
+    began: tuple[dict[str, Any], ...] = ()
+    ended: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def read(cls, answer: bytes) -> Changes:
+        """Return what a script answered."""
+        if not answer:
+            return NO_CHANGES
+        told = orjson.loads(answer)
+        return cls(tuple(told.get("began", ())), tuple(told.get("ended", ())))
+
+
+NO_CHANGES = Changes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +211,7 @@ class Settled:
     ours: bool
     #: The message's id was answered before, for another message: only its record was written, and it is still to be set aside.
     used: bool
-    hold_began: bool
-    #: ``account``, ``channel``, or both.
-    holds_ended: tuple[str, ...]
+    changes: Changes = field(default_factory=lambda: NO_CHANGES)
 
     @property
     def answered(self) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 from coupontools import Call
 from delivery.job import Job
@@ -21,6 +22,12 @@ def now() -> float:
 
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+@cache
+def _holds(scope: str, actor: str) -> frozenset[str]:
+    kinds = {f"{each}/{kind}" for each in ("account", scope) for kind in ("paused", "refused")}
+    return frozenset(kinds | {"account/asked", "account/outage", f"{scope}/outage/{actor}"})
 
 
 def short_digest(text: str) -> str:
@@ -89,6 +96,22 @@ class Task:
     def seconds_left(self) -> float:
         """Until its deadline; negative once that has passed."""
         return self.deadline / 1000 - time.time()
+
+    @property
+    def about(self) -> str:
+        """Names the very call that it makes: of a read what is read, since each read has a record of its own."""
+        job = self.job
+        return f"{job.actor}:{self.digest}" if job.effect else f"{job.actor}:{job.scope}:{job.subject}"
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """The names of the holds that concern it; see account.lua."""
+        return _holds(self.job.scope, self.job.actor)
+
+    @property
+    def place(self) -> str:
+        """Where in Redis it is parked by a hold: with others of its queue and kind."""
+        return f"{self.queue}|{self.job.actor}"
 
     @property
     def listing(self) -> str:

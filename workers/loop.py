@@ -99,6 +99,7 @@ class JobLoop:
             client_secret=settings.coupontools_client_secret.get_secret_value(),
             connect_timeout=settings.coupontools_connect_timeout_seconds,
             timeout=settings.coupontools_timeout_seconds,
+            listing_timeout=settings.coupontools_listing_timeout_seconds,
             max_connections=self._concurrency,
         )
         ledger = Ledger(self._runner, self._broker.keys, policy)

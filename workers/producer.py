@@ -28,9 +28,9 @@ class Enqueued:
     body: bytes
 
 
-def job_message(actor: str, arguments: dict[str, Any]) -> Enqueued:
-    """Return the message of one job, as the docs describe it."""
-    queue = JOBS[actor].queue
+def job_message(actor: str, arguments: dict[str, Any], queue: str | None = None) -> Enqueued:
+    """Return the message of one job, as the docs describe it; ``queue`` is another than the job's first."""
+    queue = queue or JOBS[actor].queue
     redis_message_id, message_id = str(uuid.uuid4()), str(uuid.uuid4())
     message = {
         "queue_name": queue,

@@ -19,33 +19,39 @@ if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
     import redis
 
-__all__ = ["QUEUES", "SCOPES", "State", "read_state", "read_workers"]
+__all__ = ["HOLD_KINDS", "QUEUES", "SCOPES", "State", "account_keys", "read_state", "read_workers"]
 
 #: Every queue there is. Written down rather than imported from the actors: a health check would load all that carries jobs out.
-QUEUES = ("contacts", "groups", "reads", "webhooks")
+QUEUES = ("webhooks", "groups", "contacts", "reads", "bulk")
 #: What can be held: all work of the account, or one channel's.
 SCOPES = ("account", "sms", "email")
+#: Why: the API refuses, does not answer, or asks for a pause; or an operator paused it.
+HOLD_KINDS = ("refused", "outage", "asked", "paused")
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """How many jobs of one queue are ready, delayed, running and dead."""
+    """How many jobs of one queue are ready, delayed, running, parked by a hold, and dead. What was delayed and is due is ready."""
 
     ready: int
     delayed: int
     running: int
+    parked: int
     dead: int
 
 
 @dataclass(frozen=True, slots=True)
 class HoldState:
-    """Why work of one scope waits, and when it is tried again (RFC 3339)."""
+    """Why work of one scope waits, since when, and when it is tried again (RFC 3339; None where an operator says when)."""
 
     scope: str
     kind: str
     code: int | None
     message: str
-    retry_at: str
+    since: str
+    retry_at: str | None
+    #: The host and the process whose call it was; or who paused.
+    worker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,52 +106,81 @@ def _about(text: bytes) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def _read_queues(client: redis.Redis, settings: Settings, holders: list[str]) -> dict[str, QueueState]:
+def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[str, QueueState]:
     """Return every queue, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
-    keys = Keys.of(settings)
+    seconds, micros = client.time()
+    now = seconds * 1000 + micros // 1000
+    places = _parking_places(client, keys)
     # A transaction reads all numbers at one moment, so that a job that moves is counted once.
     with client.pipeline(transaction=True) as pipeline:
         for name in QUEUES:
             queue = keys.queue(name)
             pipeline.llen(queue.ready)
+            pipeline.zcount(queue.delayed, "-inf", now)
             pipeline.zcard(queue.delayed)
             pipeline.llen(queue.stock_delayed)
             pipeline.zcard(queue.dead)
+            pipeline.scard(queue.forward)
+            for place in places[name]:
+                pipeline.zcard(place)
             for holder in holders:
                 pipeline.scard(keys.acks(holder, name))
-        numbers = pipeline.execute()
-    width = 4 + len(holders)
+        numbers = iter(pipeline.execute())
     states = {}
-    for at, name in enumerate(QUEUES):
-        ready, delayed, stock_delayed, dead, *running = numbers[at * width : (at + 1) * width]
-        states[name] = QueueState(ready, delayed + stock_delayed, sum(running), dead)
+    for name in QUEUES:
+        ready, due, delayed, stock_delayed, dead, forward = (next(numbers) for _ in range(6))
+        parked = sum(next(numbers) for _ in places[name])
+        running = sum(next(numbers) for _ in holders)
+        states[name] = QueueState(
+            ready=max(0, ready + due - forward),
+            delayed=delayed - due + stock_delayed,
+            running=running,
+            parked=parked,
+            dead=dead,
+        )
     return states
 
 
-def _read_holds(client: redis.Redis, settings: Settings, workers: list[WorkerState]) -> list[HoldState]:
-    """Return the holds of now: refusals of the account and outages of the API.
+def _parking_places(client: redis.Redis, keys: Keys) -> dict[str, list[str]]:
+    """Return the keys of the parking places of each queue, of whatever account."""
+    places: dict[str, list[str]] = {name: [] for name in QUEUES}
+    members: Any = client.smembers(keys.parked)
+    for member in members:
+        place = member.decode("utf-8", "backslashreplace")
+        queue = place.split("|")[1]
+        if queue in places:
+            places[queue].append(f"{keys.parked}:{place}")
+    return places
 
-    The account is that of the worker seen latest, so that `status` needs no client id.
-    """
+
+def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
+    """Return the keys of the account of the worker that was seen latest, so that what only looks needs no client id."""
     account = next((worker.account for worker in workers if worker.account), settings.account)
-    keys = dataclasses.replace(Keys.of(settings), account=account)
-    with client.pipeline(transaction=True) as pipeline:
-        for scope in SCOPES:
-            pipeline.hmget(keys.hold(scope), "kind", "code", "message", "retry_at")
-        rows = pipeline.execute()
-    return [
-        HoldState(
-            scope=scope,
-            kind=kind.decode(),
-            code=int(code) if code else None,
-            message=(message or b"").decode("utf-8", "replace"),
-            retry_at=datetime.fromtimestamp(float(retry_at) / 1000, UTC)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z"),
-        )
-        for scope, (kind, code, message, retry_at) in zip(SCOPES, rows, strict=True)
-        if kind
-    ]
+    return dataclasses.replace(Keys.of(settings), account=account)
+
+
+def _read_holds(client: redis.Redis, keys: Keys) -> list[HoldState]:
+    """Return the holds of now, those of the whole account first."""
+    found: Any = client.hgetall(keys.holds)
+    holds = [_hold(orjson.loads(text)) for text in found.values()]
+    return sorted(holds, key=lambda hold: (SCOPES.index(hold.scope), hold.kind, hold.since))
+
+
+def _hold(told: dict[str, Any]) -> HoldState:
+    return HoldState(
+        scope=told["scope"],
+        kind=told["kind"],
+        code=int(told["code"]) if told["code"] else None,
+        message=told["message"],
+        since=_timestamp(told["since"]),
+        retry_at=_timestamp(told["retry_at"]) if "retry_at" in told else None,
+        worker=told["worker"],
+    )
+
+
+def _timestamp(milliseconds: float) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +201,10 @@ def read_state(client: redis.Redis, settings: Settings) -> State:
         redis.RedisError: Redis could not be asked.
     """
     workers, holders = read_workers(client, settings)
+    keys = account_keys(settings, workers)
     return State(
-        _read_queues(client, settings, holders),
+        _read_queues(client, keys, holders),
         workers,
-        _read_holds(client, settings, workers),
+        _read_holds(client, keys),
         settings.coupontools_rate_limit,
     )

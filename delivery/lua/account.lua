@@ -1,68 +1,130 @@
--- account.lua: a prelude of other scripts: the account's pace, its holds and its breaker, shared by all workers. Needs clock.lua.
+-- account.lua: a prelude of other scripts: who may call, and when: the account's pace and its holds, shared by all workers. Needs clock.lua.
 --
---   pace      hash    tat: when the next request may leave (µs); pause: nobody calls before (ms)
---   hold      hash    kind (refused | outage), code, message, since, retry_at, interval (ms), probe (token of the one that may call)
---   outage    hash    run: calls in a row that failed as in an outage; well: when the API last answered (ms)
---   held      list    past holds "<since>:<until>", which do not count towards a deadline
+--   pace      hash    tat: when the next request may leave (µs); turn: the pass of the lane that was served last; p:<lane>: its pass;
+--                     w:<lane>: until when it counts as waiting (ms)
+--   holds     hash    name -> JSON, a field for each hold there is; the name is <scope>/paused, <scope>/refused, account/asked,
+--                     account/outage or <scope>/outage/<kind of call>. Of each:
+--                       scope (account | sms | email), kind (paused | refused | asked | outage), code ('' for none), message, worker,
+--                       since, retry_at (ms), interval (ms until the next probe), length (ms that an asked one lasts),
+--                       call (the kind of call that was refused), probe (token of the one that may call, '' for none),
+--                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), bare (refused without a code of the vendor's),
+--                       call_only (does an outage concern that kind of call alone?), about (which call was refused), any (whoever comes may probe)
+--   still     hash    while deadlines stand still: view -> since when (ms); view:sum -> for how long they have in all (ms)
+--   held      zset    for each view, past times of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)
+--   parked    set     "<hold>|<queue>|<kind of job>" of each parking place that is not empty; the place itself is a zset, its key ends in
+--                     the same three: id -> when it was enqueued (ms)
+--   alone     hash    a call that was refused while others passed -> "<how often> <until when it waits (ms)>"
+--
+-- A view is a scope as its jobs see it: what holds the account holds both channels, too.
 
 local HOLD_FIRST_MS = 1000
 local HOLD_CAP_MS = { refused = 60000, outage = 4000 }
-local OUTAGE_TTL_MS = 600000
-local HELD_KEPT = 50
-local HELD_TTL_MS = 30 * 86400 * 1000
+-- A pause that the API asks for and that is no longer than this is just waited for: nothing is parked, and nobody told.
+local SHORT_MS = 10000
+-- How soon a job whose hold is to be probed by another asks again, where it cannot be parked.
+local PROBE_SOON_MS = 250
 local FURTHEST_SLOT_MS = 10000
 local PACE_TTL_MS = 86400000
+-- A lane that was told to wait is expected back for two intervals and this; so long at most a slot is kept for it.
+local WANTED_MS = 250
 
--- Whom a hold lets through -----------------------------------------------------------------------------------------------------
+-- Holds ------------------------------------------------------------------------------------------------------------------------
 
--- Milliseconds that `token` still has to wait for this hold of this kind (nil: any); nil when it may go on. When the time of a hold
--- has come, one claim may go on: the probe.
-local function held_for(hold_key, kind, token, cover_ms)
-  local hold = redis.call('HMGET', hold_key, 'kind', 'retry_at', 'probe')
-  local present, retry_at, probe = hold[1], hold[2], hold[3]
-  if not present or (kind and present ~= kind) or probe == token then return nil end
-  local wait = tonumber(retry_at) - now
+-- May this job be the probe of a hold whose time has come? A refusal with a code speaks of one kind of call; one without a code
+-- perhaps only of the very call that met it, so another is to try.
+local function may_probe(hold, job)
+  if hold.kind ~= 'refused' or hold.any then return true end
+  if hold.bare then return hold.about ~= job.about end
+  return hold.call == job.call
+end
+
+-- Milliseconds that this job (token, call, about, cover) still has to wait for this hold; nil when it may go on.
+local function waits_for(hold, job)
+  if hold.kind == 'paused' then return HOLD_CAP_MS.refused end
+  if hold.probe == job.token then return nil end
+  local wait = hold.retry_at - now
   -- Further ahead than any hold waits: the clock was set back since.
-  if wait > 0 and wait <= HOLD_CAP_MS.refused + cover_ms then return wait end
-  return nil
+  if wait > 0 and wait <= (hold.length or HOLD_CAP_MS.refused + job.cover) then return wait end
+  if hold.kind == 'asked' or may_probe(hold, job) then return nil end
+  return PROBE_SOON_MS
 end
 
--- Makes `token` the probe of a hold that lets it through.
-local function take_probe(hold_key, token, cover_ms)
-  if redis.call('HEXISTS', hold_key, 'kind') == 1 and not held_for(hold_key, nil, token, cover_ms)
-      and redis.call('HGET', hold_key, 'probe') ~= token then
-    redis.call('HSET', hold_key, 'probe', token, 'retry_at', whole(now + cover_ms))
+-- The holds that concern a job of this scope and kind of call: those during which its deadline stands still, and all others; each a
+-- list of { name, hold }.
+local function holds_of(holds, scope, call)
+  local standing, passing = {}, {}
+  if redis.call('EXISTS', holds) == 0 then return standing, passing end
+  local names = { 'account/paused', 'account/refused', scope .. '/paused', scope .. '/refused', 'account/asked', 'account/outage',
+    scope .. '/outage/' .. call }
+  for i, text in ipairs(redis.call('HMGET', holds, unpack(names))) do
+    if text and not (scope == 'account' and (i == 3 or i == 4)) then
+      local into = i <= 4 and standing or passing
+      into[#into + 1] = { name = names[i], hold = cjson.decode(text) }
+    end
   end
+  return standing, passing
 end
 
--- Milliseconds of [since, now] during which work was held by a refusal, from the past holds and the present one.
-local function held_between(since, held_key, hold_key)
+-- Milliseconds since `since` during which the deadlines of this view stood still; no more work for a thousand holds than for one.
+local function stood_still(since, still, held, view)
+  local times = redis.call('HMGET', still, view, view .. ':sum')
   local sum = 0
-  for _, span in ipairs(redis.call('LRANGE', held_key, 0, -1)) do
-    local from, to = string.match(span, '^(%d+):(%d+)$')
-    from, to = math.max(tonumber(from), since), math.min(tonumber(to), now)
-    if to > from then sum = sum + (to - from) end
+  local first = redis.call('ZRANGEBYSCORE', held, '(' .. whole(since), '+inf', 'LIMIT', 0, 1)[1]
+  if first then
+    local from, to, by_then = string.match(first, '^(%d+):(%d+):(%d+)$')
+    local before = by_then - (to - from)
+    sum = math.max(0, (tonumber(times[2]) or 0) - before - math.max(0, since - from))
   end
-  local hold = redis.call('HMGET', hold_key, 'kind', 'since')
-  if hold[1] == 'refused' then sum = sum + math.max(0, now - math.max(tonumber(hold[2]), since)) end
+  if times[1] then sum = sum + math.max(0, now - math.max(tonumber(times[1]), since)) end
   return sum
 end
 
 -- The pace ---------------------------------------------------------------------------------------------------------------------
 
--- Reserves the next free slot of the account's pace (GCRA with no burst: even spacing, nothing saved up while idle).
--- Answers the milliseconds until the slot and nil, or nil and the milliseconds after which to ask again.
-local function reserve(pace_key, interval_us, horizon_ms)
-  local pace = redis.call('HMGET', pace_key, 'tat', 'pause')
-  local next_free, pause = tonumber(pace[1] or '0'), tonumber(pace[2] or '0')
-  if pause > now then return nil, pause - now end
-  if interval_us <= 0 then return 0, nil end
-  local start = now_us
+-- Reserves the next free slot of the account's pace (GCRA with no burst: even spacing, nothing saved up while idle) for a lane.
+-- `who` has lane, weight and waiting, the lanes of which the same process has more.
+-- Answers the milliseconds until the slot; or nil, the milliseconds after which to ask again, and the lane whose turn it is, if it is
+-- another's: of all lanes that wait, the one that had the least for its weight goes first (stride scheduling).
+local function reserve(pace_key, who, interval_us, horizon_ms)
+  if interval_us <= 0 then return 0 end
+  local pace, flat = {}, redis.call('HGETALL', pace_key)
+  for i = 1, #flat, 2 do pace[flat[i]] = tonumber(flat[i + 1]) end
+  local expected = math.ceil(2 * interval_us / 1000) + WANTED_MS
+  local wanted = whole(now + expected)
+  local set, again = {}, false
+  local function note(name, value) set[#set + 1], set[#set + 2] = name, value end
+  for _, lane in ipairs(who.waiting) do
+    if lane == who.lane then again = true else note('w:' .. lane, wanted) end
+  end
+  local function later(wait_ms, turn)
+    note('w:' .. who.lane, wanted)
+    redis.call('HSET', pace_key, unpack(set))
+    redis.call('PEXPIRE', pace_key, PACE_TTL_MS)
+    return nil, wait_ms, turn
+  end
+
+  local start, next_free = now_us, pace.tat or 0
   -- Further ahead than anybody may reserve: the clock was set back since, or the limit raised.
   if next_free > start and next_free - start <= FURTHEST_SLOT_MS * 1000 + 2 * interval_us then start = next_free end
   local wait_ms = math.ceil((start - now_us) / 1000)
-  if wait_ms > horizon_ms then return nil, wait_ms - horizon_ms end
-  redis.call('HSET', pace_key, 'tat', whole(start + interval_us))
+  if wait_ms > horizon_ms then return later(wait_ms - horizon_ms) end
+
+  local turn = pace.turn or 0
+  local function pass_of(lane) return math.max(pace['p:' .. lane] or 0, turn) end
+  local least, first = pass_of(who.lane), nil
+  for name, until_ms in pairs(pace) do
+    local lane = string.match(name, '^w:(.+)$')
+    if lane and lane ~= who.lane and until_ms > now and until_ms <= now + expected and pass_of(lane) < least then
+      least, first = pass_of(lane), lane
+    end
+  end
+  if first then return later(math.max(1, math.min(PROBE_SOON_MS, interval_us / 1000)), first) end
+
+  note('tat', whole(start + interval_us))
+  note('turn', string.format('%.6f', least))
+  note('p:' .. who.lane, string.format('%.6f', least + 1 / who.weight))
+  note('w:' .. who.lane, again and wanted or '0')
+  redis.call('HSET', pace_key, unpack(set))
   redis.call('PEXPIRE', pace_key, PACE_TTL_MS)
-  return wait_ms, nil
+  return wait_ms
 end

@@ -6,25 +6,25 @@
 -- claim.lua: may this message's job call the API now? One round trip, safe to repeat with the same token.
 --
 -- KEYS  in the order of the next line. answered: how this message was answered; acks: set of what this worker has outstanding;
---       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when its lost call ended (ms);
+--       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it is looked at next (ms);
 --       reader: taken while somebody reads this listing; name: lock, the record that may create a group of this name; pages: list of a
---       remembered listing's pages; pace, holds and helds as account.lua has them.
-local record, answered, acks, bodies, delayed, pace, account_hold, channel_hold, account_held, channel_held, unknown, reader, name, pages =
-  unpack(KEYS)
+--       remembered listing's pages; the others as account.lua has them, held of the job's view.
+local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone = unpack(KEYS)
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked (see answered.lua), effect (may a call
---       change anything?), named (is there a name lock?), since, deadline (ms), cover (ms a call may take), life (ms a record lives),
---       ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests), horizon (ms a slot may lie
---       ahead), read_back_after (ms), needle
+--       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
+--       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
+--       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
+--       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking)
 local job = cjson.decode(ARGV[1])
--- Answers
+-- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
 --   answered                               this message has its event: acknowledged here
 --   used                                   its id was answered before, for another message
 --   replay, outcome                        the key is carried out already
 --   conflict                               the key belongs to another job
 --   deferred, reason, ms                   moved to `delayed`
---   held, ms, account or channel           nothing was changed; ask again after ms
---   paced, ms                              the same
+--   parked, hold                           moved to where the jobs of this hold wait
+--   paced, ms, lane                        nothing was changed; ask again after ms; it is the turn of another lane, or '' for none
 --   expired, attempts, reconciled, owned   the deadline passed and nothing was carried out; '0': the record is another job's
 --   unknown, attempts, reconciled, owned   the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence              the lost call did happen; the record is owned
@@ -33,23 +33,72 @@ local job = cjson.decode(ARGV[1])
 
 -- How soon, and how seldom at last, a job asks again whether the name or the contact that it wants is free.
 local OTHER_FIRST_MS, OTHER_LAST_MS = 300, 30000
+-- How soon a look-up asks again for which this process has no room: another may have it.
+local ROOM_SOON_MS = 500
+-- A call whose deadline comes before it may be read back is looked up once, so long before the deadline; only what is found counts.
+local LAST_LOOK_MS = 5000
 
+-- The deadline in force: that of the message, and what holds took of its time.
+local deadline = job.deadline + stood_still(job.since, still, held, job.scope)
+local function say(word, ...) return { word, whole(deadline), ... } end
+
+-- Whoever is told to wait elsewhere is noted there first: a script that is cut off in the middle must leave a message twice, never nowhere.
 local function defer(due, reason)
-  if redis.call('SREM', acks, job.id) == 1 then redis.call('ZADD', delayed, whole(due), job.id) end
-  return { 'deferred', reason, whole(math.max(0, due - now)) }
+  redis.call('ZADD', delayed, whole(due), job.id)
+  redis.call('SREM', acks, job.id)
+  return say('deferred', reason, whole(math.max(0, due - now)))
+end
+
+local function park(name)
+  local place = name .. '|' .. job.place
+  redis.call('ZADD', parked .. ':' .. place, whole(job.since), job.id)
+  redis.call('SADD', parked, place)
+  redis.call('SREM', acks, job.id)
+  return say('parked', name)
+end
+
+local standing, passing = holds_of(holds, job.scope, job.call)
+
+-- The first of these holds that this job must wait for, and how long (ms). What only looks does not wait for a kind of call that fails.
+local function stopped_by(list, only_looks)
+  for _, one in ipairs(list) do
+    local wait = not (only_looks and one.hold.call_only) and waits_for(one.hold, job)
+    if wait then return one, wait end
+  end
 end
 
 -- Is this claim the one that a hold has let through?
 local function probing()
-  for _, hold in ipairs({ account_hold, channel_hold }) do
-    if redis.call('HGET', hold, 'probe') == job.token then return '1' end
+  for _, list in ipairs({ standing, passing }) do
+    for _, one in ipairs(list) do
+      if one.hold.probe == job.token then return '1' end
+    end
   end
   return '0'
 end
 
+-- Makes this claim the probe of every hold that lets it through.
+local function take_probes()
+  for _, list in ipairs({ standing, passing }) do
+    for _, one in ipairs(list) do
+      if one.hold.probe and one.hold.kind ~= 'asked' and one.hold.probe ~= job.token then
+        one.hold.probe, one.hold.retry_at = job.token, now + job.cover
+        redis.call('HSET', holds, one.name, cjson.encode(one.hold))
+      end
+    end
+  end
+end
+
+-- When the answer of a call that was lost at `lost_at` is to be looked for.
+local function look_time(lost_at)
+  local due = lost_at + job.read_back_after
+  if due < deadline or deadline <= now then return due end
+  return math.max(now, deadline - math.min(LAST_LOOK_MS, (deadline - lost_at) / 2))
+end
+
 -- 1. Is the message still here, and was it, or its job, answered before? ---------------------------------------------------------
 
-if redis.call('SISMEMBER', acks, job.id) == 0 then return { 'gone' } end
+if redis.call('SISMEMBER', acks, job.id) == 0 then return say('gone') end
 
 local r = read(record, 'state', 'fingerprint', 'token', 'claimed_at', 'slot', 'lease_end', 'attempts', 'baseline', 'lost_at', 'look_at',
   'verdict', 'evidence', 'reconciled', 'bodies', 'id')
@@ -67,34 +116,39 @@ local answer = answered_as(answered, job.asked, job.id, job.ttl)
 if answer == 'quiet' then
   redis.call('SREM', acks, job.id)
   redis.call('HDEL', bodies, job.id)
-  return { 'answered' }
+  return say('answered')
 end
-if answer then return { answer } end
+if answer then return say(answer) end
 
 -- Does the record belong to a job that asks for something else under this key?
 local others = r.fingerprint and r.fingerprint ~= job.fingerprint
-if others and (r.state == 'done' or not job.derived) then return { 'conflict' } end
-if r.state == 'done' then return { 'replay', redis.call('HGET', record, field('outcome')) } end
+if others and (r.state == 'done' or not job.derived) then return say('conflict') end
+if r.state == 'done' then return say('replay', redis.call('HGET', record, field('outcome'))) end
 
 -- 2. Is a call under way? ----------------------------------------------------------------------------------------------------------
 
 if r.state == 'running' and r.token == job.token then
   -- The reply to this very claim was lost.
   local slot, lease = math.max(0, tonumber(r.slot) - now), tonumber(r.lease_end) - now
-  return { 'call', attempts, reconciled, whole(slot), whole(lease), r.baseline or '', probing() }
+  return say('call', attempts, reconciled, whole(slot), whole(lease), r.baseline or '', probing())
 end
 if r.state == 'running' then
   local lease_end = tonumber(r.lease_end)
+  if tonumber(r.claimed_at) > now then
+    -- The clock was set back since: the call is given as long again as one may take.
+    r.claimed_at, lease_end = now, now + job.cover
+    write(record, { claimed_at = now, lease_end = lease_end })
+  end
   if now < lease_end then
     -- Wait about as long as the other has taken so far: a quick call is met quickly, a long one asked after seldom.
     return defer(math.min(lease_end, now + math.max(200, now - tonumber(r.claimed_at))) + 5, 'busy')
   end
   -- Its worker died. A group whose baseline was never noted was never asked for; a read changes nothing.
   if job.effect and (not job.named or r.baseline) then
-    r.state, r.lost_at, r.look_at, r.verdict = 'unknown', lease_end, lease_end + job.read_back_after, nil
+    r.state, r.lost_at, r.look_at, r.verdict = 'unknown', lease_end, look_time(lease_end), nil
     write(record, { state = 'unknown', lost_at = r.lost_at, look_at = r.look_at })
     forget(record, 'token', 'verdict', 'evidence')
-    redis.call('ZADD', unknown, whole(r.lost_at), record)
+    redis.call('ZADD', unknown, whole(r.look_at), record)
   else
     r.state, r.baseline = 'waiting', nil
     write(record, { state = 'waiting' })
@@ -108,21 +162,12 @@ local function own(state)
 end
 
 if r.state == 'unknown' and r.verdict == 'found' then
-  if others then return { 'conflict' } end
+  if others then return say('conflict') end
   own('unknown')
-  return { 'found', attempts, r.evidence }
+  return say('found', attempts, r.evidence)
 end
 
--- 3. Until when may it wait? -------------------------------------------------------------------------------------------------------
-
--- A refusal of the account takes nothing from a job's time. What is past its own deadline may still be within the extended one.
-local deadline = job.deadline
-if now >= deadline then
-  deadline = deadline + held_between(job.since, account_held, account_hold)
-  if channel_held ~= account_held then deadline = deadline + held_between(job.since, channel_held, channel_hold) end
-end
-
--- 4. Must it wait for another job? -------------------------------------------------------------------------------------------------
+-- 3. Must it wait for another job? -------------------------------------------------------------------------------------------------
 
 -- Who waits for another job asks the more seldom the longer it has waited; hundreds would ask for nothing else.
 local function wait_for_other()
@@ -138,7 +183,7 @@ if others then
       forget(record, 'verdict', 'evidence')
       redis.call('ZREM', unknown, record)
     end
-    return { 'expired', 0, '0', '0' }
+    return say('expired', 0, '0', '0')
   end
   if r.id and r.id ~= job.id and redis.call('HEXISTS', r.bodies, r.id) == 1 then return wait_for_other() end
   attempts, reconciled = 0, '0'
@@ -147,10 +192,10 @@ end
 if job.named then
   local holder = redis.call('GET', name)
   if holder ~= record then
-    local held = holder and read(holder, 'state', 'lease_end', 'bodies', 'id') or {}
+    local its = holder and read(holder, 'state', 'lease_end', 'bodies', 'id') or {}
     -- A holder whose message is gone, with no call under way, will never free the name.
-    local calling = held.state == 'running' and now < tonumber(held.lease_end)
-    local waiting = (held.state == 'running' or held.state == 'unknown') and held.id and redis.call('HEXISTS', held.bodies, held.id) == 1
+    local calling = its.state == 'running' and now < tonumber(its.lease_end)
+    local waiting = (its.state == 'running' or its.state == 'unknown') and its.id and redis.call('HEXISTS', its.bodies, its.id) == 1
     if (calling or waiting) and now < deadline then return wait_for_other() end
     -- What was seen before others had the name is no baseline any more, unless this job's own call may have happened.
     if r.state ~= 'unknown' then
@@ -160,58 +205,66 @@ if job.named then
   end
 end
 
--- 5. Is the account held, or the deadline over? A refusal takes nothing from a job's time, an outage does. --------------------------
+-- 4. Is the account held, or the deadline over? --------------------------------------------------------------------------------------
 
-local wait = held_for(account_hold, 'refused', job.token, job.cover)
-if wait then return { 'held', whole(wait), 'account' } end
-wait = held_for(channel_hold, 'refused', job.token, job.cover)
-if wait then return { 'held', whole(wait), 'channel' } end
+local stop = stopped_by(standing)
+if stop then return park(stop.name) end
 
 local must_read_back = r.state == 'unknown' and r.verdict ~= 'absent'
 if now >= deadline then
   own(must_read_back and 'unknown' or 'waiting')
-  return { must_read_back and 'unknown' or 'expired', attempts, reconciled, '1' }
+  return say(must_read_back and 'unknown' or 'expired', attempts, reconciled, '1')
 end
 
-wait = held_for(account_hold, 'outage', job.token, job.cover)
-if wait then return { 'held', whole(wait), 'account' } end
+local wait
+stop, wait = stopped_by(passing, must_read_back)
+if stop and stop.hold.kind == 'asked' and stop.hold.length <= SHORT_MS then return say('paced', whole(wait), '') end
+if stop then return park(stop.name) end
 
--- 6. Read back, or call ------------------------------------------------------------------------------------------------------------
+-- A call that is refused while others pass waits alone.
+local alone_until = tonumber(string.match(redis.call('HGET', alone, job.about) or '', ' (%d+)$'))
+if alone_until and alone_until > now and alone_until <= now + job.life then return defer(math.min(alone_until, deadline), 'refused alone') end
 
-local function take_probes()
-  take_probe(account_hold, job.token, job.cover)
-  take_probe(channel_hold, job.token, job.cover)
-end
+-- 5. Read back, or call ------------------------------------------------------------------------------------------------------------
 
 local function read_back()
   redis.call('SET', reader, job.token, 'PX', whole(job.cover))
   take_probes()
-  return { 'read_back', attempts, probing(), must_read_back and whole(tonumber(r.lost_at)) or '' }
+  return say('read_back', attempts, probing(), must_read_back and whole(tonumber(r.lost_at)) or '')
 end
 
 if must_read_back then
   -- The message to wake when a verdict on this record is in.
   write(record, { waiting_in = delayed, bodies = bodies, id = job.id, deadline = deadline })
   -- A record that a worker's death or a dead letter's retry brought back may be missing here.
-  redis.call('ZADD', unknown, r.lost_at, record)
+  redis.call('ZADD', unknown, r.look_at, record)
   if job.named then redis.call('SET', name, record, 'PX', whole(job.life)) end
   local due = tonumber(r.look_at)
+  if tonumber(r.lost_at) > now then
+    -- The clock was set back since.
+    r.lost_at, due = now, look_time(now)
+    write(record, { lost_at = now, look_at = due })
+    redis.call('ZADD', unknown, whole(due), record)
+  end
   if now < due then return defer(math.min(due, deadline), 'unknown') end
   local reading = redis.call('GET', reader)
   if reading and reading ~= job.token then
     return defer(math.min(deadline, now + math.max(50, redis.call('PTTL', reader)) + 5), 'unknown')
   end
+  if not job.may_list then return defer(math.min(deadline, now + ROOM_SOON_MS), 'unknown') end
   return read_back()
 end
 
 -- Whoever may probe an outage reads back first where others wait for it: asking what happened harms nobody, and it is their turn.
-if job.effect and redis.call('HGET', account_hold, 'kind') == 'outage' and redis.call('EXISTS', reader) == 0
-    and redis.call('ZCOUNT', unknown, '-inf', whole(now - job.read_back_after)) > 0 then
+local in_outage = false
+for _, one in ipairs(passing) do in_outage = in_outage or (one.hold.kind == 'outage' and not one.hold.call_only) end
+if job.effect and job.may_list and in_outage and redis.call('EXISTS', reader) == 0
+    and redis.call('ZCOUNT', unknown, '-inf', whole(now)) > 0 then
   return read_back()
 end
 
-local slot, again = reserve(pace, job.interval, job.horizon)
-if not slot then return { 'paced', whole(again) } end
+local slot, again, turn = reserve(pace, job, job.interval, job.horizon)
+if not slot then return say('paced', whole(again), turn or '') end
 
 take_probes()
 if job.named then redis.call('SET', name, record, 'PX', whole(job.life)) end
@@ -221,4 +274,4 @@ write(record, { state = 'running', fingerprint = job.fingerprint, token = job.to
   bodies = bodies, id = job.id, deadline = deadline })
 forget(record, 'verdict', 'evidence', 'lost_at', 'look_at', 'looks')
 redis.call('PEXPIRE', record, whole(job.life))
-return { 'call', attempts + 1, reconciled, whole(slot), whole(lease), r.baseline or '', probing() }
+return say('call', attempts + 1, reconciled, whole(slot), whole(lease), r.baseline or '', probing())

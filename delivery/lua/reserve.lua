@@ -4,10 +4,11 @@
 -- reserve.lua: a slot of the account's pace for a call that is no job's own (a listing that reads back, or notes a baseline).
 --
 -- KEYS  1 pace (see account.lua)
--- ARGV  1 interval: µs between requests   2 horizon: ms a slot may lie ahead
+local pace = KEYS[1]
+-- ARGV  1 JSON: lane, weight, waiting (see reserve)   2 interval: µs between requests   3 horizon: ms a slot may lie ahead
+local who, interval_us, horizon_ms = cjson.decode(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 -- Answers the milliseconds to wait until the slot and 0, or those after which to ask again and 1.
 
-local interval_us, horizon_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
-local slot, again = reserve(KEYS[1], interval_us, horizon_ms)
+local slot, again = reserve(pace, who, interval_us, horizon_ms)
 if slot then return { slot, 0 } end
 return { math.ceil(again), 1 }

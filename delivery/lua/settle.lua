@@ -1,5 +1,6 @@
 -- include: clock.lua
 -- include: account.lua
+-- include: holds.lua
 -- include: signal.lua
 -- include: record.lua
 -- include: answered.lua
@@ -7,11 +8,12 @@
 -- settle.lua: what came of a claim. Outcome, event, acknowledgement and the account's state in one step; safe to repeat.
 --
 -- KEYS  in the order of the next line. dead, dead_bodies, dead_reasons: zset id -> died at (ms), hash id -> message, hash id -> why;
---       events: stream; claimed: set of group ids that are some job's answer; outage as account.lua has it; all others as claim.lua.
-local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pace, account_hold,
-  channel_hold, account_held, channel_held, outage, pages = unpack(KEYS)
--- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect,
---       needle, ttl, life, kept, cover, read_back_after, deadline (ms), maxlen, threshold, signal (see signal.lua; none for no call);
+--       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; all others as claim.lua.
+local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
+  held_account, held_sms, held_email, troubles, alone = unpack(KEYS)
+-- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect, named,
+--       needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see signal.lua;
+--       none for no call);
 --       and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id), reason, pages [JSON ...], first,
 --       batch, delay (ms), keep (the message stays outstanding), uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
@@ -26,7 +28,7 @@ local job = cjson.decode(ARGV[1])
 --       later     the message alone waits; nothing is known of its record
 --       rejected  its id was answered before, for another message: set it aside
 -- Answers  ok | stale (the record is another's: nothing was written) | used (the message's id was answered before, for another message:
---          only its record was written), '1' if a hold began, and the scopes whose holds ended: 'account ', 'channel ' or both
+--          only its record was written), and the holds that began and ended (see holds.lua)
 
 local op = job.op
 -- The message's id was answered before, for another message: the record still learns what came of its call, or its key and its name
@@ -61,11 +63,14 @@ local function free_name()
   if redis.call('GET', name) == record then redis.call('DEL', name) end
 end
 
+-- A call whose deadline comes before it may be read back is looked up once, so long before the deadline; only what is found counts.
+local LAST_LOOK_MS = 5000
+
 -- Puts the message off, but not beyond `latest`.
 local function defer(latest)
-  if not job.keep and not used and redis.call('SREM', acks, job.id) == 1 then
-    redis.call('ZADD', delayed, whole(math.min(now + job.delay, math.max(latest, now))), job.id)
-  end
+  if job.keep or used or redis.call('SISMEMBER', acks, job.id) == 0 then return end
+  redis.call('ZADD', delayed, whole(math.min(now + job.delay, math.max(latest, now))), job.id)
+  redis.call('SREM', acks, job.id)
 end
 
 local function keep_pages()
@@ -78,12 +83,13 @@ local function mark(sign)
   if not used then mark_answered(answered, sign, job.asked, job.id, job.ttl) end
 end
 
-local function answer(word) return { used and word == 'ok' and 'used' or word, began, ended } end
+local function answer(word) return { used and word == 'ok' and 'used' or word, changes() } end
 
 local function heed_signal()
   if not job.signal then return end
-  local holds = { account = { hold = account_hold, held = account_held }, channel = { hold = channel_hold, held = channel_held } }
-  take_signal(job.signal, job.token, holds, pace, outage, job.threshold, emit)
+  local account = { holds = holds, still = still, held_account = held_account, held_sms = held_sms, held_email = held_email,
+    troubles = troubles, events = events, maxlen = job.maxlen }
+  take_signal(job.signal, job.token, account, alone, job.threshold)
 end
 
 -- 1. What touches no record ------------------------------------------------------------------------------------------------------
@@ -188,13 +194,15 @@ elseif op == 'lost' then
   if missing then
     write(record, { fingerprint = job.fingerprint, attempts = 1, needle = job.needle })
     -- Which groups had the name before is lost, too: any that has it may be an older one.
-    if name ~= '' then write(record, { baseline = '["*"]' }) end
+    if job.named then write(record, { baseline = '["*"]' }) end
   end
-  write(record, { state = 'unknown', lost_at = now, look_at = now + job.read_back_after })
+  local look_at = now + math.max(job.delay, job.read_back_after)
+  if look_at >= job.deadline and job.deadline > now then look_at = math.max(now, job.deadline - math.min(LAST_LOOK_MS, (job.deadline - now) / 2)) end
+  write(record, { state = 'unknown', lost_at = now, look_at = look_at })
   forget(record, 'token', 'verdict', 'evidence')
-  redis.call('ZADD', unknown, whole(now), record)
+  redis.call('ZADD', unknown, whole(look_at), record)
   redis.call('PEXPIRE', record, whole(job.life))
-  defer(job.deadline)
+  defer(look_at)
 else
   error('settle.lua knows no op ' .. op)
 end

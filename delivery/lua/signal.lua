@@ -1,98 +1,134 @@
--- signal.lua: a prelude of settle.lua: what a call has told about the account begins a hold, or ends one. Needs account.lua.
+-- signal.lua: a prelude of settle.lua: what a call has told about the account begins a hold, or ends one. Needs holds.lua.
 --
--- A signal is a table: word, scope (account | channel), code, text, took (ms since the call began), pause (ms), held_event and
--- released_event ([type, JSON]; of the latter one for account and one for channel). Its word:
+-- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
+-- channel (the job's own scope), code, text, took (ms since the call began), pause (ms), connect (did not even a connection stand?),
+-- bare (was it refused without a code of the vendor's?), worker. Its word:
 --   well      the API works
---   fine      the same, and a hold is known that this may end
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
 --   none      it told nothing
+--
+--   troubles  hash    run:<calls>: how many calls in a row failed as in an outage; well:<calls>: when one was answered last (ms), for
+--                     each kind of call and for connections; was:<hold>: "<when it ended> <its interval>" (ms)
 
--- What changed: did a hold begin, and which scopes' holds ended.
-local began, ended = '0', ''
+local TROUBLES_TTL_MS = 600000
+-- A hold that returns within so long goes on with its interval.
+local RETURN_MS = 120000
+local ALONE_FIRST_MS, ALONE_CAP_MS, ALONE_TTL_MS = 2000, 600000, 86400000
 
--- `holds`: account and channel, each { hold = key, held = key }; `emit` writes an event.
-local function take_signal(signal, token, holds, pace_key, outage_key, threshold, emit)
-  local account, channel = holds.account, holds.channel
-  if channel.hold == account.hold then channel = nil end
+local function take_signal(signal, token, account, alone, threshold)
+  local troubles, word = account.troubles, signal.word
+  local calls = signal.channel .. '/' .. signal.call
 
-  -- Ends a hold of this kind, or one whose probe this call was.
-  local function release(scope, kind)
-    if not holds[scope] or (scope == 'channel' and not channel) then return end
-    local keys = holds[scope]
-    local hold = redis.call('HMGET', keys.hold, 'kind', 'since', 'probe')
-    if not hold[1] or not (hold[1] == kind or hold[3] == token) then return end
-    if hold[1] == 'refused' then
-      redis.call('RPUSH', keys.held, hold[2] .. ':' .. whole(now))
-      redis.call('LTRIM', keys.held, -HELD_KEPT, -1)
-      redis.call('PEXPIRE', keys.held, HELD_TTL_MS)
+  -- A call that was refused while others pass waits by itself, at growing intervals.
+  local function refuse_alone(about, times)
+    redis.call('HSET', alone, about, times .. ' ' .. whole(now + math.min(ALONE_CAP_MS, ALONE_FIRST_MS * 2 ^ math.min(times, 20))))
+    redis.call('PEXPIRE', alone, ALONE_TTL_MS)
+  end
+
+  local function lengthen(name, hold, why)
+    for field, value in pairs(why) do hold[field] = value end
+    hold.interval = math.min(hold.interval * 2, HOLD_CAP_MS[hold.kind])
+    hold.retry_at, hold.probe, hold.let_out, hold.letting = now + hold.interval, '', nil, nil
+    write_hold(account, name, hold)
+  end
+
+  -- Begins a hold, or makes its interval longer when this call was its probe.
+  local function hold_on(name, scope, kind, call_only)
+    local why = { code = signal.code, message = signal.text, worker = signal.worker, call = signal.call }
+    local text = redis.call('HGET', account.holds, name)
+    if text then
+      local hold = cjson.decode(text)
+      if hold.probe == token then lengthen(name, hold, why) end
+      return
     end
-    redis.call('DEL', keys.hold)
-    ended = ended .. scope .. ' '
-    emit(signal.released_event[scope])
+    local interval = HOLD_FIRST_MS
+    local at, last = string.match(redis.call('HGET', troubles, 'was:' .. name) or '', '^(%d+) (%d+)$')
+    if at and kind == 'refused' and math.abs(now - at) < RETURN_MS then interval = math.min(tonumber(last) * 2, HOLD_CAP_MS[kind]) end
+    begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
+      since = now, retry_at = now + interval, interval = interval, probe = '', bare = signal.bare or nil,
+      call_only = call_only or nil, about = signal.bare and signal.about or nil })
   end
 
-  -- Begins a hold, or makes its interval longer when this call was its probe. A refusal takes an outage's place.
-  local function hold(keys, kind)
-    local why = { 'kind', kind, 'code', signal.code, 'message', signal.text }
-    local present = redis.call('HMGET', keys.hold, 'kind', 'interval', 'probe')
-    if not present[1] then
-      redis.call('HSET', keys.hold, 'since', whole(now), 'retry_at', whole(now + HOLD_FIRST_MS), 'interval', HOLD_FIRST_MS,
-        'probe', '', unpack(why))
-      began = '1'
-      emit(signal.held_event)
-    elseif present[3] == token then
-      local interval = math.min(tonumber(present[2]) * 2, HOLD_CAP_MS[kind])
-      redis.call('HSET', keys.hold, 'interval', interval, 'retry_at', whole(now + interval), 'probe', '', unpack(why))
-    elseif present[1] == 'outage' and kind == 'refused' then
-      redis.call('HSET', keys.hold, unpack(why))
-    end
-  end
+  -- 1. How many calls in a row have failed? ----------------------------------------------------------------------------------------
 
-  -- A probe that told nothing of this hold gives its place back.
-  local function stand_down(keys)
-    if not keys then return end
-    local present = redis.call('HMGET', keys.hold, 'kind', 'interval', 'probe')
-    if present[1] and present[3] == token then
-      redis.call('HSET', keys.hold, 'probe', '', 'retry_at', whole(now + tonumber(present[2])))
-    end
+  if word == 'well' or word == 'refused' then
+    redis.call('HSET', troubles, 'run:connect', 0, 'well:connect', whole(now), 'run:' .. calls, 0, 'well:' .. calls, whole(now))
+    redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
+  elseif word == 'outage' and not signal.connect then
+    redis.call('HSET', troubles, 'run:connect', 0, 'well:connect', whole(now))
   end
-
-  local word = signal.word
-  if word == 'well' or word == 'fine' or word == 'refused' then
-    redis.call('HSET', outage_key, 'run', 0, 'well', whole(now))
-    redis.call('PEXPIRE', outage_key, OUTAGE_TTL_MS)
-  end
-  if word == 'fine' then
-    release('account', 'outage')
-    release('channel', nil)
-  elseif word == 'refused' and signal.scope == 'channel' then
-    release('account', 'outage')
-    hold(holds.channel, 'refused')
-  elseif word == 'refused' then
-    hold(account, 'refused')
-    stand_down(channel)
-  elseif word == 'outage' then
+  local run = 0
+  local kind_of_run = signal.connect and 'connect' or calls
+  if word == 'outage' then
     -- Time-outs come in bursts after the good answers to calls of the same moment: only a call that began since counts.
-    local run = 0
-    if now - signal.took > tonumber(redis.call('HGET', outage_key, 'well') or '0') then
-      run = redis.call('HINCRBY', outage_key, 'run', 1)
+    local well = tonumber(redis.call('HGET', troubles, 'well:' .. kind_of_run) or '0')
+    if well > now or now - signal.took > well then run = redis.call('HINCRBY', troubles, 'run:' .. kind_of_run, 1) end
+    redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
+  end
+
+  -- 2. Which holds does that end, and whose probe was it? --------------------------------------------------------------------------
+
+  local function is_over(hold)
+    if hold.kind == 'outage' then
+      -- Whatever came back came over a connection.
+      if not hold.call_only then return word ~= 'none' and not signal.connect end
+      return word == 'well' and hold.call == signal.call and hold.scope == signal.channel
     end
-    redis.call('PEXPIRE', outage_key, OUTAGE_TTL_MS)
-    local present = redis.call('HMGET', account.hold, 'kind', 'probe')
-    if present[1] and present[2] == token then
-      hold(account, present[1])
-    elseif not present[1] and run >= threshold then
-      hold(account, 'outage')
+    -- Who is only asked for patience does not know yet whether it is refused.
+    if hold.kind ~= 'refused' or word ~= 'well' or signal.pause > 0 then return false end
+    if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
+    return hold.any or hold.bare or hold.call == signal.call
+  end
+
+  local flat = redis.call('HGETALL', account.holds)
+  for i = 1, #flat, 2 do
+    local name, hold = flat[i], cjson.decode(flat[i + 1])
+    if is_over(hold) then
+      end_hold(account, name, hold)
+      if hold.bare and hold.about ~= signal.about then refuse_alone(hold.about, 1) end
+    elseif hold.probe == token then
+      if word == 'outage' and hold.kind == 'outage' then
+        lengthen(name, hold, { code = signal.code, message = signal.text, worker = signal.worker })
+      elseif not (word == 'refused' and hold.kind == 'refused' and hold.scope == signal.scope) then
+        -- It told nothing of this hold, and gives its place back.
+        hold.probe, hold.retry_at, hold.let_out, hold.letting = '', now + hold.interval, nil, nil
+        write_hold(account, name, hold)
+      end
     end
-    stand_down(channel)
-  elseif word == 'none' then
-    stand_down(account)
-    stand_down(channel)
+  end
+
+  -- 3. Which holds does it begin? --------------------------------------------------------------------------------------------------
+
+  if word == 'well' then
+    redis.call('HDEL', alone, signal.about)
+  elseif word == 'refused' then
+    local name = signal.scope .. '/refused'
+    local times = signal.bare and tonumber(string.match(redis.call('HGET', alone, signal.about) or '', '^%d+'))
+    if times and redis.call('HEXISTS', account.holds, name) == 0 then
+      refuse_alone(signal.about, times + 1)
+    else
+      hold_on(name, signal.scope, 'refused')
+    end
+  elseif word == 'outage' and run >= threshold then
+    local name = signal.connect and 'account/outage' or signal.channel .. '/outage/' .. signal.call
+    if redis.call('HEXISTS', account.holds, name) == 0 then
+      hold_on(name, signal.connect and 'account' or signal.channel, 'outage', not signal.connect)
+    end
   end
   if signal.pause > 0 then
-    local pause = tonumber(redis.call('HGET', pace_key, 'pause') or '0')
-    if now + signal.pause > pause then redis.call('HSET', pace_key, 'pause', whole(now + signal.pause)) end
-    redis.call('PEXPIRE', pace_key, PACE_TTL_MS)
+    local text = redis.call('HGET', account.holds, 'account/asked')
+    local present = text and cjson.decode(text)
+    local is_later = not present or now + signal.pause > present.retry_at or present.retry_at - now > present.length
+    if is_later then
+      local hold = { scope = 'account', kind = 'asked', code = signal.code, message = signal.text, worker = signal.worker, since = now,
+        retry_at = now + signal.pause, length = signal.pause, probe = '' }
+      if present and is_told(present) and is_told(hold) then
+        hold.since = present.since
+        write_hold(account, 'account/asked', hold)
+      else
+        begin_hold(account, 'account/asked', hold)
+      end
+    end
   end
 end

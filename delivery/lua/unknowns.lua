@@ -1,15 +1,16 @@
 -- include: clock.lua
 -- include: record.lua
 --
--- unknowns.lua: which records wait for this listing?
+-- unknowns.lua: which records are this listing to tell of? Those whose next look is due, the longest due first.
 --
--- KEYS  1 unknown: zset record -> when its lost call ended (ms)
+-- KEYS  1 unknown: zset record -> when it is looked at next (ms)
 local unknown = KEYS[1]
--- ARGV  1 at most so many
+-- ARGV  1 how many to pass over: those that were told before   2 at most so many
+local passed, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- Answers now (ms), then for each record: its key, when its call ended, its needle, its baseline. What is not unknown any more is dropped.
 
 local answer = { whole(now) }
-for _, record in ipairs(redis.call('ZRANGE', unknown, 0, tonumber(ARGV[1]) - 1)) do
+for _, record in ipairs(redis.call('ZRANGEBYSCORE', unknown, '-inf', whole(now), 'LIMIT', passed, most)) do
   local r = read(record, 'state', 'lost_at', 'needle', 'baseline', 'verdict')
   if r.state ~= 'unknown' or r.verdict then
     redis.call('ZREM', unknown, record)

@@ -3,7 +3,7 @@
 --
 -- verdicts.lua: what a listing told about the records that waited for it; the messages behind them are due at once. Safe to repeat.
 --
--- KEYS  1 unknown: zset record -> when its lost call ended (ms)   2 reader: taken while somebody reads this listing
+-- KEYS  1 unknown: zset record -> when it is looked at next (ms)   2 reader: taken while somebody reads this listing
 local unknown, reader = KEYS[1], KEYS[2]
 -- ARGV  1 token of the reader   2 rest: ms until the next listing may begin   3 again: ms until those it could not tell are due again,
 --       twice as long each time   4 seldom: ms that this grows to   5 ... for each record: its key, when its call ended,
@@ -24,6 +24,7 @@ local function judge(record, lost_at, verdict, evidence)
     local looks = redis.call('HINCRBY', record, field('looks'), 1)
     due = now + math.min(math.max(again, seldom), again * 2 ^ math.min(looks - 1, 40))
     write(record, { reconciled = '1', look_at = due })
+    redis.call('ZADD', unknown, 'XX', whole(due), record)
   else
     write(record, { reconciled = '1', verdict = verdict, evidence = evidence })
     redis.call('ZREM', unknown, record)

@@ -31,7 +31,6 @@ def whole(**left_out: Any) -> dict[str, Any]:
         "__annotations__": {},
         "actor": "delete_contact",
         "queue": "contacts",
-        "lane": 3,
         "failed": "contact.failed",
         "succeeds": {"contact.deleted": Answer},
         "effect": True,
@@ -47,7 +46,7 @@ def test_a_whole_job_is_taken() -> None:
     assert type("DeleteContact", (Job,), whole()).actor == "delete_contact"
 
 
-@pytest.mark.parametrize("name", ["actor", "queue", "lane", "failed", "succeeds"])
+@pytest.mark.parametrize("name", ["actor", "queue", "failed", "succeeds"])
 def test_a_job_without_one_of_its_class_variables_is_told_which(name: str) -> None:
     body = whole(**{name: None})
     body["__annotations__"] = {}
@@ -64,6 +63,12 @@ def test_a_job_without_one_of_its_methods_is_told_which(name: str) -> None:
         TypeError, match=rf"actors/delete_contact.py, class DeleteContact: define `{name}\(\)`"
     ):
         type("DeleteContact", (Job,), whole(**{name: None}))
+
+
+def test_a_job_whose_queue_has_no_lane_is_told() -> None:
+    """Nobody would know its share, and no worker would take it."""
+    with pytest.raises(TypeError, match=r"add the queue `removals` to LANES in delivery/gate.py"):
+        type("DeleteContact", (Job,), whole() | {"queue": "removals"})
 
 
 def test_a_job_that_could_be_read_back_but_does_not_say_so_is_told() -> None:

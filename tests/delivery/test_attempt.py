@@ -20,6 +20,7 @@ from delivery.lease import Lease, LeaseLost
 from delivery.means import Means
 from delivery.task import now
 from tests.harness import House
+from tests.harness.holds import put_hold
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner
 
 KEYS = Keys()
@@ -64,8 +65,7 @@ def task(house: House) -> Task:
 @pytest.fixture
 def outage(house: House) -> Callable[[], Any]:
     """Lets a hold begin that lets the next claim probe."""
-    hold: dict[str, str | int] = {"kind": "outage", "since": 1, "retry_at": 1, "interval": 1000, "probe": ""}
-    return lambda: house.redis.hset(KEYS.hold("account"), mapping=hold)
+    return lambda: put_hold(house.redis, KEYS, "account/outage")
 
 
 class LaterSlots(Ledger):
@@ -73,8 +73,8 @@ class LaterSlots(Ledger):
 
     meanwhile: Callable[[], None]
 
-    async def claim(self, task: Task, token: str) -> Claim:
-        claim = await super().claim(task, token)
+    async def claim(self, task: Task, token: str, **told: Any) -> Claim:
+        claim = await super().claim(task, token, **told)
         asyncio.get_running_loop().call_soon(self.meanwhile)
         return replace(claim, wait=1.0)
 
@@ -91,7 +91,7 @@ async def test_a_job_does_not_call_when_a_hold_began_while_it_slept_until_its_sl
     house: House, api: Coupontools, gate: Gate, task: Task
 ) -> None:
     def hold_begins() -> None:
-        gate.close("account", 1.0, held=True)
+        gate.hold("account/refused")
         # The worker stops as well, or the job would come back after the hold.
         gate.drain()
 
@@ -118,7 +118,8 @@ async def test_a_fault_of_ours_after_bytes_had_left_is_read_back(
 
 def test_nothing_is_sent_under_a_lease_that_ends_before_the_call_must(ledger: Ledger, task: Task) -> None:
     seconds = LONG_POLICY.timeout / 2
-    lease = Lease(ledger, LONG_POLICY, task, "t1", claimed_at=now(), milliseconds=seconds * 1000)
+    claim = Claim("call", lease=seconds * 1000)
+    lease = Lease(ledger, LONG_POLICY, task, "t1", claimed_at=now(), claim=claim)
     with pytest.raises(LeaseLost):
         lease.guard()
     assert not lease.departed
@@ -132,7 +133,7 @@ async def test_a_lease_is_renewed_while_a_listing_goes_on(
     house.redis.hset(ledger.record(task), "le", 0)
     # It renews soon, and what it renews lasts as long as the ledger says.
     soon = replace(LONG_POLICY, cover=0.03)
-    lease = Lease(ledger, soon, task, "t1", claimed_at=now(), milliseconds=0)
+    lease = Lease(ledger, soon, task, "t1", claimed_at=now(), claim=Claim("call"))
     async with lease.kept():
         await wire.until(lambda: house.redis.hget(ledger.record(task), "le") != b"0")
         lease.guard()
@@ -151,7 +152,7 @@ async def test_a_probe_that_the_api_rejects_ends_the_hold(
     attempt.claim = await ledger.claim(task, attempt.token)
     assert attempt.claim.probe
     await attempt.refuse(REJECTED)
-    assert not house.redis.exists(KEYS.hold("account"))
+    assert not house.redis.exists(KEYS.holds)
     assert house.tally() == {"account.released": 1, "contact.failed": 1}
 
 
@@ -161,7 +162,7 @@ async def test_a_rejected_call_that_began_before_an_outage_ends_it(
     attempt.claim = await ledger.claim(task, attempt.token)
     outage()
     gate = attempt.means.gate
-    gate.close("account", 1.0, held=True)
+    gate.hold("account/outage")
     await attempt.refuse(REJECTED)
-    assert not house.redis.exists(KEYS.hold("account"))
-    assert not gate.wary
+    assert not house.redis.exists(KEYS.holds)
+    assert gate.holds_up(task.holds) is None

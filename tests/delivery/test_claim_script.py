@@ -13,6 +13,7 @@ from delivery import Ledger, Task, Verdict
 from delivery.retry import Rests
 from delivery.settlement import Done, EndedUnknown, Lost, Settlement, Waiting
 from tests.harness import House
+from tests.harness.holds import put_hold, put_past_hold
 from tests.harness.sync_ledger import finish, now_ms
 
 KEYS = Keys()
@@ -29,10 +30,9 @@ def test_a_hold_of_its_own_channel_takes_nothing_from_a_job_s_time(
     assert job.job.scope == "sms"
     began = now_ms() - 9 * HOUR_MS
     if over:
-        house.redis.rpush(KEYS.held(scope), f"{began}:{began + 8 * HOUR_MS}")
+        put_past_hold(house.redis, KEYS, scope, began, began + 8 * HOUR_MS)
     else:
-        hold = {"kind": "refused", "since": began, "retry_at": 1, "interval": 1000, "probe": ""}
-        house.redis.hset(KEYS.hold(scope), mapping=hold)
+        put_hold(house.redis, KEYS, f"{scope}/refused", since=began)
     assert finish(ledger.claim(job, "t1")).verb == ("call" if scope == "sms" else "expired")
 
 
@@ -42,7 +42,7 @@ def test_a_hold_adds_to_a_job_s_time_only_what_came_after_the_enqueueing(
 ) -> None:
     enqueued = now_ms() - 2 * HOUR_MS
     job = task("job", since=enqueued, patience=3600)
-    house.redis.rpush(KEYS.held("account"), f"{enqueued - 8 * HOUR_MS}:{enqueued + minutes_held * 60_000}")
+    put_past_hold(house.redis, KEYS, "sms", enqueued - 8 * HOUR_MS, enqueued + minutes_held * 60_000)
     assert finish(ledger.claim(job, "t1")).verb == verb
 
 
@@ -170,7 +170,7 @@ def test_a_claim_that_must_wait_for_the_pace_leaves_nothing_behind(
 ) -> None:
     """What has no state has no lifetime either: it would stay for ever."""
     job = task("job")
-    house.redis.hset(KEYS.pace, mapping={"pause": now_ms() + HOUR_MS})
+    house.redis.hset(KEYS.pace, mapping={"tat": (now_ms() + 5000) * 1000})
     assert finish(ledger.claim(job, "t1")).verb == "paced"
     assert not house.redis.exists(ledger.record(job))
 

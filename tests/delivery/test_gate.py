@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
-from delivery.gate import Aside, Draining, Gate, Ticket
+from delivery.gate import LANES, Draining, Gate, Held, Ticket
 
 LONG = 3600.0
+SMS = frozenset({"account/refused", "sms/refused"})
+EMAIL = frozenset({"account/refused", "email/refused"})
 DEADLINE = 20.0
 
 
@@ -23,16 +26,14 @@ async def turns(count: int = 5) -> None:
 
 async def assert_all_slots_are_free(gate: Gate, concurrency: int) -> None:
     """As many as may be inside at once get in, and not one more."""
-    # An answer opens only what was held; so the gate is told of a hold first.
-    gate.close("account", 0.001, held=True)
-    gate.open()
+    gate.release()
     tickets: list[Ticket] = []
     for _ in range(concurrency):
         async with asyncio.timeout(DEADLINE):
-            ticket = await gate.enter(0, "sms", None, LONG)
+            ticket = await gate.enter("contacts", SMS, None, LONG)
         ticket.claimed()
         tickets.append(ticket)
-    more = asyncio.create_task(gate.enter(0, "sms", None, LONG))
+    more = asyncio.create_task(gate.enter("contacts", SMS, None, LONG))
     await turns()
     assert not more.done()
     more.cancel()
@@ -52,13 +53,15 @@ class Crowd:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.leave: dict[str, asyncio.Event] = {}
 
-    async def add(self, name: str, lane: int = 0, scope: str = "sms", patience: float = LONG) -> None:
+    async def add(
+        self, name: str, lane: str = "contacts", holds: frozenset[str] = SMS, patience: float = LONG
+    ) -> None:
         self.leave[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._job(name, lane, scope, patience))
+        self.tasks[name] = asyncio.create_task(self._job(name, lane, holds, patience))
         await turns()
 
-    async def _job(self, name: str, lane: int, scope: str, patience: float) -> None:
-        ticket = await self.gate.enter(lane, scope, None, patience)
+    async def _job(self, name: str, lane: str, holds: frozenset[str], patience: float) -> None:
+        ticket = await self.gate.enter(lane, holds, None, patience)
         with self.gate.inside(ticket):
             ticket.claimed()
             self.order.append(name)
@@ -95,14 +98,94 @@ async def test_no_more_are_inside_than_may_be() -> None:
     await assert_all_slots_are_free(crowd.gate, 2)
 
 
-async def test_the_lowest_lane_goes_first_and_within_it_the_first_who_came() -> None:
+async def test_the_more_urgent_lane_goes_first_and_within_it_the_first_who_came() -> None:
     crowd = Crowd(Gate(1))
-    await crowd.add("first", lane=3)
-    for name, lane in (("import 1", 3), ("import 2", 3), ("read", 1), ("webhook", 0), ("group", 2)):
+    await crowd.add("first", lane="bulk")
+    jobs = {"import 1": "bulk", "import 2": "bulk", "read": "reads", "webhook": "webhooks", "group": "groups"}
+    for name, lane in jobs.items():
         await crowd.add(name, lane=lane)
-    for name in ("first", "webhook", "read", "group", "import 1", "import 2"):
+    for name in ("first", "webhook", "group", "read", "import 1", "import 2"):
         assert crowd.inside == [name]
         await crowd.let_go(name)
+    await crowd.end()
+
+
+async def test_every_lane_with_work_has_its_share_of_the_turns() -> None:
+    """However many webhooks come, each lane gets at least a tenth."""
+    gate = Gate(1)
+    crowd = Crowd(gate)
+    await crowd.add("first")
+    for number in range(60):
+        for lane in LANES:
+            await crowd.add(f"{lane} {number}", lane=lane)
+    for _ in range(100):
+        await crowd.let_go(crowd.inside[0])
+    turns_of = Counter(name.split()[0] for name in crowd.order[1:])
+    expected = {"webhooks": 40, "groups": 20, "contacts": 20, "reads": 10, "bulk": 10}
+    assert all(abs(turns_of[lane] - count) <= 1 for lane, count in expected.items())
+    await crowd.end()
+
+
+async def test_a_lane_that_was_idle_saves_nothing_up() -> None:
+    """It would have all turns for as long as it was away."""
+    crowd = Crowd(Gate(1))
+    await crowd.add("first", lane="contacts")
+    for number in range(50):
+        await crowd.add(f"contact {number}", lane="contacts")
+    for _ in range(30):
+        await crowd.let_go(crowd.inside[0])
+    for number in range(20):
+        await crowd.add(f"bulk {number}", lane="bulk")
+    for _ in range(9):
+        await crowd.let_go(crowd.inside[0])
+    assert sum(name.startswith("bulk") for name in crowd.order[31:]) == 3
+    await crowd.end()
+
+
+async def test_a_place_that_was_lent_goes_to_who_has_least() -> None:
+    crowd = Crowd(Gate(10))
+    for number in range(20):
+        await crowd.add(f"bulk {number}", lane="bulk")
+    assert len(crowd.inside) == 10
+    # A lane without a place of its own comes before any other, whatever it had before.
+    await crowd.add("group 1", lane="groups")
+    await crowd.add("contact 1", lane="contacts")
+    await crowd.let_go("bulk 0")
+    await crowd.let_go("bulk 1")
+    assert crowd.inside[-2:] == ["group 1", "contact 1"]
+    await crowd.end()
+
+
+async def test_listings_never_have_more_than_a_quarter_of_the_places() -> None:
+    gate = Gate(8)
+    crowd = Crowd(gate)
+    for number in range(6):
+        await crowd.add(f"read {number}", lane="reads")
+    assert crowd.inside == ["read 0", "read 1"]
+    assert not gate.may_list
+    with gate.one_listing() as is_room:
+        assert not is_room
+    await crowd.add("contact")
+    assert crowd.inside == ["read 0", "read 1", "contact"]
+    await crowd.let_go("read 0")
+    assert crowd.inside == ["read 1", "contact", "read 2"]
+    for name in ("read 1", "read 2", "read 3", "read 4", "read 5"):
+        await crowd.let_go(name)
+    # One that reads back counts like one of theirs.
+    with gate.one_listing() as is_room:
+        assert is_room
+        await crowd.add("read 6", lane="reads")
+        await crowd.add("read 7", lane="reads")
+        assert crowd.inside == ["contact", "read 6"]
+    await turns()
+    assert crowd.inside == ["contact", "read 6", "read 7"]
+    await crowd.end()
+
+
+async def test_even_one_place_can_be_listed_from() -> None:
+    crowd = Crowd(Gate(1))
+    await crowd.add("read", lane="reads")
+    assert crowd.inside == ["read"]
     await crowd.end()
 
 
@@ -112,7 +195,7 @@ async def test_who_comes_back_keeps_the_place_it_had() -> None:
     crowd = Crowd(gate)
     await crowd.add("inside")
     await crowd.add("later")
-    back = asyncio.create_task(gate.enter(0, "sms", number, LONG))
+    back = asyncio.create_task(gate.enter("contacts", SMS, number, LONG))
     await turns()
     await crowd.let_go("inside")
     assert back.done()
@@ -126,7 +209,7 @@ async def test_who_comes_back_keeps_the_place_it_had() -> None:
 
 async def test_claims_under_way_are_bounded_apart_from_who_is_inside() -> None:
     gate = Gate(10, claims=2)
-    entering = [asyncio.create_task(gate.enter(0, "sms", None, LONG)) for _ in range(4)]
+    entering = [asyncio.create_task(gate.enter("contacts", SMS, None, LONG)) for _ in range(4)]
     await turns()
     assert [task.done() for task in entering] == [True, True, False, False]
     entering[0].result().claimed()
@@ -141,69 +224,77 @@ async def test_claims_under_way_are_bounded_apart_from_who_is_inside() -> None:
     await assert_all_slots_are_free(gate, 10)
 
 
-async def test_a_closed_scope_holds_its_own_and_a_closed_account_everybody() -> None:
-    crowd = Crowd(Gate(10))
-    crowd.gate.close("sms", LONG, held=False)
-    await crowd.add("sms", scope="sms")
-    await crowd.add("email", scope="email")
-    await crowd.add("webhook", scope="account")
-    assert crowd.inside == ["email", "webhook"]
-    crowd.gate.close("account", LONG, held=False)
-    await crowd.add("another", scope="email")
-    assert crowd.inside == ["email", "webhook"]
+async def test_a_hold_sends_away_those_whom_it_concerns_and_nobody_else() -> None:
+    crowd = Crowd(Gate(1))
+    await crowd.add("inside")
+    await crowd.add("sms")
+    await crowd.add("email", holds=EMAIL)
+    crowd.gate.hold("sms/refused")
+    await turns()
+    with pytest.raises(Held) as held:
+        await crowd.tasks["sms"]
+    assert held.value.hold == "sms/refused"
+    with pytest.raises(Held):
+        await crowd.gate.enter("contacts", SMS, None, LONG)
+    await crowd.let_go("inside")
+    assert crowd.inside == ["email"]
     await crowd.end()
+    await assert_all_slots_are_free(crowd.gate, 1)
 
 
-async def test_a_scope_opens_when_its_time_has_come() -> None:
+async def test_a_hold_is_believed_for_a_moment_and_then_asked_for() -> None:
+    gate = Gate(2)
+    gate.hold("account/refused")
+    assert gate.holds_up(SMS) == "account/refused"
+    await until(lambda: gate.holds_up(SMS) is None)
+    gate.hold("account/refused")
+    gate.release()
+    assert gate.holds_up(SMS) is None
+
+
+async def test_nobody_asks_before_the_pace_allows_it() -> None:
     crowd = Crowd(Gate(10))
-    crowd.gate.close("account", 0.05, held=False)
+    crowd.gate.pace(0.05, "contacts", "")
     await crowd.add("a")
+    await crowd.add("b", lane="webhooks")
     assert crowd.inside == []
-    await until(lambda: crowd.inside == ["a"])
+    await until(lambda: sorted(crowd.inside) == ["a", "b"])
     await crowd.end()
 
 
-async def test_a_later_shorter_closing_opens_nothing() -> None:
+async def test_a_later_shorter_pause_opens_nothing() -> None:
     crowd = Crowd(Gate(10))
-    crowd.gate.close("sms", LONG, held=False)
-    crowd.gate.close("sms", 0.001, held=False)
+    crowd.gate.pace(LONG, "contacts", "")
+    crowd.gate.pace(0.001, "contacts", "")
     await crowd.add("a")
     await asyncio.sleep(0.05)
     assert crowd.inside == []
     await crowd.end()
 
 
-async def test_a_hold_is_believed_for_a_moment_and_then_one_asks_at_a_time() -> None:
-    gate = Gate(40)
-    gate.close("sms", LONG, held=True)
-    assert gate.wary
-    entering = [asyncio.create_task(gate.enter(0, "sms", None, LONG)) for _ in range(3)]
-    await turns()
-    assert not any(task.done() for task in entering)
-    await until(lambda: any(task.done() for task in entering))
-    assert [task.done() for task in entering] == [True, False, False]
-    entering[0].result().claimed()
-    await turns()
-    assert [task.done() for task in entering] == [True, True, False]
-    gate.open()
-    assert not gate.wary
-    await turns()
-    for task in entering:
-        with gate.inside(task.result()):
-            pass
-    await assert_all_slots_are_free(gate, 40)
+async def test_a_lane_that_yields_waits_alone_and_the_one_whose_turn_it_is_comes_next() -> None:
+    gate = Gate(10, claims=1)
+    first = await gate.enter("contacts", SMS, None, LONG)
+    crowd = Crowd(gate)
+    for lane in ("contacts", "webhooks", "bulk"):
+        await crowd.add(lane, lane=lane)
+    gate.pace(LONG, "contacts", "bulk")
+    with gate.inside(first):
+        first.claimed()
+        await turns()
+    assert crowd.order == ["bulk", "webhooks"]
+    await crowd.end()
 
 
-async def test_who_is_overdue_does_not_wait_for_a_closed_scope() -> None:
+async def test_who_is_overdue_does_not_wait_for_the_pace() -> None:
     crowd = Crowd(Gate(10))
-    crowd.gate.close("account", LONG, held=False)
+    crowd.gate.pace(LONG, "contacts", "")
     await crowd.add("patient")
     await crowd.add("late already", patience=-1)
     await until(lambda: crowd.inside == ["late already"])
     await crowd.add("late soon", patience=0.05)
     await until(lambda: crowd.inside == ["late already", "late soon"])
     await crowd.end()
-    await assert_all_slots_are_free(crowd.gate, 10)
 
 
 async def test_draining_sends_back_who_waits_and_lets_nobody_in() -> None:
@@ -217,7 +308,7 @@ async def test_draining_sends_back_who_waits_and_lets_nobody_in() -> None:
         with pytest.raises(Draining):
             await crowd.tasks[name]
     with pytest.raises(Draining):
-        await crowd.gate.enter(0, "sms", None, LONG)
+        await crowd.gate.enter("contacts", SMS, None, LONG)
     assert crowd.inside == ["inside"]
     await crowd.let_go("inside")
     assert crowd.order == ["inside"]
@@ -252,7 +343,7 @@ async def test_cancelling_gives_the_slot_to_the_next(at: str) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 async def test_slots_never_leak_whatever_happens(seed: int) -> None:
-    """Jobs come, go, fail and are cancelled while scopes close and open; at the end every slot is free."""
+    """Jobs come, go, fail and are cancelled while holds and pauses come and go; at the end every slot is free."""
     chance = random.Random(seed)  # noqa: S311 - must repeat, not resist guessing
     concurrency = chance.randint(1, 5)
     gate = Gate(concurrency, claims=chance.choice([None, 1, 2]))
@@ -260,10 +351,10 @@ async def test_slots_never_leak_whatever_happens(seed: int) -> None:
 
     async def job() -> None:
         nonlocal inside
-        scope = chance.choice(["account", "sms", "email"])
+        holds, lane = chance.choice([SMS, EMAIL]), chance.choice(list(LANES))
         try:
-            ticket = await gate.enter(chance.randint(0, 3), scope, None, chance.choice([0.0, 0.01, LONG]))
-        except Aside:
+            ticket = await gate.enter(lane, holds, None, chance.choice([0.0, 0.01, LONG]))
+        except Held:
             return
         with suppress(LookupError), gate.inside(ticket):
             inside += 1
@@ -285,75 +376,22 @@ async def test_slots_never_leak_whatever_happens(seed: int) -> None:
                 if tasks:
                     chance.choice(tasks).cancel()
             case 2:
-                scope = chance.choice(["account", "sms", "email"])
-                gate.close(
-                    scope,
-                    chance.choice([0.0, 0.002]),
-                    held=chance.random() < 0.1,
-                    alone=chance.random() < 0.5,
+                gate.pace(
+                    chance.choice([0.0, 0.002]), chance.choice(list(LANES)), chance.choice(["", "bulk"])
                 )
             case 3:
-                gate.open()
+                gate.hold(chance.choice(["account/refused", "sms/refused"]))
+            case 4:
+                gate.release()
             case _:
                 tasks.append(asyncio.create_task(job()))
         await turns(chance.randint(0, 2))
     async with asyncio.timeout(DEADLINE):
         while not all(task.done() for task in tasks):
-            gate.open()
+            gate.release()
             await asyncio.sleep(0.002)
     for task in tasks:
         if not task.cancelled():
             task.result()
     assert inside == 0
     await assert_all_slots_are_free(gate, concurrency)
-
-
-async def test_jobs_of_a_held_channel_make_room_for_those_of_the_other() -> None:
-    gate = Gate(8)
-    gate.close("sms", LONG, held=True, alone=True)
-    far = [asyncio.create_task(gate.enter(3, "sms", None, LONG)) for _ in range(20)]
-    near = asyncio.create_task(gate.enter(3, "sms", None, 1.0))
-    other = asyncio.create_task(gate.enter(3, "email", None, LONG))
-    await turns()
-    ticket = other.result()
-    # Told once more that it is held: a few stay, and whoever has not much time; the others go, and not for long.
-    gate.close("sms", LONG, held=True, alone=True)
-    await turns()
-    assert [task.done() for task in far] == [False] * 2 + [True] * 18
-    assert not near.done()
-    for task in far[2:]:
-        with pytest.raises(Aside) as aside:
-            task.result()
-        assert 0.8 * 5 <= aside.value.seconds <= 1.2 * 5
-    # A hold of the account sends nobody away: there is nobody to make room for.
-    with gate.inside(ticket):
-        pass
-    gate.close("account", LONG, held=True)
-    gate.close("sms", LONG, held=True)
-    await turns()
-    assert not any(task.done() for task in (*far[:2], near))
-    gate.drain()
-    await asyncio.gather(*far, near, return_exceptions=True)
-
-
-async def test_the_longer_a_channel_is_held_the_longer_its_jobs_stay_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    gate, clock = Gate(4, claims=1), asyncio.get_running_loop().time()
-    # Somebody claims all the time, so that nobody else is let in.
-    await gate.enter(0, "email", None, LONG)
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock)
-    told = []
-    for seconds in (0, 60, 60, 7200, 60, 60, 60):
-        clock += seconds
-        jobs = [asyncio.create_task(gate.enter(3, "sms", None, 10 * LONG)) for _ in range(2)]
-        await turns()
-        gate.close("sms", 1, held=True, alone=True)
-        await turns()
-        ended = [task for task in jobs if task.done() and isinstance(task.exception(), Aside)]
-        told.append(ended[-1].exception().seconds)  # type: ignore[union-attr]
-    # The pause of two hours was the end of the first hold.
-    for seconds, expected in zip(told, (5, 60, 120, 5, 60, 120, 180), strict=True):
-        assert 0.8 * expected <= seconds <= 1.2 * expected
-    gate.drain()
-    await turns()

@@ -12,6 +12,7 @@ from delivery import Ledger, Task, Verdict
 from delivery.retry import Rests
 from delivery.settlement import Done, EndedUnknown, Lost
 from tests.harness import House, wait_for
+from tests.harness.holds import put_hold, put_past_hold
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
 
 KEYS = Keys()
@@ -25,7 +26,7 @@ def test_a_name_is_kept_from_a_job_whose_time_a_hold_has_extended(
     first = task("first", "create_group")
     # Five seconds of its own, ten ago; but for eight of them the account was refused.
     second = task("second", "create_group", since=now_ms() - 10_000, patience=5.0)
-    house.redis.rpush(KEYS.held("account"), f"{now_ms() - 9000}:{now_ms() - 1000}")
+    put_past_hold(house.redis, KEYS, "sms", now_ms() - 9000, now_ms() - 1000)
     assert finish(ledger.claim(first, "t1")).verb == "call"
     finish(ledger.renew(first, "t1", []))
     finish(ledger.settle(first, "t1", Lost()))
@@ -51,8 +52,7 @@ def test_a_clock_set_back_stops_nobody(house: House, ledger: Ledger, task: Calla
     # But a slot that somebody may have reserved counts.
     assert finish(ledger.claim(task("b"), "t2")).wait == pytest.approx(100, abs=50)
     house.redis.delete(KEYS.pace)
-    hold = {"kind": "refused", "since": ahead, "retry_at": ahead * 3, "interval": 1000, "probe": ""}
-    house.redis.hset(KEYS.hold("account"), mapping=hold)
+    put_hold(house.redis, KEYS, "account/refused", since=ahead, retry_at=ahead * 3)
     probe = finish(ledger.claim(task("c"), "t3"))
     assert (probe.verb, probe.probe) == ("call", True)
 
@@ -64,15 +64,14 @@ def test_a_probe_is_told_that_it_is_one_whatever_it_may_do(
     assert finish(ledger.claim(lost, "t1")).verb == "call"
     finish(ledger.settle(lost, "t1", Lost()))
     house.redis.sadd("acks", "lost")
-    hold = {"kind": "outage", "since": 1, "retry_at": 1, "interval": 1000, "probe": ""}
-    house.redis.hset(KEYS.hold("account"), mapping=hold)
+    put_hold(house.redis, KEYS, "account/outage")
     ended = now_ms()
     wait_for(lambda: now_ms() > ended + 1, what="a moment after the call")
     claim = finish(ledger.claim(lost, "t2"))
     assert (claim.verb, claim.probe) == ("read_back", True)
-    house.redis.delete(KEYS.hold("account"), KEYS.unknown(lost.listing))
+    house.redis.delete(KEYS.unknown(lost.listing))
     # The repeat of a claim whose reply was lost says the same.
-    house.redis.hset(KEYS.hold("account"), mapping=hold)
+    put_hold(house.redis, KEYS, "account/outage")
     other = task("other")
     first, repeat = finish(ledger.claim(other, "t3")), finish(ledger.claim(other, "t3"))
     assert (first.verb, first.probe) == (repeat.verb, repeat.probe) == ("call", True)
@@ -86,6 +85,7 @@ def test_what_no_listing_tells_is_asked_for_ever_less_often(
     finish(ledger.settle(lost, "t1", Lost()))
     pauses = []
     for _ in range(5):
+        house.redis.zadd(KEYS.unknown(lost.listing), {ledger.record(lost): 1})
         _, unknowns = finish(ledger.unknowns(lost.listing))
         verdicts = [Verdict(unknown, "undecided") for unknown in unknowns]
         assert len(verdicts) == 1

@@ -139,7 +139,13 @@ class LedgerSteps:
         self.client.rpush(self.queue.ready, f"id-{message.number}")
 
     def fetch(self, worker: str, most: int) -> None:
-        keys = [self.queue.ready, self.queue.bodies, self._acks(worker), self.queue.delayed]
+        keys = [
+            self.queue.ready,
+            self.queue.bodies,
+            self._acks(worker),
+            self.queue.delayed,
+            self.queue.forward,
+        ]
         _, *flat = ThreadRunner(self.client).run(BROKER_SCRIPTS["fetch"], keys, [most, 1 << 30])
         for entry, body in zip(flat[::2], flat[1::2], strict=True):
             message = self.messages[int(entry.decode().removeprefix("id-"))]
@@ -173,6 +179,7 @@ class LedgerSteps:
         record = self.model.record(key)
         if record.state == "unknown":
             self.client.hset(self._record(key), "rb", 1)
+            self.client.zadd(KEYS.unknown(self._listing()), {self._record(key): 1}, xx=True)
             record.due = True
 
     def reader_rests_no_more(self) -> None:

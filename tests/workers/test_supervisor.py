@@ -217,4 +217,4 @@ def test_a_thread_that_ends_is_noticed(house: House) -> None:
     finally:
         worker.stop()
         broker.close()
-    assert len(dead_threads(worker, broker)) == 4 + 1 + 2
+    assert len(dead_threads(worker, broker)) == 5 + 1 + 2

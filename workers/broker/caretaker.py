@@ -11,6 +11,7 @@ import orjson
 import structlog
 from redis.exceptions import ResponseError
 
+from delivery import Changes, Policy, tell, unparking
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
 from workers.broker.entries import LATEST
 from workers.broker.scripts import SCRIPTS
@@ -24,6 +25,8 @@ log = structlog.get_logger("workers.caretaker")
 TICK_SECONDS = 0.25
 #: tend.lua moves so many messages of a queue at once; then it is asked again at once.
 BATCH = 200
+#: Messages that are looked at in one tick for a deadline that passed: some 500 a second.
+LOOKED_AT = 125
 #: A failure of Redis may hit some workers and not others; each that lives is heard again within this share of that time.
 SETTLING = 0.5
 #: How often a fault that stays is told, in seconds.
@@ -51,6 +54,8 @@ class Caretaker(threading.Thread):
         #: Redis's clock (ms) less this process's (s), as of the last answer.
         self._clock_ms = 0.0
         self._queues = sorted(broker.get_declared_queues())
+        self._policy = Policy.of(broker._settings)  # noqa: SLF001 - one thing in two threads
+        self._look_at = 0.0
         self._about = orjson.dumps(
             {
                 "queues": sorted(queues),
@@ -124,9 +129,9 @@ class Caretaker(threading.Thread):
             k = keys.queue(queue)
             queue_keys += [k.ready, k.bodies, k.delayed, k.stock_delayed, k.stock_delayed_bodies]
             queue_keys += [k.dead, k.dead_bodies, k.dead_reasons]
-        next_due, moved, dead, clock_ms, problem = self._runner.run(
+        next_due, moved, dead, clock_ms, problem, on_hold, messages = self._runner.run(
             SCRIPTS["tend"],
-            [keys.heartbeats, keys.workers, *queue_keys],
+            [keys.heartbeats, keys.workers, keys.holds, keys.parked, *queue_keys],
             [
                 self._broker.broker_id,
                 self._about if beat else b"",
@@ -154,8 +159,44 @@ class Caretaker(threading.Thread):
             if is_outage(fault):
                 raise fault
             self._tell_fault(fault)
-        if moved >= BATCH:
+        if messages:
+            self._bring_forward(now)
+        if moved + (self._unpark(busy=messages > 0) if on_hold else 0) >= BATCH:
             return 0.0
+        return self._rest(now, next_due)
+
+    def _rest(self, now: float, next_due: int) -> float:
+        """Return how long to rest, in seconds: until the next heartbeat, or until something falls due."""
         until_beat = self._silence / BEATS - (now - self._beat_at)
         rest = min(TICK_SECONDS, max(0.01, until_beat))
         return rest if next_due < 0 else min(rest, max(0.001, next_due / 1000))
+
+    def _unpark(self, *, busy: bool) -> int:
+        """Bring back what holds that are over have parked, and let out who is to probe those that last. Return how many messages moved."""
+        moved, changes = self._runner.run(
+            *unparking(self._broker.keys, self._broker.events_maxlen, busy=busy)
+        )
+        tell(Changes.read(changes))
+        return int(moved)
+
+    def _bring_forward(self, now: float) -> None:
+        """Look for deadlines that passed while nobody had the message, unless another worker does."""
+        if now < self._look_at:
+            return
+        keys = self._broker.keys
+        queue_keys: list[str] = []
+        for queue in self._queues:
+            k = keys.queue(queue)
+            queue_keys += [k.ready, k.bodies, k.delayed, k.forward]
+        again, _ = self._runner.run(
+            SCRIPTS["overdue"],
+            [keys.sweep, keys.parked, keys.holds, *queue_keys],
+            [
+                self._broker.broker_id,
+                round(self._policy.deadline * 1000),
+                LOOKED_AT,
+                round(self._policy.longest_wait * 1000),
+                *self._queues,
+            ],
+        )
+        self._look_at = now + again / 1000 - TICK_SECONDS / 2

@@ -43,8 +43,8 @@ class Home(Protocol):
     keys: Keys
     link: Link
     events_maxlen: int
-    #: Each known actor's queue.
-    homes: dict[str, str]
+    #: Each known actor's queues.
+    homes: dict[str, tuple[str, ...]]
     #: Set when this worker stops; and when Redis went away meanwhile, so that nothing can be handed back any more.
     draining: threading.Event
     deserted: threading.Event
@@ -176,7 +176,7 @@ class DurableConsumer(Consumer):
 
     def _fetch(self, room: int) -> tuple[int, list[tuple[bytes, bytes | None]]]:
         """Redis's time in milliseconds, and ids with their messages."""
-        keys = [self._keys.ready, self._keys.bodies, self._acks, self._keys.delayed]
+        keys = [self._keys.ready, self._keys.bodies, self._acks, self._keys.delayed, self._keys.forward]
         limits = [min(room, FETCH_AT_ONCE), FETCH_BYTES]
         now, *flat = self._runner.run(SCRIPTS["fetch"], keys, limits)
         return int(now), list(zip(flat[::2], flat[1::2], strict=True))

@@ -22,7 +22,7 @@ __all__ = ["DeadLetter", "DeadLetters", "NotRetried"]
 
 #: Letters read in one round trip.
 PAGE = 500
-_HOMES = {name: job.queue for name, job in JOBS.items()}
+_HOMES = {name: (job.queue, *job.also) for name, job in JOBS.items()}
 
 
 class NotRetried(Exception):  # noqa: N818 - says what did not happen

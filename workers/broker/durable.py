@@ -55,10 +55,11 @@ class DurableBroker(RedisBroker):
             dead_message_ttl=DEAD_LETTER_MS,
             client=client,
         )
+        self.actor_options.add("also")
         self.broker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.keys = Keys.of(settings)
-        #: Each known actor's queue.
-        self.homes: dict[str, str] = {}
+        #: Each known actor's queues.
+        self.homes: dict[str, tuple[str, ...]] = {}
         self.events_maxlen = settings.events_maxlen
         self.link = Link()
         self.draining = threading.Event()
@@ -73,9 +74,9 @@ class DurableBroker(RedisBroker):
         self._runner = ThreadRunner(client)
 
     def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
-        """Declare an actor, and note its queue."""
+        """Declare an actor, and note its queues: its own, and those that its option ``also`` names."""
         super().declare_actor(actor)
-        self.homes[actor.actor_name] = actor.queue_name
+        self.homes[actor.actor_name] = (actor.queue_name, *actor.options.get("also", ()))
 
     @property
     def consumer_class(self) -> type[DurableConsumer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import dramatiq
@@ -43,8 +43,10 @@ class DurableMessage(dramatiq.MessageProxy):
         self.receipt = receipt
 
 
-def read_entry(queue: str, entry_id: str, body: bytes | None, actors: Mapping[str, str]) -> SafeMessage:
-    """The message of an entry. ``actors`` maps each known actor to its queue.
+def read_entry(
+    queue: str, entry_id: str, body: bytes | None, actors: Mapping[str, Collection[str]]
+) -> SafeMessage:
+    """The message of an entry. ``actors`` maps each known actor to its queues.
 
     Raises:
         Unreadable: with a sentence that says what is wrong; it repeats nothing of the arguments.
@@ -64,13 +66,14 @@ def read_entry(queue: str, entry_id: str, body: bytes | None, actors: Mapping[st
     _check_types(fields)
     if fields["queue_name"] not in {queue, dq_name(queue)}:
         raise Unreadable(f"the message says queue_name {fields['queue_name']!r:.100} but lies in {queue!r}")
-    home = actors.get(fields["actor_name"])
-    if home is None:
+    homes = actors.get(fields["actor_name"])
+    if homes is None:
         raise Unreadable(
             f"there is no actor {fields['actor_name']!r:.100}; known are {', '.join(sorted(actors))}"
         )
-    if home != queue:
-        raise Unreadable(f"the actor {fields['actor_name']} has the queue {home!r}, not {queue!r}")
+    if queue not in homes:
+        known = " or ".join(repr(home) for home in homes)
+        raise Unreadable(f"the actor {fields['actor_name']} has the queue {known}, not {queue!r}")
     if fields["options"].get("redis_message_id") != entry_id:
         raise Unreadable("options.redis_message_id is not the id under which the message lies")
     fields["options"] = {name: value for name, value in fields["options"].items() if name in KNOWN_OPTIONS}

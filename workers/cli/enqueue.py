@@ -28,6 +28,9 @@ _OPTIONS = job_options(JOBS)
 def enqueue(
     job: Annotated[str, typer.Argument(metavar="JOB", help=f"One of {', '.join(JOBS)}.")],
     *,
+    queue: Annotated[
+        str | None, typer.Option(metavar="QUEUE", help="bulk: add_contact for imports and other masses.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its event; exit 1 if it failed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     **given: Any,
@@ -44,6 +47,9 @@ def enqueue(
     """
     if job not in JOBS:
         raise typer.BadParameter(f"there is no job {job!r}; known are {', '.join(JOBS)}", param_hint="JOB")
+    queues = (JOBS[job].queue, *JOBS[job].also)
+    if queue is not None and queue not in queues:
+        raise typer.BadParameter(f"{job} may be put on {' or '.join(queues)}", param_hint="--queue")
     arguments = {name: _OPTIONS[name].value(value) for name, value in given.items() if value is not None}
     try:
         JOBS[job].parse(arguments)
@@ -54,7 +60,7 @@ def enqueue(
         raise typer.Exit(2) from None
 
     settings = load_settings(require_credentials=False)
-    message = job_message(job, arguments)
+    message = job_message(job, arguments, queue)
     with sync_client(settings.redis_url) as client:
         after = end_of_stream(client, settings.events_stream)
         enqueue_all(client, Keys.of(settings), [message])

@@ -35,6 +35,8 @@ PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 0.5
 
 _ADD_CONTACT = JOBS["add_contact"]
+#: Their queue: a mass of contacts never delays a single one.
+BULK = "bulk"
 
 
 def import_csv(
@@ -94,7 +96,7 @@ def import_csv(
                     _Import(client, keys, constant, tally, progress, signals).run(contacts, out)
                 except _Stopped as error:
                     stopped = error
-            backlog = client.llen(keys.queue(_ADD_CONTACT.queue).ready) if stopped is None else 0
+            backlog = client.llen(keys.queue(BULK).ready) if stopped is None else 0
     except UnusableFile as error:
         typer.echo(f"{file.name}: {error}", err=True)
         raise typer.Exit(2) from None
@@ -163,7 +165,7 @@ class _Import:
                 except InvalidJob as error:
                     problem = str(error)
                 else:
-                    batch.append(job_message(_ADD_CONTACT.actor, arguments))
+                    batch.append(job_message(_ADD_CONTACT.actor, arguments, BULK))
             if problem is not None:
                 rows = refused.add(row, problem)
                 self.tally.refused += rows

@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "check": "check",
     "contract": "contract",
     "dead": "dead",
+    "pause": "pause",
+    "resume": "resume",
 }
 #: Set by a shell that asks for completions; the answer needs the options of every command.
 COMPLETING: Final = "_COUPONTOOLS_WORKER_COMPLETE"

@@ -21,6 +21,13 @@ from workers.state import State, read_state
 __all__ = ["status"]
 
 WATCH_SECONDS = 1.0
+#: What each kind of hold says.
+WHY = {
+    "refused": "refused",
+    "outage": "the API does not answer",
+    "asked": "the API asks for a pause",
+    "paused": "paused by an operator",
+}
 
 
 def status(
@@ -77,10 +84,7 @@ def _as_json(state: State) -> bytes:
             {"id": worker.id, "queues": worker.queues, "seen_seconds_ago": worker.seen_seconds_ago}
             for worker in state.workers
         ],
-        "holds": [
-            {"scope": hold.scope, "code": hold.code, "message": hold.message, "retry_at": hold.retry_at}
-            for hold in state.holds
-        ],
+        "holds": [asdict(hold) for hold in state.holds],
         "rate": state.rate,
     }
     return orjson.dumps(told)
@@ -90,10 +94,11 @@ def _tables(state: State, settings: Settings) -> RenderableType:
     parts: list[RenderableType] = [_queues(state), Text(), _workers(state, settings), Text()]
     for hold in state.holds:
         code = "" if hold.code is None else f" (code {hold.code})"
-        why = "the API does not answer" if hold.kind == "outage" else "refused"
+        until = f"; next try {hold.retry_at}" if hold.retry_at else ""
         parts.append(
             Text(
-                f"{hold.scope} held, {why}: {hold.message}{code}; next try {hold.retry_at}", style="bold red"
+                f"{hold.scope} held since {hold.since}, {WHY[hold.kind]} ({hold.worker}): {hold.message}{code}{until}",
+                style="bold red",
             )
         )
     rate = f"{state.rate:g} requests a second" if state.rate else "no limit"
@@ -104,11 +109,12 @@ def _tables(state: State, settings: Settings) -> RenderableType:
 def _queues(state: State) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("queue")
-    for column in ("ready", "delayed", "running", "dead"):
+    for column in ("ready", "delayed", "running", "parked", "dead"):
         table.add_column(column, justify="right")
     for name, queue in state.queues.items():
         dead = Text(f"{queue.dead:,}", style="red" if queue.dead else "")
-        table.add_row(name, f"{queue.ready:,}", f"{queue.delayed:,}", f"{queue.running:,}", dead)
+        numbers = (queue.ready, queue.delayed, queue.running, queue.parked)
+        table.add_row(name, *(f"{number:,}" for number in numbers), dead)
     return table
 
 

@@ -66,13 +66,16 @@ STATE: Final[dict[str, Metric]] = {
     "coupontools_queue_delayed": Metric(
         "gauge", "Jobs that wait for their time: delays and retries.", ("queue",)
     ),
+    "coupontools_queue_parked": Metric("gauge", "Jobs that a hold has parked.", ("queue",)),
     "coupontools_queue_running": Metric("gauge", "Jobs in a worker's hands.", ("queue",)),
     "coupontools_queue_dead": Metric("gauge", "Dead letters.", ("queue",)),
     "coupontools_queue_oldest_seconds": Metric(
         "gauge", "How long ago the next ready job was enqueued.", ("queue",)
     ),
     "coupontools_held": Metric(
-        "gauge", "1 while work of this scope is held (account, sms, email).", ("scope",)
+        "gauge",
+        "1 while work of this scope (account, sms, email) is held (refused, outage, asked, paused).",
+        ("scope", "kind"),
     ),
     "coupontools_workers": Metric("gauge", "Worker processes with a heartbeat in time."),
 }

@@ -13,7 +13,7 @@ from config import Settings
 from config.keys import Keys
 from workers.metrics.names import STATE
 from workers.redis_link import sync_client
-from workers.state import QUEUES, SCOPES, read_state
+from workers.state import HOLD_KINDS, QUEUES, SCOPES, read_state
 
 __all__ = ["StateCollector"]
 
@@ -46,16 +46,18 @@ class StateCollector:
     def _read(self) -> dict[str, dict[tuple[str, ...], float]]:
         state = read_state(self._client, self._settings)
         silence = self._settings.worker_heartbeat_seconds
-        held = {hold.scope for hold in state.holds}
+        held = {(hold.scope, hold.kind) for hold in state.holds}
         values: dict[str, dict[tuple[str, ...], float]] = {
             "coupontools_redis_up": {(): 1.0},
             "coupontools_workers": {
                 (): float(sum(worker.seen_seconds_ago <= silence for worker in state.workers))
             },
-            "coupontools_held": {(scope,): float(scope in held) for scope in SCOPES},
+            "coupontools_held": {
+                (scope, kind): float((scope, kind) in held) for scope in SCOPES for kind in HOLD_KINDS
+            },
             "coupontools_queue_oldest_seconds": {(name,): self._oldest(name) for name in QUEUES},
         }
-        for place in ("ready", "delayed", "running", "dead"):
+        for place in ("ready", "delayed", "running", "parked", "dead"):
             values[f"coupontools_queue_{place}"] = {
                 (name,): float(getattr(queue, place)) for name, queue in state.queues.items()
             }

@@ -7,7 +7,7 @@ from typing import Any
 from tests.harness import House
 from workers.broker.scripts import SCRIPTS
 
-KEYS = ["ready", "bodies", "acks", "delayed"]
+KEYS = ["ready", "bodies", "acks", "delayed", "forward"]
 
 
 def fetch(house: House, most: int, room: int) -> list[str]:

@@ -28,7 +28,7 @@ def _request(script: Script, first_key: str, keys: int) -> str:
 def _marks() -> dict[str, str]:
     ready = "dramatiq:contacts"
     return {
-        "fetch": _request(BROKER["fetch"], ready, 4),
+        "fetch": _request(BROKER["fetch"], ready, 5),
         "claim": DELIVERY["claim"].sha,
         "settle": DELIVERY["settle"].sha,
         "tend": BROKER["tend"].sha,

@@ -22,8 +22,8 @@ SMS = ("--channel", "sms", "--group-id", "gro_1")
 
 def jobs(house: House) -> list[dict[str, Any]]:
     """The arguments of every enqueued contact, in order."""
-    ids = house.redis.lrange("dramatiq:contacts", 0, -1)
-    return [json.loads(house.redis.hget("dramatiq:contacts.msgs", one))["kwargs"] for one in ids]
+    ids = house.redis.lrange("dramatiq:bulk", 0, -1)
+    return [json.loads(house.redis.hget("dramatiq:bulk.msgs", one))["kwargs"] for one in ids]
 
 
 def numbered(path: Path, count: int) -> Path:
@@ -181,12 +181,12 @@ def test_every_job_carries_what_was_given_for_all(house: House, command, tmp_pat
 def test_ctrl_c_ends_after_a_batch_and_says_how_far_it_came(house: House, importing, tmp_path):
     path = numbered(tmp_path / "people.csv", 300_000)
     process = importing(path)
-    wait_for(lambda: house.redis.llen("dramatiq:contacts") >= 1000, what="the first batches")
+    wait_for(lambda: house.redis.llen("dramatiq:bulk") >= 1000, what="the first batches")
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    enqueued = house.redis.llen("dramatiq:contacts")
-    assert enqueued == house.redis.hlen("dramatiq:contacts.msgs") < 300_000
+    enqueued = house.redis.llen("dramatiq:bulk")
+    assert enqueued == house.redis.hlen("dramatiq:bulk.msgs") < 300_000
     (line, told) = re.search(
         r"everything up to line ([\d,]+) is enqueued \(([\d,]+) contacts\)", output
     ).groups()
@@ -199,7 +199,7 @@ def test_ctrl_c_ends_after_a_batch_and_says_how_far_it_came(house: House, import
 def test_no_row_is_lost_while_redis_is_away(fragile_house: House, importing, tmp_path):
     path = numbered(tmp_path / "people.csv", 60_000)
     process = importing(path, of=fragile_house)
-    wait_for(lambda: fragile_house.redis.llen("dramatiq:contacts") >= 1000, what="the first batches")
+    wait_for(lambda: fragile_house.redis.llen("dramatiq:bulk") >= 1000, what="the first batches")
     fragile_house.server.kill()
     lines = iter(process.stdout.readline, "")
     assert any("Redis does not answer, waiting for it" in line for line in lines)
@@ -209,8 +209,8 @@ def test_no_row_is_lost_while_redis_is_away(fragile_house: House, importing, tmp
     assert "Redis is back" in output
     assert "60,000 rows read, 60,000 enqueued, 0 refused" in output
     redis = fragile_house.redis
-    assert redis.llen("dramatiq:contacts") == redis.hlen("dramatiq:contacts.msgs") == 60_000
-    names = {json.loads(body)["kwargs"]["first_name"] for body in redis.hvals("dramatiq:contacts.msgs")}
+    assert redis.llen("dramatiq:bulk") == redis.hlen("dramatiq:bulk.msgs") == 60_000
+    names = {json.loads(body)["kwargs"]["first_name"] for body in redis.hvals("dramatiq:bulk.msgs")}
     assert len(names) == 60_000
 
 

@@ -9,9 +9,13 @@ import sys
 import time
 
 from actors import JOBS
+from config.keys import Keys
 from tests.harness import House, wait_for
+from tests.harness.holds import put_hold
 
-QUEUES = {job.queue for job in JOBS.values()}
+QUEUES = {queue for job in JOBS.values() for queue in (job.queue, *job.also)}
+
+PLACES = ("ready", "delayed", "running", "parked")
 
 
 def told(command, **settings: object) -> dict:
@@ -22,7 +26,7 @@ def told(command, **settings: object) -> dict:
 
 def test_an_empty_house(command):
     state = told(command, COUPONTOOLS_RATE_LIMIT="12.5")
-    nothing = {"ready": 0, "delayed": 0, "running": 0, "dead": 0}
+    nothing = {"ready": 0, "delayed": 0, "running": 0, "parked": 0, "dead": 0}
     assert state == {"queues": dict.fromkeys(QUEUES, nothing), "workers": [], "holds": [], "rate": 12.5}
     table = command("status")
     assert table.returncode == 0
@@ -33,7 +37,9 @@ def test_an_empty_house(command):
 def test_everything_is_counted_where_it_is(house: House, command):
     redis, now = house.redis, time.time() * 1000
     house.enqueue_many("add_contact", [{"n": number} for number in range(7)])
-    redis.zadd("coupontools:delayed:contacts", {"a": now + 60_000, "b": now + 70_000})
+    redis.zadd("coupontools:delayed:contacts", {"a": now + 60_000, "b": now + 70_000, "due": now - 1})
+    redis.sadd("coupontools:parked:mine", "sms/refused|contacts|add_contact")
+    redis.zadd("coupontools:parked:mine:sms/refused|contacts|add_contact", {"i": now, "j": now})
     redis.rpush("dramatiq:contacts.DQ", "c")
     redis.zadd("dramatiq:webhooks.XQ", {"d": now, "e": now})
     for worker, seen in (("one", now), ("two", now - 5_000)):
@@ -45,13 +51,15 @@ def test_everything_is_counted_where_it_is(house: House, command):
         )
     redis.sadd("dramatiq:__acks__.one.groups", "f", "g")
     redis.sadd("dramatiq:__acks__.two.groups", "h")
-    hold = {"kind": "refused", "code": "1000", "message": "not correct", "retry_at": "1700000000123"}
-    redis.hset("coupontools:hold:mine:account", mapping=hold)
-    outage = {**hold, "kind": "outage", "code": "", "message": "no answer"}
-    redis.hset("coupontools:hold:mine:email", mapping=outage)
+    keys = Keys(account="mine")
+    times = {"since": 1_699_999_999_000, "retry_at": 1_700_000_000_123}
+    put_hold(redis, keys, "account/refused", code="1000", message="not correct", **times)
+    put_hold(redis, keys, "email/outage/add_contact", message="no answer", **times)
     state = told(command)
-    assert state["queues"]["contacts"] == {"ready": 7, "delayed": 3, "running": 0, "dead": 0}
-    assert state["queues"]["groups"] == {"ready": 0, "delayed": 0, "running": 3, "dead": 0}
+    contacts, groups = state["queues"]["contacts"], state["queues"]["groups"]
+    # What was delayed and is due is ready.
+    assert contacts == {"ready": 8, "delayed": 3, "running": 0, "parked": 2, "dead": 0}
+    assert groups == {"ready": 0, "delayed": 0, "running": 3, "parked": 0, "dead": 0}
     assert state["queues"]["webhooks"]["dead"] == 2
     assert [(worker["id"], worker["queues"]) for worker in state["workers"]] == [
         ("one", sorted(QUEUES)),
@@ -59,17 +67,17 @@ def test_everything_is_counted_where_it_is(house: House, command):
     ]
     assert all(set(worker) == {"id", "queues", "seen_seconds_ago"} for worker in state["workers"])
     assert 5 <= state["workers"][1]["seen_seconds_ago"] < 60
+    told_of_both = {
+        "since": "2023-11-14T22:13:19.000Z",
+        "retry_at": "2023-11-14T22:13:20.123Z",
+        "worker": "here:1",
+    }
     assert state["holds"] == [
-        {
-            "scope": "account",
-            "code": 1000,
-            "message": "not correct",
-            "retry_at": "2023-11-14T22:13:20.123Z",
-        },
-        {"scope": "email", "code": None, "message": "no answer", "retry_at": "2023-11-14T22:13:20.123Z"},
+        {"scope": "account", "kind": "refused", "code": 1000, "message": "not correct", **told_of_both},
+        {"scope": "email", "kind": "outage", "code": None, "message": "no answer", **told_of_both},
     ]
-    table = command("status").stdout
-    assert "account held, refused: not correct (code 1000)" in table
+    table = " ".join(command("status").stdout.split())
+    assert "account held since 2023-11-14T22:13:19.000Z, refused (here:1): not correct (code 1000)" in table
     assert "the API does not answer" in table
 
 
@@ -79,7 +87,7 @@ def test_no_job_is_read_however_many_wait(house: House, command):
     assert told(command)["queues"]["contacts"]["ready"] == 3000
     used = set(house.redis.info("commandstats"))
     assert "cmdstat_llen" in used
-    constant = {"llen", "zcard", "scard", "hmget", "hgetall", "time", "multi", "exec"}
+    constant = {"llen", "zcard", "zcount", "scard", "smembers", "hgetall", "time", "multi", "exec"}
     # zrange reads the workers' heartbeats; the others are the connection's own.
     allowed = {f"cmdstat_{name}" for name in (*constant, "zrange", "client", "hello", "config", "select")}
     assert {name.partition("|")[0] for name in used} <= allowed
@@ -96,7 +104,7 @@ def test_a_real_worker_and_a_real_hold(house: House, command):
     state = told(command)
     assert (state["holds"][0]["scope"], state["holds"][0]["code"]) == ("account", 1000)
     assert len(state["workers"]) == 1
-    assert sum(state["queues"]["contacts"][place] for place in ("ready", "delayed", "running")) == 5
+    assert sum(state["queues"]["contacts"][place] for place in PLACES) == 5
 
 
 def test_watch_goes_on_until_interrupted(house: House):

@@ -1,11 +1,13 @@
 -- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
+--       5 forward: set of ids whose place in the list counts no more
 -- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
 -- Answers Redis's time (ms), then id, message (or nil), id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
+-- What is taken is noted first and removed last: a script that is cut off in the middle leaves a message twice, never nowhere.
 
-local ready, bodies, acks, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ready, bodies, acks, delayed, forward = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local most, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local clock = redis.call('TIME')
@@ -22,32 +24,30 @@ local function fitting(ids)
   return #ids
 end
 
-local function first_of(ids, count)
-  return { unpack(ids, 1, count) }
-end
-
-local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, most)
-local fit = fitting(due)
-local full = fit < #due
-due = first_of(due, fit)
-if #due > 0 then
-  redis.call('ZREM', delayed, unpack(due))
-  for _, id in ipairs(due) do
-    local body = redis.call('HGET', bodies, id)
-    if body and redis.call('SADD', acks, id) == 1 then
-      answer[#answer + 1] = id
-      answer[#answer + 1] = body
-    end
+local function take(id, body)
+  if redis.call('SADD', acks, id) == 1 then
+    answer[#answer + 1] = id
+    answer[#answer + 1] = body
   end
 end
 
-if #due < most and not full then
-  local count = fitting(redis.call('LRANGE', ready, 0, most - #due - 1))
-  for _, id in ipairs(count > 0 and redis.call('LPOP', ready, count) or {}) do
-    if redis.call('SADD', acks, id) == 1 then
-      answer[#answer + 1] = id
-      answer[#answer + 1] = redis.call('HGET', bodies, id)
-    end
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, most)
+local taken = fitting(due)
+for i = 1, taken do
+  local body = redis.call('HGET', bodies, due[i])
+  if body then take(due[i], body) end
+end
+if taken > 0 then redis.call('ZREM', delayed, unpack(due, 1, taken)) end
+
+if taken == #due and taken < most then
+  local ids = redis.call('LRANGE', ready, 0, most - taken - 1)
+  local count = fitting(ids)
+  for i = 1, count do
+    if redis.call('SISMEMBER', forward, ids[i]) == 0 then take(ids[i], redis.call('HGET', bodies, ids[i])) end
+  end
+  if count > 0 then
+    redis.call('LTRIM', ready, count, -1)
+    redis.call('SREM', forward, unpack(ids, 1, count))
   end
 end
 return answer

@@ -1,15 +1,16 @@
 -- tend.lua: keeps the queues in order; every worker runs it several times a second, whatever its jobs do. Safe to repeat.
 --
--- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON
+-- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON   3 holds   4 parked (see account.lua)
 --       then 8 for each queue: ready, bodies, delayed, stock_delayed, stock_delayed_bodies, dead, dead_bodies, dead_reasons
 -- ARGV  1 worker   2 its JSON, '' between heartbeats   3 ms of silence that mean death, 0 not to take over anything
 --       4 ms that a dead letter is kept   5 prefix of acks keys   6 when this was sent, by Redis's clock (ms)
 --       7 'wake' or 'all': of what is due, move one id to wake those who wait for the list, or everything
 --       8 the latest due time that means anything (ms)   9... name of each queue
 -- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the ids of workers taken over,
--- Redis's time (ms), and what went wrong with a queue ('' if nothing): one whose key holds something else holds up no other.
+-- Redis's time (ms), what went wrong with a queue ('' if nothing): one whose key holds something else holds up no other; how many holds
+-- and parking places there are; and how many messages there are.
 
-local heartbeats, workers = KEYS[1], KEYS[2]
+local heartbeats, workers, holds, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local me, about, silence, letters_kept, acks_prefix, sent_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local all_due, latest = ARGV[7] == 'all', tonumber(ARGV[8])
 
@@ -24,7 +25,7 @@ if now - sent_at > silence / 2 then silence = 0 end
 local moved, next_due, dead_workers = 0, -1, {}
 local queues = {}
 for q = 9, #ARGV do
-  local k = 2 + (q - 9) * 8
+  local k = 4 + (q - 9) * 8
   queues[#queues + 1] = { name = ARGV[q], ready = KEYS[k + 1], bodies = KEYS[k + 2], delayed = KEYS[k + 3], stock = KEYS[k + 4],
     stock_bodies = KEYS[k + 5], dead = KEYS[k + 6], dead_bodies = KEYS[k + 7], dead_reasons = KEYS[k + 8] }
 end
@@ -135,4 +136,10 @@ if beat and silence > 0 then
     end
   end
 end
-return { math.ceil(next_due), moved, dead_workers, whole(now), problem }
+local messages = 0
+for _, queue in ipairs(queues) do
+  local fine, count = pcall(redis.call, 'HLEN', queue.bodies)
+  if fine and type(count) == 'number' then messages = messages + count end
+end
+local on_hold = redis.call('HLEN', holds) + redis.call('SCARD', parked)
+return { math.ceil(next_due), moved, dead_workers, whole(now), problem, on_hold, messages }

@@ -1,0 +1,101 @@
+-- holds.lua: a prelude of other scripts: begins and ends holds, tells of them on the event stream, and keeps the time during which
+-- deadlines stand still. Needs account.lua.
+--
+-- `account` is a table of keys and texts: holds, still, held_account, held_sms, held_email, events, maxlen, troubles.
+
+-- What this script began and ended, for the log.
+local began, ended = {}, {}
+
+local STILL_KEPT_MS, STILL_KEPT = 366 * 86400 * 1000, 10000
+local VIEWS = { 'account', 'sms', 'email' }
+
+local function rfc3339(ms)
+  local days = math.floor(ms / 86400000)
+  local rest = ms - days * 86400000
+  -- Civil from days: https://howardhinnant.github.io/date_algorithms.html
+  local shifted = days + 719468
+  local era = math.floor(shifted / 146097)
+  local day_of_era = shifted - era * 146097
+  local year_of_era = math.floor((day_of_era - math.floor(day_of_era / 1460) + math.floor(day_of_era / 36524)
+    - math.floor(day_of_era / 146096)) / 365)
+  local day_of_year = day_of_era - (365 * year_of_era + math.floor(year_of_era / 4) - math.floor(year_of_era / 100))
+  local month_from_march = math.floor((5 * day_of_year + 2) / 153)
+  local day = day_of_year - math.floor((153 * month_from_march + 2) / 5) + 1
+  local month = month_from_march < 10 and month_from_march + 3 or month_from_march - 9
+  local year = year_of_era + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day, math.floor(rest / 3600000),
+    math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
+end
+
+-- Writes account.held or account.released.
+local function tell(account, what, name, hold)
+  local held = what == 'held'
+  local type = 'coupontools.account.' .. what
+  local event = {
+    specversion = '1.0', id = 'account.' .. what .. '/' .. name .. '/' .. whole(now_us), source = '/coupontools-worker', type = type,
+    time = rfc3339(now), datacontenttype = 'application/json', dataschema = 'urn:coupontools-worker:account.' .. what .. ':v1',
+    data = {
+      scope = hold.scope, kind = hold.kind, worker = hold.worker ~= '' and hold.worker or cjson.null,
+      code = held and hold.code ~= '' and tonumber(hold.code) or cjson.null,
+      message = held and hold.message or 'work goes on',
+      retry_at = held and hold.kind ~= 'paused' and rfc3339(hold.retry_at) or cjson.null,
+    },
+  }
+  redis.call('XADD', account.events, 'MAXLEN', '~', account.maxlen, '*', 'type', type, 'event', cjson.encode(event))
+end
+
+local function write_hold(account, name, hold) redis.call('HSET', account.holds, name, cjson.encode(hold)) end
+
+local function is_told(hold) return hold.kind ~= 'asked' or hold.length > SHORT_MS end
+
+-- Deadlines stand still while anything of a view is refused or paused, once, however many holds there are.
+local function keep_time(account)
+  local standing, flat = {}, redis.call('HVALS', account.holds)
+  for _, text in ipairs(flat) do
+    local hold = cjson.decode(text)
+    if hold.kind == 'refused' or hold.kind == 'paused' then standing[hold.scope] = true end
+  end
+  for _, view in ipairs(VIEWS) do
+    local stands = standing.account or standing[view]
+    local from = tonumber(redis.call('HGET', account.still, view))
+    if stands and not from then
+      redis.call('HSET', account.still, view, whole(now))
+    elseif from and not stands then
+      local past = account['held_' .. view]
+      local sum = redis.call('HINCRBY', account.still, view .. ':sum', whole(math.max(0, now - from)))
+      redis.call('ZADD', past, whole(now), whole(math.min(from, now)) .. ':' .. whole(now) .. ':' .. whole(sum))
+      redis.call('ZREMRANGEBYSCORE', past, '-inf', whole(now - STILL_KEPT_MS))
+      redis.call('ZREMRANGEBYRANK', past, 0, -STILL_KEPT - 1)
+      redis.call('HDEL', account.still, view)
+    end
+  end
+end
+
+local function begin_hold(account, name, hold)
+  write_hold(account, name, hold)
+  keep_time(account)
+  if is_told(hold) then
+    began[#began + 1] = hold
+    tell(account, 'held', name, hold)
+  end
+end
+
+local function end_hold(account, name, hold)
+  redis.call('HDEL', account.holds, name)
+  if hold.interval then
+    -- A refusal that returns at once goes on where it was, or one that concerns only some calls would flap.
+    redis.call('HSET', account.troubles, 'was:' .. name, whole(now) .. ' ' .. whole(hold.interval))
+  end
+  keep_time(account)
+  if is_told(hold) then
+    ended[#ended + 1] = hold
+    tell(account, 'released', name, hold)
+  end
+end
+
+-- What began and ended, as JSON; '' for nothing.
+local function changes()
+  if #began == 0 and #ended == 0 then return '' end
+  -- An empty table would be an object.
+  return cjson.encode({ began = #began > 0 and began or nil, ended = #ended > 0 and ended or nil })
+end

@@ -1,0 +1,94 @@
+-- include: clock.lua
+-- include: account.lua
+-- include: holds.lua
+--
+-- unpark.lua: what a hold has parked comes back when it is over, in order and in batches; while it lasts, one message is let out to probe.
+-- Ends holds whose time is over by itself. Every worker runs it several times a second while there is a hold or something is parked.
+--
+-- KEYS  in the order of the next line (see account.lua and holds.lua)
+local holds, parked, still, held_account, held_sms, held_email, troubles, events = unpack(KEYS)
+-- ARGV  1 maxlen of the events' stream   2 prefix of the keys of delayed messages   3 is any message waiting or under way? ('1')
+local maxlen, delayed_prefix, is_busy = ARGV[1], ARGV[2], ARGV[3] == '1'
+-- Answers how many messages came back, and the holds that began and ended (see holds.lua).
+
+local BATCH = 500
+-- Who was let out to probe, and did not (it was answered before, or its lost call was found), is followed after so long by twice as many;
+-- but one of them probes, and claim parks the others anew.
+local LET_OUT_AGAIN_MS, LET_OUT_MOST = 1000, 256
+-- When none is left of the kind of call that was refused, any may probe after so long.
+local ANY_AFTER_MS = 600000
+local account = { holds = holds, still = still, held_account = held_account, held_sms = held_sms, held_email = held_email,
+  troubles = troubles, events = events, maxlen = maxlen }
+
+local places = {}
+for _, place in ipairs(redis.call('SMEMBERS', parked)) do
+  local name, queue, call = string.match(place, '^(.*)|(.-)|(.-)$')
+  places[#places + 1] = { key = parked .. ':' .. place, place = place, name = name, queue = queue, call = call }
+end
+-- Redis tells a set in no order.
+table.sort(places, function(a, b) return a.place < b.place end)
+
+-- Lets the first messages of a place go back to their queue; they fell due when they were enqueued, so they come in order and first.
+local function let_go(place, most)
+  local ids = redis.call('ZRANGE', place.key, 0, most - 1, 'WITHSCORES')
+  if #ids > 0 then
+    local due = {}
+    for i = 1, #ids, 2 do due[i], due[i + 1] = ids[i + 1], ids[i] end
+    redis.call('ZADD', delayed_prefix .. place.queue, unpack(due))
+    redis.call('ZREMRANGEBYRANK', place.key, 0, #ids / 2 - 1)
+  end
+  if redis.call('EXISTS', place.key) == 0 then redis.call('SREM', parked, place.place) end
+  return #ids / 2
+end
+
+-- Whom to let out as the probe of this hold, of those parked by it.
+local function candidate(name, hold)
+  local same, other
+  for _, place in ipairs(places) do
+    if place.name == name then
+      if place.call == hold.call then same = same or place else other = other or place end
+    end
+  end
+  if hold.kind ~= 'refused' or hold.any then return same or other end
+  if hold.bare then return other or same end
+  return same
+end
+
+-- 1. Holds whose time has come -----------------------------------------------------------------------------------------------------
+
+local flat = redis.call('HGETALL', holds)
+for i = 1, #flat, 2 do
+  local name, hold = flat[i], cjson.decode(flat[i + 1])
+  local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or math.huge))
+  if hold.kind == 'asked' and is_due then
+    end_hold(account, name, hold)
+  elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
+    -- Nobody is left to find out, and nobody waits for it.
+    end_hold(account, name, hold)
+  elseif is_due and (hold.let_out or 0) + LET_OUT_AGAIN_MS <= now then
+    local place = candidate(name, hold)
+    if hold.kind == 'refused' and not hold.any then
+      -- A refused call that is the only one left, or a kind of call that nobody makes any more.
+      local lonely = hold.bare and place and place.call == hold.call
+      local abandoned = not hold.bare and not place and now - hold.since >= ANY_AFTER_MS
+      if lonely or abandoned then
+        hold.any = true
+        place = place or candidate(name, hold)
+        write_hold(account, name, hold)
+      end
+    end
+    if place then
+      hold.let_out, hold.letting = now, math.min(LET_OUT_MOST, 2 * (hold.letting or 0.5))
+      write_hold(account, name, hold)
+      let_go(place, hold.letting)
+    end
+  end
+end
+
+-- 2. What waits for a hold that is over ----------------------------------------------------------------------------------------------
+
+local moved = 0
+for _, place in ipairs(places) do
+  if moved < BATCH and redis.call('HEXISTS', holds, place.name) == 0 then moved = moved + let_go(place, BATCH - moved) end
+end
+return { moved, changes() }

@@ -1,0 +1,58 @@
+"""Parks in Redis what a hold that this process knows of keeps waiting: many messages in one script, before they are claimed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from delivery.gate import Gate
+from delivery.ledger import Ledger
+from delivery.task import Task
+
+__all__ = ["Parking"]
+
+#: Messages that one script parks: it runs alone in Redis as long as it takes.
+PARKED_AT_ONCE = 256
+#: How long others of the same hold are waited for.
+GATHERING_SECONDS = 0.005
+
+
+class Parking:
+    """Gathers what is parked at nearly the same moment."""
+
+    def __init__(self, ledger: Ledger, gate: Gate) -> None:
+        self._ledger = ledger
+        self._gate = gate
+        self._going: dict[tuple[str, str], list[tuple[Task, asyncio.Future[bool]]]] = defaultdict(list)
+        self._moves: set[asyncio.Task[None]] = set()
+
+    async def park(self, hold: str, task: Task) -> bool:
+        """Park a message. Return False when its hold is over: it may ask for itself."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        going = self._going[hold, task.place]
+        going.append((task, future))
+        if len(going) == 1:
+            move = asyncio.create_task(self._move(hold, task.place))
+            self._moves.add(move)
+            move.add_done_callback(self._moves.discard)
+        return await future
+
+    async def _move(self, hold: str, place: str) -> None:
+        await asyncio.sleep(GATHERING_SECONDS)
+        going = self._going.pop((hold, place))
+        for start in range(0, len(going), PARKED_AT_ONCE):
+            some = going[start : start + PARKED_AT_ONCE]
+            try:
+                parked = await self._ledger.park(hold, [task for task, _ in some])
+            except BaseException as error:
+                for _, future in going:
+                    if not future.done():
+                        future.set_exception(
+                            error if isinstance(error, Exception) else asyncio.CancelledError()
+                        )
+                raise
+            if not parked:
+                self._gate.release()
+            for _, future in some:
+                if not future.done():
+                    future.set_result(parked)

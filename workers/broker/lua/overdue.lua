@@ -1,0 +1,105 @@
+-- overdue.lua: deadlines pass also for messages that nobody has fetched. One worker at a time looks at what waits, a few messages in turn,
+-- and brings forward what is overdue; only its claim knows how it ends. Safe to repeat.
+--
+-- KEYS  1 sweep: hash (owner, until (ms), and for each place how far it was looked at)   2 parked   3 holds (see account.lua)
+--       then 4 for each queue: ready, bodies, delayed, forward
+local sweep, parked, holds = KEYS[1], KEYS[2], KEYS[3]
+-- ARGV  1 worker   2 ms that a message may wait unless it says otherwise   3 look at so many   4 ms: the longest that a job is ever put off
+--       5... name of each queue
+local me, patience, most, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- Answers the ms after which to ask again, and how many were brought forward.
+
+local OWNED_MS = 2000
+local FORWARD_MS = 90 * 86400 * 1000
+-- A longer message is not read: no job of the contract is so long, and reading it would hold up others.
+local LONGEST_BODY = 65536
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local function whole(number) return string.format('%.0f', number) end
+
+local owner, until_ms = unpack(redis.call('HMGET', sweep, 'owner', 'until'))
+local left = (tonumber(until_ms) or 0) - now
+if owner and owner ~= me and left > 0 and left <= OWNED_MS then return { left, 0 } end
+redis.call('HSET', sweep, 'owner', me, 'until', whole(now + OWNED_MS))
+
+-- When a message was enqueued, or when its delay ended, and its deadline (ms); nil if it does not say so.
+local function times_of(bodies, id)
+  local size = redis.call('HSTRLEN', bodies, id)
+  if size == 0 or size > LONGEST_BODY then return nil end
+  local fine, message = pcall(cjson.decode, redis.call('HGET', bodies, id))
+  if not fine or type(message) ~= 'table' then return nil end
+  local since = message.message_timestamp
+  if type(since) ~= 'number' then return nil end
+  local eta = type(message.options) == 'table' and message.options.eta
+  if type(eta) == 'number' and eta > since then since = eta end
+  local own = type(message.kwargs) == 'table' and message.kwargs.deadline_seconds
+  return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience)
+end
+
+local places = {}
+local queues = {}
+for q = 5, #ARGV do
+  local k = 3 + (q - 5) * 4
+  local queue = { name = ARGV[q], ready = KEYS[k + 1], bodies = KEYS[k + 2], delayed = KEYS[k + 3], forward = KEYS[k + 4] }
+  queues[queue.name] = queue
+  places[#places + 1] = { name = 'ready ' .. queue.name, queue = queue, ids = function(from, count)
+    return redis.call('LRANGE', queue.ready, from, from + count - 1)
+  end, overdue = function(id, since)
+    redis.call('ZADD', queue.delayed, whole(since), id)
+    redis.call('SADD', queue.forward, id)
+    redis.call('PEXPIRE', queue.forward, FORWARD_MS)
+  end }
+  places[#places + 1] = { name = 'due ' .. queue.name, queue = queue, ids = function(from, count)
+    return redis.call('ZRANGEBYSCORE', queue.delayed, '(1', whole(now), 'LIMIT', from, count)
+  end, overdue = function(id)
+    -- Before all others that are due.
+    redis.call('ZADD', queue.delayed, 1, id)
+  end }
+  -- What was put off by a clock that was ahead then, and is right again.
+  places[#places + 1] = { name = 'late ' .. queue.name, queue = queue, ids = function(from, count)
+    return redis.call('ZRANGEBYSCORE', queue.delayed, whole(now + longest), '+inf', 'LIMIT', from, count)
+  end, early = function(id, since)
+    if since <= now then redis.call('ZADD', queue.delayed, whole(since), id) end
+  end }
+end
+-- While the account is refused or paused, deadlines stand still.
+for _, place in ipairs(redis.call('SMEMBERS', parked)) do
+  local name, queue = string.match(place, '^(.*)|(.-)|.-$')
+  local text = redis.call('HGET', holds, name)
+  local kind = text and cjson.decode(text).kind
+  if queues[queue] and kind ~= 'refused' and kind ~= 'paused' then
+    local key = parked .. ':' .. place
+    places[#places + 1] = { name = 'parked ' .. place, queue = queues[queue], ids = function(from, count)
+      return redis.call('ZRANGE', key, from, from + count - 1)
+    end, overdue = function(id, since)
+      redis.call('ZADD', queues[queue].delayed, whole(since), id)
+      redis.call('ZREM', key, id)
+    end }
+  end
+end
+
+local forward, each = 0, math.max(5, math.ceil(most / #places))
+local room = most
+for _, place in ipairs(places) do
+  local from = tonumber(redis.call('HGET', sweep, place.name) or '0')
+  local ids = room > 0 and place.ids(from, math.min(room, each * 4)) or {}
+  local gone = 0
+  for _, id in ipairs(ids) do
+    local since, deadline = times_of(place.queue.bodies, id)
+    if since and place.early then
+      place.early(id, since)
+    elseif since and deadline <= now then
+      place.overdue(id, since)
+      forward = forward + 1
+      if string.sub(place.name, 1, 5) ~= 'ready' then gone = gone + 1 end
+    end
+  end
+  room = room - #ids
+  if #ids == 0 then
+    if from > 0 then redis.call('HDEL', sweep, place.name) end
+  else
+    redis.call('HSET', sweep, place.name, from + #ids - gone)
+  end
+end
+return { 250, forward }

@@ -1,0 +1,35 @@
+"""`pause`: an operator holds all work of the account, or of a channel."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from workers.cli.pausing import Scope, change_pause
+
+__all__ = ["pause"]
+
+LONGEST_REASON = 500
+
+
+def pause(
+    scope: Scope = "account",
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; shown by status and in the event.")
+    ] = "paused by an operator",
+) -> None:
+    """Hold work until `resume`: no new call is made, and deadlines stand still.
+
+    What is in flight ends as it does. The hold is seen in `status` and as an event.
+
+    Examples:
+
+        coupontools-worker pause --reason "the vendor moves house"
+
+        coupontools-worker pause --scope sms
+    """
+    if len(reason) > LONGEST_REASON:
+        raise typer.BadParameter(f"must be at most {LONGEST_REASON} characters long", param_hint="--reason")
+    changed = change_pause("pause", scope, reason)
+    typer.echo(f"{scope} is paused" if changed else f"{scope} was paused already")

@@ -1,0 +1,24 @@
+"""`resume`: ends an operator's pause."""
+
+from __future__ import annotations
+
+import typer
+
+from workers.cli.pausing import Scope, change_pause
+
+__all__ = ["resume"]
+
+
+def resume(scope: Scope = "account") -> None:
+    """End a pause: what it has parked comes back in the order in which it was enqueued.
+
+    A hold that the API caused goes on by itself; `status` shows what there is.
+
+    Examples:
+
+        coupontools-worker resume
+
+        coupontools-worker resume --scope sms
+    """
+    changed = change_pause("resume", scope)
+    typer.echo(f"{scope} goes on" if changed else f"{scope} was not paused")
