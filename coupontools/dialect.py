@@ -24,6 +24,9 @@ class UnreadableError(ValueError):
 # strptime would take more time than reading all other fields of a listed contact.
 _DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2}) UTC")
 _TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NUMBER = re.compile(r"(?!0+$)[0-9]{1,64}")
+# Not with dots: "1.234" may be a thousand or one.
+_AMOUNT = re.compile(r"[0-9]{1,15}|[0-9]{1,3}(?:[,'\u2019 \u00a0\u202f][0-9]{3}){1,4}")
 
 
 def text(value: object) -> str | None:
@@ -38,13 +41,15 @@ def text(value: object) -> str | None:
 def identifier(prefix: str, value: object) -> str | None:
     """Return an id with its prefix: `119251`, `"119251"` and `"gro_119251"` are all `gro_119251`.
 
-    None for what is no id. A bare zero is no id either: it stands for an insert that failed.
+    None for what is no id: a text with another prefix (`grp_5`) is none, because an id that the API did not tell
+    would be told to others. A bare zero is none either: it stands for an insert that failed.
     """
     told = text(value)
-    if told is None or told == "0":
+    if told is None:
         return None
     tail = told.removeprefix(prefix)
-    return prefix + tail if _TAIL.fullmatch(tail) else None
+    shape = _NUMBER if tail == told else _TAIL
+    return prefix + tail if shape.fullmatch(tail) else None
 
 
 def phone(value: object) -> str | None:
@@ -54,9 +59,9 @@ def phone(value: object) -> str | None:
 
 
 def count(value: object) -> int | None:
-    """Return an amount, which is a number in one listing and a string in the other."""
-    digits = text(value)
-    return int(digits) if digits is not None and re.fullmatch(r"[0-9]{1,15}", digits) else None
+    """Return an amount, which is a number in one listing and a string in the other, perhaps `1,234`."""
+    told = text(value)
+    return int(re.sub("[^0-9]", "", told)) if told is not None and _AMOUNT.fullmatch(told) else None
 
 
 def flag(value: object) -> bool:
@@ -157,9 +162,10 @@ class Listed(Generic[T]):
     amount: str
     fields: frozenset[str]
     item: Callable[[Document], T]
+    item_id: Callable[[T], str]
 
 
-GROUPS = Listed("group", "amount_of_groups", frozenset({"ID", "name"}), group)
+GROUPS = Listed("group", "amount_of_groups", frozenset({"ID", "name"}), group, lambda group: group.group_id)
 CONTACTS = Listed(
     "contact",
     "amount_of_contacts",
@@ -167,6 +173,7 @@ CONTACTS = Listed(
         {"ID", "phone", "email", "e-mail", "first_name", "last_name", "unsubscribed", "unsubscribedate"}
     ),
     contact,
+    lambda contact: contact.contact_id,
 )
 
 

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from coupontools import dialect
 from coupontools.calls import ANSWER_BYTES, Call, Caller
 from coupontools.dialect import Listed, UnreadableError
+from coupontools.distinct import DistinctIds
 from coupontools.endpoints import Endpoint
 from coupontools.envelope import Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened
@@ -56,8 +57,19 @@ class Listing(Generic[T]):
         self._items: deque[T] = deque()
         self._over = False
         self._judged = False
+        self._ids = DistinctIds()
         self.seen = 0
         """How many items have been given out."""
+        self.skipped = 0
+        """How many rows could not be read, and were not given out: what they stand for is listed all the same."""
+        self.distinct = 0
+        """How many different ids the items have, once all were read."""
+
+    @property
+    def names_group(self) -> bool:
+        """Whether the answer names the group that was asked for; True for a listing of groups."""
+        told = dialect.identifier("gro_", self._parser.top.get("group_id"))
+        return self._asked_group_id is None or told == self._asked_group_id
 
     @property
     def group_id(self) -> str | None:
@@ -76,12 +88,14 @@ class Listing(Generic[T]):
 
     @property
     def complete(self) -> bool:
-        """Whether all was read, and no fewer items came than the API says there are.
+        """Whether the listing holds all that the API counts, and is of the group that was asked for.
 
-        The vendor documents no paging. If the API cuts a listing short, this is False, and what is not listed
-        may exist all the same.
+        The vendor documents no paging. Where the API cuts a listing short, tells one row twice in place of
+        another, or where a row or the amount cannot be read, this is False, and what is not listed may exist all
+        the same.
         """
-        return self._over and self._judged and not self._items and self.seen >= (self.amount or 0)
+        read = self._over and self._judged and not self._items and not self.skipped
+        return read and self.names_group and self.amount is not None and self.distinct >= self.amount
 
     async def __aenter__(self) -> Self:
         """Send the call and wait for the answer's head; raises NotSent or MayHaveHappened."""
@@ -115,18 +129,28 @@ class Listing(Generic[T]):
 
     async def _advance(self) -> None:
         if not self._pieces and not await self._receive():
-            self._finish()
+            await self._finish()
             return
         try:
             found = self._parser.feed(self._pieces.popleft())
             if self._parser.envelope_read and not self._judged:
                 judge(self._reply, self._parser.envelope)
                 self._judged = True
-            self._items.extend([self._listed.item(fields) for fields in found])
         except UnreadableError as failure:
             raise without_envelope(self._reply, str(failure)) from None
+        self._take(found)
         # Data that has already arrived is read without waiting: let the other jobs of this loop run.
         await asyncio.sleep(0)
+
+    def _take(self, rows: Iterable[dict[str, Any]]) -> None:
+        for fields in rows:
+            try:
+                item = self._listed.item(fields)
+            except UnreadableError:
+                self.skipped += 1
+            else:
+                self._ids.add(self._listed.item_id(item))
+                self._items.append(item)
 
     async def _receive(self) -> bool:
         chunk = await anext(self._answer.chunks, None)
@@ -140,7 +164,7 @@ class Listing(Generic[T]):
         self._pieces.extend(chunk[at : at + SLICE_BYTES] for at in range(0, len(chunk), SLICE_BYTES))
         return True
 
-    def _finish(self) -> None:
+    async def _finish(self) -> None:
         failure: str | None = None
         try:
             self._parser.finish()
@@ -149,7 +173,10 @@ class Listing(Generic[T]):
         if failure is None:
             judge(self._reply, self._parser.envelope)
             self._judged = self._over = True
-            if not self._parser.has_array and self.amount != 0:
+            if not self._parser.has_list and self.amount != 0:
                 failure = "the answer holds no list"
         if failure is not None:
             raise without_envelope(self._reply, failure)
+        for count in self._ids.counts():
+            self.distinct += count
+            await asyncio.sleep(0)

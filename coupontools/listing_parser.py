@@ -6,6 +6,7 @@ from typing import Any
 import ijson
 
 from coupontools.dialect import UnreadableError
+from coupontools.mending import MARK, Mender
 
 SLICE_BYTES = 1 << 14
 """The most that is parsed at once, about a millisecond's work."""
@@ -21,34 +22,42 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ListingParser:
-    """Takes the document as bytes come and gives out the items of its array.
+    """Takes the document as bytes come and gives out the rows of its list.
 
     `envelope` is the document's `status` once that has been read to its end, wherever it stands; `top` holds
-    the plain values beside the array; `has_array` whether the array was there. Of items only `fields` are
-    kept.
+    the plain values beside the list; `has_list` says whether the list was there. Of rows only `fields` are kept;
+    a row that is no object, or holds bytes that JSON forbids in one of its fields, is given out empty.
+
+    The list is an array, or what PHP writes for one: an object with numbers for keys (a list with holes), a
+    single row, or null, "" or {} for an empty one.
     """
 
     def __init__(self, array: str, fields: frozenset[str]) -> None:
         self.envelope: object = None
         self.envelope_read = False
         self.top: dict[str, Any] = {}
-        self.has_array = False
+        self.has_list = False
         self._array = array
         self._fields = fields
         self._events: list[tuple[str, Any]] = ijson.sendable_list()
         self._parser = ijson.basic_parse_coro(self._events)
+        self._mender = Mender()
         self._started = False
         self._quiet = 0
         self._depth = 0
         self._top_key = ""
-        self._in_array = False
+        self._in_list = False
+        self._list_is_array = False
+        self._list_key = ""
+        self._single: dict[str, Any] | None = None
+        self._in_item = False
         self._item: dict[str, Any] = {}
         self._item_key = ""
         self._builder: Any = None
         self._builder_events = 0
 
     def feed(self, piece: bytes) -> Iterable[dict[str, Any]]:
-        """Take at most `SLICE_BYTES` of the document and return the items completed by it.
+        """Take at most `SLICE_BYTES` of the document and return the rows completed by it.
 
         Raises:
             UnreadableError: this is no JSON, no listing, or not one of sane proportions.
@@ -58,7 +67,7 @@ class ListingParser:
             self._started = True
         if not piece:
             return ()
-        self._parse(piece)
+        self._parse(self._mender.feed(piece))
         if not self._events:
             self._quiet += len(piece)
             if self._quiet > _QUIET_BYTES:
@@ -93,52 +102,94 @@ class ListingParser:
     def _take(  # noqa: C901 - one flat chain on the hot path, a branch for each event
         self, event: str, value: Any, items: list[dict[str, Any]]
     ) -> None:
-        # Depths: 1 the document's own fields, 2 inside its array, 3 inside an item. Commonest events first.
+        # Depths: 1 the document's own fields, 2 inside its list, 3 inside a row. Commonest events first.
         depth = self._depth
         if self._builder is not None:
             self._build(event, value)
         elif event == "map_key":
-            if depth == 3 and self._in_array:
+            if depth == 3 and self._in_item:
                 self._item_key = value
+            elif depth == 2 and self._in_list:
+                self._list_key = value
             elif depth == 1:
                 self._top_key = value
         elif event in _OPENING:
-            self._open(event, depth)
+            self._open(event, depth, items)
         elif event in _CLOSING:
-            self._depth = depth - 1
-            if self._in_array and depth == 3:
-                items.append(self._item)
-            elif depth == 2:
-                self._in_array = False
-        elif depth == 3 and self._in_array:
+            self._close(depth, items)
+        elif depth == 3 and self._in_item:
             if self._item_key in self._fields:
                 self._item[self._item_key] = value
+        elif depth == 2 and self._in_list:
+            self._take_in_list(value, items)
         else:
-            self._take_outside_items(depth, value)
+            self._take_outside_list(depth, value)
 
-    def _open(self, event: str, depth: int) -> None:
-        wanted = "start_map" if depth == 0 or (depth == 2 and self._in_array) else event
-        if event != wanted:
+    def _open(self, event: str, depth: int, items: list[dict[str, Any]]) -> None:
+        if depth == 0 and event != "start_map":
             raise UnreadableError("the answer is no listing")
         if depth >= _DEEPEST:
             raise UnreadableError("the listing is nested absurdly deep")
         self._depth = depth + 1
-        if self._in_array:
-            if depth == 2:
-                self._item = {}
-        elif depth == 1 and event == "start_array" and self._top_key == self._array:
-            self._in_array = self.has_array = True
+        if depth == 1 and self._top_key == self._array:
+            self._in_list = self.has_list = True
+            self._list_is_array = event == "start_array"
         elif depth == 1 and event == "start_map" and self._top_key == "status":
             self._builder = ijson.ObjectBuilder()
             self._builder.event(event, None)
+        elif depth == 2 and self._in_list:
+            self._open_in_list(event, items)
 
-    def _take_outside_items(self, depth: int, value: Any) -> None:
-        if depth == 0 or (depth == 2 and self._in_array):
+    def _open_in_list(self, event: str, items: list[dict[str, Any]]) -> None:
+        if not self._holds_rows():
+            self._of_single()
+        elif event == "start_map":
+            self._in_item = True
+            self._item = {}
+        else:
+            items.append({})
+
+    def _take_in_list(self, value: Any, items: list[dict[str, Any]]) -> None:
+        if self._holds_rows():
+            items.append({})
+        elif self._list_key in self._fields:
+            self._of_single()[self._list_key] = value
+        else:
+            self._of_single()
+
+    def _close(self, depth: int, items: list[dict[str, Any]]) -> None:
+        self._depth = depth - 1
+        if depth == 3 and self._in_item:
+            self._in_item = False
+            items.append(self._readable(self._item))
+        elif depth == 2 and self._in_list:
+            self._in_list = False
+            if self._single is not None:
+                items.append(self._readable(self._single))
+                self._single = None
+
+    def _holds_rows(self) -> bool:
+        return self._list_is_array or self._list_key.isdecimal()
+
+    def _of_single(self) -> dict[str, Any]:
+        if self._single is None:
+            self._single = {}
+        return self._single
+
+    def _readable(self, row: dict[str, Any]) -> dict[str, Any]:
+        if self._mender.mended and any(MARK in value for value in row.values() if isinstance(value, str)):
+            return {}
+        return row
+
+    def _take_outside_list(self, depth: int, value: Any) -> None:
+        if depth == 0:
             raise UnreadableError("the answer is no listing")
         if depth != 1:
             return
         if self._top_key == "status":
             self.envelope, self.envelope_read = value, True
+        elif self._top_key == self._array:
+            self.has_list = self.has_list or value is None or not str(value).strip()
         elif len(self.top) < _MOST_VALUES:
             self.top[self._top_key] = value
 

@@ -21,7 +21,28 @@ def test_every_spelling_of_a_group_id(value: Any) -> None:
     assert dialect.identifier("gro_", value) == "gro_119251"
 
 
-@pytest.mark.parametrize("value", [None, "", 0, "0", "gro_", True, 1.5, -1.5, "gro_a b", "x" * 65, [], {}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        0,
+        "0",
+        "00",
+        "gro_",
+        True,
+        1.5,
+        -1,
+        "gro_a b",
+        "x" * 65,
+        "5a",
+        "grp_5",
+        "con_5",
+        "GRO_5",
+        [],
+        {},
+    ],
+)
 def test_what_is_no_group_id(value: Any) -> None:
     assert dialect.identifier("gro_", value) is None
 
@@ -71,7 +92,20 @@ def test_flags(value: Any, is_set: bool) -> None:
 
 @pytest.mark.parametrize(
     ("value", "count"),
-    [(2, 2), ("2", 2), ("0", 0), ("", None), (None, None), ("-1", None), (True, None), ("9" * 99, None)],
+    [
+        (2, 2),
+        ("2", 2),
+        ("0", 0),
+        ("1,234", 1234),
+        ("1,2345", None),
+        ("1.234", None),
+        (",123", None),
+        ("", None),
+        (None, None),
+        ("-1", None),
+        (True, None),
+        ("9" * 99, None),
+    ],
 )
 def test_amounts(value: Any, count: int | None) -> None:
     assert dialect.count(value) == count
