@@ -1,4 +1,4 @@
-"""Faults that are another answer in place of the API's: gateways, overload, foreign bodies, account errors."""
+"""Faults that are another answer in place of the API's: gateways, overload, foreign bodies, account errors, odd forms."""
 
 import time
 from collections.abc import Mapping
@@ -6,12 +6,13 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sandbox.answers import HTML, Answer
 from sandbox.envelopes import EnvelopeForm, account_text
 from sandbox.exchange import Exchange
 from sandbox.fault_base import Fault
+from sandbox.shapes import SHAPES, shaped
 
 
 def _page(status: int, title: str) -> Answer:
@@ -116,3 +117,20 @@ class Envelope(Fault):
 
     async def perform(self, exchange: Exchange) -> None:
         await exchange.answer(exchange.failure(((self.code, self.message),), self.form, self.status))
+
+
+def _known(shape: str) -> str:
+    if shape not in SHAPES:
+        raise ValueError(f"there is no shape {shape!r}; there are {', '.join(SHAPES)}")
+    return shape
+
+
+class Shaped(Fault):
+    """The call is carried out, and its answer written in other forms than the vendor's examples; see `SHAPES`."""
+
+    kind: Literal["shaped"]
+    shapes: Annotated[list[Annotated[str, AfterValidator(_known)]], Field(min_length=1)]
+
+    async def perform(self, exchange: Exchange) -> None:
+        answer = exchange.carry_out()
+        await exchange.answer(replace(answer, body=shaped(answer.whole(), self.shapes)))

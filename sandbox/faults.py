@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from coupontools import ENDPOINTS
-from sandbox.fault_answers import AccountError, Envelope, Foreign, RateLimited, Redirect, Unavailable
+from sandbox.fault_answers import AccountError, Envelope, Foreign, RateLimited, Redirect, Shaped, Unavailable
 from sandbox.fault_base import Fault
 from sandbox.fault_line import Close, CutOff, HangAfter, HangBefore, Reset, Slow, Trickle
 
@@ -27,7 +27,8 @@ SimpleFault = Annotated[
     | Trickle
     | AccountError
     | Envelope
-    | Redirect,
+    | Redirect
+    | Shaped,
     Field(discriminator="kind"),
 ]
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -13,6 +13,7 @@ import pytest
 from coupontools import ENDPOINTS
 from sandbox import Sandbox, SandboxConfig
 from sandbox.faults import Schedule, SimpleFault
+from sandbox.shapes import SHAPES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
 
@@ -69,8 +70,8 @@ def test_every_setting_and_fault_kind_is_on_the_page() -> None:
         for fault in get_args(get_args(SimpleFault)[0])
         for name in get_args(fault.model_fields["kind"].annotation)
     ]
-    assert len(kinds) == 17
-    for name in [*SandboxConfig.model_fields, *Schedule.model_fields, *kinds, "mixed"]:
+    assert len(kinds) == 18
+    for name in [*SandboxConfig.model_fields, *Schedule.model_fields, *kinds, "mixed", *SHAPES]:
         assert f"`{name}`" in PAGE, name
 
 
