@@ -1,4 +1,4 @@
-"""What an answer means: the vendor's envelope decides, and where there is none the HTTP status does.
+"""What an answer means: the vendor's envelope decides if its code is one of the vendor's, else the HTTP status does.
 
 An envelope is the answer's `status` object: `{"status": "OK"}`, or `{"status": "failed", "errors": {...}}`
 with `error_code` (a number, a numeric string, or a list of them), `error_message` and
@@ -30,9 +30,11 @@ FINAL_CODES = frozenset({200, 300, 301, 302, 303, 304, 305, 509, 514})
 """Documented codes about the call itself. Their texts may repeat what was sent, so a group named "rate limit" must
 not be taken for the API's word on its rate limit."""
 
-_PACE = re.compile(r"too many requests|rate.?limit", re.IGNORECASE)
+# Not within a word: "Corporate limit of contacts reached" is about contacts, not about pace.
+_PACE = re.compile(r"\b(too many requests|rate[ _-]?limit)", re.IGNORECASE)
 _HTTP_429 = re.compile(r"\s*HTTP/[0-9.]+ 429\b", re.IGNORECASE)
 _HTTP_401 = re.compile(r"\s*HTTP/[0-9.]+ 40[13]\b", re.IGNORECASE)
+_HTTP_5XX = re.compile(r"\s*HTTP/[0-9.]+ 5[0-9]{2}\b", re.IGNORECASE)
 _LONGEST_TEXT, _MOST_TEXTS, _DEEPEST_CODE = 500, 20, 4
 
 
@@ -72,30 +74,35 @@ def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
     entries = [
         entry for entry in (errors if isinstance(errors, list) else [errors]) if isinstance(entry, dict)
     ]
-    codes = [code for entry in entries for code in _codes(entry.get("error_code"))]
+    # PHP has 0 for an exception without a code.
+    codes = [code for entry in entries for code in _codes(entry.get("error_code")) if code]
     messages = [told for entry in entries for told in reply.texts(entry.get("error_message"))]
     details = tuple(told for entry in entries for told in reply.texts(entry.get("error_message_description")))
     message = "; ".join(messages) or "the API gave no reason"
     refusals = [code for code in codes if code in ACCOUNT_CODES | CHANNEL_CODES]
-    code = next(iter(refusals or codes), None)
-    wait = retry_after(reply.headers)
+    final = [code for code in codes if code in FINAL_CODES]
+    code = next(iter(refusals or final or codes), None)
+    status, wait = reply.status, retry_after(reply.headers)
+    told: dict[str, Any] = {"code": code, "status": status, "retry_after": wait, "details": details}
     if refusals:
         scope: Scope = "account"
         if reply.channel is not None and ACCOUNT_CODES.isdisjoint(refusals):
             scope = reply.channel.value
-        return AccountRefused(
-            message, scope=scope, code=code, status=reply.status, retry_after=wait, details=details
-        )
-    if reply.status == 429 or _too_many(codes, messages, details):
-        return NotCarriedOut(message, code=code, status=reply.status, retry_after=wait, details=details)
-    if code is None and any(_HTTP_401.match(told) for told in messages):
+        return AccountRefused(message, scope=scope, **told)
+    if status == 429 or _too_many(codes, messages, details):
+        return NotCarriedOut(message, **told)
+    if final:
+        return Rejected(message, **told)
+    if code is None and any(_HTTP_401.match(text) for text in messages):
         # The vendor writes bad credentials so ("HTTP/1.0 401 Unauthorized. ..."); only the number 1000 is missing.
-        return AccountRefused(message, status=reply.status, retry_after=wait, details=details)
-    if code is None and (reply.status in {401, 403, 408} or reply.status >= 500):
-        # "Failed" without a number tells less than the HTTP status: after a 500 the call may have been carried
-        # out, and a second call would double it.
+        return AccountRefused(message, **told)
+    if status == 408 or status >= 500 or any(_HTTP_5XX.match(text) for text in (*messages, *details)):
+        # A server that fails may have carried the call out before, and a second call would double it. A code that
+        # the vendor does not list says nothing against that: gateways and frameworks have codes of their own.
+        return MayHaveHappened(message, outage=True, **told)
+    if 300 <= status <= 399 or (code is None and status in {401, 403}):
         return without_envelope(reply, message)
-    return Rejected(message, code=code, status=reply.status, retry_after=wait, details=details)
+    return Rejected(message, **told)
 
 
 def without_envelope(reply: Reply, message: str) -> CoupontoolsError:

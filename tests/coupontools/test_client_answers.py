@@ -220,11 +220,73 @@ async def test_an_account_code_among_others_decides(wire: Any, connect: Any) -> 
     ("status", "kind"),
     [(401, AccountRefused), (403, AccountRefused), (408, MayHaveHappened), (500, MayHaveHappened)],
 )
+@pytest.mark.parametrize("errors", [{}, {"error_code": 0}, {"error_code": [0]}])
 async def test_failure_without_a_code_says_no_more_than_the_status(
-    wire: Any, connect: Any, status: int, kind: type
+    wire: Any, connect: Any, status: int, kind: type, errors: dict[str, Any]
 ) -> None:
-    envelope = {"status": {"status": "failed", "errors": {"error_message": "Oops"}}}
+    envelope = {"status": {"status": "failed", "errors": {"error_message": "Oops"} | errors}}
     assert type(await meaning(wire, connect, wire.http(status, envelope))) is kind
+
+
+NO_CODE_OF_THE_VENDORS = [0, [0], "0", 503, [503], 599, 999, [408], None]
+
+
+@pytest.mark.parametrize("endpoint", ["sms.addgroup", "sms.userlist"])
+@pytest.mark.parametrize("code", NO_CODE_OF_THE_VENDORS)
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 599])
+async def test_a_server_that_fails_may_have_carried_out(
+    *, wire: Any, connect: Any, status: int, code: Any, endpoint: str
+) -> None:
+    """A failed envelope of a gateway or a framework is not the API's word that nothing happened."""
+    answer = wire.http(status, failed(code, "Oops", ["Try later"]), [("Retry-After", "7")])
+    error = await meaning(wire, connect, answer, endpoint)
+    assert type(error) is MayHaveHappened
+    assert (error.status, error.retry_after, error.outage) == (status, 7.0, True)
+    assert (error.message, error.details) == ("Oops", ("Try later",))
+
+
+@pytest.mark.parametrize("code", NO_CODE_OF_THE_VENDORS)
+@pytest.mark.parametrize("status", [200, 400, 422])
+@pytest.mark.parametrize(
+    ("message", "details", "kind"),
+    [
+        ("HTTP/1.0 500 Internal Server Error", [], MayHaveHappened),
+        (" http/1.1 503 Service Unavailable. Try later", [], MayHaveHappened),
+        ("Oops", ["HTTP/1.1 504 Gateway Timeout"], MayHaveHappened),
+        ("HTTP/1.0 422 Unprocessable entity.", ["HTTP/1.0 5 is no status"], Rejected),
+        ("Error 500", [], Rejected),
+    ],
+)
+async def test_the_text_of_a_server_that_fails(
+    *, wire: Any, connect: Any, status: int, code: Any, message: str, details: list[str], kind: type
+) -> None:
+    error = await meaning(wire, connect, wire.http(status, failed(code, message, details)))
+    assert type(error) is kind
+    assert error.outage is (kind is MayHaveHappened)
+
+
+@pytest.mark.parametrize("code", [200, 300, 301, 302, 303, 304, 305, 509, 514])
+async def test_a_code_of_the_vendors_decides_before_the_text(wire: Any, connect: Any, code: int) -> None:
+    envelope = failed([599, code], "HTTP/1.0 500 Internal Server Error")
+    error = await meaning(wire, connect, wire.http(500, envelope))
+    assert type(error) is Rejected
+    assert error.code == code
+
+
+@pytest.mark.parametrize("code", [0, 999])
+async def test_a_failure_under_a_redirect_is_a_redirect(wire: Any, connect: Any, code: int) -> None:
+    error = await meaning(wire, connect, wire.http(302, failed(code)))
+    assert type(error) is AccountRefused
+
+
+@pytest.mark.parametrize(
+    "text", ["Corporate limit of contacts reached", "Moderate limits apply", "A separate limit"]
+)
+@pytest.mark.parametrize("code", [None, 999])
+async def test_a_limit_that_is_not_about_pace(wire: Any, connect: Any, text: str, code: int | None) -> None:
+    """Taken for too many requests, it would pause the whole account again and again."""
+    error = await meaning(wire, connect, wire.http(422, failed(code, "HTTP/1.0 422", [text])))
+    assert type(error) is Rejected
 
 
 @pytest.mark.parametrize("endpoint", ["sms.addgroup", "sms.grouplist"])

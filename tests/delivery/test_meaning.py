@@ -239,8 +239,18 @@ ANSWERS = [
     *(
         pytest.param(status, envelope([code]), {}, REFUSED, id=f"{code} with HTTP {status}")
         for code in (200, 300, 301, 302, 303, 304, 305, 349, 500, 509, 514, 599)
-        for status in (200, 422, 500)
+        for status in (200, 422)
     ),
+    *(
+        pytest.param(500, envelope([code]), {}, REFUSED, id=f"{code} with HTTP 500")
+        for code in (200, 300, 301, 302, 303, 304, 305, 509, 514)
+    ),
+    *(
+        pytest.param(status, envelope([code]), {}, lost("outage"), id=f"{code} with HTTP {status}")
+        for code in (0, 349, 500, 503, 599)
+        for status in (408, 500, 503)
+    ),
+    pytest.param(200, envelope(0, "HTTP/1.0 500 Oops"), {}, lost("outage"), id="the text of a 500"),
 ]  # fmt: skip
 
 
