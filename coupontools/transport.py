@@ -4,15 +4,17 @@ httpx is the interface, aiohttp the engine: httpx's own connection pool looks at
 request. This is the only module that imports httpx.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import cast
+from functools import lru_cache, partial
+from typing import Any, cast
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -53,16 +55,64 @@ class Exchange:
 _exchange: ContextVar[Exchange] = ContextVar("coupontools_exchange")
 
 
+class _Protocol(ResponseHandler):
+    """aiohttp's connection, which notices bytes that nobody asked for.
+
+    aiohttp itself would take a whole answer of that kind for the answer to the next call, and the beginning of one for
+    the beginning of that call's answer.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._awaits_answer = False
+        self._unasked = False
+
+    @property
+    def should_close(self) -> bool:
+        """Whether the connection cannot carry another call."""
+        return self._unasked or super().should_close
+
+    def begin(self) -> None:
+        """Expect the answer to a call."""
+        self._awaits_answer = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the server sends."""
+        # aiohttp calls this without data when it goes on after a pause.
+        self._unasked = self._unasked or bool(data and not self._awaits_answer)
+        super().data_received(data)
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Take the head of an answer; once its document has ended, no more bytes are expected."""
+        message, document = data
+        if message.code >= 200:
+            document.on_eof(self._end)
+        super().feed_data(data, size)
+
+    def _end(self) -> None:
+        self._awaits_answer = False
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's pool, of our connections."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        protocol: type[ResponseHandler] = _Protocol
+        self._factory = partial(protocol, loop=self._loop)
+
+
 class _Request(aiohttp.ClientRequest):
     """aiohttp's request, which says when it begins to be written."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         protocol = conn.protocol
-        if protocol is None or not protocol.is_connected() or protocol.should_close:
-            # The connection died in the pool, or the server sent something unasked, which aiohttp would take for
-            # the answer to this call. Fail before the first byte, so that the call counts as not sent.
+        if not isinstance(protocol, _Protocol) or not protocol.is_connected() or protocol.should_close:
+            # The connection died in the pool, or the server sent something unasked. Fail before the first byte, so
+            # that the call counts as not sent.
             raise aiohttp.ServerDisconnectedError
         _exchange.get().begin()
+        protocol.begin()
         return await super().send(conn)
 
 
@@ -111,7 +161,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         token = _exchange.set(exchange)
         error: BaseException
         try:
-            response = await self._open(request, exchange)
+            response = await self._open_anew(request, exchange)
         except Exception as failure:
             if exchange.refusal is not None:
                 error = exchange.refusal
@@ -130,6 +180,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             _exchange.reset(token)
         # Raised outside the handler: the library's exception holds the headers and must not be chained to ours.
         raise error
+
+    async def _open_anew(self, request: httpx.Request, exchange: Exchange) -> aiohttp.ClientResponse:
+        # Servers close idle connections, and some send a 408 before they do. Each round takes one kept connection away, so
+        # the last round is sure to get a new one: only if that fails, too, does the service look down.
+        for _ in range(self._max_connections):
+            try:
+                return await self._open(request, exchange)
+            except aiohttp.ServerDisconnectedError:
+                if exchange.begun:
+                    raise
+        return await self._open(request, exchange)
 
     async def _open(self, request: httpx.Request, exchange: Exchange) -> aiohttp.ClientResponse:
         if self._session is None:
@@ -151,7 +212,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _new_session(self) -> aiohttp.ClientSession:
         # aiohttp repeats a call by itself only for idempotent methods, which POST is not.
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=self._max_connections, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=DNS_SECONDS
             ),
             request_class=_Request,
