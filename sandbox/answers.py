@@ -29,3 +29,10 @@ class Answer:
         if length is not None:
             headers.append((b"content-length", b"%d" % length))
         return {"type": "http.response.start", "status": self.status, "headers": headers}
+
+    def written(self) -> bytes:
+        """Return the answer as HTTP/1.1, to be sent beside the server."""
+        body = self.whole()
+        headers = self.start(length=len(body))["headers"]
+        head = [b"HTTP/1.1 %d Again" % self.status, *(b"%b: %b" % header for header in headers)]
+        return b"\r\n".join([*head, b"", body])

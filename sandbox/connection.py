@@ -30,6 +30,7 @@ class ConnectionProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, _STATE_KEY: self}, _loop)
+        self._left_over = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Prepare a new connection."""
@@ -37,6 +38,20 @@ class ConnectionProtocol(H11Protocol):
         # not; without it every answer, written as head and body, waits 40 ms for the client's delayed ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends; what was left over goes out before the answer to it."""
+        self.transport.write(self._left_over)
+        self._left_over = b""
+        super().data_received(data)
+
+    def send_unasked(self, data: bytes) -> None:
+        """Send bytes that belong to no answer."""
+        self.transport.write(data)
+
+    def leave_over(self, data: bytes) -> None:
+        """Send bytes that belong to no answer as soon as the next request begins to arrive."""
+        self._left_over = data
 
     def close(self) -> None:
         """Send what is still buffered, then FIN: the peer reads an orderly end."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from coupontools import Endpoint
 from sandbox.answers import Answer
-from sandbox.connection import connection_of
+from sandbox.connection import ConnectionProtocol, connection_of
 from sandbox.envelopes import (
     BAD_CREDENTIALS,
     EnvelopeForm,
@@ -112,14 +112,19 @@ class Exchange:
             return False
         return True
 
+    @property
+    def connection(self) -> ConnectionProtocol:
+        """The connection that the call came on."""
+        return connection_of(self._scope)
+
     async def close(self) -> None:
         """End the connection in order (FIN)."""
-        connection_of(self._scope).close()
+        self.connection.close()
         await self.gone_within(None)
 
     async def reset(self) -> None:
         """Tear the connection down (RST)."""
-        connection_of(self._scope).reset()
+        self.connection.reset()
         await self.gone_within(None)
 
     def _check_credentials(self) -> None:

@@ -107,16 +107,23 @@ class AccountError(Fault):
 
 
 class Envelope(Fault):
-    """Any failed envelope; form and HTTP status follow the settings unless given. Not carried out."""
+    """Any failed envelope; form and HTTP status follow the settings unless given."""
 
     kind: Literal["envelope"]
     code: int = 300
     message: str = "Wrong value"
     form: EnvelopeForm | None = None
     status: Annotated[int, Field(ge=200, le=599)] | None = None
+    retry_after: Annotated[int, Field(ge=0)] | None = None
+    carry_out: bool = False
 
     async def perform(self, exchange: Exchange) -> None:
-        await exchange.answer(exchange.failure(((self.code, self.message),), self.form, self.status))
+        if self.carry_out:
+            exchange.carry_out()
+        answer = exchange.failure(((self.code, self.message),), self.form, self.status)
+        if self.retry_after is not None:
+            answer = replace(answer, headers=((b"retry-after", b"%d" % self.retry_after),))
+        await exchange.answer(answer)
 
 
 def _known(shape: str) -> str:

@@ -1,6 +1,7 @@
-"""Faults of the line: the API's own answer is lost, late, or not sent to its end."""
+"""Faults of the line: the API's own answer is lost, late, sent twice, or not sent to its end."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -110,3 +111,22 @@ class CutOff(Fault):
         await exchange.begin(answer, len(body))
         await exchange.send_body(body[: len(body) // 2])
         await exchange.close()
+
+
+class Twice(Fault):
+    """The call is carried out and answered, and its answer is sent a second time, which nobody asked for.
+
+    `unasked` sends it at once. `left_over` sends it when the next request has arrived on the connection, so that it
+    comes before that one's answer.
+    """
+
+    kind: Literal["left_over", "unasked"]
+
+    async def perform(self, exchange: Exchange) -> None:
+        answer = exchange.carry_out()
+        answer = replace(answer, body=answer.whole())
+        if self.kind == "left_over":
+            exchange.connection.leave_over(answer.written())
+        await exchange.answer(answer)
+        if self.kind == "unasked":
+            exchange.connection.send_unasked(answer.written())

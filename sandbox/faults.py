@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from coupontools import ENDPOINTS
 from sandbox.fault_answers import AccountError, Envelope, Foreign, RateLimited, Redirect, Shaped, Unavailable
 from sandbox.fault_base import Fault
-from sandbox.fault_line import Close, CutOff, HangAfter, HangBefore, Reset, Slow, Trickle
+from sandbox.fault_line import Close, CutOff, HangAfter, HangBefore, Reset, Slow, Trickle, Twice
 
 SimpleFault = Annotated[
     Close
@@ -25,6 +25,7 @@ SimpleFault = Annotated[
     | CutOff
     | Slow
     | Trickle
+    | Twice
     | AccountError
     | Envelope
     | Redirect

@@ -70,7 +70,7 @@ def test_every_setting_and_fault_kind_is_on_the_page() -> None:
         for fault in get_args(get_args(SimpleFault)[0])
         for name in get_args(fault.model_fields["kind"].annotation)
     ]
-    assert len(kinds) == 18
+    assert len(kinds) == 20
     for name in [*SandboxConfig.model_fields, *Schedule.model_fields, *kinds, "mixed", *SHAPES]:
         assert f"`{name}`" in PAGE, name
 

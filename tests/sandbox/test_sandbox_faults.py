@@ -198,6 +198,38 @@ def test_any_failed_envelope_in_any_form(sandbox: Sandbox, api: Api) -> None:
     assert sandbox.state()["groups"] == []
 
 
+@pytest.mark.parametrize("carry_out", [False, True])
+@pytest.mark.parametrize(("code", "status"), [(503, 503), (0, 500)])
+def test_a_failed_envelope_of_a_failing_server(
+    sandbox: Sandbox, api: Api, code: int, status: int, *, carry_out: bool
+) -> None:
+    sandbox.faults("envelope", code=code, status=status, retry_after=7, carry_out=carry_out)
+    response = api("sms/addgroup", group_name="A")
+    assert (response.status_code, response.headers["retry-after"]) == (status, "7")
+    assert response.json()["status"]["errors"]["error_code"] == [code]
+    assert took_effect(sandbox) is carry_out
+
+
+def test_an_answer_that_comes_twice(sandbox: Sandbox, wire: Wire) -> None:
+    sandbox.faults("unasked", count=1)
+    data = wire(*CALL).data
+    first, again = data.split(b"HTTP/1.1 200 ")[1:]
+    assert first.startswith(b"OK\r\n")
+    assert again.startswith(b"Again\r\n")
+    assert first.rpartition(b"\r\n")[2] == again.rpartition(b"\r\n")[2]
+    assert took_effect(sandbox)
+
+
+def test_an_answer_that_is_left_over_for_the_next_request(sandbox: Sandbox, api: Api) -> None:
+    sandbox.faults("left_over", count=1)
+    first = api("sms/addgroup", group_name="A").json()
+    assert first["groupid"] == 119251
+    # The next call on this connection gets the answer of the one before, though it was carried out itself.
+    response = api("sms/addgroup", group_name="B")
+    assert (response.reason_phrase, response.json()) == ("Again", first)
+    assert [group["group_id"] for group in sandbox.state()["groups"]] == ["gro_119251", "gro_119252"]
+
+
 def test_a_redirect_says_where_to(sandbox: Sandbox, api: Api) -> None:
     sandbox.faults("redirect", location="https://example.com/away")
     assert api("sms/grouplist").headers["location"] == "https://example.com/away"
