@@ -36,6 +36,7 @@ class Page(Answer):
     page: int
     pages: int
     total: int
+    complete: bool
 
 
 class Detail(Data):

@@ -7,7 +7,7 @@ from typing import ClassVar
 from actors.arguments import ChannelName, GroupId
 from actors.event_data import Data, Page
 from actors.job import Job
-from actors.pages import SpooledPages
+from actors.pages import SpooledPages, extent
 from coupontools import Call, Channel, Coupontools
 from delivery import Outcome
 
@@ -54,5 +54,6 @@ class ListContacts(Job):
                 async for contact in listing:
                     pages.add({name: getattr(contact, name) for name in ListedContact.model_fields})
                 group_name = listing.group_name
-            pages.common = {"channel": self.channel, "group_id": self.group_id, "group_name": group_name}
+            group = {"group_id": self.group_id, "group_name": group_name}
+            pages.common = {"channel": self.channel, **group, **extent(listing)}
         return Outcome("contacts.listed", {}, subject=self.group_id, pages=pages)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from actors.arguments import ChannelName
 from actors.event_data import Data, Page
 from actors.job import Job
-from actors.pages import SpooledPages
+from actors.pages import SpooledPages, extent
 from coupontools import Call, Channel, Coupontools
 from delivery import Outcome
 
@@ -45,5 +45,5 @@ class ListGroups(Job):
             async with api.channel(Channel(self.channel)).list_groups(call) as listing:
                 async for group in listing:
                     pages.add({"group_id": group.group_id, "name": group.name})
-            pages.common = {"channel": self.channel}
+            pages.common = {"channel": self.channel, **extent(listing)}
         return Outcome("groups.listed", {}, pages=pages)

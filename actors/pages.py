@@ -9,12 +9,20 @@ from typing import Any, Self
 
 import orjson
 
-__all__ = ["PAGE_ROWS", "SpooledPages"]
+from coupontools import Listing
+
+__all__ = ["PAGE_ROWS", "SpooledPages", "extent"]
 
 #: Rows in one event.
 PAGE_ROWS = 500
 #: Bytes of pages held in memory before they go to a temporary file.
 SPOOL_BYTES = 1024 * 1024
+
+
+def extent(listing: Listing[Any]) -> dict[str, Any]:
+    """Return how many rows the API counts (how many it listed, where it does not say), and whether all of them are told."""
+    total = listing.seen if listing.amount is None else listing.amount
+    return {"total": total, "complete": listing.complete}
 
 
 class SpooledPages:
@@ -26,7 +34,6 @@ class SpooledPages:
     def __init__(self, rows: str) -> None:
         self.common: dict[str, Any] = {}
         self.size = 0
-        self.total = 0
         self._rows = rows
         self._page: list[bytes] = []
         self._full = 0
@@ -46,7 +53,6 @@ class SpooledPages:
     def add(self, row: dict[str, Any]) -> None:
         """Add one row."""
         self._page.append(orjson.dumps(row))
-        self.total += 1
         if len(self._page) == PAGE_ROWS:
             self._turn()
 
@@ -70,7 +76,6 @@ class SpooledPages:
             yield self.common | {
                 "page": number,
                 "pages": self.count,
-                "total": self.total,
                 self._rows: orjson.loads(line),
             }
 

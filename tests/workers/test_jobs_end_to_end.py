@@ -73,6 +73,7 @@ def test_every_job_on_both_channels_is_answered_with_its_exact_event(house: Hous
                 "page": 1,
                 "pages": 1,
                 "total": 1,
+                "complete": True,
                 "groups": [{"group_id": group_id, "name": "Crème brûlée"}],
                 **ONE_CALL,
             },
@@ -93,6 +94,7 @@ def test_every_job_on_both_channels_is_answered_with_its_exact_event(house: Hous
                 "page": 1,
                 "pages": 1,
                 "total": 1,
+                "complete": True,
                 "contacts": [
                     {
                         "contact_id": contact_id,
@@ -219,6 +221,7 @@ def test_long_listings_come_in_pages(house: House) -> None:
                 "page": number,
                 "pages": 3,
                 "total": 1001,
+                "complete": True,
                 "contacts": data["contacts"],
                 **ONE_CALL,
             },

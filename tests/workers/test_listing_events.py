@@ -1,0 +1,73 @@
+"""What the events of a listing say of one that is not whole: what the API counts, and that not all of it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.harness import House
+
+CONTACTS = [{"phone": f"+3247000000{number}", "first_name": "Ada"} for number in range(3)]
+
+
+@pytest.fixture
+def at_work(house: House) -> House:
+    house.sandbox.add_groups("sms", group_id="gro_1", contacts=CONTACTS)
+    house.sandbox.add_groups("sms", group_id="gro_2")
+    house.worker()
+    return house
+
+
+def listed(house: House, group_id: str, *shapes: str) -> dict[str, Any]:
+    house.sandbox.clear_faults()
+    if shapes:
+        house.sandbox.faults("shaped", shapes=list(shapes))
+    data: dict[str, Any] = house.answer(house.enqueue("list_contacts", channel="sms", group_id=group_id))[
+        "data"
+    ]
+    return data
+
+
+def test_what_the_api_counts_and_whether_all_of_it_is_told(at_work: House) -> None:
+    told = {
+        shapes: listed(at_work, group_id, *shapes)
+        for group_id, shapes in [
+            ("gro_1", ()),
+            ("gro_1", ("larger_amount",)),
+            ("gro_1", ("amount_in_words",)),
+            ("gro_1", ("missing_row",)),
+            ("gro_1", ("repeated_row",)),
+            ("gro_1", ("null_id",)),
+            ("gro_1", ("latin1_byte",)),
+            ("gro_1", ("control_byte", "numbered_rows")),
+            ("gro_1", ("numbered_rows",)),
+            ("gro_2", ("empty_text",)),
+            ("gro_2", ("empty_null", "larger_amount")),
+        ]
+    }
+    assert {
+        shapes: (data["total"], data["complete"], len(data["contacts"])) for shapes, data in told.items()
+    } == {
+        (): (3, True, 3),
+        ("larger_amount",): (4, False, 3),
+        ("amount_in_words",): (3, False, 3),
+        ("missing_row",): (3, False, 2),
+        ("repeated_row",): (3, False, 3),
+        ("null_id",): (3, False, 2),
+        ("latin1_byte",): (3, False, 2),
+        ("control_byte", "numbered_rows"): (3, False, 2),
+        ("numbered_rows",): (3, True, 3),
+        ("empty_text",): (0, True, 0),
+        ("empty_null", "larger_amount"): (1, False, 0),
+    }
+
+
+def test_groups_that_are_not_all_told(at_work: House) -> None:
+    at_work.sandbox.faults("shaped", shapes=["null_id", "amount_with_commas"])
+    data = at_work.answer(at_work.enqueue("list_groups", channel="sms"))["data"]
+    assert (data["total"], data["complete"], [group["group_id"] for group in data["groups"]]) == (
+        2,
+        False,
+        ["gro_2"],
+    )
