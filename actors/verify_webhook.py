@@ -9,7 +9,7 @@ from actors.arguments import ArgumentError, Payload, WebhookId
 from actors.event_data import Answer, Data
 from actors.job import Job
 from coupontools import Call, Coupontools, Rejected
-from coupontools.webhooks import compare, denies, facts, identify, recorded_facts
+from coupontools.webhooks import Facts, compare, denies, facts, identify, names, recorded_facts
 from delivery import Outcome
 
 __all__ = ["VerifyWebhook"]
@@ -83,15 +83,19 @@ class VerifyWebhook(Job):
 
     def without_call(self) -> Outcome | None:
         """A body whose id is no ``evt_`` id cannot be verified by anybody."""
-        return self._rejected("unverifiable") if identify(self.body) is None else None
+        return self._unverifiable() if identify(self.body) is None else None
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Ask for the webhook, and compare every field that both sides have."""
         body = self.body
-        record = await api.webhooks.verify(body["id"], call)
-        if denies(record.fields):
+        record = (await api.webhooks.verify(body["id"], call)).fields
+        if denies(record):
             return self._rejected("not_found")
-        comparison = compare(body, record.fields)
+        if self.payload is None:
+            # An answer that is OK but does not name the webhook may be about anything.
+            known = names(record, body["id"])
+            return self._verified(recorded_facts(record), record, []) if known else self._unverifiable()
+        comparison = compare(self.payload, record)
         if comparison.mismatches:
             return self._rejected(
                 "mismatch",
@@ -100,22 +104,28 @@ class VerifyWebhook(Job):
                     for m in comparison.mismatches
                 ],
             )
-        told = facts(body) if self.payload is not None else recorded_facts(record.fields)
-        said = body if self.payload is not None else record.fields
+        if not comparison.checked:
+            return self._unverifiable()
+        return self._verified(facts(self.payload), self.payload, list(comparison.checked))
+
+    def refused(self, error: Rejected) -> Outcome | None:
+        """A webhook that the API does not know is the answer, not a failure to get one."""
+        return self._rejected("not_found") if error.code == WEBHOOK_NOT_FOUND else None
+
+    def _verified(self, told: Facts, said: Mapping[str, Any], checked: list[str]) -> Outcome:
         data = {
-            "webhook_id": body["id"],
+            "webhook_id": self.body["id"],
             "webhook_type": told.webhook_type,
             "datetime": said.get("datetime") or said.get("date"),
             "campaign": told.campaign,
             "session": told.session,
             "payload": self.payload,
-            "checked": list(comparison.checked),
+            "checked": checked,
         }
-        return Outcome("webhook.verified", data, subject=body["id"])
+        return Outcome("webhook.verified", data, subject=self.body["id"])
 
-    def refused(self, error: Rejected) -> Outcome | None:
-        """A webhook that the API does not know is the answer, not a failure to get one."""
-        return self._rejected("not_found") if error.code == WEBHOOK_NOT_FOUND else None
+    def _unverifiable(self) -> Outcome:
+        return self._rejected("unverifiable")
 
     def _rejected(self, reason: str, mismatches: list[dict[str, Any]] | None = None) -> Outcome:
         data = {"webhook_id": self.body["id"], "reason": reason, "mismatches": mismatches or []}

@@ -178,8 +178,13 @@ CONTACTS = Listed(
 
 
 def webhook_record(answer: Document, asked: str) -> WebhookRecord:
-    """Read the answer to 'Verification'; raises UnreadableError if it says nothing about the webhook."""
+    """Read the answer to 'Verification'; raises UnreadableError if it says nothing about the webhook.
+
+    The document shows the record's fields beside the status; a record that stands alone under `data` is the same.
+    """
     fields = {name: value for name, value in answer.items() if name != "status"}
+    if fields.keys() == {"data"} and isinstance(fields["data"], dict):
+        fields = fields["data"]
     if not fields:
         raise UnreadableError("the answer says nothing about the webhook")
     return WebhookRecord(text(fields.get("webhook")) or asked, fields)

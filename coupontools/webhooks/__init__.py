@@ -1,6 +1,6 @@
 """Received webhooks: what they say, and whether the API confirms it. Nothing here calls the API."""
 
-from coupontools.webhooks.comparison import Comparison, Mismatch, compare, denies
+from coupontools.webhooks.comparison import Comparison, Mismatch, compare, denies, names
 from coupontools.webhooks.facts import Facts, facts, identify, recorded_facts
 from coupontools.webhooks.shape import MAX_BYTES, MAX_DEPTH, check_shape
 
@@ -15,5 +15,6 @@ __all__ = [
     "denies",
     "facts",
     "identify",
+    "names",
     "recorded_facts",
 ]

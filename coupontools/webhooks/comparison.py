@@ -26,6 +26,8 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (CAMPAIGN_NAMES, ("coupon", "campaign")),
     (SESSION_NAMES, ("statcode", "session")),
 )
+# Every genuine webhook carries these two, whatever its family.
+_ALWAYS_CARRIED = frozenset({"type", "datetime"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,10 @@ def compare(payload: Mapping[str, object], record: Mapping[str, object]) -> Comp
     """Compare a received body with the API's verification answer for its id. Never raises.
 
     - Several received fields may be one thing on record (`coupon_code` and `session`): all are compared.
-    - A field that the body lacks is not compared, nor is one that is missing, null or empty in the answer.
-      A field that is in the body is compared even if it is null or empty there.
+    - A field that is missing, null or empty in the answer is not compared. A field that is in the body is
+      compared even if it is null or empty there.
+    - A body that lacks `type` or `datetime`, where the answer has it, differs in it: else a forger who knows
+      an id would only have to leave out the rest. Any other field that the body lacks is not compared.
     - The coupon family's `coupon` is an object that describes the campaign, not its id: it is not compared.
     - Strings and numbers are compared by their text, exactly; moments by the instant they mean. A value of
       another kind (an object in place of an id) differs from everything.
@@ -65,12 +69,19 @@ def compare(payload: Mapping[str, object], record: Mapping[str, object]) -> Comp
         if expected is None:
             continue
         for name in received_names:
-            if name not in payload or _describes_campaign(name, payload[name]):
+            received = payload.get(name)
+            lacking = name not in payload and name not in _ALWAYS_CARRIED
+            if lacking or _describes_campaign(name, received):
                 continue
             checked.append(name)
-            if not _same(name, payload[name], expected):
-                mismatches.append(Mismatch(name, payload[name], expected))
+            if not _same(name, received, expected):
+                mismatches.append(Mismatch(name, received, expected))
     return Comparison(tuple(checked), tuple(mismatches))
+
+
+def names(record: Mapping[str, object], webhook_id: str) -> bool:
+    """Return whether the answer is about this very webhook: all that can be said of one whose body is not at hand."""
+    return plain(record.get("webhook")) == webhook_id
 
 
 def denies(record: Mapping[str, object]) -> bool:

@@ -184,7 +184,12 @@ def test_every_job_is_answered_from_the_documents_examples(house: House, vendor:
             "verify_webhook",
             {"payload": {"id": "evt_01234567890123456789", "type": "coupon_validated"}},
             "webhook.rejected",
-            {"mismatches": [{"field": "type", "received": "coupon_validated", "expected": "coupon_claimed"}]},
+            {
+                "mismatches": [
+                    {"field": "type", "received": "coupon_validated", "expected": "coupon_claimed"},
+                    {"field": "datetime", "received": None, "expected": "2020-12-01 01:23:45"},
+                ]
+            },
         ),
     ]
     asked = [(house.enqueue(actor, arguments), kind, data) for actor, arguments, kind, data in jobs]

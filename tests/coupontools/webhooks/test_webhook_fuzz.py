@@ -111,13 +111,19 @@ def test_no_difference_goes_unnoticed(case: tuple[dict[str, Any], dict[str, Any]
     comparison = compare(body, record)
     mismatched = {mismatch.field for mismatch in comparison.mismatches}
 
-    assert mismatched <= set(comparison.checked) <= set(body)
+    assert mismatched <= set(comparison.checked) <= {*body, *ALWAYS_CARRIED}
     for name, expected in on_record.items():
-        if name not in body or expected == "" or (name == "coupon" and describes(body[name])):
+        if name not in body and name in ALWAYS_CARRIED:
+            assert name in mismatched
+        elif name not in body or expected == "" or (name == "coupon" and describes(body[name])):
             assert name not in comparison.checked
         else:
             assert name in comparison.checked
             assert (name in mismatched) is not means(name, body[name], expected)
+
+
+#: A body that lacks these differs in them.
+ALWAYS_CARRIED = ("type", "datetime")
 
 
 def describes(coupon: object) -> bool:
@@ -163,5 +169,5 @@ def test_any_object_against_any_answer(payload: dict[str, Any], record: st.DataO
 
     comparison = compare(payload, answered)
 
-    assert set(comparison.checked) <= set(payload)
+    assert set(comparison.checked) <= {*payload, *ALWAYS_CARRIED}
     assert {mismatch.field for mismatch in comparison.mismatches} <= set(comparison.checked)
