@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from actors.arguments import (
@@ -20,8 +17,24 @@ from actors.arguments import (
 )
 from actors.event_data import Answer
 from actors.job import Job
-from coupontools import Call, Channel, Coupontools, NewContact, Rejected
-from delivery import ClaimedIds, Outcome, Unknown, Verdict
+from actors.likeness import (
+    DoubtfulRows,
+    dresses_of_address,
+    dresses_of_number,
+    shown_address,
+    shown_number,
+)
+from coupontools import (
+    Call,
+    Channel,
+    Contact,
+    Coupontools,
+    NewContact,
+    Rejected,
+    comparable_address,
+    comparable_number,
+)
+from delivery import KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["AddContact"]
 
@@ -66,7 +79,7 @@ class AddContact(Job):
     def meaning(self) -> dict[str, Any]:
         """All that is asked for. Addresses that differ in case reach one person nearly everywhere, and the API lists them as it likes."""
         meaning = super().meaning
-        return meaning | {"email": self.email.lower()} if self.email else meaning
+        return meaning | {"email": self._address} if self.email else meaning
 
     @property
     def about(self) -> dict[str, Any]:
@@ -74,7 +87,7 @@ class AddContact(Job):
         return {
             "channel": self.channel,
             "group_id": self.group_id,
-            "to": self.phone or (self.email or "").lower(),
+            "to": self.phone or self._address,
         }
 
     @classmethod
@@ -113,68 +126,74 @@ class AddContact(Job):
             ),
             call,
         )
-        return self._added(added.contact_id)
+        return self._added(added.contact_id, self.first_name, self.last_name)
 
     def listing(self) -> str:
         """The group's contacts."""
         return f"contacts:{self.channel}:{self.group_id}"
 
     def needle(self) -> str:
-        """The phone's digits, or the address in lower case."""
-        return _needle(self.phone, self.email)
+        """The number or the address in its comparable form."""
+        return comparable_number(self.phone or "") or self._address
 
     async def read_back(
-        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
+        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
         """Look for every unknown contact of the group in one listing, which is never held in memory."""
-        del ids
-        wanted: dict[str, list[Unknown]] = defaultdict(list)
-        for unknown in unknowns:
-            wanted[unknown.needle].append(unknown)
-        told_all = True
+        sms = self.channel == "sms"
+        dresses = dresses_of_number if sms else dresses_of_address
+        wanted = {unknown.needle: dresses(unknown.needle) for unknown in unknowns}
+        rows = DoubtfulRows(wanted, await ids.doubtful(self.listing()))
+        found: dict[str, dict[str, Any]] = {}
+        ours = complete = True
         try:
             async with api.channel(Channel(self.channel)).list_contacts(self.group_id, call) as listing:
                 async for contact in listing:
-                    sms = self.channel == "sms"
-                    needle = _needle(contact.phone, None) if sms else _needle(None, contact.email)
-                    told_all = told_all and bool(needle)
-                    for unknown in wanted.pop(needle, ()):
-                        yield Verdict(unknown, "found", {"contact_id": contact.contact_id})
-                told_all = told_all and listing.complete
+                    shown = shown_number(contact.phone) if sms else shown_address(contact.email)
+                    if (form := shown[0]) in wanted:
+                        found.setdefault(form, _as_listed(contact))
+                    rows.see(contact.contact_id, shown)
+                ours, complete = listing.group_id == self.group_id, listing.complete
         except Rejected as error:
             if error.code != GROUP_NOT_FOUND:
                 raise
-        # A contact without a number or an address may be the one looked for, and so may one that the API counts but does
-        # not list: nobody can tell.
-        for missing in wanted.values():
-            for unknown in missing:
-                yield Verdict(unknown, "absent" if told_all else "undecided")
+        if complete:
+            await ids.note_doubtful(self.listing(), rows.ids)
+        for unknown in unknowns:
+            if ours and unknown.needle in found:
+                yield Verdict(unknown, "found", found[unknown.needle])
+            # A row that does not show its number or address whole may be the one looked for, and so may one that the API
+            # counts but does not list: nobody can tell.
+            elif complete and not rows.could_be(unknown.needle, unknown.began):
+                yield Verdict(unknown, "absent")
+            else:
+                yield Verdict(unknown, "undecided")
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
         """The contact as it stands in the listing."""
-        return self._added(evidence["contact_id"])
+        return self._added(evidence["contact_id"], evidence.get("first_name"), evidence.get("last_name"))
 
-    def _added(self, contact_id: str) -> Outcome:
+    @property
+    def _address(self) -> str:
+        email = self.email or ""
+        return comparable_address(email) or email.lower()
+
+    def _added(self, contact_id: str, first_name: str | None, last_name: str | None) -> Outcome:
         identifying = {"phone": self.phone} if self.channel == "sms" else {"email": self.email}
         data = {
             "channel": self.channel,
             "group_id": self.group_id,
             "contact_id": contact_id,
             **identifying,
-            "first_name": self.first_name,
-            "last_name": self.last_name,
+            "first_name": first_name,
+            "last_name": last_name,
         }
         return Outcome("contact.added", data, subject=contact_id)
 
 
-def _needle(phone: str | None, email: str | None) -> str:
-    # As it may stand in a listing: the number with or without its plus and blanks, a domain in its own script or in ASCII.
-    return re.sub(r"[^0-9]", "", phone or "") or _plain_address(email or "")
-
-
-def _plain_address(email: str) -> str:
-    name, at, domain = email.strip().casefold().rpartition("@")
-    if not domain.isascii():
-        with suppress(UnicodeError):
-            domain = domain.encode("idna").decode("ascii")
-    return f"{name}{at}{domain}"
+def _as_listed(contact: Contact) -> dict[str, Any]:
+    return {
+        "contact_id": contact.contact_id,
+        "first_name": contact.first_name or None,
+        "last_name": contact.last_name or None,
+    }

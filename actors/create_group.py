@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import html
+import re
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, ClassVar, Literal
 
 from actors.arguments import ChannelName, GroupName
 from actors.event_data import Answer
 from actors.job import Job
-from coupontools import Call, Channel, Coupontools
-from delivery import ClaimedIds, Outcome, Unknown, Verdict
+from coupontools import Call, Channel, Coupontools, comparable_name
+from delivery import KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["CreateGroup"]
 
 #: Stands in a baseline for the ids that the API counted but did not list; no group has this id.
 AND_OTHERS = "*"
+#: The most ids in a baseline, and the most new ones that a read back asks Redis about, for one name.
+MOST_OLDER = 1000
+MOST_NEW = 100
+
+# What follows one of these is left out or was lost.
+_GAP = re.compile(r"(\.{2,}|…|\?|\ufffd).*", re.DOTALL)
 
 
 class GroupCreated(Answer):
@@ -47,59 +55,117 @@ class CreateGroup(Job):
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Create the group once."""
         group = await api.channel(Channel(self.channel)).create_group(self.name, call)
-        return self._created(group.group_id)
+        return self._created(group.group_id, self.name)
 
     def listing(self) -> str:
         """The channel's groups."""
         return f"groups:{self.channel}"
 
     def needle(self) -> str:
-        """The group's name."""
-        return self.name
+        """The group's name in its comparable form."""
+        return comparable_name(self.name)
 
     def taken_name(self) -> str:
-        """Jobs of one name in one channel go one after the other."""
-        return self.name
+        """Jobs of one name in one channel go one after the other, also where the names differ in case alone."""
+        return self.needle().casefold()
 
     async def baseline(self, api: Coupontools, call: Call) -> list[str]:
-        """The ids of groups that have this name already; with a mark where not all groups were listed."""
-        async with api.channel(Channel(self.channel)).list_groups(call) as listing:
-            ids = [group.group_id async for group in listing if _shown(group.name) == _shown(self.name)]
-            return ids if listing.complete else [*ids, AND_OTHERS]
-
-    async def read_back(
-        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
-    ) -> AsyncIterator[Verdict]:
-        """Look for each unknown group by name: the one id that is neither older than the call nor another job's."""
-        names = {_shown(unknown.needle) for unknown in unknowns}
-        listed: dict[str, set[str]] = defaultdict(set)
+        """The ids of groups that may have this name already; with a mark where not all groups were listed, or too many may have it."""
+        names = ListedNames([self.needle()])
         async with api.channel(Channel(self.channel)).list_groups(call) as listing:
             async for group in listing:
-                if (name := _shown(group.name)) in names:
-                    listed[name].add(group.group_id)
+                names.see(group.group_id, group.name)
+            ids = sorted(names.same(self.needle()).keys() | names.alike(self.needle()))
+            told_all = listing.complete and len(ids) <= MOST_OLDER
+            return ids[:MOST_OLDER] if told_all else [*ids[:MOST_OLDER], AND_OTHERS]
+
+    async def read_back(
+        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
+    ) -> AsyncIterator[Verdict]:
+        """Look for each unknown group by name: the one id that is neither older than the call nor another job's."""
+        names = ListedNames([unknown.needle for unknown in unknowns])
+        async with api.channel(Channel(self.channel)).list_groups(call) as listing:
+            async for group in listing:
+                names.see(group.group_id, group.name)
             complete = listing.complete
+        contested = {
+            group_id
+            for unknown in unknowns
+            if names.same(unknown.needle).keys() <= set(unknown.baseline)
+            for group_id in names.cut(unknown.needle)
+        }
         for unknown in unknowns:
-            candidates = listed[_shown(unknown.needle)].difference(unknown.baseline)
-            if candidates:
-                candidates -= await ids.claimed(self.channel, unknown.needle)
-            if not complete or (candidates and AND_OTHERS in unknown.baseline):
+            same, alike = names.same(unknown.needle), names.alike(unknown.needle)
+            new = (same.keys() | alike).difference(unknown.baseline)
+            # Who asks Redis for thousands of ids holds up all others; so many new groups of one name tell nothing anyway.
+            told_all = complete and len(new) <= MOST_NEW
+            if told_all and new:
+                new -= await ids.claimed(self.channel, new)
+            if not told_all or (new and AND_OTHERS in unknown.baseline):
                 # The group, or an older one of its name, may be among those that the API counts but does not list.
                 yield Verdict(unknown, "undecided")
-            elif len(candidates) == 1:
-                yield Verdict(unknown, "found", {"group_id": candidates.pop()})
+            elif len(found := new & same.keys()) == 1 and found.isdisjoint(contested):
+                group_id = found.pop()
+                yield Verdict(unknown, "found", {"group_id": group_id, "name": same[group_id]})
             else:
-                # Two new groups of one name: somebody else made one, and nobody can tell which.
-                yield Verdict(unknown, "undecided" if candidates else "absent")
+                # Two new groups of one name: somebody else made one, and nobody can tell which. Nor can anybody tell whether
+                # a new group whose name is not shown whole is this one or another.
+                yield Verdict(unknown, "undecided" if new else "absent")
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
-        """The group that was found."""
-        return self._created(evidence["group_id"])
+        """The group as it stands in the listing."""
+        return self._created(evidence["group_id"], evidence.get("name", self.name))
 
-    def _created(self, group_id: str) -> Outcome:
-        data = {"channel": self.channel, "group_id": group_id, "name": self.name}
+    def _created(self, group_id: str, name: str) -> Outcome:
+        data = {"channel": self.channel, "group_id": group_id, "name": name}
         return Outcome("group.created", data, subject=group_id, claims=group_id)
 
 
-def _shown(name: str) -> str:
-    # As web applications show names, "&" may come back as "&amp;".
-    return html.unescape(name).strip()
+class ListedNames:
+    """The groups of a listing that have, or could have, one of the names looked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._same: dict[str, dict[str, str]] = {name: {} for name in names}
+        #: With the length of the name that is shown.
+        self._alike: dict[str, dict[str, int]] = defaultdict(dict)
+        self._longest = 0
+        self._nameless: set[str] = set()
+        #: Each name as it may be shown, in lower case, for those that are cut.
+        self._forms = sorted({(form, name) for name in self._same for form in _forms(name)})
+
+    def see(self, group_id: str, told: str) -> None:
+        """Take note of a group."""
+        self._longest = max(self._longest, len(told))
+        if (name := comparable_name(told)) in self._same:
+            self._same[name][group_id] = told
+        shown = " ".join(_GAP.sub("", told).casefold().split())
+        if not shown:
+            self._nameless.add(group_id)
+            return
+        for form in (shown, name.casefold()):
+            # All forms that begin like this one stand together.
+            for at in range(bisect_left(self._forms, (form, "")), len(self._forms)):
+                longer, wanted = self._forms[at]
+                if not longer.startswith(form):
+                    break
+                if wanted != name:
+                    self._alike[wanted][group_id] = len(told)
+
+    def same(self, name: str) -> dict[str, str]:
+        """Return the ids that have this name, with the name as it is listed."""
+        return self._same[name]
+
+    def alike(self, name: str) -> set[str]:
+        """Return the ids that may have this name: without a name, cut, or in other case."""
+        return self._alike[name].keys() | self._nameless
+
+    def cut(self, name: str) -> set[str]:
+        """Return the ids whose names seem to be this name, cut: where names are cut, none is longer."""
+        return {group_id for group_id, length in self._alike[name].items() if length == self._longest}
+
+
+def _forms(name: str) -> Iterator[str]:
+    # A name may be cut after it was escaped.
+    once = html.escape(name)
+    for form in (name, once, html.escape(once), name.replace("'", "\\'").replace('"', '\\"')):
+        yield form.casefold()

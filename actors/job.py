@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actors.arguments import ArgumentError, InvalidJob, Printable
 from actors.event_data import Answer
 from coupontools import Call, Coupontools, Rejected
-from delivery import LANES, ClaimedIds, Outcome, Unknown, Verdict
+from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["Job"]
 
@@ -221,7 +221,7 @@ class Job(BaseModel):
         raise NotImplementedError
 
     def read_back(
-        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
+        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
         """Read the listing once and tell of each unknown record: ``found``, its call happened; ``absent``, it did not; or ``undecided``."""
         raise NotImplementedError

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -134,11 +134,19 @@ async def _read_back(api: Coupontools, group_id: str) -> str:
 
 
 class NoLedger:
-    """Contacts are told apart without asking what others have claimed."""
+    """Nothing is known of any id."""
 
-    async def claimed(self, channel: str, name: str) -> set[str]:
+    async def claimed(self, channel: str, ids: Iterable[str]) -> set[str]:
         """Never asked."""
-        raise LookupError(f"{channel}: {name}")
+        raise LookupError(f"{channel}: {ids}")
+
+    async def doubtful(self, listing: str) -> dict[str, int]:
+        """Return no rows."""
+        del listing
+        return {}
+
+    async def note_doubtful(self, listing: str, ids: list[str]) -> None:
+        """Forget the rows."""
 
 
 @asynccontextmanager

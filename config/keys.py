@@ -35,7 +35,9 @@ key                                            type    written by    holds; life
                                                                      a listing is named by the actor that reads it, and what it shows
 ``coupontools:reader:<account>:<listing>``     string  delivery      somebody reads this listing now, or did a moment ago
 ``coupontools:name:<account>:<ch.>:<digest>``  string  delivery      which record creates a group of this name now
-``coupontools:claimed:<account>:<ch.>:...``    set     delivery      group ids of this name that belong to jobs already
+``coupontools:claimed:<account>:<ch.>:<id>``   set     delivery      the group id, which is a job's answer already; as a record
+``coupontools:doubtful:<account>:<listing>``   hash    delivery      id of a row that shows too little to be told from others ->
+                                                                     since when it stands there (ms); at most 1,000, 90 days
 ``coupontools:pace:<account>``                 hash    delivery      the account's next free slot (µs), and what each lane had; a day
 ``coupontools:holds:<account>``                hash    delivery      hold -> JSON (why its work is held, and until when)
 ``coupontools:parked:<account>``               set     delivery      the names of the parking places that are not empty
@@ -146,9 +148,13 @@ class Keys:
         """Which record may create a group of this name now."""
         return f"{self.prefix}:name:{self.account}:{channel}:{digest}"
 
-    def claimed(self, channel: str, digest: str) -> str:
-        """Group ids of this name that already are some job's answer."""
-        return f"{self.prefix}:claimed:{self.account}:{channel}:{digest}"
+    def claimed(self, channel: str, group_id: str) -> str:
+        """This group is some job's answer already."""
+        return f"{self.prefix}:claimed:{self.account}:{channel}:{group_id}"
+
+    def doubtful(self, listing: str) -> str:
+        """Rows of this listing that show too little to be told from others."""
+        return f"{self.prefix}:doubtful:{self.account}:{listing}"
 
     @property
     def pace(self) -> str:

@@ -2,6 +2,13 @@
 
 from coupontools.calls import Call
 from coupontools.client import ChannelApi, Coupontools, WebhookApi
+from coupontools.comparable import (
+    comparable_address,
+    comparable_name,
+    comparable_number,
+    unescaped,
+    without_separators,
+)
 from coupontools.endpoints import ENDPOINTS, SPELLING, Endpoint, Operation
 from coupontools.errors import (
     AccountRefused,
@@ -38,4 +45,9 @@ __all__ = [
     "Scope",
     "WebhookApi",
     "WebhookRecord",
+    "comparable_address",
+    "comparable_name",
+    "comparable_number",
+    "unescaped",
+    "without_separators",
 ]

@@ -23,6 +23,7 @@ class UnreadableError(ValueError):
 
 # strptime would take more time than reading all other fields of a listed contact.
 _DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2}) UTC")
+_E164 = re.compile(r"[1-9][0-9]{6,14}")
 _TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"(?!0+$)[0-9]{1,64}")
 # Not with dots: "1.234" may be a thousand or one.
@@ -53,9 +54,13 @@ def identifier(prefix: str, value: object) -> str | None:
 
 
 def phone(value: object) -> str | None:
-    """Return a phone number with its plus: the API takes the plus, but leaves it out of its answers."""
-    digits = (text(value) or "").lstrip("+")
-    return f"+{digits}" if digits else None
+    """Return a phone number with its plus: the API takes the plus, but leaves it out of its answers.
+
+    What is no E.164 (`0470123456`, `32*****567`) is returned as it is told: a plus would make another number of it.
+    """
+    told = text(value)
+    digits = (told or "").lstrip("+")
+    return f"+{digits}" if _E164.fullmatch(digits) else told if digits else None
 
 
 def count(value: object) -> int | None:

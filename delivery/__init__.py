@@ -7,7 +7,7 @@ from delivery.account import SCOPES, pausing, tell, unparking
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, envelope, timestamp
 from delivery.delivery import Delivery
 from delivery.gate import LANES, Gate
-from delivery.job import ClaimedIds, Job, Outcome, Unknown, Verdict
+from delivery.job import Job, KnownIds, Outcome, Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
 from delivery.policy import Policy
@@ -22,11 +22,11 @@ __all__ = [
     "SCOPES",
     "SOURCE",
     "Changes",
-    "ClaimedIds",
     "Delivery",
     "Failure",
     "Gate",
     "Job",
+    "KnownIds",
     "Ledger",
     "LogLine",
     "Observer",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from coupontools import Call, Coupontools, Rejected
 
-__all__ = ["ClaimedIds", "Job", "Outcome", "Pages", "Unknown", "Verdict"]
+__all__ = ["Job", "KnownIds", "Outcome", "Pages", "Unknown", "Verdict"]
 
 
 class Pages(Protocol):
@@ -51,6 +51,8 @@ class Unknown:
     ended: int
     needle: str
     baseline: tuple[str, ...]
+    #: When that call began at the earliest, in milliseconds of Redis's clock; 0 where nobody knows.
+    began: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,17 @@ class Verdict:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-class ClaimedIds(Protocol):
-    """What a read back may ask Redis."""
+class KnownIds(Protocol):
+    """What Redis knows of the ids that stand in listings."""
 
-    async def claimed(self, channel: str, name: str) -> set[str]:
-        """Return the group ids of this name that are some job's answer already."""
+    async def claimed(self, channel: str, ids: Iterable[str]) -> set[str]:
+        """Return those of these group ids that are some job's answer already."""
+
+    async def doubtful(self, listing: str) -> dict[str, int]:
+        """Return the ids of rows that showed too little in an earlier look, and since when (ms) they are known to stand there."""
+
+    async def note_doubtful(self, listing: str, ids: list[str]) -> None:
+        """Note the ids of all rows that show too little now; what is not among them is forgotten."""
 
 
 class Job(Protocol):
@@ -125,7 +133,7 @@ class Job(Protocol):
         """Return what to look for in that listing."""
 
     def read_back(
-        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: ClaimedIds
+        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
         """Read the listing once and tell of each unknown record."""
 

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from delivery.job import Unknown, Verdict
 from delivery.policy import OUTAGE_THRESHOLD, Policy
 from delivery.retry import Rests
 from delivery.scripts import ScriptRunner, load_scripts
-from delivery.settlement import Changes, Settled, Settlement, Signal
+from delivery.settlement import Changes, Done, Settled, Settlement, Signal
 from delivery.task import Task, short_digest
 
 __all__ = ["Ledger"]
@@ -157,7 +157,7 @@ class Ledger:
                 keys.events,
                 keys.unknown(task.listing if owned else "none"),
                 self._name_lock(task) if owned else keys.none,
-                self._claimed_ids(task) if owned else keys.none,
+                self._claimed(task, settlement) if owned else keys.none,
                 keys.pages(job.actor, task.digest),
                 keys.holds,
                 keys.still,
@@ -203,20 +203,27 @@ class Ledger:
 
     async def unknowns(self, listing: str) -> tuple[int, list[Unknown]]:
         """Return Redis's time in milliseconds, and the records whose turn it is to be told of by this listing."""
-        began = 0
+        began_at = 0
         found: list[Unknown] = []
         while len(found) < UNKNOWNS_OF_A_LISTING:
             now, *rows = await self._runner.run(
                 SCRIPTS["unknowns"], [self._keys.unknown(listing)], [len(found), UNKNOWNS_AT_ONCE]
             )
-            began = began or int(now)
+            began_at = began_at or int(now)
             if not rows:
                 break
             found += [
-                Unknown(record.decode(), int(ended), needle.decode(), tuple(orjson.loads(baseline or b"[]")))
-                for record, ended, needle, baseline in zip(*[iter(rows)] * 4, strict=True)
+                Unknown(
+                    record.decode(),
+                    int(ended),
+                    needle.decode(),
+                    tuple(orjson.loads(baseline or b"[]")),
+                    # After a clock that was set back nobody knows what came first.
+                    began=int(began) if int(began) <= int(now) else 0,
+                )
+                for record, ended, began, needle, baseline in zip(*[iter(rows)] * 5, strict=True)
             ]
-        return began, found
+        return began_at, found
 
     async def judge(self, listing: str, token: str, verdicts: list[Verdict], rests: Rests) -> None:
         """Write what a listing told."""
@@ -236,10 +243,25 @@ class Ledger:
         pages: list[bytes] = await self._runner.command("LRANGE", key, 0, -1)
         return pages
 
-    async def claimed(self, channel: str, name: str) -> set[str]:
-        """Return the group ids of this name that are some job's answer already."""
-        members = await self._runner.command("SMEMBERS", self._keys.claimed(channel, short_digest(name)))
-        return {member.decode() for member in members}
+    async def claimed(self, channel: str, ids: Iterable[str]) -> set[str]:
+        """Return those of these group ids that are some job's answer already."""
+        return {
+            group_id
+            for group_id in ids
+            if await self._runner.command("EXISTS", self._keys.claimed(channel, group_id))
+        }
+
+    async def doubtful(self, listing: str) -> dict[str, int]:
+        """Return the ids of rows that showed too little in an earlier look, and since when (ms) they are known to stand there."""
+        key = self._keys.doubtful(listing)
+        ids = await self._runner.command("HKEYS", key)
+        times = await self._runner.command("HMGET", key, *ids) if ids else []
+        return {row_id.decode(): int(since) for row_id, since in zip(ids, times, strict=True) if since}
+
+    async def note_doubtful(self, listing: str, ids: list[str]) -> None:
+        """Note the ids of all rows that show too little now; what is not among them is forgotten."""
+        key, life = self._keys.doubtful(listing), _ms(max(self._policy.ttl, UNSETTLED_SECONDS))
+        await self._runner.run(SCRIPTS["doubtful"], [key], [life, *ids])
 
     async def body(self, task: Task) -> bytes:
         """Return the message as it was enqueued; empty when it is not there any more."""
@@ -255,9 +277,9 @@ class Ledger:
             self._keys.name_lock(job.scope, short_digest(job.taken_name())) if job.named else self._keys.none
         )
 
-    def _claimed_ids(self, task: Task) -> str:
-        job = task.job
-        return self._keys.claimed(job.scope, short_digest(job.taken_name())) if job.named else self._keys.none
+    def _claimed(self, task: Task, settlement: Settlement) -> str:
+        claim = settlement.claim if isinstance(settlement, Done) else None
+        return self._keys.claimed(task.job.scope, claim) if claim else self._keys.none
 
 
 def _lane(queue: str, waiting: Sequence[str]) -> dict[str, Any]:

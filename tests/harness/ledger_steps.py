@@ -314,7 +314,7 @@ class LedgerSteps:
             assert bool(baseline) == record.baseline
             assert record.effects <= 1, "the API carried a key out twice"
         for name in set(self.model.names.values()):
-            holder: Any = self.client.get(KEYS.name_lock("sms", short_digest(name)))
+            holder: Any = self.client.get(KEYS.name_lock("sms", short_digest(name.casefold())))
             expected = self.model.holders.get(name)
             assert (holder.decode() if holder else None) == (self._record(expected) if expected else None)
         busy = [

@@ -1,0 +1,145 @@
+"""Which rows of a listing could be the contact that is looked for, though they do not show its number or address whole."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+
+import idna
+
+from coupontools import comparable_address, comparable_number, unescaped, without_separators
+
+__all__ = [
+    "DoubtfulRows",
+    "Shown",
+    "dresses_of_address",
+    "dresses_of_number",
+    "shown_address",
+    "shown_number",
+]
+
+#: What a row shows of a contact: a beginning and an end. The row may stand for whatever has both.
+Clue = tuple[str, str]
+#: A row's number or address in its comparable form, None if it is not shown whole; and clues to what else it may be.
+Shown = tuple[str | None, tuple[Clue, ...]]
+
+#: All forms of a number end alike, national ones and those with a wrong country code.
+SAME_DIGITS = 8
+#: A national number leaves out a country code of so many digits.
+COUNTRY_DIGITS = 3
+#: Rows that show too little are remembered by id, at most so many of a listing.
+REMEMBERED = 1000
+#: More clues than this are not kept: all are in doubt.
+MOST_CLUES = 10_000
+
+_NOTHING: Shown = (None, (("", ""),))
+_LONGEST_NUMBER = 15
+# Whatever is no digit hides one, and so does a separator that is repeated: `32*****567`, `32xxx567`, `32....567`.
+_HIDDEN_DIGITS = re.compile(r"(?:[^0-9+ \t\u00a0\u202f./()-]| {2,}|\.{2,}|-{2,})+")
+_HIDDEN_LETTERS = re.compile(r"(?:[*#?•●…\ufffd]|x{3,}|\.{2,})+")
+_NO_ADDRESS = re.compile(r'[\s<>()\[\],;:\\"]')
+
+
+def shown_number(told: str | None) -> Shown:
+    """Read a listed number, however it is written."""
+    told = (told or "").strip()
+    if number := comparable_number(told):
+        # With another prefix, or cut, it may be a number that is not equal.
+        return number, (("", number[-SAME_DIGITS:]), (number, ""))
+    first, *others = map(without_separators, _HIDDEN_DIGITS.split(told))
+    digits = first.lstrip("+0")
+    if others:
+        return None, ((digits, others[-1]),)
+    if not digits or len(digits) > _LONGEST_NUMBER:
+        return _NOTHING
+    return None, (("", digits[-SAME_DIGITS:]), (digits, ""))
+
+
+def shown_address(told: str | None) -> Shown:
+    """Read a listed address, however it is written."""
+    text = unescaped(told or "").lower()
+    if "@" not in text or _NO_ADDRESS.search(text):
+        return _NOTHING
+    first, *others = _HIDDEN_LETTERS.split(text)
+    address = comparable_address(text)
+    if others:
+        # Each of these characters may also stand in an address.
+        return address, ((first, others[-1]),)
+    return (address, ((text, ""),)) if address else _NOTHING
+
+
+def dresses_of_number(number: str) -> list[str]:
+    """Return the digits with and without the country code, whose length nobody knows."""
+    return [number[left_out:] for left_out in range(COUNTRY_DIGITS + 1)]
+
+
+def dresses_of_address(address: str) -> list[str]:
+    """Return the address with its domain as it is looked up, and as people read it."""
+    name, at, domain = address.rpartition("@")
+    try:
+        return [address, f"{name}{at}{idna.decode(domain)}"]
+    except UnicodeError:
+        return [address]
+
+
+class DoubtfulRows:
+    """The rows that could be one of the contacts looked for.
+
+    ``dresses`` are the forms in which each of those may be shown, in part. ``known`` says since when (ms) a row is known to stand
+    there: one that stood there before a call is not that call's effect.
+    """
+
+    def __init__(self, dresses: Mapping[str, list[str]], known: Mapping[str, int]) -> None:
+        self._dresses = dresses
+        self._known = known
+        self._sorted = sorted({dress for forms in dresses.values() for dress in forms})
+        self._ends: dict[int, set[str]] = {}
+        #: By the length of the end, the end, and the beginning: since when the youngest such row is known.
+        self._clues: dict[int, dict[str, dict[str, float]]] = {}
+        self._kept = 0
+        self._old: list[str] = []
+        self._new: list[str] = []
+
+    @property
+    def ids(self) -> list[str]:
+        """The rows to remember; those that have been remembered longer go first."""
+        return (self._old + self._new)[:REMEMBERED]
+
+    def see(self, row_id: str, shown: Shown) -> None:
+        """Take note of a row."""
+        form, clues = shown
+        since = self._known.get(row_id, math.inf)
+        fitting = [clue for clue in clues if self._fits(clue)]
+        for clue in fitting:
+            self._keep(clue, since)
+        ids = self._new if since == math.inf else self._old
+        if (form is None or (fitting and form not in self._dresses)) and len(ids) < REMEMBERED:
+            ids.append(row_id)
+
+    def could_be(self, needle: str, began: int) -> bool:
+        """Could one of the rows be this contact, added by a call that began then (ms)?"""
+        return any(
+            since > began and dress.startswith(beginning)
+            for dress in self._dresses[needle]
+            for length, ends in self._clues.items()
+            for beginning, since in ends.get(dress[max(0, len(dress) - length) :], {}).items()
+        )
+
+    def _fits(self, clue: Clue) -> bool:
+        beginning, end = clue
+        if beginning:
+            at = bisect_left(self._sorted, beginning)
+            return at < len(self._sorted) and self._sorted[at].startswith(beginning)
+        if len(end) not in self._ends:
+            self._ends[len(end)] = {dress[max(0, len(dress) - len(end)) :] for dress in self._sorted}
+        return end in self._ends[len(end)]
+
+    def _keep(self, clue: Clue, since: float) -> None:
+        beginning, end = clue
+        if self._kept == MOST_CLUES:
+            beginning, end, since = "", "", math.inf
+        beginnings = self._clues.setdefault(len(end), {}).setdefault(end, {})
+        self._kept += beginning not in beginnings and self._kept < MOST_CLUES
+        beginnings[beginning] = max(since, beginnings.get(beginning, since))

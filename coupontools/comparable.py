@@ -1,0 +1,62 @@
+"""One form for each number, address and name, however it is written: what has one form is one thing."""
+
+import html
+import re
+import unicodedata
+
+import idna
+
+# Text that was escaped more often than this is nobody's name.
+_ESCAPED_AT_MOST = 8
+_NUMBER = re.compile(r"\+?(?:00)?([1-9][0-9]{6,14})")
+_SEPARATORS = str.maketrans("", "", " \t\u00a0\u202f.-/()")
+# Digits are left out where separators are repeated: `32470...456` is no number of eight digits.
+_GAP = re.compile(r"([ .-])\1")
+
+
+def comparable_number(told: str) -> str | None:
+    """Return the digits of a whole number: `+32470123456`, `0032 470 12 34 56` and `32470123456` are one.
+
+    None for what is not whole: a national number, one that is cut or masked, or no number at all.
+    """
+    found = _NUMBER.fullmatch(told)
+    if found is None and not _GAP.search(told.strip()):
+        found = _NUMBER.fullmatch(without_separators(told))
+    return found[1] if found else None
+
+
+def without_separators(told: str) -> str:
+    """Return a number without what people write between its digits."""
+    return told.translate(_SEPARATORS)
+
+
+def comparable_address(told: str) -> str | None:
+    """Return an address without escapes, in lower case, its domain as it is looked up (IDNA 2008 with UTS 46).
+
+    None for what is no address, or has a domain that cannot be compared. The local part is not case-folded:
+    `strauß@` and `strauss@` are two people.
+    """
+    name, at, domain = unescaped(told).lower().rpartition("@")
+    if not (name and domain):
+        return None
+    if not domain.isascii():
+        try:
+            domain = idna.encode(domain, uts46=True).decode()
+        except UnicodeError:
+            return None
+    return f"{name}{at}{domain}"
+
+
+def comparable_name(told: str) -> str:
+    """Return a name without escapes and with single spaces; upper and lower case stay different."""
+    return " ".join(unescaped(told).split())
+
+
+def unescaped(told: str) -> str:
+    r"""Return a text as it was before web applications escaped it, however often: `R&amp;D` as `R&D`, `O\'Neill` as `O'Neill`."""
+    for _ in range(_ESCAPED_AT_MOST):
+        plain = re.sub(r"""\\+(['"])""", r"\1", html.unescape(told))
+        if plain == told:
+            break
+        told = plain
+    return unicodedata.normalize("NFC", told).strip()
