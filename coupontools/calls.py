@@ -103,6 +103,7 @@ class Caller:
         try:
             return read(told)
         except UnreadableError as failure:
+            answer.drop_connection()
             raise MayHaveHappened(str(failure), status=reply.status) from None
 
     def stream(

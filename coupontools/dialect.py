@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from coupontools.another import is_another_address, is_another_name, is_another_number
 from coupontools.endpoints import SPELLING
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
 
@@ -18,12 +19,15 @@ T = TypeVar("T")
 
 
 class UnreadableError(ValueError):
-    """The answer lacks what it must hold; the text says what, and repeats nothing of the answer."""
+    """The answer lacks what it must hold, or is another call's; the text says what, and repeats nothing of the answer."""
 
 
 # strptime would take more time than reading all other fields of a listed contact.
 _DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2}) UTC")
 _E164 = re.compile(r"[1-9][0-9]{6,14}")
+# Fields of answers to other calls: such an answer was left over on the connection.
+_OF_CONTACTS = frozenset({"contact_id", "contact", "phone", "email", "webhook"})
+_OF_GROUPS = frozenset({"contact_id", "groupid", "contact", "group"})
 _TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"(?!0+$)[0-9]{1,64}")
 # Not with dots: "1.234" may be a thousand or one.
@@ -110,10 +114,17 @@ def new_contact(channel: Channel, contact: NewContact) -> dict[str, str]:
 
 
 def added_contact(answer: Document, sent: NewContact) -> AddedContact:
-    """Read the answer to 'Add contact'; raises UnreadableError without a contact id."""
+    """Read the answer to 'Add contact'; raises UnreadableError without a contact id, or if it is another contact's."""
     contact_id = identifier("con_", answer.get("contact_id"))
     if contact_id is None:
         raise UnreadableError("the answer holds no contact id")
+    if is_another_group(answer.get("group_id"), sent.group_id):
+        raise UnreadableError("the answer is about another group")
+    told_phone, told_email = text(answer.get("phone")), text(answer.get("email"))
+    if told_phone and sent.phone and is_another_number(told_phone, sent.phone):
+        raise UnreadableError("the answer is about another number")
+    if told_email and sent.email and is_another_address(told_email, sent.email):
+        raise UnreadableError("the answer is about another address")
     return AddedContact(
         contact_id=contact_id,
         group_id=identifier("gro_", answer.get("group_id")) or sent.group_id,
@@ -125,11 +136,24 @@ def added_contact(answer: Document, sent: NewContact) -> AddedContact:
 
 
 def created_group(answer: Document, name: str) -> Group:
-    """Read the answer to 'Create group': `groupid` of one service, `group_id` of the other."""
+    """Read the answer to 'Create group': `groupid` of one service, `group_id` of the other.
+
+    Raises:
+        UnreadableError: it holds no group id, or is the answer to another call.
+    """
+    told = text(answer.get("group_name")) or text(answer.get("name"))
+    if not _OF_CONTACTS.isdisjoint(answer) or (told and is_another_name(told, name)):
+        raise UnreadableError("the answer is about something else than this group")
     group_id = identifier("gro_", answer.get("groupid")) or identifier("gro_", answer.get("group_id"))
     if group_id is None:
         raise UnreadableError("the answer holds no group id")
     return Group(group_id, name)
+
+
+def is_another_group(told: object, asked: str | None) -> bool:
+    """Return whether the answer names another group than the one asked for."""
+    named = identifier("gro_", told)
+    return named is not None and asked is not None and named != identifier("gro_", asked)
 
 
 def group(fields: Document) -> Group:
@@ -183,7 +207,7 @@ CONTACTS = Listed(
 
 
 def webhook_record(answer: Document, asked: str) -> WebhookRecord:
-    """Read the answer to 'Verification'; raises UnreadableError if it says nothing about the webhook.
+    """Read the answer to 'Verification'; raises UnreadableError if it says nothing, or is about another webhook.
 
     The document shows the record's fields beside the status; a record that stands alone under `data` is the same.
     """
@@ -192,4 +216,7 @@ def webhook_record(answer: Document, asked: str) -> WebhookRecord:
         fields = fields["data"]
     if not fields:
         raise UnreadableError("the answer says nothing about the webhook")
-    return WebhookRecord(text(fields.get("webhook")) or asked, fields)
+    named = text(fields.get("webhook"))
+    if not _OF_GROUPS.isdisjoint(fields) or named not in {None, asked.strip()}:
+        raise UnreadableError("the answer is about something else than this webhook")
+    return WebhookRecord(named or asked, fields)

@@ -68,8 +68,11 @@ class Listing(Generic[T]):
     @property
     def names_group(self) -> bool:
         """Whether the answer names the group that was asked for; True for a listing of groups."""
-        told = dialect.identifier("gro_", self._parser.top.get("group_id"))
-        return self._asked_group_id is None or told == self._asked_group_id
+        told = self._parser.top.get("group_id")
+        named = dialect.identifier("gro_", told) is not None
+        return self._asked_group_id is None or (
+            named and not dialect.is_another_group(told, self._asked_group_id)
+        )
 
     @property
     def group_id(self) -> str | None:
@@ -136,7 +139,10 @@ class Listing(Generic[T]):
             if self._parser.envelope_read and not self._judged:
                 judge(self._reply, self._parser.envelope)
                 self._judged = True
+            if dialect.is_another_group(self._parser.top.get("group_id"), self._asked_group_id):
+                raise UnreadableError("the listing is of another group")
         except UnreadableError as failure:
+            self._answer.drop_connection()
             raise without_envelope(self._reply, str(failure)) from None
         self._take(found)
         # Data that has already arrived is read without waiting: let the other jobs of this loop run.
@@ -176,6 +182,7 @@ class Listing(Generic[T]):
             if not self._parser.has_list and self.amount != 0:
                 failure = "the answer holds no list"
         if failure is not None:
+            self._answer.drop_connection()
             raise without_envelope(self._reply, failure)
         for count in self._ids.counts():
             self.distinct += count

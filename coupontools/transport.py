@@ -40,6 +40,8 @@ class Exchange:
     """True from just before the first byte of the request is written."""
     refusal: BaseException | None = field(default=None, repr=False)
     """What `before_send` raised."""
+    connection: ResponseHandler | None = field(default=None, repr=False)
+    """What the request was written to."""
 
     def begin(self) -> None:
         """Ask `before_send`, then count the request as begun."""
@@ -50,6 +52,11 @@ class Exchange:
                 self.refusal = refusal
                 raise
         self.begun = True
+
+    def drop_connection(self) -> None:
+        """Close the connection, though its answer may have been read to the end, so that no other call gets it."""
+        if self.connection is not None:
+            self.connection.close()
 
 
 _exchange: ContextVar[Exchange] = ContextVar("coupontools_exchange")
@@ -111,7 +118,9 @@ class _Request(aiohttp.ClientRequest):
             # The connection died in the pool, or the server sent something unasked. Fail before the first byte, so
             # that the call counts as not sent.
             raise aiohttp.ServerDisconnectedError
-        _exchange.get().begin()
+        exchange = _exchange.get()
+        exchange.begin()
+        exchange.connection = protocol
         protocol.begin()
         return await super().send(conn)
 
@@ -240,6 +249,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     chunks: AsyncIterator[bytes]
+    drop_connection: Callable[[], None]
+    """Close the connection: this answer is another call's, and so may be the next one."""
 
     async def read(self, limit: int) -> bytes:
         """Return the whole document; raises MayHaveHappened if it breaks off or exceeds `limit` bytes."""
@@ -272,9 +283,8 @@ class Http:
         response = await self._transport.handle_async_request(request)
         try:
             # The transport's stream itself: what httpx would still do to it, decoding, is done already.
-            yield Answer(
-                response.status_code, response.headers, aiter(cast(httpx.AsyncByteStream, response.stream))
-            )
+            chunks = aiter(cast(httpx.AsyncByteStream, response.stream))
+            yield Answer(response.status_code, response.headers, chunks, exchange.drop_connection)
         finally:
             await response.aclose()
 

@@ -166,7 +166,8 @@ async def connect() -> AsyncIterator[Callable[..., Coupontools]]:
 
     def make(url: str, **settings: Any) -> Coupontools:
         settings.setdefault("timeout", DEADLINE)
-        clients.append(Coupontools(base_url=url, client_id="the-id", client_secret=SECRET, **settings))
+        credentials = {"client_id": "the-id", "client_secret": SECRET}
+        clients.append(Coupontools(base_url=url, **(credentials | settings)))
         return clients[-1]
 
     yield make

@@ -52,8 +52,8 @@ CONTACTS = OK | {
 async def test_add_contact_sms(wire: Any, connect: Any, secret: str) -> None:
     api = connect(await wire.answer(wire.http(200, ADDED_SMS)))
     contact = NewContact(
-        "gro_12345",
-        phone="+123456789",
+        "gro_123456",
+        phone="+1234566778899",
         first_name="Zoë 🍕",
         last_name="Doe",
         custom_fields={"1": "a", "7": "ü"},
@@ -63,8 +63,8 @@ async def test_add_contact_sms(wire: Any, connect: Any, secret: str) -> None:
     (request,) = wire.requests
     assert request.path == "/v3/smstool/addcontact"
     assert request.json() == {
-        "smsgroup": "gro_12345",
-        "phone": "+123456789",
+        "smsgroup": "gro_123456",
+        "phone": "+1234566778899",
         "first_name": "Zoë 🍕",
         "last_name": "Doe",
         "customfield1": "a",
@@ -81,11 +81,15 @@ async def test_add_contact_sms(wire: Any, connect: Any, secret: str) -> None:
 
 async def test_add_contact_email(wire: Any, connect: Any) -> None:
     api = connect(await wire.answer(wire.http(200, ADDED_EMAIL)))
-    contact = NewContact("gro_12345", email="john@doe.com", custom_fields={"10": "x"})
+    contact = NewContact("gro_123456", email="test@test.com", custom_fields={"10": "x"})
     added = await api.email.add_contact(contact)
     assert added == AddedContact("con_12345678", "gro_123456", None, "test@test.com", "Bill", "Jackson")
     assert wire.requests[0].path == "/v3/emailtool/addcontact"
-    assert wire.requests[0].json() == {"emailgroup": "gro_12345", "email": "john@doe.com", "custom10": "x"}
+    assert wire.requests[0].json() == {
+        "emailgroup": "gro_123456",
+        "email": "test@test.com",
+        "custom10": "x",
+    }
 
 
 @pytest.mark.parametrize(
