@@ -145,7 +145,7 @@ class AddContact(Job):
         wanted = {unknown.needle: dresses(unknown.needle) for unknown in unknowns}
         rows = DoubtfulRows(wanted, await ids.doubtful(self.listing()))
         found: dict[str, dict[str, Any]] = {}
-        ours = complete = True
+        complete = True
         try:
             async with api.channel(Channel(self.channel)).list_contacts(self.group_id, call) as listing:
                 async for contact in listing:
@@ -153,14 +153,14 @@ class AddContact(Job):
                     if (form := shown[0]) in wanted:
                         found.setdefault(form, _as_listed(contact))
                     rows.see(contact.contact_id, shown)
-                ours, complete = listing.group_id == self.group_id, listing.complete
+                complete = listing.complete
         except Rejected as error:
             if error.code != GROUP_NOT_FOUND:
                 raise
         if complete:
             await ids.note_doubtful(self.listing(), rows.ids)
         for unknown in unknowns:
-            if ours and unknown.needle in found:
+            if unknown.needle in found:
                 yield Verdict(unknown, "found", found[unknown.needle])
             # A row that does not show its number or address whole may be the one looked for, and so may one that the API
             # counts but does not list: nobody can tell.

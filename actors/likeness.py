@@ -20,8 +20,8 @@ __all__ = [
     "shown_number",
 ]
 
-#: What a row shows of a contact: a beginning and an end. The row may stand for whatever has both.
-Clue = tuple[str, str]
+#: What a row shows of a contact: its beginning, perhaps parts from its middle, its end. The row may stand for whatever has all of them.
+Clue = tuple[str, ...]
 #: A row's number or address in its comparable form, None if it is not shown whole; and clues to what else it may be.
 Shown = tuple[str | None, tuple[Clue, ...]]
 
@@ -51,7 +51,7 @@ def shown_number(told: str | None) -> Shown:
     first, *others = map(without_separators, _HIDDEN_DIGITS.split(told))
     digits = first.lstrip("+0")
     if others:
-        return None, ((digits, others[-1]),)
+        return None, ((digits, *others),)
     if not digits or len(digits) > _LONGEST_NUMBER:
         return _NOTHING
     return None, (("", digits[-SAME_DIGITS:]), (digits, ""))
@@ -60,13 +60,12 @@ def shown_number(told: str | None) -> Shown:
 def shown_address(told: str | None) -> Shown:
     """Read a listed address, however it is written."""
     text = unescaped(told or "").lower()
-    if "@" not in text or _NO_ADDRESS.search(text):
+    if _NO_ADDRESS.search(text):
         return _NOTHING
-    first, *others = _HIDDEN_LETTERS.split(text)
-    address = comparable_address(text)
-    if others:
+    address, clue = comparable_address(text), tuple(_HIDDEN_LETTERS.split(text))
+    if len(clue) > 1:
         # Each of these characters may also stand in an address.
-        return address, ((first, others[-1]),)
+        return address, (clue,)
     return (address, ((text, ""),)) if address else _NOTHING
 
 
@@ -96,8 +95,8 @@ class DoubtfulRows:
         self._known = known
         self._sorted = sorted({dress for forms in dresses.values() for dress in forms})
         self._ends: dict[int, set[str]] = {}
-        #: By the length of the end, the end, and the beginning: since when the youngest such row is known.
-        self._clues: dict[int, dict[str, dict[str, float]]] = {}
+        #: By the length of the end, the end, and the clue: since when the youngest such row is known.
+        self._clues: dict[int, dict[str, dict[Clue, float]]] = {}
         self._kept = 0
         self._old: list[str] = []
         self._new: list[str] = []
@@ -121,25 +120,37 @@ class DoubtfulRows:
     def could_be(self, needle: str, began: int) -> bool:
         """Could one of the rows be this contact, added by a call that began then (ms)?"""
         return any(
-            since > began and dress.startswith(beginning)
+            since > began and _has_parts(dress, clue)
             for dress in self._dresses[needle]
             for length, ends in self._clues.items()
-            for beginning, since in ends.get(dress[max(0, len(dress) - length) :], {}).items()
+            for clue, since in ends.get(_end(dress, length), {}).items()
         )
 
     def _fits(self, clue: Clue) -> bool:
-        beginning, end = clue
+        beginning, end = clue[0], clue[-1]
         if beginning:
             at = bisect_left(self._sorted, beginning)
             return at < len(self._sorted) and self._sorted[at].startswith(beginning)
         if len(end) not in self._ends:
-            self._ends[len(end)] = {dress[max(0, len(dress) - len(end)) :] for dress in self._sorted}
+            self._ends[len(end)] = {_end(dress, len(end)) for dress in self._sorted}
         return end in self._ends[len(end)]
 
     def _keep(self, clue: Clue, since: float) -> None:
-        beginning, end = clue
         if self._kept == MOST_CLUES:
-            beginning, end, since = "", "", math.inf
-        beginnings = self._clues.setdefault(len(end), {}).setdefault(end, {})
-        self._kept += beginning not in beginnings and self._kept < MOST_CLUES
-        beginnings[beginning] = max(since, beginnings.get(beginning, since))
+            clue, since = ("", ""), math.inf
+        clues = self._clues.setdefault(len(clue[-1]), {}).setdefault(clue[-1], {})
+        self._kept += clue not in clues and self._kept < MOST_CLUES
+        clues[clue] = max(since, clues.get(clue, since))
+
+
+def _end(text: str, length: int) -> str:
+    return text[max(0, len(text) - length) :]
+
+
+def _has_parts(dress: str, clue: Clue) -> bool:
+    at = len(clue[0])
+    for part in clue[1:-1]:
+        at = dress.find(part, at) + len(part)
+        if at < len(part):
+            return False
+    return dress.startswith(clue[0]) and dress.endswith(clue[-1])
