@@ -1,0 +1,62 @@
+"""Whatever form the API gives its listings, a call whose answer was lost is made again only if it did not happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.harness import House
+
+#: A shape, and what becomes of a job whose call happened, then of one whose call did not; the answers of both were lost.
+CONTACTS = {
+    "double_zero": ("contact.added", "contact.added"),
+    "masked": ("unknown", "contact.added"),
+    # What showed no number in the first look stood there before the second call.
+    "no_address": ("unknown", "contact.added"),
+    "other_group": ("unknown", "unknown"),
+    # The row that is left out is the contact's.
+    "repeated_row": ("unknown", "unknown"),
+}
+GROUPS = {
+    "twice_escaped_names": ("group.created", "group.created"),
+    "null_names": ("unknown", "group.created"),
+    "cut_names": ("unknown", "group.created"),
+}
+#: Seconds that a job waits which nobody can tell.
+PATIENCE = 2
+
+
+def outcome(event: dict[str, Any]) -> str:
+    """Return the event's type, or why the job failed."""
+    kind = str(event["type"]).removeprefix("coupontools.")
+    return str(event["data"]["error"]["kind"]) if kind.endswith("failed") else kind
+
+
+def told(house: House, actor: str, endpoint: str, *jobs: dict[str, Any]) -> tuple[str, ...]:
+    """Lose the answers of two jobs, one after the other; the call of the first happens."""
+    outcomes = []
+    for fault, job in zip(("close_after", "close_before"), jobs, strict=True):
+        house.sandbox.faults(fault, endpoint=endpoint, count=1)
+        event = house.answer(house.enqueue(actor, job, channel="sms", deadline_seconds=PATIENCE))
+        outcomes.append(outcome(event))
+    house.sandbox.clear_faults()
+    return tuple(outcomes)
+
+
+def test_contacts(house: House) -> None:
+    house.worker()
+    for shape, outcomes in CONTACTS.items():
+        group_id = house.new_group()
+        house.sandbox.add_contacts("sms", group_id, contacts=[{"phone": "+32490000001"}])
+        house.sandbox.faults("shaped", shapes=[shape], endpoint="sms/userlist")
+        jobs = ({"group_id": group_id, "phone": phone} for phone in ("+32470111222", "+32470333444"))
+        assert told(house, "add_contact", "sms/addcontact", *jobs) == outcomes, shape
+    assert house.counts()["surplus_contacts"] == 0
+
+
+def test_groups(house: House) -> None:
+    house.worker()
+    for shape, outcomes in GROUPS.items():
+        house.sandbox.faults("shaped", shapes=[shape], endpoint="sms/grouplist")
+        jobs = ({"name": f"Zoë's Pizza & {shape} {number}"} for number in (1, 2))
+        assert told(house, "create_group", "sms/addgroup", *jobs) == outcomes, shape
+    assert house.counts()["surplus_groups"] == 0
