@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +41,8 @@ __all__ = ["AddContact"]
 
 #: The API says that there is no such group; vendor's document, "Possible errors".
 GROUP_NOT_FOUND = 514
+#: So many verdicts are given before the other jobs of this loop run.
+AT_ONCE = 500
 
 
 class ContactAdded(Answer):
@@ -159,7 +162,9 @@ class AddContact(Job):
                 raise
         if complete:
             await ids.note_doubtful(self.listing(), rows.ids)
-        for unknown in unknowns:
+        for number, unknown in enumerate(unknowns):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
             if unknown.needle in found:
                 yield Verdict(unknown, "found", found[unknown.needle])
             # A row that does not show its number or address whole may be the one looked for, and so may one that the API

@@ -22,6 +22,8 @@ AND_OTHERS = "*"
 #: The most ids in a baseline, and the most new ones that a read back asks Redis about, for one name.
 MOST_OLDER = 1000
 MOST_NEW = 100
+#: Of more ids than both together nobody can tell which are new; one more is kept, to show that.
+MOST_ALIKE = MOST_OLDER + MOST_NEW + 1
 
 # What follows one of these is left out or was lost.
 _GAP = re.compile(r"(\.{2,}|…|\?|\ufffd).*", re.DOTALL)
@@ -140,7 +142,8 @@ class ListedNames:
             self._same[name][group_id] = told
         shown = " ".join(_GAP.sub("", told).casefold().split())
         if not shown:
-            self._nameless.add(group_id)
+            if len(self._nameless) < MOST_ALIKE:
+                self._nameless.add(group_id)
             return
         for form in (shown, name.casefold()):
             # All forms that begin like this one stand together.
@@ -148,7 +151,7 @@ class ListedNames:
                 longer, wanted = self._forms[at]
                 if not longer.startswith(form):
                     break
-                if wanted != name:
+                if wanted != name and len(self._alike[wanted]) < MOST_ALIKE:
                     self._alike[wanted][group_id] = len(told)
 
     def same(self, name: str) -> dict[str, str]:

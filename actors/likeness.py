@@ -95,8 +95,8 @@ class DoubtfulRows:
         self._known = known
         self._sorted = sorted({dress for forms in dresses.values() for dress in forms})
         self._ends: dict[int, set[str]] = {}
-        #: By the length of the end, the end, and the clue: since when the youngest such row is known.
-        self._clues: dict[int, dict[str, dict[Clue, float]]] = {}
+        #: By how long beginning and end are, and by these themselves: each clue, and since when its youngest row is known.
+        self._clues: dict[tuple[int, int], dict[Clue, dict[Clue, float]]] = {}
         self._kept = 0
         self._old: list[str] = []
         self._new: list[str] = []
@@ -120,10 +120,10 @@ class DoubtfulRows:
     def could_be(self, needle: str, began: int) -> bool:
         """Could one of the rows be this contact, added by a call that began then (ms)?"""
         return any(
-            since > began and _has_parts(dress, clue)
+            since > began and _has_middle(dress, clue)
             for dress in self._dresses[needle]
-            for length, ends in self._clues.items()
-            for clue, since in ends.get(_end(dress, length), {}).items()
+            for (first, last), clues in self._clues.items()
+            for clue, since in clues.get((dress[:first], _end(dress, last)), {}).items()
         )
 
     def _fits(self, clue: Clue) -> bool:
@@ -138,7 +138,9 @@ class DoubtfulRows:
     def _keep(self, clue: Clue, since: float) -> None:
         if self._kept == MOST_CLUES:
             clue, since = ("", ""), math.inf
-        clues = self._clues.setdefault(len(clue[-1]), {}).setdefault(clue[-1], {})
+        beginning, end = clue[0], clue[-1]
+        alike = self._clues.setdefault((len(beginning), len(end)), {})
+        clues = alike.setdefault((beginning, end), {})
         self._kept += clue not in clues and self._kept < MOST_CLUES
         clues[clue] = max(since, clues.get(clue, since))
 
@@ -147,10 +149,10 @@ def _end(text: str, length: int) -> str:
     return text[max(0, len(text) - length) :]
 
 
-def _has_parts(dress: str, clue: Clue) -> bool:
+def _has_middle(dress: str, clue: Clue) -> bool:
     at = len(clue[0])
     for part in clue[1:-1]:
         at = dress.find(part, at) + len(part)
         if at < len(part):
             return False
-    return dress.startswith(clue[0]) and dress.endswith(clue[-1])
+    return True

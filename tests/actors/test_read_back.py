@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from actors.add_contact import AddContact
-from actors.create_group import CreateGroup
+from actors.create_group import MOST_OLDER, CreateGroup
 from actors.likeness import REMEMBERED
 from coupontools import AccountRefused, Call, Coupontools, MayHaveHappened
 from delivery import Unknown
@@ -334,6 +336,26 @@ async def test_a_group_in_another_dress(
     assert verdict.word == "absent"
     (verdict,) = await told_of(job, wire, connect, listing, unknown(job.needle()), known=Known("gro_1"))
     assert verdict.word == "absent"
+
+
+async def test_of_too_many_nameless_groups_none_is_told(wire: Any, connect: Any) -> None:
+    job = CreateGroup.model_validate({"channel": "sms", "name": "Pizza"})
+    listing = groups(*[None] * 3000)
+    api = connect(await wire.answer(wire.http(200, listing)))
+    noted = await job.baseline(api, Call())
+    assert (len(noted), noted[-1]) == (MOST_OLDER + 1, "*")
+    (verdict,) = await told_of(job, wire, connect, listing, unknown("Pizza", *noted))
+    assert verdict.word == "undecided"
+
+
+async def test_many_lost_calls_in_a_group_of_cut_numbers_hold_up_nobody(wire: Any, connect: Any) -> None:
+    """Each of them against each row would take minutes."""
+    job = AddContact.model_validate({"channel": "sms", "group_id": GROUP_ID, "phone": "+32470000001"})
+    listing = contacts(*[f"324{number:06d}" for number in range(20_000)])
+    asked = [unknown(f"324{number:06d}99") for number in range(10_000, 30_000)]
+    async with asyncio.timeout(20):
+        words = Counter(verdict.word for verdict in await told_of(job, wire, connect, listing, *asked))
+    assert words["undecided"] >= 10_000
 
 
 async def test_of_two_names_that_are_cut_alike_none_is_told(wire: Any, connect: Any) -> None:
