@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from actors.arguments import ChannelName, GroupName
 from actors.event_data import Answer
 from actors.job import Job
-from coupontools import Call, Channel, Coupontools, comparable_name
+from coupontools import Call, Channel, Coupontools, comparable_name, mangled
 from delivery import KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["CreateGroup"]
@@ -25,6 +25,8 @@ MOST_NEW = 100
 #: Of more ids than both together nobody can tell which are new; one more is kept, to show that.
 MOST_ALIKE = MOST_OLDER + MOST_NEW + 1
 
+# What careful web applications leave out.
+_STRIPPED = str.maketrans("", "", "'\"<>&\\")
 # What follows one of these is left out or was lost.
 _GAP = re.compile(r"(\.{2,}|…|\?|\ufffd).*", re.DOTALL)
 
@@ -170,5 +172,6 @@ class ListedNames:
 def _forms(name: str) -> Iterator[str]:
     # A name may be cut after it was escaped.
     once = html.escape(name)
-    for form in (name, once, html.escape(once), name.replace("'", "\\'").replace('"', '\\"')):
+    slashed = name.replace("'", "\\'").replace('"', '\\"')
+    for form in (name, once, html.escape(once), slashed, name.translate(_STRIPPED), *mangled(name)):
         yield form.casefold()

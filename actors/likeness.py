@@ -6,10 +6,11 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
+from contextlib import suppress
 
 import idna
 
-from coupontools import comparable_address, comparable_number, unescaped, without_separators
+from coupontools import comparable_address, comparable_number, mangled, unescaped
 
 __all__ = [
     "DoubtfulRows",
@@ -36,25 +37,36 @@ MOST_CLUES = 10_000
 
 _NOTHING: Shown = (None, (("", ""),))
 _LONGEST_NUMBER = 15
+_SHORTEST_NUMBER = 7
 # Whatever is no digit hides one, and so does a separator that is repeated: `32*****567`, `32xxx567`, `32....567`.
 _HIDDEN_DIGITS = re.compile(r"(?:[^0-9+ \t\u00a0\u202f./()-]| {2,}|\.{2,}|-{2,})+")
+_LETTER = re.compile(r"[^\W\d_xX]")
 _HIDDEN_LETTERS = re.compile(r"(?:[*#?•●…\ufffd]|x{3,}|\.{2,})+")
 _NO_ADDRESS = re.compile(r'[\s<>()\[\],;:\\"]')
 
 
 def shown_number(told: str | None) -> Shown:
     """Read a listed number, however it is written."""
-    told = (told or "").strip()
+    told = told or ""
     if number := comparable_number(told):
         # With another prefix, or cut, it may be a number that is not equal.
         return number, (("", number[-SAME_DIGITS:]), (number, ""))
-    first, *others = map(without_separators, _HIDDEN_DIGITS.split(told))
-    digits = first.lstrip("+0")
-    if others:
-        return None, ((digits, *others),)
-    if not digits or len(digits) > _LONGEST_NUMBER:
+    told = unescaped(told)
+    parts = [re.sub("[^0-9]", "", part) for part in _HIDDEN_DIGITS.split(told)]
+    shown = "".join(parts).lstrip("0")
+    if not shown or len(shown) > _LONGEST_NUMBER or _LETTER.search(told):
         return _NOTHING
-    return None, (("", digits[-SAME_DIGITS:]), (digits, ""))
+    if len(parts) == 1:
+        return None, (("", shown[-SAME_DIGITS:]), (shown, ""))
+    clue = _without_trunk(parts)
+    # A number may be followed by an extension: `32470000567 x12`.
+    return None, (clue, (clue[0], "")) if len(clue[0]) >= _SHORTEST_NUMBER else (clue,)
+
+
+def _without_trunk(parts: list[str]) -> Clue:
+    """Leave out the zeros before a national number, or before a country code."""
+    first = next(at for at, part in enumerate(parts) if part)
+    return (*parts[:first], parts[first].lstrip("0"), *parts[first + 1 :])
 
 
 def shown_address(told: str | None) -> Shown:
@@ -75,12 +87,12 @@ def dresses_of_number(number: str) -> list[str]:
 
 
 def dresses_of_address(address: str) -> list[str]:
-    """Return the address with its domain as it is looked up, and as people read it."""
+    """Return the address with its domain as it is looked up, as people read it, and as it may be mangled."""
     name, at, domain = address.rpartition("@")
-    try:
-        return [address, f"{name}{at}{idna.decode(domain)}"]
-    except UnicodeError:
-        return [address]
+    dresses = [address]
+    with suppress(UnicodeError):
+        dresses.append(f"{name}{at}{idna.decode(domain)}")
+    return [*dresses, *(form.lower() for dress in dresses for form in mangled(dress))]
 
 
 class DoubtfulRows:

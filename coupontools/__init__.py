@@ -6,6 +6,7 @@ from coupontools.comparable import (
     comparable_address,
     comparable_name,
     comparable_number,
+    mangled,
     unescaped,
     without_separators,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "comparable_address",
     "comparable_name",
     "comparable_number",
+    "mangled",
     "unescaped",
     "without_separators",
 ]

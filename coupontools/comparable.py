@@ -9,7 +9,9 @@ import idna
 # Text that was escaped more often than this is nobody's name.
 _ESCAPED_AT_MOST = 8
 _NUMBER = re.compile(r"\+?(?:00)?([1-9][0-9]{6,14})")
-_SEPARATORS = str.maketrans("", "", " \t\u00a0\u202f.-/()")
+_SEPARATORS = str.maketrans("", "", " \t\u00a0\u2009\u202f.-/()\u2010\u2011\u2012\u2013\u2014\u2212")
+# Marks of direction and width, which come along when text is copied.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # Digits are left out where separators are repeated: `32470...456` is no number of eight digits.
 _GAP = re.compile(r"([ .-])\1")
 
@@ -20,8 +22,9 @@ def comparable_number(told: str) -> str | None:
     None for what is not whole: a national number, one that is cut or masked, or no number at all.
     """
     found = _NUMBER.fullmatch(told)
-    if found is None and not _GAP.search(told.strip()):
-        found = _NUMBER.fullmatch(without_separators(told))
+    if found is None:
+        plain = unescaped(told)
+        found = None if _GAP.search(plain) else _NUMBER.fullmatch(without_separators(plain))
     return found[1] if found else None
 
 
@@ -37,6 +40,7 @@ def comparable_address(told: str) -> str | None:
     `strauß@` and `strauss@` are two people.
     """
     name, at, domain = unescaped(told).lower().rpartition("@")
+    domain = domain.rstrip(".")
     if not (name and domain):
         return None
     if not domain.isascii():
@@ -59,4 +63,13 @@ def unescaped(told: str) -> str:
         if plain == told:
             break
         told = plain
-    return unicodedata.normalize("NFC", told).strip()
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", told)).strip()
+
+
+def mangled(text: str) -> list[str]:
+    """Return what becomes of a text in systems that take UTF-8 for another encoding, or know no letters beyond ASCII."""
+    if text.isascii():
+        return []
+    raw = text.encode(errors="replace")
+    plain = unicodedata.normalize("NFKD", text)
+    return [raw.decode("latin-1"), raw.decode("cp1252", "replace"), plain.encode("ascii", "ignore").decode()]
