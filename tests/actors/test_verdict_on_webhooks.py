@@ -70,6 +70,20 @@ async def test_an_id_alone_is_verified_by_an_answer_that_names_it(wire: Any, con
     assert told.event == "webhook.verified"
 
 
+async def test_an_answer_that_repeats_the_id_alone_proves_no_body(wire: Any, connect: Any) -> None:
+    for payload in (BODY, {"id": "evt_known"}):
+        told = await verified(wire, connect, {"webhook": "evt_known"}, payload=payload)
+        assert (told.event, told.data["reason"]) == ("webhook.rejected", "unverifiable")
+    told = await verified(wire, connect, {"webhook": "evt_known"}, webhook_id="evt_known")
+    assert (told.event, told.data["checked"]) == ("webhook.verified", [])
+
+
+async def test_a_moment_that_is_no_text_is_not_told(wire: Any, connect: Any) -> None:
+    record = {name: value for name, value in RECORD.items() if name != "datetime"}
+    told = await verified(wire, connect, record, payload={**BODY, "datetime": 1642156838})
+    assert (told.event, told.data["datetime"]) == ("webhook.verified", None)
+
+
 async def test_a_body_that_leaves_out_what_every_webhook_carries_is_forged(wire: Any, connect: Any) -> None:
     told = await verified(wire, connect, RECORD, payload={"id": "evt_known"})
     assert (told.event, told.data["reason"]) == ("webhook.rejected", "mismatch")
