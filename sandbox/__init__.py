@@ -2,10 +2,11 @@
 
 from sandbox.app import create_app
 from sandbox.process import Sandbox, SandboxControlError, SandboxStartError
-from sandbox.server import serve
+from sandbox.server import CannotListen, serve
 from sandbox.settings import SandboxConfig
 
 __all__ = [
+    "CannotListen",
     "Sandbox",
     "SandboxConfig",
     "SandboxControlError",

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from sandbox.control_models import sentence
 from sandbox.process import url_of
-from sandbox.server import serve
+from sandbox.server import CannotListen, serve
 from sandbox.settings import SandboxConfig
 
 
@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
             on_listening=_tell,
             parent_pid=options.parent_pid,
         )
-    except OSError as error:
-        parser.exit(1, f"cannot listen on {options.host}, port {options.port}: {error.strerror}\n")
+    except CannotListen as error:
+        parser.exit(1, f"{error}\n")
 
 
 def _tell(host: str, port: int) -> None:

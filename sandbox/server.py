@@ -18,6 +18,10 @@ _BACKLOG: Final = 2048
 _LAST_WORDS_SECONDS: Final = 1.0
 
 
+class CannotListen(Exception):  # noqa: N818 - says what happened
+    """The port is taken, or there is no such host here; the message is a sentence for whoever chose them."""
+
+
 def serve(
     host: str = "127.0.0.1",
     port: int = 0,
@@ -30,10 +34,9 @@ def serve(
 
     Port 0 takes a free one. `on_listening(host, port)` learns the real one once connections are accepted,
     before the first is served. With `parent_pid` it also ends when its parent is no longer that process.
-    Raises OSError if the port cannot be bound.
+    Raises CannotListen if the port cannot be bound.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listener:
+    with _listener(host, port) as listener:
         if on_listening is not None:
             on_listening(host, listener.getsockname()[1])
         settings = uvicorn.Config(
@@ -49,6 +52,20 @@ def serve(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         _Server(settings, parent_pid).run([listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # Python repeats the address behind the reason.
+        why = (error.strerror or "there is no such host").partition(" (while ")[0]
+    except UnicodeError:
+        why = "this is no name of a host"
+    except OverflowError:
+        why = "a port is at most 65535"
+    raise CannotListen(f"cannot listen on {host}, port {port}: {why}")
 
 
 class _Server(uvicorn.Server):

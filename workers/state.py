@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -23,6 +23,8 @@ __all__ = ["HOLD_KINDS", "QUEUES", "SCOPES", "State", "account_keys", "read_stat
 
 #: Every queue there is. Written down rather than imported from the actors: a health check would load all that carries jobs out.
 QUEUES = ("webhooks", "groups", "contacts", "reads", "bulk")
+#: What a worker says of itself, and of which kind it is.
+_ABOUT: Final = {"queues": list, "host": str, "pid": int, "account": str}
 #: What can be held: all work of the account, or one channel's.
 SCOPES = ("account", "sms", "email")
 #: Why: the API refuses, does not answer, or asks for a pause; or an operator paused it.
@@ -86,8 +88,8 @@ def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerSt
         about = _about(told[worker_id])
         workers.append(
             WorkerState(
-                id=worker_id.decode(),
-                queues=about.get("queues", []),
+                id=worker_id.decode("utf-8", "backslashreplace"),
+                queues=[queue for queue in about.get("queues", []) if isinstance(queue, str)],
                 host=about.get("host", ""),
                 pid=about.get("pid", 0),
                 seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
@@ -99,11 +101,13 @@ def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerSt
 
 
 def _about(text: bytes) -> dict[str, Any]:
+    """Return what a worker says of itself, and nothing that is not of the kind it must be: anybody may write to the hash."""
     try:
         about = orjson.loads(text)
     except orjson.JSONDecodeError:
         return {}
-    return about if isinstance(about, dict) else {}
+    told = about.items() if isinstance(about, dict) else ()
+    return {name: value for name, value in told if isinstance(value, _ABOUT.get(name, object))}
 
 
 def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[str, QueueState]:

@@ -33,8 +33,16 @@ def _events(entries: Any) -> Iterator[Event]:
             found = Event(entry_id.decode(), fields[b"type"].decode(), fields[b"event"], event)
         except (KeyError, ValueError):
             continue
-        if isinstance(event, dict) and "id" in event:
+        if _is_event(event):
             yield found
+
+
+def _is_event(event: Any) -> bool:
+    """Return whether it has what a reader of ours looks at: who else writes to the stream may leave out or put in anything."""
+    match event:
+        case {"id": str(), "type": str(), "time": str(), "data": dict()}:
+            return True
+    return False
 
 
 def end_of_stream(client: redis.Redis, stream: str) -> str:

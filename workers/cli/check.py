@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from typing import Annotated
 
-import orjson
 import redis
 import typer
 
-from config import load_settings
+from config import load_settings, redact_text
+from workers.cli.output import say, say_json
 from workers.redis_link import sync_client
 from workers.state import read_workers
 
@@ -37,9 +37,9 @@ def check(
         if not alive:
             problem = f"no worker of this host was seen in the last {settings.worker_heartbeat_seconds:g} s"
     except redis.RedisError as error:
-        problem = f"Redis does not answer: {error}"
+        problem = f"Redis does not answer: {redact_text(str(error))}"
     if as_json:
-        typer.echo(orjson.dumps({"healthy": problem is None, "workers": alive, "problem": problem}))
+        say_json({"healthy": problem is None, "workers": alive, "problem": problem})
     else:
-        typer.echo(problem or f"healthy: {alive} worker processes alive", err=problem is not None)
+        say(problem or f"healthy: {alive} worker processes alive", err=problem is not None)
     raise typer.Exit(0 if problem is None else 1)

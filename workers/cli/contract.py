@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-import orjson
-import typer
-
 from config import load_settings
 from config.keys import Keys
 from workers.asyncapi import asyncapi_document
+from workers.cli.output import say_json
 
 __all__ = ["contract"]
 
@@ -25,4 +23,4 @@ def contract() -> None:
     """
     settings = load_settings(require_credentials=False)
     document = asyncapi_document(Keys.of(settings), version("coupontools-worker"))
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    say_json(document, indent=True)

@@ -14,7 +14,7 @@ from actors import QUEUES
 from config import load_settings
 from config.keys import Keys
 from workers.broker import DeadLetter, DeadLetters, NotRetried
-from workers.cli.show import plain
+from workers.cli.output import say, say_json
 from workers.redis_link import sync_client
 
 __all__ = ["dead"]
@@ -57,17 +57,15 @@ def list_letters(queue: Queue = None, as_json: AsJson = False) -> None:
         number = 0
         for letter in letters.oldest_first():
             if as_json:
-                typer.echo(orjson.dumps(_told(letter)))
+                say_json(_told(letter))
                 continue
             if not number:
-                typer.echo(_ROW.format("id", "died at", "queue", "job", "why"))
+                say(_ROW.format("id", "died at", "queue", "job", "why"))
             number += 1
             why = f"{letter.kind}{'' if letter.code is None else f' {letter.code}'}: {letter.message}"
-            typer.echo(
-                _ROW.format(plain(letter.id), letter.died_at, letter.queue, plain(letter.job), plain(why))
-            )
+            say(_ROW.format(letter.id, letter.died_at, letter.queue, letter.job, why))
         if not as_json and not number:
-            typer.echo("no dead letters")
+            say("no dead letters")
 
 
 @dead.command("show")
@@ -91,12 +89,14 @@ def show_letter(
             body = letters.body(letter) or b""
             message = _message(body)
             if as_json:
-                typer.echo(orjson.dumps({**_told(letter), "body": message}))
+                say_json({**_told(letter), "body": message})
                 continue
             for name, value in _told(letter).items():
-                typer.echo(f"{name}: {plain('' if value is None else str(value))}")
-            text = message if isinstance(message, str) else orjson.dumps(message, option=orjson.OPT_INDENT_2)
-            typer.echo(text if isinstance(text, bytes) else plain(text, keep="\n"))
+                say(f"{name}: {'' if value is None else value}")
+            if isinstance(message, str):
+                say(message, keep="\n")
+            else:
+                say_json(message, indent=True)
 
 
 @dead.command("retry")
@@ -131,19 +131,21 @@ def retry_letters(
                 new = letters.retry(letter)
             except NotRetried as error:
                 problems += 1
-                typer.echo(f"{plain(letter.id)} {plain(str(error))}", err=True)
+                say(f"{letter.id} {error}", err=True)
                 continue
             if new is None:
                 # Somebody else has retried or purged it meanwhile.
                 if not every:
                     problems += 1
-                    typer.echo(f"{plain(letter.id)} is not there any more", err=True)
+                    say(f"{letter.id} is not there any more", err=True)
                 continue
             retried += 1
-            told = {"message_id": letter.id, "queue": letter.queue, "retried_as": new}
-            typer.echo(orjson.dumps(told) if as_json else f"{plain(letter.id)} -> {new}")
+            if as_json:
+                say_json({"message_id": letter.id, "queue": letter.queue, "retried_as": new})
+            else:
+                say(f"{letter.id} -> {new}")
         if not as_json:
-            typer.echo(f"{retried} retried" + (f", {problems} not" if problems else ""), err=True)
+            say(f"{retried} retried" + (f", {problems} not" if problems else ""), err=True)
     raise typer.Exit(1 if problems else 0)
 
 
@@ -169,7 +171,10 @@ def purge_letters(
         if count and not yes and not as_json and sys.stdin.isatty():
             typer.confirm(f"forget {count} dead letters {where}?", abort=True, err=True)
         purged = sum(letters.purge(page) for page in letters.that_died_before(began))
-    typer.echo(orjson.dumps({"purged": purged}) if as_json else f"{purged} dead letters {where} forgotten")
+    if as_json:
+        say_json({"purged": purged})
+    else:
+        say(f"{purged} dead letters {where} forgotten")
 
 
 def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[DeadLetter | str]:
@@ -187,7 +192,7 @@ def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[Dea
 
 
 def _not_found(message_id: str) -> None:
-    typer.echo(f"{plain(message_id)} is no dead letter; see `coupontools-worker dead list`", err=True)
+    say(f"{message_id} is no dead letter; see `coupontools-worker dead list`", err=True)
 
 
 def _message(body: bytes) -> Any:

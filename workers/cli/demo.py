@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import signal
@@ -18,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import orjson
 import redis
 import typer
 
@@ -28,6 +26,7 @@ from config.keys import Keys
 from sandbox import Sandbox
 from workers.broker import DeadLetters
 from workers.cli.demo_story import Step, stages
+from workers.cli.output import say, say_json
 from workers.cli.show import event_row, shown
 from workers.embedded import EmbeddedRedis, NoRedisServer, die_with_parent
 from workers.producer import enqueue_all
@@ -92,39 +91,32 @@ def demo(
     """
     for number in SIGNALS:
         signal.signal(number, _stop)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal whose encoding has no "✓" shows a "?"; without this the demo would end in a traceback.
-        sys.stdout.reconfigure(errors="replace")
-    width = (
-        min(shutil.get_terminal_size().columns, 140)
-        if sys.stdout is not None and sys.stdout.isatty()
-        else 120
-    )
+    width = min(shutil.get_terminal_size().columns, 140) if sys.stdout.isatty() else 120
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         if not as_json:
-            typer.echo(text)
+            say(text, keep="\n")
 
     def show(step: Step, event: Event, after_ms: int) -> None:
         if as_json:
-            typer.echo(event.raw)
+            say_json(event.raw)
         row = ROW.format(step.title, event_row(event.event)[1], f"{after_ms} ms", _gist(event.event))
-        say("\n".join(textwrap.wrap(row, width, subsequent_indent=ROW.format("", "", "", ""))))
+        tell("\n".join(textwrap.wrap(row, width, subsequent_indent=ROW.format("", "", "", ""))))
 
     began = time.monotonic()
-    say("Starting a private Redis, the stand-in of the Coupontools API and a worker ...")
+    tell("Starting a private Redis, the stand-in of the Coupontools API and a worker ...")
     try:
         with running_parts() as parts:
-            say(f"Redis at {parts.redis_url}, API at {parts.sandbox.url}.\n")
-            say(f"{ROW.format('job', 'event', 'after', 'what it says')}\n{'─' * width}")
+            tell(f"Redis at {parts.redis_url}, API at {parts.sandbox.url}.\n")
+            tell(f"{ROW.format('job', 'event', 'after', 'what it says')}\n{'─' * width}")
             counts = play(parts, show)
     except (RuntimeError, NoRedisServer, redis.RedisError, subprocess.TimeoutExpired) as error:
-        typer.echo(f"demo: {error}", err=True)
+        say(f"demo: {error}", err=True, keep="\n")
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(orjson.dumps({"summary": {"ok": True, "counts": counts}}))
-    say(f"{'─' * width}{PROVEN.format(**counts)}")
-    say(f"All as expected. Everything is stopped again after {time.monotonic() - began:.1f} s.")
+        say_json({"summary": {"ok": True, "counts": counts}})
+    tell(f"{'─' * width}{PROVEN.format(**counts)}")
+    tell(f"All as expected. Everything is stopped again after {time.monotonic() - began:.1f} s.")
 
 
 def _stop(number: int, _: FrameType | None) -> None:

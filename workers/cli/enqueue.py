@@ -6,7 +6,6 @@ import inspect
 import time
 from typing import Annotated, Any
 
-import orjson
 import typer
 from rich.console import Console
 
@@ -14,6 +13,7 @@ from actors import JOBS, InvalidJob
 from config import load_settings
 from config.keys import Keys
 from workers.cli.job_options import job_options
+from workers.cli.output import say, say_json
 from workers.cli.show import event_row, events_table, failed
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import sync_client
@@ -56,7 +56,7 @@ def enqueue(
     except InvalidJob as error:
         for problem in error.problems:
             name, _, key = problem.field.partition(".")
-            typer.echo(f"{_OPTIONS[name].flag} {key}".rstrip() + f": {problem.message}", err=True)
+            say(f"{_OPTIONS[name].flag} {key}".rstrip() + f": {problem.message}", err=True)
         raise typer.Exit(2) from None
 
     settings = load_settings(require_credentials=False)
@@ -64,13 +64,16 @@ def enqueue(
     with sync_client(settings.redis_url) as client:
         after = end_of_stream(client, settings.events_stream)
         enqueue_all(client, Keys.of(settings), [message])
-        typer.echo(orjson.dumps({"message_id": message.message_id}) if as_json else message.message_id)
+        if as_json:
+            say_json({"message_id": message.message_id})
+        else:
+            say(message.message_id)
         if not wait:
             return
         answers = _await(client, settings.events_stream, after, message)
     if as_json:
         for event in answers:
-            typer.echo(orjson.dumps(event))
+            say_json(event)
     else:
         table = events_table()
         for event in answers:
@@ -86,7 +89,7 @@ def _await(client: Any, stream: str, after: str, message: Enqueued) -> list[dict
         if entry is None:
             if hint_at and time.monotonic() > hint_at:
                 hint_at = 0
-                typer.echo(
+                say(
                     "no answer yet; is a worker running, or is work held? (coupontools-worker check)",
                     err=True,
                 )

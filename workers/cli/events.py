@@ -9,6 +9,7 @@ import typer
 from actors import EVENTS
 from config import load_settings
 from delivery import PREFIX
+from workers.cli.output import say, say_json
 from workers.cli.show import event_line
 from workers.redis_link import sync_client
 from workers.stream import Event, end_of_stream, follow, history
@@ -52,7 +53,10 @@ def events(
             return
         shown += 1
         # Print each event at once: a stream may hold a million.
-        typer.echo(event.raw if as_json else event_line(event.event))
+        if as_json:
+            say_json(event.raw)
+        else:
+            say(event_line(event.event))
 
     with sync_client(settings.redis_url) as client:
         last = end_of_stream(client, settings.events_stream) if new else "0-0"
@@ -62,7 +66,7 @@ def events(
                 last = event.entry_id
         if not follow_on:
             if not shown and not as_json:
-                typer.echo("no events")
+                say("no events")
             return
         for coming in follow(client, settings.events_stream, last):
             if coming is not None:

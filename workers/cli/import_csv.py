@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import redis
 import typer
 
@@ -21,6 +20,8 @@ from actors import JOBS, InvalidJob
 from config import Settings, load_settings, redact_text
 from config.keys import Keys
 from workers.cli.import_progress import ImportProgress, Tally
+from workers.cli.job_options import LARGEST_NUMBER, check_text
+from workers.cli.output import plain, say, say_json
 from workers.contacts_csv import ContactsFile, UnusableFile
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import is_outage, sync_client
@@ -51,7 +52,10 @@ def import_csv(
         str | None, typer.Option(help="Echoed in logs and events of every row's job.")
     ] = None,
     deadline_seconds: Annotated[
-        int | None, typer.Option(min=1, help="How long each job may wait; else JOB_DEADLINE_SECONDS.")
+        int | None,
+        typer.Option(
+            min=1, max=LARGEST_NUMBER, help="How long each job may wait; else JOB_DEADLINE_SECONDS."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
 ) -> None:
@@ -98,17 +102,17 @@ def import_csv(
                     stopped = error
             backlog = client.llen(keys.queue(BULK).ready) if stopped is None else 0
     except UnusableFile as error:
-        typer.echo(f"{file.name}: {error}", err=True)
+        say(f"{file.name}: {error}", err=True)
         raise typer.Exit(2) from None
     except OSError as error:
-        typer.echo(f"{error.filename or file}: {error.strerror}; {_how_far(tally)}", err=True)
+        say(f"{error.filename or file}: {error.strerror}; {_how_far(tally)}", err=True)
         raise typer.Exit(1) from None
     except redis.RedisError as error:
-        typer.echo(f"Redis does not answer: {redact_text(str(error))}; {_how_far(tally)}", err=True)
+        say(f"Redis does not answer: {redact_text(str(error))}; {_how_far(tally)}", err=True)
         raise typer.Exit(1) from None
     _summary(tally, target if out.created else None, complete=stopped is None, as_json=as_json)
     if stopped is not None:
-        typer.echo(f"{stopped}; {_how_far(tally)}", err=True)
+        say(f"{stopped}; {_how_far(tally)}", err=True)
         raise typer.Exit(128 + signals[0] if signals else 1)
     _warn_of_deadline(settings, int(backlog), deadline_seconds)
     raise typer.Exit(1 if tally.refused else 0)
@@ -216,6 +220,7 @@ def _constant_arguments(
         "deadline_seconds": deadline_seconds,
     }
     constant = {name: value for name, value in given.items() if value is not None}
+    check_text(correlation_id, "--correlation-id")
     try:
         JOBS["list_contacts"].parse(constant)
     except InvalidJob as error:
@@ -241,17 +246,17 @@ def _summary(tally: Tally, refused: Path | None, *, complete: bool, as_json: boo
             "rows": tally.rows,
             "enqueued": tally.enqueued,
             "refused": tally.refused,
-            "refused_file": None if refused is None else str(refused),
+            "refused_file": None if refused is None else plain(str(refused)),
             "complete": complete,
             "seconds": round(tally.seconds, 3),
             "rows_per_second": round(tally.rate, 1),
             "peak_memory_mib": round(peak, 1),
         }
-        typer.echo(orjson.dumps(told))
+        say_json(told)
         return
-    typer.echo(f"{tally} ({tally.seconds:,.1f} s, at most {peak:,.0f} MiB of memory)")
+    say(f"{tally} ({tally.seconds:,.1f} s, at most {peak:,.0f} MiB of memory)")
     if refused is not None:
-        typer.echo(f"refused rows are in {refused}: mend them there and import that file")
+        say(f"refused rows are in {refused}: mend them there and import that file")
 
 
 def _warn_of_deadline(settings: Settings, backlog: int, deadline_seconds: int | None) -> None:
@@ -259,7 +264,7 @@ def _warn_of_deadline(settings: Settings, backlog: int, deadline_seconds: int | 
     rate = settings.coupontools_rate_limit
     lives = deadline_seconds or settings.job_deadline_seconds
     if rate and backlog / rate > lives:
-        typer.echo(
+        say(
             f"warning: {backlog:,} contacts wait; at {rate:g} requests a second they take {backlog / rate / 3600:,.1f} h, but a job "
             f"expires after {lives / 3600:,.1f} h: raise COUPONTOOLS_RATE_LIMIT or JOB_DEADLINE_SECONDS (for the worker, at any time), "
             "or import with --deadline-seconds",

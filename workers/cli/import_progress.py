@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from workers.cli.show import plain
+from workers.cli.output import plain
 
 __all__ = ["ImportProgress", "Tally"]
 

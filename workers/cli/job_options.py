@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
 
 from actors import Job
 
-__all__ = ["JobOption", "job_options"]
+__all__ = ["LARGEST_NUMBER", "JobOption", "check_text", "job_options"]
+
+#: The largest number that a message can hold.
+LARGEST_NUMBER: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class JobOption:
         """Return the parameter of a command's function."""
         metavar = {"pairs": "N=TEXT", "json": "FILE or -"}.get(self.form)
         kind: Any = {"number": int, "pairs": list[str]}.get(self.form, str)
-        option = typer.Option(self.flag, metavar=metavar, help=self.help)
+        most = LARGEST_NUMBER if self.form == "number" else None
+        option = typer.Option(self.flag, metavar=metavar, help=self.help, max=most)
         annotation = Annotated[kind | None, option]
         return Parameter(self.argument, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
@@ -45,8 +49,10 @@ class JobOption:
         """Return the argument's value.
 
         Raises:
-            typer.BadParameter: what was given is no pair, no file or no JSON.
+            typer.BadParameter: what was given is no text, no pair, no file or no JSON.
         """
+        if self.form in {"text", "pairs"}:
+            check_text(given, self.flag)
         if self.form == "pairs":
             pairs = [item.partition("=") for item in given]
             if wrong := [key for key, sign, _ in pairs if not sign]:
@@ -62,6 +68,18 @@ class JobOption:
             except orjson.JSONDecodeError as error:
                 raise typer.BadParameter(f"is not JSON: {error}", param_hint=self.flag) from None
         return given
+
+
+def check_text(given: str | list[str] | None, flag: str) -> None:
+    """Check that what the option `flag` was given can be written as JSON: a terminal or a script may give bytes that are no text.
+
+    Raises:
+        typer.BadParameter: it cannot.
+    """
+    try:
+        "".join(given or ()).encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("must be UTF-8 text", param_hint=flag) from None
 
 
 def job_options(jobs: Mapping[str, type[Job]]) -> dict[str, JobOption]:

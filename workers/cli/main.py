@@ -12,6 +12,8 @@ from typing import Annotated, Final
 import typer
 
 import config
+from workers.cli.output import say
+from workers.cli.streams import OutputFailed, prepare_streams
 from workers.cli.version import show_version
 
 __all__ = ["build_app", "run_command_line"]
@@ -59,19 +61,23 @@ def run_command_line() -> None:
         app = _overview()
     else:
         app = build_app()
+    prepare_streams()
     try:
         app(prog_name="coupontools-worker")
     except KeyboardInterrupt:
         sys.exit(130)
+    except OutputFailed as failure:
+        sys.exit(failure.end())
     except Exception as error:
         # Only now: SettingsError needs pydantic, and not every command needs Redis.
         from redis import RedisError  # noqa: PLC0415
 
         if isinstance(error, config.SettingsError):
-            sys.stderr.writelines(f"{line}\n" for line in error.lines)
+            for line in error.lines:
+                say(line, err=True)
             sys.exit(2)
         if isinstance(error, RedisError):
-            sys.stderr.write(f"Redis does not answer: {config.redact_text(str(error))}\n")
+            say(f"Redis does not answer: {config.redact_text(str(error))}", err=True)
             sys.exit(1)
         raise
 

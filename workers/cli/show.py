@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 from rich.table import Table
 
-__all__ = ["event_line", "event_row", "events_table", "failed", "plain", "shown"]
+from workers.cli.output import plain
+
+__all__ = ["event_line", "event_row", "events_table", "failed", "shown"]
 
 
 def events_table(title: str | None = None) -> Table:
@@ -19,20 +21,20 @@ def events_table(title: str | None = None) -> Table:
 
 
 def event_row(event: dict[str, Any]) -> tuple[str, str, str, str]:
-    """Return an event's time, type, subject and gist."""
+    """Return an event's time, type, subject and gist, each safe to print on a terminal."""
     short = str(event["type"]).removeprefix("coupontools.")
-    return str(event["time"])[11:23], short, str(event.get("subject", "")), shown(event)
+    return (
+        plain(event["time"][11:23]),
+        plain(short),
+        plain(str(event.get("subject", ""))),
+        plain(shown(event)),
+    )
 
 
 def event_line(event: dict[str, Any]) -> str:
-    """Return an event in one line that is safe to print on a terminal."""
-    time, kind, subject, what = (plain(text) for text in event_row(event))
+    """Return an event in one line."""
+    time, kind, subject, what = event_row(event)
     return f"{time}  {kind:<16}  {subject:<20}  {what}".rstrip()
-
-
-def plain(text: str, *, keep: str = "") -> str:
-    """Return the text without control characters: what strangers put into a queue must not drive an operator's terminal."""
-    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def shown(event: dict[str, Any]) -> str:
@@ -40,21 +42,26 @@ def shown(event: dict[str, Any]) -> str:
     data = dict(event["data"])
     flags = [name for name in ("replayed", "reconciled") if data.pop(name, False)]
     data.pop("attempts", None)
-    if error := data.get("error"):
-        code = "" if error["code"] is None else f" {error['code']}"
-        text = f"{error['kind']}{code}: {error['message']}"
-    elif "page" in data:
-        rows: list[Any] = data["groups"] if "groups" in data else data["contacts"]
-        text = f"page {data['page']} of {data['pages']}, {len(rows)} of {data['total']} rows"
-    else:
-        text = ", ".join(
-            f"{name} {_short(value)}" for name, value in data.items() if value not in (None, "", [])
-        )
+    match data:
+        case {"error": {"kind": kind, "message": message} as error}:
+            code = "" if error.get("code") is None else f" {error['code']}"
+            text = f"{kind}{code}: {message}"
+        case {"page": page, "pages": pages, "total": total, **rest}:
+            rows = rest.get("groups", rest.get("contacts"))
+            text = f"page {page} of {pages}, {len(rows) if isinstance(rows, list) else 'no'} of {total} rows"
+        case _:
+            text = ", ".join(
+                f"{name} {_short(value)}" for name, value in data.items() if value not in (None, "", [])
+            )
     return f"{text} ({', '.join(flags)})" if flags else text
 
 
 def _short(value: object) -> str:
-    text: str = value if isinstance(value, str) else orjson.dumps(value).decode()
+    try:
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        # It could be read, but is nested too deeply to be written again.
+        return "..."
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -6,7 +6,6 @@ import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import orjson
 import redis
 import typer
 from rich.console import Console, Group, RenderableType
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from config import Settings, load_settings, redact_text
+from workers.cli.output import plain, say_json
 from workers.redis_link import sync_client
 from workers.state import State, read_state
 
@@ -51,12 +51,12 @@ def status(
         if not watch:
             state = read_state(client, settings)
             if as_json:
-                typer.echo(_as_json(state))
+                say_json(_as_json(state))
             else:
                 Console().print(_tables(state, settings))
         elif as_json:
             while True:
-                typer.echo(_as_json(read_state(client, settings)))
+                say_json(_as_json(read_state(client, settings)))
                 time.sleep(WATCH_SECONDS)
         else:
             _watch(client, settings)
@@ -74,11 +74,11 @@ def _look(client: redis.Redis, settings: Settings) -> RenderableType:
     try:
         return _tables(read_state(client, settings), settings)
     except redis.RedisError as error:
-        return Text(f"Redis does not answer: {redact_text(str(error))}", style="red")
+        return Text(plain(f"Redis does not answer: {redact_text(str(error))}"), style="red")
 
 
-def _as_json(state: State) -> bytes:
-    told: dict[str, Any] = {
+def _as_json(state: State) -> dict[str, Any]:
+    return {
         "queues": {name: asdict(queue) for name, queue in state.queues.items()},
         "workers": [
             {"id": worker.id, "queues": worker.queues, "seen_seconds_ago": worker.seen_seconds_ago}
@@ -87,7 +87,6 @@ def _as_json(state: State) -> bytes:
         "holds": [asdict(hold) for hold in state.holds],
         "rate": state.rate,
     }
-    return orjson.dumps(told)
 
 
 def _tables(state: State, settings: Settings) -> RenderableType:
@@ -97,7 +96,8 @@ def _tables(state: State, settings: Settings) -> RenderableType:
         until = f"; next try {hold.retry_at}" if hold.retry_at else ""
         parts.append(
             Text(
-                f"{hold.scope} held since {hold.since}, {WHY[hold.kind]} ({hold.worker}): {hold.message}{code}{until}",
+                f"{hold.scope} held since {hold.since}, {WHY[hold.kind]} ({plain(hold.worker)}): "
+                f"{plain(hold.message)}{code}{until}",
                 style="bold red",
             )
         )
@@ -128,5 +128,5 @@ def _workers(state: State, settings: Settings) -> RenderableType:
     for worker in state.workers:
         silent = worker.seen_seconds_ago > settings.worker_heartbeat_seconds
         seen = Text(f"{worker.seen_seconds_ago:.1f} s ago", style="red" if silent else "")
-        table.add_row(Text(worker.id), Text(", ".join(worker.queues)), seen)
+        table.add_row(Text(plain(worker.id)), Text(plain(", ".join(worker.queues))), seen)
     return table
