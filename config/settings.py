@@ -24,10 +24,14 @@ from config.redis_url import check_redis_url, mask_redis_url, redis_password
 from config.secrets_dir import SecretFilesSource
 from config.settings_error import SettingsError, describe_errors
 
-__all__ = ["Settings", "SettingsError", "load_settings"]
+__all__ = ["MOST_CONCURRENCY", "MOST_PROCESSES", "Settings", "SettingsError", "load_settings"]
 
 # Ten years: longer than anybody needs, and far from where timestamps in milliseconds overflow.
 _LONGEST: Final = 10 * 365 * 86400.0
+
+#: Also the bounds of the options of `run` that take these settings' place.
+MOST_PROCESSES: Final = 1024
+MOST_CONCURRENCY: Final = 100_000
 
 _Duration = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
 _Wait = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
@@ -98,9 +102,9 @@ class Settings(BaseSettings):
     )
     key_prefix: _RedisName = Field(default="coupontools", description="What our own Redis keys start with.")
 
-    worker_processes: int = Field(default=2, ge=1, le=1024, description="Worker processes.")
+    worker_processes: int = Field(default=2, ge=1, le=MOST_PROCESSES, description="Worker processes.")
     worker_concurrency: int = Field(
-        default=64, ge=1, le=100_000, description="Jobs in flight in each process."
+        default=64, ge=1, le=MOST_CONCURRENCY, description="Jobs in flight in each process."
     )
     worker_heartbeat_seconds: _Duration = Field(
         default=15, description="A worker silent this long is dead, and its jobs are taken over."

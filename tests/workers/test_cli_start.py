@@ -66,6 +66,53 @@ def test_an_unknown_queue_is_wrong_usage(house: House) -> None:
     assert "no such queue: moon" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        # One above the setting's own bound.
+        ("--processes", "1025", "1024"),
+        ("--concurrency", "100001", "100000"),
+        ("--queues", ",", "names no queue"),
+        ("--queues", "", "names no queue"),
+    ],
+)
+def test_options_of_run_have_the_bounds_of_their_settings(option: str, value: str, told: str) -> None:
+    # Without credentials: were the option accepted, the run would end for want of them.
+    credentials = (
+        {} if option != "--queues" else {"COUPONTOOLS_CLIENT_ID": "i", "COUPONTOOLS_CLIENT_SECRET": "s"}
+    )
+    done = cli("run", option, value, COLUMNS="200", **credentials)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert option in done.stderr
+    assert told in done.stderr
+
+
+def test_the_sandbox_refuses_a_port_that_does_not_exist() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sandbox", "--port", "99999"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "cannot listen on 127.0.0.1, port 99999: a port is at most 65535\n"
+
+
+def test_the_sandbox_says_as_json_where_it_listens() -> None:
+    command = [sys.executable, "-m", "workers.cli", "sandbox", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            told = json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+        assert process.stderr
+        assert process.stderr.read() == ""
+    assert told["url"].startswith("http://127.0.0.1:")
+    assert (told["client_id"], told["client_secret"]) == ("sandbox-id", "sandbox-secret")
+
+
 def test_a_worker_of_some_queues_leaves_the_others_alone(house: House) -> None:
     group_id = house.new_group()
     contact = house.enqueue("add_contact", channel="sms", group_id=group_id, phone="+32470123456")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config import load_settings
+from config.settings import MOST_CONCURRENCY, MOST_PROCESSES
 from workers.signals import held_back
 
 __all__ = ["run"]
@@ -16,10 +17,14 @@ __all__ = ["run"]
 
 def run(
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; else WORKER_PROCESSES.")
+        int | None,
+        typer.Option(min=1, max=MOST_PROCESSES, help="Worker processes; else WORKER_PROCESSES."),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Jobs in flight in each process; else WORKER_CONCURRENCY.")
+        int | None,
+        typer.Option(
+            min=1, max=MOST_CONCURRENCY, help="Jobs in flight in each process; else WORKER_CONCURRENCY."
+        ),
     ] = None,
     queues: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these queues: contacts, groups, webhooks, reads.")
@@ -38,6 +43,11 @@ def run(
     settings = load_settings()
     known = _queues()
     wanted = [name.strip() for name in (queues or "").split(",") if name.strip()]
+    if queues is not None and not wanted:
+        # No name at all would mean all queues, which is not what was asked for.
+        raise typer.BadParameter(
+            f"names no queue; known are {', '.join(known)}, or leave it out for all", param_hint="--queues"
+        )
     if unknown := sorted(set(wanted).difference(known)):
         raise typer.BadParameter(
             f"no such queue: {', '.join(unknown)}; known are {', '.join(known)}", param_hint="--queues"
