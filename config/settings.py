@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from config.base_url import check_base_url, same_for_all
+from config.env_file import ENV_FILE, anybody_may_write
 from config.redact import register_secret
 from config.redis_url import check_redis_url, mask_redis_url, redis_password
 from config.secrets_dir import SecretFilesSource
@@ -46,7 +47,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="ignore",
@@ -143,7 +144,11 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _strip(cls, value: Any) -> Any:
-        return value.strip() if isinstance(value, str) else value
+        """Take away blanks and a pair of quotes: `.env` may have them, and Docker hands on those of its `--env-file`."""
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -189,6 +194,11 @@ class Settings(BaseSettings):
             raise ValueError(f"must not be less than RETRY_MIN_SECONDS ({minimum:g}); got '{value:g}'")
         return value
 
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the environment variables that are read."""
+        return [*(name.upper() for name in cls.model_fields), "SECRETS_DIR"]
+
     @property
     def account(self) -> str:
         """Return the name of the account in Redis keys: a digest of where the API is and of the client id."""
@@ -211,18 +221,22 @@ class _RunSettings(Settings):
 def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001, FBT002 - the agreed signature
     """Read the settings of this process, and make its secrets known to the log's redaction.
 
-    Without `require_credentials` (commands that never call the API) the client id and secret may be missing.
+    Without `require_credentials` (commands that never call the API) the client id and secret may be missing, and an `.env` that anybody may
+    write is no error.
     Raises SettingsError, which holds one sentence for each wrong or missing setting.
     """
+    if require_credentials and anybody_may_write():
+        # Whoever can change it can send the credentials, and everybody's numbers, wherever they like.
+        raise SettingsError([f"{ENV_FILE}: must not be writable by everybody; run chmod o-w {ENV_FILE}"])
     try:
         kind: type[Settings] = _RunSettings if require_credentials else Settings
         settings = kind()
     except ValidationError as error:
         raise SettingsError(describe_errors(Settings, error)) from None
     except UnicodeDecodeError:
-        raise SettingsError([".env: must be UTF-8 text"]) from None
+        raise SettingsError([f"{ENV_FILE}: must be UTF-8 text"]) from None
     except OSError as error:
-        raise SettingsError([f".env: cannot be read: {error.strerror}"]) from None
+        raise SettingsError([f"{ENV_FILE}: cannot be read: {error.strerror}"]) from None
     for secret in (settings.coupontools_client_secret.get_secret_value(), redis_password(settings.redis_url)):
         if secret:
             register_secret(secret)

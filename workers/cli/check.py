@@ -8,8 +8,9 @@ from typing import Annotated
 import redis
 import typer
 
-from config import load_settings, redact_text
+from config import redact_text
 from workers.cli.output import say, say_json
+from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
 from workers.state import read_workers
 
@@ -26,7 +27,7 @@ def check(
 
         coupontools-worker check
     """
-    settings = load_settings(require_credentials=False)
+    settings = command_settings()
     problem = None
     alive = 0
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from config import load_settings
 from config.keys import Keys
 from workers.asyncapi import asyncapi_document
 from workers.cli.output import say_json
+from workers.cli.settings import command_settings
 
 __all__ = ["contract"]
 
@@ -21,6 +21,6 @@ def contract() -> None:
 
         coupontools-worker contract > asyncapi.json
     """
-    settings = load_settings(require_credentials=False)
+    settings = command_settings()
     document = asyncapi_document(Keys.of(settings), version("coupontools-worker"))
     say_json(document, indent=True)

@@ -11,10 +11,10 @@ import orjson
 import typer
 
 from actors import QUEUES
-from config import load_settings
 from config.keys import Keys
 from workers.broker import DeadLetter, DeadLetters, NotRetried
 from workers.cli.output import say, say_json
+from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
 
 __all__ = ["dead"]
@@ -38,7 +38,7 @@ def _letters(queue: str | None) -> Iterator[DeadLetters]:
         raise typer.BadParameter(
             f"no such queue: {queue}; known are {', '.join(QUEUES)}", param_hint="--queue"
         )
-    settings = load_settings(require_credentials=False)
+    settings = command_settings()
     with sync_client(settings.redis_url) as client:
         yield DeadLetters(client, Keys.of(settings), [queue] if queue else QUEUES)
 

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 
 from actors import JOBS, InvalidJob
-from config import load_settings
 from config.keys import Keys
 from workers.cli.job_options import job_options
 from workers.cli.output import say, say_json
+from workers.cli.settings import command_settings
 from workers.cli.show import event_row, events_table, failed
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import sync_client
@@ -59,7 +59,7 @@ def enqueue(
             say(f"{_OPTIONS[name].flag} {key}".rstrip() + f": {problem.message}", err=True)
         raise typer.Exit(2) from None
 
-    settings = load_settings(require_credentials=False)
+    settings = command_settings()
     message = job_message(job, arguments, queue)
     with sync_client(settings.redis_url) as client:
         after = end_of_stream(client, settings.events_stream)

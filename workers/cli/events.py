@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from actors import EVENTS
-from config import load_settings
 from delivery import PREFIX
 from workers.cli.output import say, say_json
+from workers.cli.settings import command_settings
 from workers.cli.show import event_line
 from workers.redis_link import sync_client
 from workers.stream import Event, end_of_stream, follow, history
@@ -44,7 +44,7 @@ def events(
         raise typer.BadParameter(
             f"there is no type {only!r}; known are {', '.join(EVENTS)}", param_hint="--type"
         )
-    settings = load_settings(require_credentials=False)
+    settings = command_settings()
     shown = 0
 
     def show(event: Event) -> None:

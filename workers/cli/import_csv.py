@@ -17,11 +17,12 @@ import redis
 import typer
 
 from actors import JOBS, InvalidJob
-from config import Settings, load_settings, redact_text
+from config import Settings, redact_text
 from config.keys import Keys
 from workers.cli.import_progress import ImportProgress, Tally
 from workers.cli.job_options import LARGEST_NUMBER, check_text
 from workers.cli.output import plain, say, say_json
+from workers.cli.settings import command_settings
 from workers.contacts_csv import ContactsFile, UnusableFile
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import is_outage, sync_client
@@ -83,7 +84,7 @@ def import_csv(
             f"no file can be created in {target.parent}; choose another with --refused",
             param_hint="--refused",
         )
-    settings = load_settings(require_credentials=False)
+    settings = command_settings()
     keys = Keys.of(settings)
     tally = Tally()
     stopped: _Stopped | None = None

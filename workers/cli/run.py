@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
 
 import typer
 
-from config import load_settings
+from config import Settings, load_settings, setup_logging
+from config.env_file import oddities
 from config.settings import MOST_CONCURRENCY, MOST_PROCESSES
 from workers.signals import held_back
 
 __all__ = ["run"]
+
+log = logging.getLogger("workers.run")
 
 
 def run(
@@ -41,6 +45,7 @@ def run(
         coupontools-worker run --queues webhooks,groups
     """
     settings = load_settings()
+    _warn(settings)
     known = _queues()
     wanted = [name.strip() for name in (queues or "").split(",") if name.strip()]
     if queues is not None and not wanted:
@@ -71,6 +76,14 @@ def run(
     # A signal that comes before the supervisor listens waits for it.
     with held_back():
         os.execv(sys.executable, supervisor)  # noqa: S606 - no shell is needed
+
+
+def _warn(settings: Settings) -> None:
+    """Warn of what is odd about the settings, as the log is written: once for all processes."""
+    if sentences := oddities(settings.names()):
+        setup_logging(settings.log_format, settings.log_level, with_structlog=False)
+    for sentence in sentences:
+        log.warning("settings.odd", extra={"problem": sentence})
 
 
 def _queues() -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from config import Settings, load_settings, redact_text
+from config import Settings, redact_text
 from workers.cli.output import plain, say_json
+from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
 from workers.state import State, read_state
 
@@ -46,7 +47,7 @@ def status(
 
         coupontools-worker status --json | jq .queues.contacts.ready
     """
-    settings = load_settings(require_credentials=False)
+    settings = command_settings()
     with sync_client(settings.redis_url) as client:
         if not watch:
             state = read_state(client, settings)
