@@ -119,6 +119,10 @@ class Settings(BaseSettings):
         default="INFO", description="The least important lines to write."
     )
 
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="The address at which metrics are served; 0.0.0.0 = to other hosts and containers, too.",
+    )
     metrics_port: int | None = Field(
         default=None,
         ge=1,

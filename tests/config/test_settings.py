@@ -32,7 +32,7 @@ DEFAULTS = {
     "SHUTDOWN_SECONDS": 25,
     "LOG_FORMAT": "auto",
     "LOG_LEVEL": "INFO",
-    # Not among the outside names: optional, as the extra it needs.
+    "METRICS_HOST": "127.0.0.1",
     "METRICS_PORT": None,
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from config import Settings
+from workers.metrics.server import MetricsServer
 from workers.metrics.state import StateCollector
 
 __all__ = ["FOLDER_VARIABLE", "MetricsUnavailable", "exposition"]
@@ -34,24 +35,25 @@ def exposition(settings: Settings, port: int) -> Iterator[Callable[[int], None]]
         raise MetricsUnavailable(
             "METRICS_PORT: needs the extra `prometheus`: pip install 'coupontools-worker[prometheus]'"
         )
-    from prometheus_client import CollectorRegistry, multiprocess, start_http_server  # noqa: PLC0415
+    from prometheus_client import CollectorRegistry, make_wsgi_app, multiprocess  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="coupontools-metrics-") as folder:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, path=folder)
         state = StateCollector(settings)
         registry.register(state)
+        host = settings.metrics_host
         try:
-            # Prometheus asks from another host or container; the numbers hold nothing personal.
-            server, thread = start_http_server(port, addr="0.0.0.0", registry=registry)  # noqa: S104
-        except OSError as error:
-            raise MetricsUnavailable(f"METRICS_PORT: cannot listen on {port}: {error.strerror}") from None
+            server = MetricsServer(host, port, make_wsgi_app(registry))
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or "there is no such host"
+            raise MetricsUnavailable(
+                f"METRICS_HOST, METRICS_PORT: cannot listen on {host}, port {port}: {why}"
+            ) from None
         os.environ[FOLDER_VARIABLE] = folder
         try:
             yield lambda pid: multiprocess.mark_process_dead(pid, folder)
         finally:
             del os.environ[FOLDER_VARIABLE]
-            server.shutdown()
-            server.server_close()
-            thread.join()
+            server.stop()
             state.close()

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import threading
+import urllib.error
 import urllib.request
+from contextlib import ExitStack
+
+import pytest
 
 from actors import JOBS
 from actors.event_data import ERROR_KINDS
+from config import Settings
 from tests.harness import House, wait_for
 from workers.embedded import free_port
-from workers.metrics import METRICS
+from workers.metrics import METRICS, exposition, server
 
 
 def scrape(port: int) -> dict[str, float]:
@@ -92,4 +99,38 @@ def test_the_page_says_that_redis_is_away(fragile_house: House):
 def test_a_port_that_is_taken_is_wrong_settings(house: House):
     done = house.run("run", METRICS_PORT=house.server.port)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"METRICS_PORT: cannot listen on {house.server.port}")
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        f"METRICS_HOST, METRICS_PORT: cannot listen on 127.0.0.1, port {house.server.port}: Address already in use"
+    )
+    elsewhere = house.run("run", METRICS_PORT=free_port(), METRICS_HOST="no-such-host.invalid")
+    assert elsewhere.returncode == 2
+    assert elsewhere.stderr.startswith("METRICS_HOST, METRICS_PORT: cannot listen on no-such-host.invalid")
+
+
+def test_half_sent_requests_keep_nobody_out_and_hold_few_threads(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("REDIS_URL", house.server.url)
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 2.0)
+    port, before = free_port(), threading.active_count()
+    with exposition(Settings(), port), ExitStack() as stack:
+        for _ in range(400):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            half.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert total(scrape(port), "coupontools_redis_up") == 1
+        # The places, and the thread that accepts.
+        assert threading.active_count() - before <= server.PLACES + 1
+        # Nobody else asks any more: the last ones are cut when their time is over.
+        wait_for(lambda: threading.active_count() - before == 1, what="the end of the half-sent requests")
+        assert half.recv(1) == b""
+        assert total(scrape(port), "coupontools_redis_up") == 1
+    assert threading.active_count() == before
+
+
+def test_the_page_is_served_to_this_machine_alone_unless_asked(house: House):
+    port = free_port()
+    house.worker(METRICS_PORT=port)
+    # Every address of 127.0.0.0/8 is this machine; a server of all addresses would answer here, too.
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics", timeout=10)
