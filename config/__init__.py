@@ -3,18 +3,28 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from config.logging import log_loop_exception, setup_logging
-from config.redact import redact_text, register_secret
-from config.redis_url import SentinelAddress, parse_sentinel_url
-
 if TYPE_CHECKING:
+    from config.logging import log_loop_exception, setup_logging
+    from config.redact import redact_text, register_secret
+    from config.redis_url import SentinelAddress, parse_sentinel_url
     from config.settings import Settings, SettingsError, load_settings
 else:
+    _HOMES = {
+        "log_loop_exception": "config.logging",
+        "setup_logging": "config.logging",
+        "redact_text": "config.redact",
+        "register_secret": "config.redact",
+        "SentinelAddress": "config.redis_url",
+        "parse_sentinel_url": "config.redis_url",
+        "Settings": "config.settings",
+        "SettingsError": "config.settings",
+        "load_settings": "config.settings",
+    }
 
     def __getattr__(name: str) -> object:
-        """Load the settings for the first who asks: they need pydantic, and the supervisor writes a log without them."""
-        if name in {"Settings", "SettingsError", "load_settings"}:
-            return getattr(import_module("config.settings"), name)
+        """Load a module for the first who asks: settings need pydantic, the supervisor's log does not, a liveness probe needs neither."""
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
     )
     key_prefix: _RedisName = Field(default="coupontools", description="What our own Redis keys start with.")
 
+    state_dir: str = Field(
+        default="",
+        max_length=1000,
+        description="Where the processes of this host leave their beats for `check --live`; empty = a folder of the user's.",
+    )
     worker_processes: int = Field(default=2, ge=1, le=MOST_PROCESSES, description="Worker processes.")
     worker_concurrency: int = Field(
         default=64, ge=1, le=MOST_CONCURRENCY, description="Jobs in flight in each process."

@@ -9,13 +9,17 @@ import argparse
 import os
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import structlog
 from dramatiq import Worker
 
-from config import SettingsError, load_settings, setup_logging
+from config import Settings, SettingsError, load_settings, setup_logging
+from config.few_settings import few_of
 from workers.assembly import assemble
+from workers.beats import Beat, beats_folder
 from workers.broker import DurableBroker
 from workers.signals import Stop
 
@@ -29,6 +33,8 @@ LOOK_SECONDS = 1.0
 LOOKS_AT_A_STUCK_LOOP = 60
 #: How long a broken process may take to write its last line, in seconds.
 LAST_WORDS_SECONDS = 5.0
+#: How long a process that was told to stop may take beyond SHUTDOWN_SECONDS, as the supervisor has it, in seconds.
+STOPPING_SECONDS = 20.0
 #: One of Dramatiq's threads is enough: it only hands coroutines to the loop.
 HANDING_THREADS = 1
 
@@ -56,14 +62,50 @@ def main(argv: list[str] | None = None) -> int:
         broker, queues=set(filter(None, options.queues.split(","))) or None, worker_threads=HANDING_THREADS
     )
     worker.start()
-    watch(worker, broker, stop)
+    pulse = Pulse(settings)
+    watch(worker, broker, stop, turned=pulse.beat)
+    # From here on it only ends its jobs and hands back the rest, which nobody watches but the supervisor.
+    pulse.beat(settings.shutdown_seconds + STOPPING_SECONDS)
     worker.stop()
     broker.close()
+    pulse.end()
     return 0
 
 
-def watch(worker: Worker, broker: DurableBroker, stop: Stop) -> None:
-    """Return when told to stop. End the process when a thread of it has died or its loop is stuck."""
+class Pulse:
+    """Beats for `check --live`. A folder that cannot be written stops no work; it is told once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._allowed = settings.worker_heartbeat_seconds
+        self._settings = settings
+        self._beat: Beat | None = None
+        self._told = False
+        self.beat()
+
+    def beat(self, more: float = 0) -> None:
+        """Tell that the loop turned, and that it may be silent for so many seconds more than at other times."""
+        try:
+            self._beat = self._beat or Beat(beats_folder(**few_of(self._settings)))
+            self._beat.beat(self._allowed + more)
+        except OSError as error:
+            if not self._told:
+                log.warning("beat.not_written", error=str(error), setting="STATE_DIR")
+            self._told = True
+
+    def end(self) -> None:
+        """Take the file away."""
+        with suppress(OSError):
+            if self._beat:
+                self._beat.end()
+
+
+def watch(
+    worker: Worker, broker: DurableBroker, stop: Stop, *, turned: Callable[[], None] = lambda: None
+) -> None:
+    """Return when told to stop. End the process when a thread of it has died or its loop is stuck.
+
+    `turned` is called at each look that finds that the loop has turned.
+    """
     looks_in_vain = 0
     while not stop.wait(LOOK_SECONDS):
         if died := dead_threads(worker, broker):
@@ -72,6 +114,8 @@ def watch(worker: Worker, broker: DurableBroker, stop: Stop) -> None:
             _end_at_once("worker.thread_died", threads=died)
         # Counted in looks, not in seconds: while a machine sleeps, seconds pass and nobody looks.
         looks_in_vain = 0 if broker.loop_turns() else looks_in_vain + 1
+        if not looks_in_vain:
+            turned()
         if looks_in_vain >= LOOKS_AT_A_STUCK_LOOP:
             # The heartbeat has a thread of its own and goes on, so nobody would take over the jobs of this process.
             _end_at_once(

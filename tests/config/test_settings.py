@@ -26,6 +26,7 @@ DEFAULTS = {
     "EVENTS_MAXLEN": 1_000_000,
     "BROKER_NAMESPACE": "dramatiq",
     "KEY_PREFIX": "coupontools",
+    "STATE_DIR": "",
     "WORKER_PROCESSES": 2,
     "WORKER_CONCURRENCY": 64,
     "WORKER_HEARTBEAT_SECONDS": 15,

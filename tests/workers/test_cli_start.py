@@ -131,7 +131,7 @@ def test_check_says_whether_a_worker_of_this_host_is_alive(house: House) -> None
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=20)
     healthy = house.run("check", "--json", WORKER_HEARTBEAT_SECONDS=20)
     assert healthy.returncode == 0
-    assert json.loads(healthy.stdout) == {"healthy": True, "workers": 1, "problem": None}
+    assert json.loads(healthy.stdout) == {"healthy": True, "workers": 1, "problem": None, "warnings": []}
     assert worker.terminate() == 0
     assert house.run("check", WORKER_HEARTBEAT_SECONDS=20).returncode == 1
     # Whoever enqueues with stock Dramatiq has a heartbeat, too, and is no worker.
@@ -141,6 +141,26 @@ def test_check_says_whether_a_worker_of_this_host_is_alive(house: House) -> None
     gone = house.run("check", "--json", REDIS_URL="redis://127.0.0.1:1/0")
     assert gone.returncode == 1
     assert json.loads(gone.stdout)["problem"].startswith("Redis does not answer")
+
+
+def test_check_names_what_is_wrong_with_redis(fragile_house: House) -> None:
+    house = fragile_house
+    house.worker(WORKER_HEARTBEAT_SECONDS=20)
+    house.redis.config_set("appendonly", "no")
+    warned = house.run("check", WORKER_HEARTBEAT_SECONDS=20)
+    assert warned.returncode == 0
+    assert warned.stderr == "warning: Redis forgets jobs when it is restarted: appendonly is no, set yes\n"
+    house.redis.config_set("maxmemory-policy", "allkeys-lru")
+    assert house.run("check", WORKER_HEARTBEAT_SECONDS=20).returncode == 0
+    house.redis.config_set("maxmemory", "1gb")
+    evicts = house.run("check", "--json", WORKER_HEARTBEAT_SECONDS=20)
+    assert evicts.returncode == 1
+    assert "maxmemory-policy is allkeys-lru" in json.loads(evicts.stdout)["problem"]
+    house.redis.config_set("maxmemory-policy", "noeviction")
+    house.redis.config_set("maxmemory", "1kb")
+    full = house.run("check", WORKER_HEARTBEAT_SECONDS=20)
+    assert full.returncode == 1
+    assert "Redis takes no writes" in full.stderr
 
 
 def test_sandbox_listens_where_it_says_and_ends_on_sigterm() -> None:

@@ -6,6 +6,9 @@ import sys
 
 __all__ = ["main"]
 
+#: The options of `check` that make it a liveness probe.
+PROBES = ({"--live"}, {"--live", "--json"})
+
 
 def main() -> None:
     """Run the command line; end the process."""
@@ -14,6 +17,11 @@ def main() -> None:
         from workers.cli.version import show_version  # noqa: PLC0415
 
         show_version()
+    elif sys.argv[1:2] == ["check"] and set(sys.argv[2:]) in PROBES:
+        # A liveness probe runs every few seconds in each container, for as long as it lives.
+        from workers.cli.live import check_live  # noqa: PLC0415
+
+        sys.exit(check_live(as_json="--json" in sys.argv))
     else:
         from workers.cli.main import run_command_line  # noqa: PLC0415 - only what was asked for is loaded
 

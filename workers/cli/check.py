@@ -1,4 +1,4 @@
-"""`check`: is this worker healthy? For container health checks."""
+"""`check`: is this worker ready? And, with `--live`, does it live? For container health checks and probes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Annotated
 
 import redis
 import typer
+from redis.exceptions import NoPermissionError
 
-from config import redact_text
+from config import Settings, redact_text
+from config.few_settings import few_of
+from config.keys import Keys
+from workers.beats import beats_folder, living
+from workers.cli.live import check_live, told_of
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
@@ -18,29 +23,73 @@ __all__ = ["check"]
 
 
 def check(
+    live: Annotated[
+        bool, typer.Option("--live", help="Only whether this host's processes are alive and turn.")
+    ] = False,
     any_host: Annotated[bool, typer.Option("--any-host", help="Count workers of other hosts too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
 ) -> None:
-    """Exit 0 if Redis answers and a worker of this host is alive, else 1 with the reason.
+    """Exit 0 if Redis answers, takes writes and evicts nothing, and a worker of this host is alive, else 1 with the reason.
 
-    Example:
+    With --live Redis is not asked: that it is away is no reason to start a worker anew.
+
+    Examples:
 
         coupontools-worker check
+
+        coupontools-worker check --live
     """
+    if live:
+        raise typer.Exit(check_live(as_json=as_json))
     settings = command_settings()
-    problem = None
+    problems: list[str] = []
+    warnings: list[str] = []
     alive = 0
     try:
         with sync_client(settings.redis_url) as client:
             workers, _ = read_workers(client, settings)
+            problems, warnings = _look_at_redis(client, settings)
         mine = [worker for worker in workers if any_host or worker.host == socket.gethostname()]
         alive = sum(worker.seen_seconds_ago <= settings.worker_heartbeat_seconds for worker in mine)
         if not alive:
-            problem = f"no worker of this host was seen in the last {settings.worker_heartbeat_seconds:g} s"
+            whose = "no worker" if any_host else "no worker of this host"
+            problems.append(f"{whose} was seen in the last {settings.worker_heartbeat_seconds:g} s")
     except redis.RedisError as error:
-        problem = f"Redis does not answer: {redact_text(str(error))}"
+        problems.append(f"Redis does not answer: {redact_text(str(error))}")
+    problems += _stuck(settings)
+    problem = "; ".join(problems) or None
     if as_json:
-        say_json({"healthy": problem is None, "workers": alive, "problem": problem})
+        say_json({"healthy": problem is None, "workers": alive, "problem": problem, "warnings": warnings})
     else:
+        for warning in warnings:
+            say(f"warning: {warning}", err=True)
         say(problem or f"healthy: {alive} worker processes alive", err=problem is not None)
     raise typer.Exit(0 if problem is None else 1)
+
+
+def _look_at_redis(client: redis.Redis, settings: Settings) -> tuple[list[str], list[str]]:
+    """Return why Redis cannot be worked with, and why it may forget."""
+    problems, warnings = [], []
+    try:
+        # A member that does not exist is not added, and nothing is changed; a Redis that is full or a replica refuses it all the same.
+        client.zadd(Keys.of(settings).heartbeats, {"nobody": 0}, xx=True)
+    except redis.ResponseError as error:
+        problems.append(f"Redis takes no writes: {redact_text(str(error))}")
+    try:
+        memory, persistence = client.info("memory"), client.info("persistence")
+    except NoPermissionError:
+        return problems, ["this user may not ask Redis whether it evicts or persists (INFO)"]
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if memory.get("maxmemory") and policy != "noeviction":
+        problems.append(f"Redis evicts jobs when it is full: maxmemory-policy is {policy}, set noeviction")
+    if not persistence.get("aof_enabled"):
+        warnings.append("Redis forgets jobs when it is restarted: appendonly is no, set yes")
+    return problems, warnings
+
+
+def _stuck(settings: Settings) -> list[str]:
+    try:
+        return [told_of(each) for each in living(beats_folder(**few_of(settings))) if not each.turns]
+    except OSError:
+        # That the folder cannot be used is told in the worker's log.
+        return []

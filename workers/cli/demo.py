@@ -158,7 +158,7 @@ def running_parts() -> Iterator[Parts]:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "workers.cli", "run", "--processes", "1"],
                 cwd=folder,
-                env=_environment(redis_url, sandbox),
+                env=_environment(redis_url, sandbox, folder),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -171,13 +171,14 @@ def running_parts() -> Iterator[Parts]:
         yield Parts(redis_url, client, sandbox, worker, log)
 
 
-def _environment(redis_url: str, sandbox: Sandbox) -> dict[str, str]:
+def _environment(redis_url: str, sandbox: Sandbox, folder: Path) -> dict[str, str]:
     """Return the worker's environment: the demo's settings and none of the user's, which may be in any letter case."""
     users_own = {*Settings.model_fields, "secrets_dir"}
     return {
         **{name: value for name, value in os.environ.items() if name.lower() not in users_own},
         "PYTHONPATH": os.pathsep.join(sys.path),
         "REDIS_URL": redis_url,
+        "STATE_DIR": str(folder),
         "COUPONTOOLS_BASE_URL": sandbox.url,
         "COUPONTOOLS_CLIENT_ID": sandbox.config.client_id,
         "COUPONTOOLS_CLIENT_SECRET": str(sandbox.config.client_secret),

@@ -1,0 +1,55 @@
+"""The settings that a liveness probe needs, read as `Settings` reads them but unchecked: pydantic takes longer to load than a probe may."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+__all__ = ["FEW", "few_of", "few_settings"]
+
+#: Which they are, with their defaults.
+FEW: Final = {
+    "redis_url": "redis://127.0.0.1:6379/0",
+    "broker_namespace": "dramatiq",
+    "key_prefix": "coupontools",
+    "state_dir": "",
+}
+
+
+def few_settings() -> dict[str, str]:
+    """Return each of them from the environment, else from `.env`, else from its file in SECRETS_DIR, else its default.
+
+    Raises OSError or UnicodeDecodeError for a file that cannot be read.
+    """
+    given = {**_of_file(), **{name.lower(): text for name, text in os.environ.items() if text}}
+    folder = given.get("secrets_dir")
+    return {name: _bare(given.get(name) or _secret(folder, name) or default) for name, default in FEW.items()}
+
+
+def few_of(settings: Settings) -> dict[str, str]:
+    """Return them from settings that were read in full."""
+    return {name: getattr(settings, name) for name in FEW}
+
+
+def _of_file() -> dict[str, str]:
+    if not Path(".env").is_file():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - as long to load as Python itself, and a container has no such file
+
+    return {name.lower(): text for name, text in dotenv_values(".env", encoding="utf-8").items() if text}
+
+
+def _secret(folder: str | None, name: str) -> str:
+    for file in [Path(folder, each) for each in (name.upper(), name)] if folder else []:
+        if file.is_file():
+            return file.read_text(encoding="utf-8").strip()
+    return ""
+
+
+def _bare(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
