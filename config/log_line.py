@@ -13,7 +13,7 @@ import orjson
 
 from config.scrub import scrub_field, scrub_name, scrub_text
 
-__all__ = ["Fields", "LineFormatter"]
+__all__ = ["Fields", "LineFormatter", "name_worker"]
 
 #: What every line has comes first, so that lines read alike.
 _FIRST: Final = ("timestamp", "level", "event", "logger")
@@ -21,6 +21,15 @@ _FIRST: Final = ("timestamp", "level", "event", "logger")
 _OF_EVERY_RECORD: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 #: uvicorn repeats its text here, with colours.
 _NOT_SHOWN: Final = frozenset({"color_message"})
+
+
+#: What every line of this process says beside its own fields.
+_of_every_line: dict[str, str] = {}
+
+
+def name_worker(worker: str) -> None:
+    """Let every line of this process from now on say which worker wrote it, unless the line names one itself."""
+    _of_every_line["worker"] = worker
 
 
 class Fields(dict[str, Any]):
@@ -56,6 +65,7 @@ class LineFormatter(logging.Formatter):
             fields |= {key: value for key, value in vars(record).items() if key not in _OF_EVERY_RECORD}
             if record.stack_info:
                 fields["stack_info"] = record.stack_info
+        fields = _of_every_line | fields
         if record.exc_info and record.exc_info[0]:
             fields["exception"] = self.formatException(record.exc_info)
         return fields

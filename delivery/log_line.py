@@ -66,7 +66,8 @@ class LogLine:
             "job": task.job.actor,
             "queue": task.queue,
             "message_id": task.message_id,
-            "idempotency_key": task.key,
+            # Senders make keys of numbers and names.
+            "idempotency_key": task.key if task.job.key_is_derived else task.digest,
             "correlation_id": task.job.correlation_id,
             "attempt": attempt,
             "outcome": outcome,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -36,7 +37,13 @@ class WorkerLife(Middleware):
         self._caretaker.start()
         broker.threads += [self._loop.thread, self._caretaker]
         broker.loop_turns, broker.where_loop_is = self._loop.turns, self._loop.where
-        log.info("worker.started", worker=broker.broker_id, queues=queues)
+        log.info(
+            "worker.started",
+            worker=broker.broker_id,
+            queues=queues,
+            version=version("coupontools-worker"),
+            base_url=self._settings.coupontools_base_url,
+        )
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
         """Take nothing new and let what runs end; the heartbeat goes on until all is handed back."""

@@ -18,6 +18,7 @@ from dramatiq import Worker
 
 from config import Settings, SettingsError, load_settings, setup_logging
 from config.few_settings import few_of
+from config.log_line import name_worker
 from workers.assembly import assemble
 from workers.beats import Beat, beats_folder
 from workers.broker import DurableBroker
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     threading.Thread(target=_watch_supervisor, args=(stop,), name="supervisor-watch", daemon=True).start()
 
     broker = assemble(settings, concurrency=options.concurrency)
+    name_worker(broker.broker_id)
     worker = Worker(
         broker, queues=set(filter(None, options.queues.split(","))) or None, worker_threads=HANDING_THREADS
     )

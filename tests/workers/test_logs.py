@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import signal
 import sys
 import time
+from importlib.metadata import version
 
 from tests.harness import House, message, wait_for
 
@@ -111,4 +113,15 @@ def test_no_line_shows_a_secret_or_a_person(house: House) -> None:
             "api_ms",
             "total_ms",
             "api_calls",
+            "worker",
         } <= line.keys()
+    started = [line for line in lines if line["event"] == "worker.started"]
+    assert {line["worker"] for line in finished} <= {line["worker"] for line in started}
+    for line in started:
+        assert (line["version"], line["base_url"]) == (version("coupontools-worker"), house.sandbox.url)
+    # A key of one's own is a digest, a derived one is as the events tell it.
+    keys = {line["idempotency_key"] for line in finished if line["job"] == "list_contacts"}
+    assert hashlib.sha256(b"k1").hexdigest()[:32] in keys
+    assert not any(key.startswith("k") for key in keys if key)
+    added = [line["idempotency_key"] for line in finished if line["job"] == "add_contact"]
+    assert all(key.startswith("derived:") for key in added if key)
