@@ -17,14 +17,25 @@ from config.keys import Keys
 
 if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
+    from collections.abc import Callable
+
     import redis
+    from redis.client import Pipeline
 
 __all__ = ["HOLD_KINDS", "QUEUES", "SCOPES", "State", "account_keys", "read_state", "read_workers"]
 
 #: Every queue there is. Written down rather than imported from the actors: a health check would load all that carries jobs out.
 QUEUES = ("webhooks", "groups", "contacts", "reads", "bulk")
 #: What a worker says of itself, and of which kind it is.
-_ABOUT: Final = {"queues": list, "host": str, "pid": int, "account": str}
+_ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
+    "queues": list,
+    "host": str,
+    "pid": int,
+    "account": str,
+    "rate": (int, float),
+}
+#: A message of more bytes is no job.
+LONGEST_BODY = 2**20
 #: What can be held: all work of the account, or one channel's.
 SCOPES = ("account", "sms", "email")
 #: Why: the API refuses, does not answer, or asks for a pause; or an operator paused it.
@@ -40,6 +51,8 @@ class QueueState:
     running: int
     parked: int
     dead: int
+    #: How long ago the job at the head of the ready ones was enqueued; None where none waits or its message cannot be read.
+    oldest_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,8 @@ class WorkerState:
     seen_seconds_ago: float
     #: The account whose jobs it carries out (``Settings.account``).
     account: str
+    #: API requests a second, as this worker has it; None of a worker of an older version.
+    rate: float | None
 
 
 def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
@@ -94,10 +109,26 @@ def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerSt
                 pid=about.get("pid", 0),
                 seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
                 account=about.get("account", ""),
+                rate=about.get("rate"),
             )
         )
     holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]
     return sorted(workers, key=lambda worker: worker.seen_seconds_ago), holders
+
+
+def _at_one_moment(client: redis.Redis, ask: Callable[[Pipeline], None]) -> list[Any]:
+    """Return the answers to what `ask` asks, all of one moment, so that a job that moves is counted once."""
+    from redis.exceptions import OutOfMemoryError  # noqa: PLC0415 - whoever calls this has loaded it
+
+    try:
+        with client.pipeline(transaction=True) as pipeline:
+            ask(pipeline)
+            return pipeline.execute()
+    except OutOfMemoryError:
+        # A full Redis refuses even to read within a transaction. What moves meanwhile may then be counted twice.
+        with client.pipeline(transaction=False) as pipeline:
+            ask(pipeline)
+            return pipeline.execute()
 
 
 def _about(text: bytes) -> dict[str, Any]:
@@ -115,8 +146,8 @@ def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[st
     seconds, micros = client.time()
     now = seconds * 1000 + micros // 1000
     places = _parking_places(client, keys)
-    # A transaction reads all numbers at one moment, so that a job that moves is counted once.
-    with client.pipeline(transaction=True) as pipeline:
+
+    def ask(pipeline: Pipeline) -> None:
         for name in QUEUES:
             queue = keys.queue(name)
             pipeline.llen(queue.ready)
@@ -129,7 +160,9 @@ def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[st
                 pipeline.zcard(place)
             for holder in holders:
                 pipeline.scard(keys.acks(holder, name))
-        numbers = iter(pipeline.execute())
+
+    numbers = iter(_at_one_moment(client, ask))
+    oldest = _read_oldest(client, keys)
     states = {}
     for name in QUEUES:
         ready, due, delayed, stock_delayed, dead, forward = (next(numbers) for _ in range(6))
@@ -141,12 +174,13 @@ def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[st
             running=running,
             parked=parked,
             dead=dead,
+            oldest_seconds=oldest[name],
         )
     return states
 
 
 def _parking_places(client: redis.Redis, keys: Keys) -> dict[str, list[str]]:
-    """Return the keys of the parking places of each queue, of whatever account."""
+    """Return the keys of the parking places of each queue."""
     places: dict[str, list[str]] = {name: [] for name in QUEUES}
     members: Any = client.smembers(keys.parked)
     for member in members:
@@ -155,6 +189,31 @@ def _parking_places(client: redis.Redis, keys: Keys) -> dict[str, list[str]]:
         if queue in places:
             places[queue].append(f"{keys.parked}:{place}")
     return places
+
+
+def _read_oldest(client: redis.Redis, keys: Keys) -> dict[str, float | None]:
+    """Return how long ago the job at the head of each queue was enqueued."""
+    with client.pipeline(transaction=False) as pipeline:
+        pipeline.time()
+        for name in QUEUES:
+            pipeline.lindex(keys.queue(name).ready, 0)
+        (seconds, _), *heads = pipeline.execute()
+        bodies = [keys.queue(name).bodies for name in QUEUES]
+        for key, head in zip(bodies, heads, strict=True):
+            pipeline.hstrlen(key, head or "")
+        lengths = pipeline.execute()
+        for key, head, length in zip(bodies, heads, lengths, strict=True):
+            # What is too long to be a job is not read, either.
+            pipeline.hget(key, head if head and length <= LONGEST_BODY else "")
+        told = pipeline.execute()
+    return {name: _age(body, seconds) for name, body in zip(QUEUES, told, strict=True)}
+
+
+def _age(body: bytes | None, now: int) -> float | None:
+    try:
+        return max(0.0, round(now - float(orjson.loads(body or b"null")["message_timestamp"]) / 1000, 3))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
@@ -194,8 +253,17 @@ class State:
     queues: dict[str, QueueState]
     workers: list[WorkerState]
     holds: list[HoldState]
-    #: The setting: API requests a second over all workers; 0 = no limit.
+    #: API requests a second over all workers, as the worker seen latest has it; 0 = no limit.
     rate: float
+
+    def unserved(self, silence: float) -> list[str]:
+        """Return the queues with work that no worker takes that was seen within `silence` seconds."""
+        served = {
+            name for worker in self.workers if worker.seen_seconds_ago <= silence for name in worker.queues
+        }
+        return [
+            name for name, queue in self.queues.items() if queue.ready + queue.delayed and name not in served
+        ]
 
 
 def read_state(client: redis.Redis, settings: Settings) -> State:
@@ -210,5 +278,5 @@ def read_state(client: redis.Redis, settings: Settings) -> State:
         _read_queues(client, keys, holders),
         workers,
         _read_holds(client, keys),
-        settings.coupontools_rate_limit,
+        next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),
     )

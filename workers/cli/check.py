@@ -17,7 +17,7 @@ from workers.cli.live import check_live, told_of
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
-from workers.state import read_workers
+from workers.state import read_state
 
 __all__ = ["check"]
 
@@ -47,8 +47,13 @@ def check(
     alive = 0
     try:
         with sync_client(settings.redis_url) as client:
-            workers, _ = read_workers(client, settings)
+            state = read_state(client, settings)
             problems, warnings = _look_at_redis(client, settings)
+        workers = state.workers
+        warnings += [
+            f"no worker takes what waits in {name}"
+            for name in state.unserved(settings.worker_heartbeat_seconds)
+        ]
         mine = [worker for worker in workers if any_host or worker.host == socket.gethostname()]
         alive = sum(worker.seen_seconds_ago <= settings.worker_heartbeat_seconds for worker in mine)
         if not alive:

@@ -102,6 +102,8 @@ def _tables(state: State, settings: Settings) -> RenderableType:
                 style="bold red",
             )
         )
+    if unserved := state.unserved(settings.worker_heartbeat_seconds):
+        parts.append(Text(f"no worker takes what waits in {', '.join(unserved)}", style="bold red"))
     rate = f"{state.rate:g} requests a second" if state.rate else "no limit"
     parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {rate}"))
     return Group(*parts)
@@ -110,13 +112,19 @@ def _tables(state: State, settings: Settings) -> RenderableType:
 def _queues(state: State) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("queue")
-    for column in ("ready", "delayed", "running", "parked", "dead"):
+    for column in ("ready", "delayed", "running", "parked", "dead", "oldest"):
         table.add_column(column, justify="right")
     for name, queue in state.queues.items():
         dead = Text(f"{queue.dead:,}", style="red" if queue.dead else "")
         numbers = (queue.ready, queue.delayed, queue.running, queue.parked)
-        table.add_row(name, *(f"{number:,}" for number in numbers), dead)
+        table.add_row(name, *(f"{number:,}" for number in numbers), dead, _age(queue.oldest_seconds))
     return table
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
 
 
 def _workers(state: State, settings: Settings) -> RenderableType:

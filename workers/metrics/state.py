@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import redis
 
 from config import Settings
-from config.keys import Keys
 from workers.metrics.names import STATE
 from workers.redis_link import sync_client
-from workers.state import HOLD_KINDS, QUEUES, SCOPES, read_state
+from workers.state import HOLD_KINDS, SCOPES, read_state
 
 __all__ = ["StateCollector"]
 
@@ -55,21 +52,12 @@ class StateCollector:
             "coupontools_held": {
                 (scope, kind): float((scope, kind) in held) for scope in SCOPES for kind in HOLD_KINDS
             },
-            "coupontools_queue_oldest_seconds": {(name,): self._oldest(name) for name in QUEUES},
+            "coupontools_queue_oldest_seconds": {
+                (name,): queue.oldest_seconds or 0.0 for name, queue in state.queues.items()
+            },
         }
         for place in ("ready", "delayed", "running", "parked", "dead"):
             values[f"coupontools_queue_{place}"] = {
                 (name,): float(getattr(queue, place)) for name, queue in state.queues.items()
             }
         return values
-
-    def _oldest(self, name: str) -> float:
-        """Return the seconds since the job at the head was enqueued; 0 if there is none or it cannot be read."""
-        keys = Keys.of(self._settings).queue(name)
-        entry: Any = self._client.lindex(keys.ready, 0)
-        body: Any = None if entry is None else self._client.hget(keys.bodies, entry)
-        try:
-            since = orjson.loads(body or b"null")["message_timestamp"]
-            return max(0.0, time.time() - float(since) / 1000)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            return 0.0

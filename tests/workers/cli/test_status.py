@@ -10,7 +10,7 @@ import time
 
 from actors import JOBS
 from config.keys import Keys
-from tests.harness import House, wait_for
+from tests.harness import House, message, wait_for
 from tests.harness.holds import put_hold
 
 QUEUES = {queue for job in JOBS.values() for queue in (job.queue, *job.also)}
@@ -26,7 +26,7 @@ def told(command, **settings: object) -> dict:
 
 def test_an_empty_house(command):
     state = told(command, COUPONTOOLS_RATE_LIMIT="12.5")
-    nothing = {"ready": 0, "delayed": 0, "running": 0, "parked": 0, "dead": 0}
+    nothing = {"ready": 0, "delayed": 0, "running": 0, "parked": 0, "dead": 0, "oldest_seconds": None}
     assert state == {"queues": dict.fromkeys(QUEUES, nothing), "workers": [], "holds": [], "rate": 12.5}
     table = command("status")
     assert table.returncode == 0
@@ -57,9 +57,11 @@ def test_everything_is_counted_where_it_is(house: House, command):
     put_hold(redis, keys, "email/outage/add_contact", message="no answer", **times)
     state = told(command)
     contacts, groups = state["queues"]["contacts"], state["queues"]["groups"]
+    assert 0 <= contacts.pop("oldest_seconds") < 60
     # What was delayed and is due is ready.
     assert contacts == {"ready": 8, "delayed": 3, "running": 0, "parked": 2, "dead": 0}
-    assert groups == {"ready": 0, "delayed": 0, "running": 3, "parked": 0, "dead": 0}
+    nothing = {"ready": 0, "delayed": 0, "parked": 0, "dead": 0, "oldest_seconds": None}
+    assert groups == {**nothing, "running": 3}
     assert state["queues"]["webhooks"]["dead"] == 2
     assert [(worker["id"], worker["queues"]) for worker in state["workers"]] == [
         ("one", sorted(QUEUES)),
@@ -81,13 +83,43 @@ def test_everything_is_counted_where_it_is(house: House, command):
     assert "the API does not answer" in table
 
 
-def test_no_job_is_read_however_many_wait(house: House, command):
+def test_the_pace_is_that_of_the_workers(house: House, command):
+    house.worker(COUPONTOOLS_RATE_LIMIT=7)
+    assert told(command, COUPONTOOLS_RATE_LIMIT=3)["rate"] == 7
+    assert "pace: 7 requests a second" in command("status", COUPONTOOLS_RATE_LIMIT=3).stdout
+
+
+def test_a_queue_with_work_that_no_worker_takes_is_told(house: House, command):
+    patient = {"WORKER_HEARTBEAT_SECONDS": 20}
+    house.worker("--queues", "reads", **patient)
+    assert "no worker takes" not in command("status", **patient).stdout
+    house.enqueue("create_group", channel="sms", name="Pizza")
+    assert "no worker takes what waits in groups" in command("status", **patient).stdout
+    checked = command("check", "--json", **patient)
+    assert checked.returncode == 0
+    assert "no worker takes what waits in groups" in json.loads(checked.stdout)["warnings"]
+
+
+def test_the_age_of_what_waits_is_that_of_its_message(house: House, command):
+    queue, redis_id, body = message("create_group", {}, message_timestamp=int(time.time() * 1000) - 90_000)
+    house.push(queue, redis_id, json.dumps(body))
+    for name, entry in (("reads", "no JSON"), ("webhooks", " " * (2**20 + 1))):
+        house.push(name, "x", entry)
+    queues = told(command)["queues"]
+    assert 89 <= queues["groups"]["oldest_seconds"] < 150
+    assert queues["reads"]["oldest_seconds"] is queues["webhooks"]["oldest_seconds"] is None
+
+
+def test_no_more_jobs_are_read_however_many_wait(house: House, command):
     house.enqueue_many("add_contact", [{"n": number} for number in range(3000)])
     house.redis.config_resetstat()
     assert told(command)["queues"]["contacts"]["ready"] == 3000
     used = set(house.redis.info("commandstats"))
     assert "cmdstat_llen" in used
     constant = {"llen", "zcard", "zcount", "scard", "smembers", "hgetall", "time", "multi", "exec"}
+    # How old the one job at the head of each queue is.
+    constant |= {"lindex", "hstrlen", "hget"}
+    assert house.redis.info("commandstats")["cmdstat_hget"]["calls"] == len(QUEUES)
     # zrange reads the workers' heartbeats; the others are the connection's own.
     allowed = {f"cmdstat_{name}" for name in (*constant, "zrange", "client", "hello", "config", "select")}
     assert {name.partition("|")[0] for name in used} <= allowed
@@ -138,3 +170,11 @@ def test_a_health_check_and_a_status_load_no_api_client(house: House):
             [sys.executable, "-c", code, command], capture_output=True, text=True, check=True, timeout=60
         )
         assert not {"aiohttp", "dramatiq", "starlette", "httpx"} & set(done.stdout.split())
+
+
+def test_a_full_redis_can_be_looked_at(fragile_house: House):
+    fragile_house.enqueue("create_group", channel="sms", name="Pizza")
+    fragile_house.redis.config_set("maxmemory", "1kb")
+    done = fragile_house.run("status", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["queues"]["groups"]["ready"] == 1
