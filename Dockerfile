@@ -1,6 +1,9 @@
 # syntax=docker/dockerfile:1
 
-FROM python:3.12-slim AS build
+# A tag may be moved. Whoever must build the same image again names it by its digest: --build-arg PYTHON_IMAGE=python@sha256:...
+ARG PYTHON_IMAGE=python:3.12-slim
+
+FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /opt/worker && python -m venv /opt/build
@@ -19,14 +22,17 @@ COPY delivery delivery
 COPY sandbox sandbox
 COPY workers workers
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
-    && /opt/worker/bin/pip install --no-deps --no-index /dist/*.whl
+    && /opt/worker/bin/pip install --no-deps --no-index /dist/*.whl \
+    && /opt/worker/bin/python -m pip uninstall --yes pip
 
-FROM python:3.12-slim
+FROM ${PYTHON_IMAGE}
+# Whoever breaks in finds nothing to install more with.
+RUN python -m pip uninstall --yes pip && rm -rf /usr/local/lib/python3.*/ensurepip
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin worker
 COPY --from=build /opt/worker /opt/worker
 ENV PATH=/opt/worker/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
 WORKDIR /home/worker
-HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 CMD ["coupontools-worker", "check"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 CMD ["coupontools-worker", "check", "--live"]
 ENTRYPOINT ["coupontools-worker"]
 CMD ["run"]

@@ -71,14 +71,25 @@ def test_compose_keeps_what_was_enqueued():
     assert COMPOSE["services"]["sandbox"]["profiles"] == ["sandbox"]
 
 
+def test_compose_takes_the_redis_of_the_env_file_and_bounds_memory_and_logs():
+    services = COMPOSE["services"]
+    assert services["worker"]["environment"]["REDIS_URL"] == "${REDIS_URL:-redis://redis:6379/0}"
+    # Else a copy of the example would point the container at itself.
+    assert dotenv_values(ROOT / ".env.example")["REDIS_URL"] == ""
+    for service in services.values():
+        assert service["mem_limit"]
+        assert service["logging"]["options"]["max-size"]
+
+
 def commands() -> list[list[str]]:
     """Every command line of ours that these files run."""
     procfile = [line.partition(":")[2] for line in (ROOT / "Procfile").read_text().splitlines()]
     sandbox = COMPOSE["services"]["sandbox"]["command"]
     return [
-        *(shlex.split(line) for line in procfile),
+        # A shell that stays in between takes the signals for itself.
+        *(shlex.split(line.removeprefix(" exec ")) for line in procfile),
         ["coupontools-worker", *sandbox],
-        ["coupontools-worker", "check"],
+        ["coupontools-worker", "check", "--live"],
     ]
 
 
@@ -105,8 +116,11 @@ def test_commands_in_the_files_exist(command):
 def test_dockerfile_runs_as_an_ordinary_user_and_copies_every_package():
     text = (ROOT / "Dockerfile").read_text()
     assert "USER 10001" in text
+    build, final = text.split("FROM ${PYTHON_IMAGE}")[1:]
+    assert "/opt/worker/bin/python -m pip uninstall --yes pip" in build
+    assert "python -m pip uninstall --yes pip" in final
     assert (
-        'HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 CMD ["coupontools-worker", "check"]'
+        'HEALTHCHECK --interval=30s --timeout=10s --start-period=20s --retries=3 CMD ["coupontools-worker", "check", "--live"]'
         in text
     )
     for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]:
