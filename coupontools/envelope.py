@@ -50,7 +50,7 @@ class Reply:
 
     def texts(self, value: object) -> Iterator[str]:
         """Yield the texts of a value that is one or a list of them, without the secret and cut to length."""
-        for one in (value if isinstance(value, list) else [value])[:_MOST_TEXTS]:
+        for one in _several(value)[:_MOST_TEXTS]:
             if isinstance(one, (str, int)) and (told := str(one).strip()):
                 yield self.conceal(told)[:_LONGEST_TEXT]
 
@@ -71,9 +71,8 @@ def judge(reply: Reply, envelope: object) -> None:
 
 def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
     errors = envelope.get("errors")
-    entries = [
-        entry for entry in (errors if isinstance(errors, list) else [errors]) if isinstance(entry, dict)
-    ]
+    one = isinstance(errors, dict) and not all(key.isdecimal() for key in errors)
+    entries = [entry for entry in ([errors] if one else _several(errors)) if isinstance(entry, dict)]
     # PHP has 0 for an exception without a code.
     codes = [code for entry in entries for code in _codes(entry.get("error_code")) if code]
     messages = [told for entry in entries for told in reply.texts(entry.get("error_message"))]
@@ -123,11 +122,18 @@ def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
     return MayHaveHappened(message, status=status, retry_after=wait, outage=outage)
 
 
+def _several(value: object) -> list[Any]:
+    # PHP writes a list with holes as an object.
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else [value]
+
+
 def _codes(value: object, depth: int = 0) -> Iterator[int]:
-    # PHP writes a list with holes as an object, and a whole number that it computed as a float ("509.0").
+    # PHP writes a whole number that it computed as a float ("509.0").
     if isinstance(value, (list, dict)):
         if depth < _DEEPEST_CODE:
-            for one in list(value.values() if isinstance(value, dict) else value)[:_MOST_TEXTS]:
+            for one in _several(value)[:_MOST_TEXTS]:
                 yield from _codes(one, depth + 1)
     elif isinstance(value, (str, int, float)) and (
         match := re.fullmatch(r"\s*([0-9]{1,9})(\.0+)?\s*", str(value))
