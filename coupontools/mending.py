@@ -7,6 +7,8 @@ MARK = "\ufffd"
 """Stands for each byte that could not be read."""
 
 _CONTROLS = bytes(range(0x20))
+# Texts without control bytes, and anything between them; the last text may go on in the next piece.
+_SOUND = re.compile(r'[^"]*+(?:"(?:[^"\\\x00-\x1f]++|\\.)*+(?:"[^"]*+|\Z))*+', re.DOTALL)
 # Two quotes without a control byte between them (they leave the state as it is), a quote, an escape, a control byte.
 _TOKEN = re.compile(r'"[^"\\\x00-\x1f]*"|"|\\.|[\x00-\x1f]', re.DOTALL)
 
@@ -31,7 +33,7 @@ class Mender:
         backslashes = len(text) - len(text.rstrip("\\"))
         self._held = "\\" if backslashes % 2 else ""
         text = text.removesuffix(self._held)
-        if has_controls:
+        if has_controls and not _SOUND.fullmatch('"' + text if self._inside else text):
             text = _TOKEN.sub(self._replace, text)
         elif _quotes(text) % 2:
             self._inside = not self._inside
