@@ -60,3 +60,14 @@ def test_groups(house: House) -> None:
         jobs = ({"name": f"Zoë's Pizza & {shape} {number}"} for number in (1, 2))
         assert told(house, "create_group", "sms/addgroup", *jobs) == outcomes, shape
     assert house.counts()["surplus_groups"] == 0
+
+
+def test_two_spellings_of_one_name_get_a_group_each(house: House) -> None:
+    house.worker()
+    house.sandbox.faults("shaped", shapes=["escaped_names"], endpoint="sms/grouplist")
+    house.sandbox.faults("close_after", endpoint="sms/addgroup", count=2)
+    jobs = [{"channel": "sms", "name": name} for name in ("R&D", "R&amp;D")]
+    events = [house.answer(message_id) for message_id in house.enqueue_many("create_group", jobs)]
+    assert [outcome(event) for event in events] == ["group.created"] * 2
+    assert len({event["data"]["group_id"] for event in events}) == 2
+    assert house.counts()["surplus_groups"] == 0
