@@ -113,20 +113,30 @@ class CutOff(Fault):
         await exchange.close()
 
 
-class Twice(Fault):
-    """The call is carried out and answered, and its answer is sent a second time, which nobody asked for.
+class LeftOver(Fault):
+    """The call is carried out and answered; when the next request arrives on the connection, the answer is sent again.
 
-    `unasked` sends it at once. `left_over` sends it when the next request has arrived on the connection, so that it
-    comes before that one's answer.
+    So it comes before that request's own answer.
     """
 
-    kind: Literal["left_over", "unasked"]
+    kind: Literal["left_over"]
 
     async def perform(self, exchange: Exchange) -> None:
         answer = exchange.carry_out()
         answer = replace(answer, body=answer.whole())
-        if self.kind == "left_over":
-            exchange.connection.leave_over(answer.written())
+        exchange.connection.leave_over(answer.written())
         await exchange.answer(answer)
-        if self.kind == "unasked":
-            exchange.connection.send_unasked(answer.written())
+
+
+class Unasked(Fault):
+    """The call is carried out and answered; `seconds` later, when the connection may be idle, the answer is sent again."""
+
+    kind: Literal["unasked"]
+    seconds: Seconds = 0.05
+
+    async def perform(self, exchange: Exchange) -> None:
+        answer = exchange.carry_out()
+        answer = replace(answer, body=answer.whole())
+        await exchange.answer(answer)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.seconds, exchange.connection.send_unasked, answer.written())

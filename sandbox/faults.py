@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from coupontools import ENDPOINTS
 from sandbox.fault_answers import AccountError, Envelope, Foreign, RateLimited, Redirect, Shaped, Unavailable
 from sandbox.fault_base import Fault
-from sandbox.fault_line import Close, CutOff, HangAfter, HangBefore, Reset, Slow, Trickle, Twice
+from sandbox.fault_line import Close, CutOff, HangAfter, HangBefore, LeftOver, Reset, Slow, Trickle, Unasked
 
 SimpleFault = Annotated[
     Close
@@ -25,7 +25,8 @@ SimpleFault = Annotated[
     | CutOff
     | Slow
     | Trickle
-    | Twice
+    | LeftOver
+    | Unasked
     | AccountError
     | Envelope
     | Redirect
