@@ -41,7 +41,8 @@ def test_a_worker_lives_until_it_ends(house: House, tmp_path: Path):
 
 
 def test_redis_away_is_no_death(fragile_house: House, tmp_path: Path):
-    fragile_house.worker(STATE_DIR=tmp_path)
+    # Long enough that a busy machine does not look like a dead one.
+    fragile_house.worker(STATE_DIR=tmp_path, WORKER_HEARTBEAT_SECONDS=20)
     wait_for(lambda: live(fragile_house, tmp_path)[0] == 0, what="a beat")
     fragile_house.server.kill()
     assert fragile_house.run("check", STATE_DIR=tmp_path).returncode == 1
@@ -112,7 +113,7 @@ def test_a_probe_reads_its_settings_as_a_worker_does(
 
 
 def test_a_probe_costs_at_most_four_empty_pythons(house: House, tmp_path: Path):
-    house.worker(STATE_DIR=tmp_path)
+    house.worker(STATE_DIR=tmp_path, WORKER_HEARTBEAT_SECONDS=20)
     environment = house.environment(STATE_DIR=tmp_path)
     wait_for(lambda: live(house, tmp_path)[0] == 0, what="a beat")
 

@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
@@ -106,6 +107,16 @@ def test_a_port_that_is_taken_is_wrong_settings(house: House):
     elsewhere = house.run("run", METRICS_PORT=free_port(), METRICS_HOST="no-such-host.invalid")
     assert elsewhere.returncode == 2
     assert elsewhere.stderr.startswith("METRICS_HOST, METRICS_PORT: cannot listen on no-such-host.invalid")
+
+
+def test_an_odd_worker_stops_no_scrape(house: House, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REDIS_URL", house.server.url)
+    house.redis.zadd("dramatiq:__heartbeats__", {b"\xff\xfe": time.time() * 1000})
+    house.redis.hset("coupontools:workers", b"\xff\xfe", "[]")
+    port = free_port()
+    with exposition(Settings(), port):
+        metrics = scrape(port)
+    assert total(metrics, "coupontools_redis_up") == total(metrics, "coupontools_workers") == 1
 
 
 def test_half_sent_requests_keep_nobody_out_and_hold_few_threads(
