@@ -51,9 +51,9 @@ def test_events_that_are_followed_end_with_their_reader(house: House):
         assert process.stderr.read() == b""
 
 
-def test_a_worker_without_standard_streams_works(house: House):
+def test_a_worker_without_standard_streams_works(house: House, tmp_path: Path):
     command = f"exec {sys.executable} -m workers.cli run <&- >&- 2>&-"
-    with subprocess.Popen(["/bin/sh", "-c", command], env=house.environment()) as process:
+    with subprocess.Popen(["/bin/sh", "-c", command], env=house.environment(STATE_DIR=tmp_path)) as process:
         try:
             answer = house.answer(house.enqueue("list_groups", channel="sms"))
             assert answer["data"]["total"] == 0
