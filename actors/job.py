@@ -150,6 +150,15 @@ class Job(BaseModel):
         """What a derived key is made of."""
         return self.meaning
 
+    @property
+    def question(self) -> str | None:
+        """Name what the API is asked, where several jobs may ask the same; they share the answer."""
+        return None
+
+    def from_told(self, evidence: dict[str, Any]) -> Outcome:
+        """Return the outcome of an answer that another job of the same question got."""
+        raise NotImplementedError
+
     def fingerprint(self) -> str:
         """Return a digest of what is asked for: equal for the same job, however it was written down."""
         return self._digest(self.meaning)

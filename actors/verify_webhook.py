@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from actors.arguments import ArgumentError, Payload, WebhookId
@@ -10,7 +11,7 @@ from actors.event_data import Answer, Data
 from actors.job import Job
 from coupontools import Call, Coupontools, Rejected
 from coupontools.webhooks import Facts, compare, denies, facts, identify, names, recorded_facts
-from delivery import Outcome
+from delivery import Outcome, Told
 
 __all__ = ["VerifyWebhook"]
 
@@ -85,12 +86,25 @@ class VerifyWebhook(Job):
         """A body whose id is no ``evt_`` id cannot be verified by anybody."""
         return self._unverifiable() if identify(self.body) is None else None
 
+    @property
+    def question(self) -> str | None:
+        """The API is asked about an id, whatever stands in the body."""
+        return f"webhook:{self.body['id']}"
+
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Ask for the webhook, and compare every field that both sides have."""
+        record = (await api.webhooks.verify(self.body["id"], call)).fields
+        known = not denies(record)
+        return replace(self._judged(record), told=Told({"record": record}, lasts=known))
+
+    def from_told(self, evidence: dict[str, Any]) -> Outcome:
+        """Compare with what the API told another job."""
+        return self._not_found() if evidence["record"] is None else self._judged(evidence["record"])
+
+    def _judged(self, record: Mapping[str, Any]) -> Outcome:
         body = self.body
-        record = (await api.webhooks.verify(body["id"], call)).fields
         if denies(record):
-            return self._rejected("not_found")
+            return self._not_found()
         if self.payload is None:
             # An answer that is OK but does not name the webhook may be about anything.
             known = names(record, body["id"])
@@ -111,7 +125,12 @@ class VerifyWebhook(Job):
 
     def refused(self, error: Rejected) -> Outcome | None:
         """A webhook that the API does not know is the answer, not a failure to get one."""
-        return self._rejected("not_found") if error.code == WEBHOOK_NOT_FOUND else None
+        if error.code != WEBHOOK_NOT_FOUND:
+            return None
+        return replace(self._not_found(), told=Told({"record": None}, lasts=False))
+
+    def _not_found(self) -> Outcome:
+        return self._rejected("not_found")
 
     def _verified(self, told: Facts, said: Mapping[str, Any], checked: list[str]) -> Outcome:
         moment = said.get("datetime") or said.get("date")

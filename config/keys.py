@@ -46,6 +46,9 @@ key                                            type    written by    holds; life
 ``coupontools:still:<account>``                hash    delivery      since when the deadlines of a scope stand still (ms)
 ``coupontools:held:<account>:<scope>``         zset    delivery      the times they stood still, by their end (ms); a year
 ``coupontools:troubles:<account>``             hash    delivery      how many calls in a row failed as in an outage; 10 min
+``coupontools:told:<account>:<digest>``        hash    delivery      what the API told of a webhook, and who asks now; 2 min
+``coupontools:asking:<account>:<digest>``      zset    delivery      ids of messages that wait for that answer, and since when
+                                                                     (ms); 10 min
 ``coupontools:alone:<account>``                hash    delivery      calls that are refused while others pass; a day
 =============================================  ======  ============  =========================================================
 """
@@ -189,6 +192,14 @@ class Keys:
     def alone(self) -> str:
         """The calls that are refused while others pass."""
         return f"{self.prefix}:alone:{self.account}"
+
+    def told(self, digest: str) -> str:
+        """What the API answered to a question that several jobs ask."""
+        return f"{self.prefix}:told:{self.account}:{digest}"
+
+    def asking(self, digest: str) -> str:
+        """Which messages wait for the answer to a question."""
+        return f"{self.prefix}:asking:{self.account}:{digest}"
 
     @property
     def none(self) -> str:

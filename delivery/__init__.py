@@ -7,7 +7,7 @@ from delivery.account import SCOPES, pausing, tell, unparking
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, envelope, timestamp
 from delivery.delivery import Delivery
 from delivery.gate import LANES, Gate
-from delivery.job import Job, KnownIds, Outcome, Unknown, Verdict
+from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
 from delivery.policy import Policy
@@ -36,6 +36,7 @@ __all__ = [
     "Script",
     "ScriptRunner",
     "Task",
+    "Told",
     "Unknown",
     "Verdict",
     "dead_reason",

@@ -44,6 +44,8 @@ PREFIX = "coupontools."
 #: Bytes of a listing's pages that one script takes, and that are remembered at most for a replay.
 BATCH_BYTES = 1024 * 1024
 REMEMBERED_BYTES = 8 * 1024 * 1024
+#: The longest answer that is kept for others that ask the same.
+TOLD_BYTES = 64 * 1024
 #: First characters of a rejected message that its event shows.
 RAW_CHARACTERS = 1000
 #: Why a message is rejected whose id was answered before.
@@ -145,7 +147,16 @@ def done(task: Task, outcome: Outcome, progress: Progress) -> Done:
         events=[_event(task, outcome.event, outcome.data | progress.data(), subject=outcome.subject)],
         outcome=_json(remembered) if outcome.remembered else None,
         claim=outcome.claims,
+        told=_told(outcome),
+        lasts=outcome.told is not None and outcome.told.lasts,
     )
+
+
+def _told(outcome: Outcome) -> str | None:
+    if outcome.told is None:
+        return None
+    text = _json(outcome.told.evidence)
+    return text if len(text) <= TOLD_BYTES else None
 
 
 def done_in_pages(

@@ -51,18 +51,17 @@ class Attempt:
         self.claim = Claim("none")
         self.lease = means.lease(task, self.token, claimed_at=now(), claim=self.claim)
 
-    async def run(self, ticket: Ticket) -> bool:  # noqa: C901 - claim.lua's table of answers, a row each
+    async def run(self, ticket: Ticket) -> bool:  # noqa: C901, PLR0912 - claim.lua's table of answers, a row each
         """Claim, and do what the claim asks for."""
         gate, job, asked_at = self.means.gate, self.task.job, now()
         self.claim = claim = await self.means.ledger.claim(
             self.task, self.token, waiting=gate.waiting_lanes, may_list=gate.may_list
         )
         self.lease = self.means.lease(self.task, self.token, claimed_at=asked_at, claim=claim)
-        match claim.verb:
-            case "parked":
-                gate.hold(claim.hold)
-            case "paced":
-                gate.pace(claim.wait / 1000, ticket.lane, claim.turn)
+        if claim.verb == "parked":
+            gate.hold(claim.hold)
+        elif claim.verb == "paced":
+            gate.pace(claim.wait / 1000, ticket.lane, claim.turn)
         ticket.claimed()
         match claim.verb:
             case "paced":
@@ -82,6 +81,8 @@ class Attempt:
                 return await self.fail(answer.UNKNOWN)
             case "found":
                 return await self._succeed(job.found(orjson.loads(claim.evidence)), None)
+            case "told":
+                return await self._succeed(job.from_told(orjson.loads(claim.evidence)), None)
             case "read_back":
                 return await self._read_back()
             case _:

@@ -72,8 +72,14 @@ class Claim:
                     reconciled=reconciled == b"1",
                     owned=owned == b"1",
                 )
-            case "found":
-                return cls(verb, deadline, attempts=int(rest[0]), reconciled=True, evidence=rest[1])
+            case "found" | "told":
+                return cls(
+                    verb,
+                    deadline,
+                    attempts=int(rest[0]),
+                    reconciled=verb == "found",
+                    evidence=rest[1],
+                )
             case "read_back":
                 attempts, probe, lost_at = rest
                 return cls(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from coupontools import Call, Coupontools, Rejected
 
-__all__ = ["Job", "KnownIds", "Outcome", "Pages", "Unknown", "Verdict"]
+__all__ = ["Job", "KnownIds", "Outcome", "Pages", "Told", "Unknown", "Verdict"]
 
 
 class Pages(Protocol):
@@ -28,6 +28,15 @@ class Pages(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What the API answered to a question that several jobs may ask."""
+
+    evidence: dict[str, Any]
+    #: Does it hold for a while? If not, it serves those alone who waited for it when it was asked.
+    lasts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a job brought about; becomes its event."""
 
@@ -40,6 +49,8 @@ class Outcome:
     pages: Pages | None = None
     #: Does the same job, asked for again, get this answer from memory?
     remembered: bool = True
+    #: What the API answered to the job's question, for others that ask the same.
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,8 @@ class Unknown:
     baseline: tuple[str, ...]
     #: When that call began at the earliest, in milliseconds of Redis's clock; 0 where nobody knows.
     began: int = 0
+    #: Is it time to look? If not, only what is found counts.
+    due: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,13 @@ class Job(Protocol):
     @property
     def subject(self) -> str | None:
         """The id that the job is about, where it names one."""
+
+    @property
+    def question(self) -> str | None:
+        """Name what the API is asked; jobs of one question ask it once, and each makes of the answer what concerns it."""
+
+    def from_told(self, evidence: dict[str, Any]) -> Outcome:
+        """Return the outcome of an answer that another job of the same question got."""
 
     def fingerprint(self) -> str:
         """Return a digest of what is asked for: equal for the same job, however it was written down."""

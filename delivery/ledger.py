@@ -87,6 +87,7 @@ class Ledger:
             "call": job.actor,
             "about": task.about,
             "place": task.place,
+            "question": job.question is not None,
             **_lane(task.queue, waiting),
         }
         listing = task.listing
@@ -108,6 +109,8 @@ class Ledger:
                 keys.held(job.scope),
                 keys.parked,
                 keys.alone,
+                self._told(task),
+                self._asking(task),
             ],
             [orjson.dumps(arguments)],
         )
@@ -133,6 +136,7 @@ class Ledger:
             "asked": task.asked,
             "effect": owned and job.effect,
             "named": owned and job.named,
+            "question": owned and job.question is not None,
             "needle": job.needle() if owned and job.effect else "",
             "life": self._life(task),
             "kept": _ms(max(policy.ttl, KEPT_UNKNOWN_SECONDS)),
@@ -166,6 +170,8 @@ class Ledger:
                 keys.held("email"),
                 keys.troubles,
                 keys.alone,
+                self._told(task) if owned else keys.none,
+                self._asking(task) if owned else keys.none,
             ],
             [orjson.dumps(arguments)],
         )
@@ -202,10 +208,10 @@ class Ledger:
         return float(wait), not again
 
     async def unknowns(self, listing: str) -> tuple[int, list[Unknown]]:
-        """Return Redis's time in milliseconds, and the records whose turn it is to be told of by this listing."""
+        """Return Redis's time in milliseconds, and the records that wait for this listing: all that are due, and some that will be soon."""
         began_at = 0
         found: list[Unknown] = []
-        while len(found) < UNKNOWNS_OF_A_LISTING:
+        while len(found) < UNKNOWNS_OF_A_LISTING and all(unknown.due for unknown in found[-1:]):
             now, *rows = await self._runner.run(
                 SCRIPTS["unknowns"], [self._keys.unknown(listing)], [len(found), UNKNOWNS_AT_ONCE]
             )
@@ -220,8 +226,9 @@ class Ledger:
                     tuple(orjson.loads(baseline or b"[]")),
                     # After a clock that was set back nobody knows what came first.
                     began=int(began) if int(began) <= int(now) else 0,
+                    due=int(look_at) <= int(now),
                 )
-                for record, ended, began, needle, baseline in zip(*[iter(rows)] * 5, strict=True)
+                for record, ended, began, look_at, needle, baseline in zip(*[iter(rows)] * 6, strict=True)
             ]
         return began_at, found
 
@@ -270,6 +277,14 @@ class Ledger:
     def _life(self, task: Task) -> int:
         # What is not settled must outlive the message that it belongs to, in whatever hold that waits.
         return _ms(max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience)
+
+    def _told(self, task: Task) -> str:
+        question = task.job.question
+        return self._keys.told(short_digest(question)) if question else self._keys.none
+
+    def _asking(self, task: Task) -> str:
+        question = task.job.question
+        return self._keys.asking(short_digest(question)) if question else self._keys.none
 
     def _name_lock(self, task: Task) -> str:
         job = task.job

@@ -34,6 +34,7 @@ class ReadBack:
         verdicts = [
             self._patient(verdict, began)
             async for verdict in self._task.job.read_back(self._api, call, unknowns, self._ledger)
+            if verdict.unknown.due or verdict.word == "found"
         ]
         await self._judge(verdicts, self._policy.rests)
         return sum(verdict.word != "undecided" for verdict in verdicts)

@@ -81,6 +81,9 @@ class Done(Settlement):
     claim: str | None = None
     pages: list[str] | None = None
     first: bool = True
+    #: JSON: what the API answered to the job's question; and does it hold for a while?
+    told: str | None = None
+    lasts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

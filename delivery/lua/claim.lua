@@ -2,19 +2,22 @@
 -- include: account.lua
 -- include: record.lua
 -- include: answered.lua
+-- include: question.lua
 --
 -- claim.lua: may this message's job call the API now? One round trip, safe to repeat with the same token.
 --
 -- KEYS  in the order of the next line. answered: how this message was answered; acks: set of what this worker has outstanding;
 --       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it is looked at next (ms);
 --       reader: taken while somebody reads this listing; name: lock, the record that may create a group of this name; pages: list of a
---       remembered listing's pages; the others as account.lua has them, held of the job's view.
-local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone = unpack(KEYS)
+--       remembered listing's pages; told and asking as question.lua has them, the others as account.lua, held of the job's view.
+local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking =
+  unpack(KEYS)
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked (see answered.lua), effect (may a call
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
---       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking)
+--       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking), question (do others
+--       ask the same?)
 local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
@@ -28,6 +31,7 @@ local job = cjson.decode(ARGV[1])
 --   expired, attempts, reconciled, owned   the deadline passed and nothing was carried out; '0': the record is another job's
 --   unknown, attempts, reconciled, owned   the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence              the lost call did happen; the record is owned
+--   told, attempts, evidence               another job has got the answer; the record is owned
 --   read_back, attempts, probe, lost_at    read the listing; the reader key is owned
 --   call, attempts, reconciled, slot ms, lease ms, baseline, probe
 
@@ -135,9 +139,9 @@ end
 if r.state == 'running' then
   local lease_end = tonumber(r.lease_end)
   if tonumber(r.claimed_at) > now then
-    -- The clock was set back since: the call is given as long again as one may take.
-    r.claimed_at, lease_end = now, now + job.cover
-    write(record, { claimed_at = now, lease_end = lease_end })
+    -- The clock was set back since: the call is given as long again as one may take, and nobody knows when it began.
+    r.claimed_at, lease_end = 0, now + job.cover
+    write(record, { claimed_at = 0, lease_end = lease_end })
   end
   if now < lease_end then
     -- Wait about as long as the other has taken so far: a quick call is met quickly, a long one asked after seldom.
@@ -263,6 +267,16 @@ if job.effect and job.may_list and in_outage and redis.call('EXISTS', reader) ==
   return read_back()
 end
 
+if job.question then
+  local evidence = answer_for(told, asking, job.id)
+  if evidence then
+    own('waiting')
+    redis.call('ZREM', asking, job.id)
+    return say('told', attempts, evidence)
+  end
+  if put_by_another(told, asking, job.id, job.token, job.horizon + job.cover) then return wait_for_other() end
+end
+
 local slot, again, turn = reserve(pace, job, job.interval, job.horizon)
 if not slot then return say('paced', whole(again), turn or '') end
 
@@ -274,4 +288,8 @@ write(record, { state = 'running', fingerprint = job.fingerprint, token = job.to
   bodies = bodies, id = job.id, deadline = deadline })
 forget(record, 'verdict', 'evidence', 'lost_at', 'look_at', 'looks')
 redis.call('PEXPIRE', record, whole(job.life))
+if job.question then
+  put_question(told, job.token, now + lease)
+  redis.call('ZREM', asking, job.id)
+end
 return say('call', attempts + 1, reconciled, whole(slot), whole(lease), r.baseline or '', probing())

@@ -4,17 +4,19 @@
 -- include: signal.lua
 -- include: record.lua
 -- include: answered.lua
+-- include: question.lua
 --
 -- settle.lua: what came of a claim. Outcome, event, acknowledgement and the account's state in one step; safe to repeat.
 --
 -- KEYS  in the order of the next line. dead, dead_bodies, dead_reasons: zset id -> died at (ms), hash id -> message, hash id -> why;
 --       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; all others as claim.lua.
 local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
-  held_account, held_sms, held_email, troubles, alone = unpack(KEYS)
+  held_account, held_sms, held_email, troubles, alone, told, asking = unpack(KEYS)
 -- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect, named,
+--       question,
 --       needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see signal.lua;
 --       none for no call);
---       and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id), reason, pages [JSON ...], first,
+--       and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id), reason, pages [JSON ...], first, told, lasts (see question.lua),
 --       batch, delay (ms), keep (the message stays outstanding), uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
@@ -127,6 +129,7 @@ local better = op == 'done' and r.state == 'unknown' and not r.token and r.finge
 if job.owned and r.token ~= job.token and not missing and not better then return answer('stale') end
 
 heed_signal()
+if job.question and op ~= 'pages' then tell_all(told, asking, job.token, job.told, job.lasts, delayed) end
 
 if used and op == 'lost' then
   -- Nobody waits for the answer of such a call any more, but whoever asks for the same must read back first.

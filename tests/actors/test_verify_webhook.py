@@ -90,7 +90,7 @@ def test_the_older_answer_and_an_id_alone(house: House) -> None:
     assert second["data"]["campaign"] == alone["campaign"]
 
 
-def test_delivered_again_is_replayed_and_changed_is_asked(house: House) -> None:
+def test_delivered_again_is_replayed_and_changed_is_compared(house: House) -> None:
     house.worker()
     body = house.sandbox.issue_webhook("coupon_claimed")
     first = house.answer(house.enqueue("verify_webhook", payload=body))
@@ -99,7 +99,8 @@ def test_delivered_again_is_replayed_and_changed_is_asked(house: House) -> None:
     assert not first["data"]["replayed"]
     assert again["data"] == {**first["data"], "replayed": True, "attempts": 0}
     assert changed["type"] == "coupontools.webhook.rejected"
-    assert house.sandbox.stats()["endpoints"]["webhook/verification"]["calls"] == 2
+    # With what the API told a moment ago.
+    assert house.sandbox.stats()["endpoints"]["webhook/verification"]["calls"] == 1
 
 
 def nested(depth: int) -> str:

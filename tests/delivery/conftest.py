@@ -39,6 +39,7 @@ def task(house: House) -> Callable[..., Task]:
             },
             "create_group": {"channel": "sms", "name": "Pizza"},
             "list_contacts": {"channel": "sms", "group_id": "gro_1"},
+            "verify_webhook": {},
         }
         house.redis.sadd("acks", name)
         house.redis.hset("bodies", name, "{}")

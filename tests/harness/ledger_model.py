@@ -246,12 +246,10 @@ class Model:
     # -- reading back ---------------------------------------------------------------------------------------------------------
 
     def list_unknowns(self) -> set[str]:
-        """The keys that a listing must look for: those whose next look is due."""
-        return {
-            key
-            for key, record in self.records.items()
-            if record.listed and record.due and record.state == "unknown" and record.verdict is None
-        }
+        """The keys that a listing must look for, due or not; all others leave the list."""
+        for record in self.records.values():
+            record.listed = record.listed and record.state == "unknown" and record.verdict is None
+        return {key for key, record in self.records.items() if record.listed}
 
     def judge(self, key: str, word: str) -> None:
         """A verdict on the very call that it was made for."""

@@ -1,0 +1,15 @@
+"""What the caretaker does about holds, once."""
+
+from __future__ import annotations
+
+import redis
+
+from config.keys import Keys
+from delivery import unparking
+from workers.redis_link import ThreadRunner
+
+
+def unpark(client: redis.Redis, keys: Keys, *, busy: bool = True) -> int:
+    """Runs the script that brings back what was parked; answers how many messages came back."""
+    moved, _ = ThreadRunner(client).run(*unparking(keys, 1000, busy=busy))
+    return int(moved)
