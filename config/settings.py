@@ -214,6 +214,12 @@ class Settings(BaseSettings):
         account = f"{same_for_all(self.coupontools_base_url)}\n{self.coupontools_client_id}"
         return hashlib.sha256(account.encode()).hexdigest()[:12]
 
+    @property
+    def secret_name(self) -> str:
+        """Return the name of the secret in Redis: a digest that tells secrets apart and gives none away."""
+        secret = f"{self.account}\n{self.coupontools_client_secret.get_secret_value()}"
+        return hashlib.sha256(secret.encode()).hexdigest()[:12]
+
     def __repr_args__(self) -> Any:
         """Show everything but the secret and the password in the Redis address."""
         for name, value in super().__repr_args__():

@@ -38,6 +38,8 @@ log = structlog.get_logger("delivery")
 
 #: What can be held: all work of the account, or one channel's.
 SCOPES: Final = ("account", "sms", "email")
+#: The client id or the secret is not correct (the vendor's public error list).
+BAD_CREDENTIALS: Final = 1000
 #: The call told nothing of the account, or was not made.
 SILENT: Final = Signal(word="none")
 
@@ -75,6 +77,7 @@ def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
         pause=round((meaning.pause or 0) * 1000),
         connect=meaning.connect,
         bare=meaning.bare,
+        by_secret=meaning.signal == "refused" and error.code == BAD_CREDENTIALS,
         worker=_worker(),
     )
 
@@ -106,7 +109,7 @@ def unparking(keys: Keys, events_maxlen: int, *, busy: bool) -> tuple[Script, li
     prefix = keys.queue("").delayed
     return (
         SCRIPTS["unpark"],
-        [keys.holds, keys.parked, *_times(keys), keys.troubles, keys.events],
+        [keys.holds, keys.parked, *_times(keys), keys.troubles, keys.events, keys.workers, keys.heartbeats],
         [events_maxlen, prefix, int(busy)],
     )
 
@@ -120,7 +123,7 @@ def pausing(
     """
     return (
         SCRIPTS["pause"],
-        [keys.holds, *_times(keys), keys.troubles, keys.events],
+        [keys.holds, *_times(keys), keys.troubles, keys.events, keys.workers, keys.heartbeats],
         [word, scope, reason, _worker(), events_maxlen],
     )
 

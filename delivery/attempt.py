@@ -60,13 +60,15 @@ class Attempt:
         self.lease = self.means.lease(self.task, self.token, claimed_at=asked_at, claim=claim)
         if claim.verb == "parked":
             gate.hold(claim.hold)
+        elif claim.verb == "benched":
+            gate.bench(claim.wait / 1000)
         elif claim.verb == "paced":
             gate.pace(claim.wait / 1000, ticket.lane, claim.turn)
         ticket.claimed()
         match claim.verb:
             case "paced":
                 return False
-            case "gone" | "answered" | "deferred" | "parked":
+            case "gone" | "answered" | "deferred" | "parked" | "benched":
                 log.debug("job.left", reason=claim.reason or claim.verb, message_id=self.task.message_id)
                 return True
             case "used":

@@ -39,7 +39,7 @@ class Claim:
     lost_at: int | None = None
 
     @classmethod
-    def read(cls, answer: list[Any]) -> Claim:
+    def read(cls, answer: list[Any]) -> Claim:  # noqa: C901 - a row for each answer
         """Return what the script's answer says."""
         verb, deadline, rest = answer[0].decode(), int(answer[1]), answer[2:]
         match verb:
@@ -57,6 +57,8 @@ class Claim:
                 )
             case "parked":
                 return cls(verb, deadline, hold=rest[0].decode())
+            case "benched":
+                return cls(verb, deadline, wait=float(rest[0]))
             case "paced":
                 return cls(verb, deadline, wait=float(rest[0]), turn=rest[1].decode())
             case "deferred":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coupontools import Coupontools
 from delivery.answer import Failure, without_record
 from delivery.attempt import Attempt
-from delivery.gate import Draining, Gate, Held
+from delivery.gate import Benched, Draining, Gate, Held
 from delivery.job import Outcome
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine
@@ -37,6 +37,11 @@ class Delivery:
             try:
                 ticket = await self._gate.enter(task.queue, task.holds, place, patience)
             except Draining:
+                return
+            except Benched:
+                # At once: another worker is to have it.
+                await Attempt(self._means, task).settle(Postponed(delay=0))
+                task.receipt.release()
                 return
             except Held as held:
                 if await self._parking.park(held.hold, task):

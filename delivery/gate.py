@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["LANES", "LISTINGS", "Draining", "Gate", "Held", "Ticket"]
+__all__ = ["LANES", "LISTINGS", "Benched", "Draining", "Gate", "Held", "Ticket"]
 
 #: The lanes in the order of their urgency, each with its weight: of the pace and of the places, a lane with work gets at least its weight's
 #: share of all. Every lane is a queue.
@@ -32,6 +33,10 @@ HOLD_BELIEVED_SECONDS = 1.0
 
 class Draining(Exception):  # noqa: N818 - not an error: the worker stops
     """The worker stops: hand the message back."""
+
+
+class Benched(Exception):  # noqa: N818 - not an error: others are to have the job
+    """This process's secret is refused, and another worker's is not: hand the message back."""
 
 
 class Held(Exception):  # noqa: N818 - not an error: the job is to be parked
@@ -93,6 +98,7 @@ class Gate:
         self._yields_until = dict.fromkeys(LANES, 0.0)
         self._preferred: str | None = None
         self._held_until: dict[str, float] = {}
+        self._benched_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     # -- Who waits ------------------------------------------------------------------------------------------------------------
@@ -104,10 +110,13 @@ class Gate:
 
         Raises:
             Draining: the worker stops.
+            Benched: this process may not call for now, and others may.
             Held: one of the holds is known.
         """
         if self._draining:
             raise Draining
+        if self.is_benched:
+            raise Benched
         if hold := self.holds_up(holds):
             raise Held(hold)
         loop = asyncio.get_running_loop()
@@ -193,6 +202,16 @@ class Gate:
                 if not waiter.future.done():
                     waiter.future.set_exception(Held(name))
 
+    def bench(self, seconds: float) -> None:
+        """This process's secret is refused, and another worker's is not: for so long it takes nothing."""
+        self._benched_until = asyncio.get_running_loop().time() + max(0.05, seconds)
+        self._send_back(Benched)
+
+    @property
+    def is_benched(self) -> bool:
+        """May this process take nothing for now? Any thread may ask."""
+        return self._benched_until > time.monotonic()
+
     def release(self) -> None:
         """A hold is over: what was known of holds is to be asked anew."""
         self._held_until.clear()
@@ -207,13 +226,16 @@ class Gate:
     def drain(self) -> None:
         """Let nobody in any more, and send back all who wait."""
         self._draining = True
-        for waiter in itertools.chain(self._overdue, *self._waiting.values()):
-            if not waiter.future.done():
-                waiter.future.set_exception(Draining())
-        for waiters in (self._overdue, *self._waiting.values()):
-            waiters.clear()
+        self._send_back(Draining)
         if self._timer:
             self._timer.cancel()
+
+    def _send_back(self, why: type[Exception]) -> None:
+        for waiter in itertools.chain(self._overdue, *self._waiting.values()):
+            if not waiter.future.done():
+                waiter.future.set_exception(why())
+        for waiters in (self._overdue, *self._waiting.values()):
+            waiters.clear()
 
     # -- Who is next ----------------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ class Ledger:
             "about": task.about,
             "place": task.place,
             "question": job.question is not None,
+            "secret": self._policy.secret,
             **_lane(task.queue, waiting),
         }
         listing = task.listing
@@ -111,6 +112,8 @@ class Ledger:
                 keys.alone,
                 self._told(task),
                 self._asking(task),
+                keys.workers,
+                keys.heartbeats,
             ],
             [orjson.dumps(arguments)],
         )
@@ -146,7 +149,7 @@ class Ledger:
             **settlement.arguments(),
         }
         if signal:
-            arguments["signal"] = signal.arguments()
+            arguments["signal"] = signal.arguments() | {"secret": policy.secret}
         word, changes = await self._runner.run(
             SCRIPTS["settle"],
             [
@@ -172,6 +175,8 @@ class Ledger:
                 keys.alone,
                 self._told(task) if owned else keys.none,
                 self._asking(task) if owned else keys.none,
+                keys.workers,
+                keys.heartbeats,
             ],
             [orjson.dumps(arguments)],
         )

@@ -36,6 +36,8 @@ class Policy:
     events_maxlen: int
     #: How long a listing may take in all.
     listing_timeout: float = 300.0
+    #: Tells the secret that this process uses from others (``Settings.secret_name``).
+    secret: str = ""
 
     @property
     def rests(self) -> Rests:
@@ -81,4 +83,5 @@ class Policy:
             backoff=Backoff(settings.retry_min_seconds, settings.retry_max_seconds),
             events_maxlen=settings.events_maxlen,
             listing_timeout=settings.coupontools_listing_timeout_seconds,
+            secret=settings.secret_name,
         )

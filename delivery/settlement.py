@@ -179,6 +179,8 @@ class Signal:
     connect: bool = False
     #: Was it refused without a code of the vendor's, so that nobody knows whether it was the account or this call?
     bare: bool = False
+    #: Is it the secret that was refused, and not the account?
+    by_secret: bool = False
     #: The host and the process whose call it was.
     worker: str = ""
 

@@ -73,6 +73,10 @@ class JobLoop:
         self._loop.call_soon_threadsafe(self._turn.set)
         return True
 
+    def is_benched(self) -> bool:
+        """Is this process's secret refused, while other workers' is not? Any thread may ask."""
+        return self._gate.is_benched
+
     def where(self) -> str:
         """The lines of code that the loop is in just now."""
         frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - what it is there for, its documentation says

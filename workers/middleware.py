@@ -37,6 +37,7 @@ class WorkerLife(Middleware):
         self._caretaker.start()
         broker.threads += [self._loop.thread, self._caretaker]
         broker.loop_turns, broker.where_loop_is = self._loop.turns, self._loop.where
+        broker.is_benched = self._loop.is_benched
         log.info(
             "worker.started",
             worker=broker.broker_id,

@@ -3,12 +3,13 @@
 --   pace      hash    tat: when the next request may leave (µs); turn: the pass of the lane that was served last; p:<lane>: its pass;
 --                     w:<lane>: until when it counts as waiting (ms)
 --   holds     hash    name -> JSON, a field for each hold there is; the name is <scope>/paused, <scope>/refused, account/asked,
---                     account/outage or <scope>/outage/<kind of call>. Of each:
+--                     account/outage, <scope>/outage/<kind of call>, or account/refused/<secret>: those who use this secret alone. Of each:
 --                       scope (account | sms | email), kind (paused | refused | asked | outage), code ('' for none), message, worker,
 --                       since, retry_at (ms), interval (ms until the next probe), length (ms that an asked one lasts),
 --                       call (the kind of call that was refused), probe (token of the one that may call, '' for none),
 --                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), bare (refused without a code of the vendor's),
---                       call_only (does an outage concern that kind of call alone?), about (which call was refused), any (whoever comes may probe)
+--                       call_only (does an outage concern that kind of call alone?), about (which call was refused), any (whoever comes may probe),
+--                       secret (whose credentials were refused)
 --   still     hash    while deadlines stand still: view -> since when (ms); view:sum -> for how long they have in all (ms)
 --   held      zset    for each view, past times of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)
 --   parked    set     "<hold>|<queue>|<kind of job>" of each parking place that is not empty; the place itself is a zset, its key ends in
@@ -51,18 +52,41 @@ end
 
 -- The holds that concern a job of this scope and kind of call: those during which its deadline stands still, and all others; each a
 -- list of { name, hold }.
-local function holds_of(holds, scope, call)
+local function holds_of(holds, scope, call, secret)
   local standing, passing = {}, {}
   if redis.call('EXISTS', holds) == 0 then return standing, passing end
   local names = { 'account/paused', 'account/refused', scope .. '/paused', scope .. '/refused', 'account/asked', 'account/outage',
-    scope .. '/outage/' .. call }
+    scope .. '/outage/' .. call, 'account/refused/' .. secret }
   for i, text in ipairs(redis.call('HMGET', holds, unpack(names))) do
     if text and not (scope == 'account' and (i == 3 or i == 4)) then
-      local into = i <= 4 and standing or passing
+      local into = (i <= 4 or i == 8) and standing or passing
       into[#into + 1] = { name = names[i], hold = cjson.decode(text) }
     end
   end
   return standing, passing
+end
+
+-- The secrets that living workers use, each true if it is refused; nil when no worker says what it uses.
+local function secrets_of(holds, workers, heartbeats)
+  local secrets, any = {}, false
+  local told = redis.call('HGETALL', workers)
+  for i = 1, #told, 2 do
+    local fine, about = pcall(cjson.decode, told[i + 1])
+    local seen = tonumber(redis.call('ZSCORE', heartbeats, told[i]) or '')
+    if fine and type(about) == 'table' and about.secret and seen and seen > now - (tonumber(about.silence_ms) or 0) then
+      secrets[about.secret] = redis.call('HEXISTS', holds, 'account/refused/' .. about.secret) == 1
+      any = true
+    end
+  end
+  return any and secrets or nil
+end
+
+-- Does a living worker use a secret that is not refused?
+local function others_may_call(holds, workers, heartbeats)
+  for _, refused in pairs(secrets_of(holds, workers, heartbeats) or {}) do
+    if not refused then return true end
+  end
+  return false
 end
 
 -- Milliseconds since `since` during which the deadlines of this view stood still; no more work for a thousand holds than for one.

@@ -9,15 +9,16 @@
 -- KEYS  in the order of the next line. answered: how this message was answered; acks: set of what this worker has outstanding;
 --       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it is looked at next (ms);
 --       reader: taken while somebody reads this listing; name: lock, the record that may create a group of this name; pages: list of a
---       remembered listing's pages; told and asking as question.lua has them, the others as account.lua, held of the job's view.
-local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking =
-  unpack(KEYS)
+--       remembered listing's pages; told and asking as question.lua has them; workers and heartbeats: who lives, and with
+--       which secret; the others as account.lua has them, held of the job's view.
+local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking,
+  workers, heartbeats = unpack(KEYS)
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked (see answered.lua), effect (may a call
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
 --       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking), question (do others
---       ask the same?)
+--       ask the same?), secret (names the one that this process uses)
 local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
@@ -27,6 +28,7 @@ local job = cjson.decode(ARGV[1])
 --   conflict                               the key belongs to another job
 --   deferred, reason, ms                   moved to `delayed`
 --   parked, hold                           moved to where the jobs of this hold wait
+--   benched, ms                            given back for other workers: this process's secret is refused, theirs is not; ask again after ms
 --   paced, ms, lane                        nothing was changed; ask again after ms; it is the turn of another lane, or '' for none
 --   expired, attempts, reconciled, owned   the deadline passed and nothing was carried out; '0': the record is another job's
 --   unknown, attempts, reconciled, owned   the deadline passed and nobody knows; the record is owned
@@ -61,7 +63,7 @@ local function park(name)
   return say('parked', name)
 end
 
-local standing, passing = holds_of(holds, job.scope, job.call)
+local standing, passing = holds_of(holds, job.scope, job.call, job.secret)
 
 -- The first of these holds that this job must wait for, and how long (ms). What only looks does not wait for a kind of call that fails.
 local function stopped_by(list, only_looks)
@@ -211,7 +213,11 @@ end
 
 -- 4. Is the account held, or the deadline over? --------------------------------------------------------------------------------------
 
-local stop = stopped_by(standing)
+local stop, wait = stopped_by(standing)
+if stop and stop.hold.secret and others_may_call(holds, workers, heartbeats) then
+  defer(job.since, 'benched')
+  return say('benched', whole(wait))
+end
 if stop then return park(stop.name) end
 
 local must_read_back = r.state == 'unknown' and r.verdict ~= 'absent'
@@ -220,7 +226,6 @@ if now >= deadline then
   return say(must_read_back and 'unknown' or 'expired', attempts, reconciled, '1')
 end
 
-local wait
 stop, wait = stopped_by(passing, must_read_back)
 if stop and stop.hold.kind == 'asked' and stop.hold.length <= SHORT_MS then return say('paced', whole(wait), '') end
 if stop then return park(stop.name) end

@@ -1,7 +1,7 @@
 -- holds.lua: a prelude of other scripts: begins and ends holds, tells of them on the event stream, and keeps the time during which
 -- deadlines stand still. Needs account.lua.
 --
--- `account` is a table of keys and texts: holds, still, held_account, held_sms, held_email, events, maxlen, troubles.
+-- `account` is a table of keys and texts: holds, still, held_account, held_sms, held_email, events, maxlen, troubles, workers, heartbeats.
 
 -- What this script began and ended, for the log.
 local began, ended = {}, {}
@@ -53,7 +53,10 @@ local function keep_time(account)
   local standing, flat = {}, redis.call('HVALS', account.holds)
   for _, text in ipairs(flat) do
     local hold = cjson.decode(text)
-    if hold.kind == 'refused' or hold.kind == 'paused' then standing[hold.scope] = true end
+    local stands = hold.kind == 'refused' or hold.kind == 'paused'
+    -- While another secret is good, work goes on, and deadlines run.
+    if hold.secret then stands = not others_may_call(account.holds, account.workers, account.heartbeats) end
+    if stands then standing[hold.scope] = true end
   end
   for _, view in ipairs(VIEWS) do
     local stands = standing.account or standing[view]

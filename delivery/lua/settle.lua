@@ -11,7 +11,7 @@
 -- KEYS  in the order of the next line. dead, dead_bodies, dead_reasons: zset id -> died at (ms), hash id -> message, hash id -> why;
 --       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; all others as claim.lua.
 local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
-  held_account, held_sms, held_email, troubles, alone, told, asking = unpack(KEYS)
+  held_account, held_sms, held_email, troubles, alone, told, asking, workers, heartbeats = unpack(KEYS)
 -- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect, named,
 --       question,
 --       needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see signal.lua;
@@ -90,7 +90,7 @@ local function answer(word) return { used and word == 'ok' and 'used' or word, c
 local function heed_signal()
   if not job.signal then return end
   local account = { holds = holds, still = still, held_account = held_account, held_sms = held_sms, held_email = held_email,
-    troubles = troubles, events = events, maxlen = job.maxlen }
+    troubles = troubles, events = events, maxlen = job.maxlen, workers = workers, heartbeats = heartbeats }
   take_signal(job.signal, job.token, account, alone, job.threshold)
 end
 

@@ -2,7 +2,8 @@
 --
 -- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms), connect (did not even a connection stand?),
--- bare (was it refused without a code of the vendor's?), worker. Its word:
+-- bare (was it refused without a code of the vendor's?), worker, secret (the one that was used), by_secret (do the credentials that were
+-- refused belong to this secret?). Its word:
 --   well      the API works
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
@@ -47,7 +48,7 @@ local function take_signal(signal, token, account, alone, threshold)
     if at and kind == 'refused' and math.abs(now - at) < RETURN_MS then interval = math.min(tonumber(last) * 2, HOLD_CAP_MS[kind]) end
     begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
       since = now, retry_at = now + interval, interval = interval, probe = '', bare = signal.bare or nil,
-      call_only = call_only or nil, about = signal.bare and signal.about or nil })
+      call_only = call_only or nil, secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil, about = signal.bare and signal.about or nil })
   end
 
   -- 1. How many calls in a row have failed? ----------------------------------------------------------------------------------------
@@ -78,6 +79,7 @@ local function take_signal(signal, token, account, alone, threshold)
     -- Who is only asked for patience does not know yet whether it is refused.
     if hold.kind ~= 'refused' or word ~= 'well' or signal.pause > 0 then return false end
     if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
+    if hold.secret then return hold.secret == signal.secret end
     return hold.any or hold.bare or hold.call == signal.call
   end
 
@@ -103,7 +105,7 @@ local function take_signal(signal, token, account, alone, threshold)
   if word == 'well' then
     redis.call('HDEL', alone, signal.about)
   elseif word == 'refused' then
-    local name = signal.scope .. '/refused'
+    local name = signal.scope .. '/refused' .. (signal.by_secret and '/' .. signal.secret or '')
     local times = signal.bare and tonumber(string.match(redis.call('HGET', alone, signal.about) or '', '^%d+'))
     if times and redis.call('HEXISTS', account.holds, name) == 0 then
       refuse_alone(signal.about, times + 1)

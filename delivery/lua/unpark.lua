@@ -6,7 +6,7 @@
 -- Ends holds whose time is over by itself. Every worker runs it several times a second while there is a hold or something is parked.
 --
 -- KEYS  in the order of the next line (see account.lua and holds.lua)
-local holds, parked, still, held_account, held_sms, held_email, troubles, events = unpack(KEYS)
+local holds, parked, still, held_account, held_sms, held_email, troubles, events, workers, heartbeats = unpack(KEYS)
 -- ARGV  1 maxlen of the events' stream   2 prefix of the keys of delayed messages   3 is any message waiting or under way? ('1')
 local maxlen, delayed_prefix, is_busy = ARGV[1], ARGV[2], ARGV[3] == '1'
 -- Answers how many messages came back, and the holds that began and ended (see holds.lua).
@@ -18,7 +18,7 @@ local LET_OUT_AGAIN_MS, LET_OUT_MOST = 1000, 256
 -- When none is left of the kind of call that was refused, any may probe after so long.
 local ANY_AFTER_MS = 600000
 local account = { holds = holds, still = still, held_account = held_account, held_sms = held_sms, held_email = held_email,
-  troubles = troubles, events = events, maxlen = maxlen }
+  troubles = troubles, events = events, maxlen = maxlen, workers = workers, heartbeats = heartbeats }
 
 local places = {}
 for _, place in ipairs(redis.call('SMEMBERS', parked)) do
@@ -60,7 +60,11 @@ local flat = redis.call('HGETALL', holds)
 for i = 1, #flat, 2 do
   local name, hold = flat[i], cjson.decode(flat[i + 1])
   local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or math.huge))
-  if hold.kind == 'asked' and is_due then
+  local secrets = hold.secret and secrets_of(holds, workers, heartbeats)
+  if secrets and secrets[hold.secret] == nil then
+    -- Nobody uses it any more.
+    end_hold(account, name, hold)
+  elseif hold.kind == 'asked' and is_due then
     end_hold(account, name, hold)
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
     -- Nobody is left to find out, and nobody waits for it.
@@ -85,10 +89,16 @@ for i = 1, #flat, 2 do
   end
 end
 
+-- Whether deadlines stand still may have changed with the workers that live.
+if #flat > 0 then keep_time(account) end
+
 -- 2. What waits for a hold that is over ----------------------------------------------------------------------------------------------
 
 local moved = 0
 for _, place in ipairs(places) do
-  if moved < BATCH and redis.call('HEXISTS', holds, place.name) == 0 then moved = moved + let_go(place, BATCH - moved) end
+  local over = redis.call('HEXISTS', holds, place.name) == 0
+  -- What was parked when every secret was refused comes back for workers that have another.
+  local free = not over and string.match(place.name, '^account/refused/') and others_may_call(holds, workers, heartbeats)
+  if moved < BATCH and (over or free) then moved = moved + let_go(place, BATCH - moved) end
 end
 return { moved, changes() }

@@ -95,8 +95,9 @@ def test_a_waiting_backlog_costs_next_to_nothing(house: House) -> None:
     sys.stdout.write(
         f"\n100,000 waiting jobs at 5/s over 2 processes: {a_second:.0f} Redis commands a second\n"
     )
-    # Two for each job that is called, four ticks a second from each process, and a few claims that come too early.
-    assert a_second < 60
+    # Two for each job that is called, four ticks a second from each process, as many looks for deadlines from one of them, two for each
+    # idle queue of each, and a few claims that come too early.
+    assert a_second < 75
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])

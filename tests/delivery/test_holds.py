@@ -371,3 +371,28 @@ def test_only_a_failing_connection_holds_the_account(
         ledger.record(lost), mapping={"s": "unknown", "fp": lost.fingerprint, "en": 1, "rb": 1, "cl": 1}
     )
     assert finish(ledger.claim(lost, "c3")).verb == "read_back"
+
+
+def test_one_host_with_an_old_secret_does_not_stop_the_other(house: House) -> None:
+    """A refusal of the credentials concerns those who use the same secret."""
+    group_id = house.new_group()
+    old = house.worker(COUPONTOOLS_CLIENT_SECRET="an-old-secret", WORKER_PROCESSES=1)
+    first = house.enqueue_many("add_contact", contacts("sms", group_id, 20))
+    wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
+    # Nobody else is there: what it has is parked, and no time is lost.
+    wait_for(lambda: parked(house) == 20, what="all are parked", show=house.log_tail)
+    house.worker(WORKER_PROCESSES=1)
+    began = time.monotonic()
+    more = [{**job, "phone": f"+3249{n:07d}"} for n, job in enumerate(contacts("sms", group_id, 200))]
+    answers = house.wait_answered([*first, *house.enqueue_many("add_contact", more)], seconds=60)
+    sys.stdout.write(f"\n220 jobs beside a host with an old secret: {time.monotonic() - began:.1f} s\n")
+    assert {events[0]["type"] for events in answers.values()} == {"coupontools.contact.added"}
+    assert all(events[0]["data"]["attempts"] == 1 for events in answers.values())
+    told = " ".join(house.run("status").stdout.split())
+    [child] = old.children()
+    assert "account held since" in told
+    assert f":{child})" in told
+    assert house.tally()["account.released"] == 0
+    # The hold is the old secret's, and goes with it.
+    assert old.terminate() == 0
+    wait_for(lambda: house.tally()["account.released"] == 1, show=house.log_tail)

@@ -64,6 +64,7 @@ class Caretaker(threading.Thread):
                 "started_at": round(time.time() * 1000),
                 "silence_ms": round(heartbeat_seconds * 1000),
                 "account": broker.keys.account,
+                "secret": broker._settings.secret_name,  # noqa: SLF001 - one thing in two threads
                 "rate": broker._settings.coupontools_rate_limit,  # noqa: SLF001 - as above
             }
         )

@@ -6,7 +6,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import dramatiq
@@ -32,6 +32,8 @@ FETCH_BYTES = 8 << 20
 #: While the window is fuller than this share, wait a moment for more room rather than fetch one by one.
 ROOM_WORTH_A_FETCH = 0.125
 MOMENT_SECONDS = 0.005
+#: How often a worker that may not call looks whether it may.
+BENCHED_SECONDS = 0.1
 #: First characters of an unreadable entry that its event shows.
 RAW_CHARACTERS = 1000
 
@@ -45,6 +47,8 @@ class Home(Protocol):
     events_maxlen: int
     #: Each known actor's queues.
     homes: dict[str, tuple[str, ...]]
+    #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
+    is_benched: Callable[[], bool]
     #: Set when this worker stops; and when Redis went away meanwhile, so that nothing can be handed back any more.
     draining: threading.Event
     deserted: threading.Event
@@ -156,6 +160,9 @@ class DurableConsumer(Consumer):
                 self._link.retire(who)
             self._broker.draining.wait(0.05)
             time.sleep(0.02)
+            return
+        if self._broker.is_benched():
+            self._broker.draining.wait(BENCHED_SECONDS)
             return
         self._reconcile()
         room = self._wait_for_room()

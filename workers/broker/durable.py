@@ -70,6 +70,8 @@ class DurableBroker(RedisBroker):
         #: Asked every now and then: has the loop that carries jobs out had a turn since it was last asked? And if not, where is it?
         self.loop_turns: Callable[[], bool] = lambda: True
         self.where_loop_is: Callable[[], str] = lambda: ""
+        #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
+        self.is_benched: Callable[[], bool] = lambda: False
         self._window = concurrency + max(1, round(concurrency * SPARE))
         self._runner = ThreadRunner(client)
 
