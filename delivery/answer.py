@@ -6,7 +6,7 @@ Events are CloudEvents 1.0 in structured mode: https://github.com/cloudevents/sp
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,6 +124,8 @@ class Failure:
 
 EXPIRED = Failure("expired", "the deadline passed first; the API certainly did not carry it out")
 UNKNOWN = Failure("unknown", "the deadline passed, and the API may or may not have carried it out")
+#: How much of the last reason is told.
+REASON_CHARACTERS = 500
 PAGES_GONE = Failure("internal", "the remembered pages are gone; ask anew with another idempotency_key")
 CONFLICT = Failure("conflict", "this idempotency key was used before for a different job")
 
@@ -131,6 +133,11 @@ CONFLICT = Failure("conflict", "this idempotency key was used before for a diffe
 def conflict(job: Job) -> Failure:
     """Return why a job fails whose key belongs to another."""
     return Failure("conflict", job.conflict) if job.key_is_derived and job.conflict else CONFLICT
+
+
+def late(failure: Failure, why: str) -> Failure:
+    """Return why a job fails whose deadline passed, with what put it off last."""
+    return replace(failure, message=f"{failure.message}; at last: {why}") if why else failure
 
 
 def refusal(error: Rejected) -> Failure:

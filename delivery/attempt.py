@@ -78,9 +78,9 @@ class Attempt:
             case "conflict":
                 return await self.fail(answer.conflict(job), owned=False)
             case "expired":
-                return await self.fail(answer.EXPIRED, owned=claim.owned)
+                return await self.fail(answer.late(answer.EXPIRED, claim.reason), owned=claim.owned)
             case "unknown":
-                return await self.fail(answer.UNKNOWN)
+                return await self.fail(answer.late(answer.UNKNOWN, claim.reason))
             case "found":
                 return await self._succeed(job.found(orjson.loads(claim.evidence)), None)
             case "told":
@@ -198,7 +198,7 @@ class Attempt:
             await self.settle(NoSettlement(), account.SILENT)
             log.warning("read_back.given_up", message_id=task.message_id, reason=type(error).__name__)
         except CoupontoolsError as error:
-            await read_back.give_up(self.claim.lost_at, error.retry_after)
+            await read_back.give_up(self.claim.lost_at, error.retry_after, why=_reason(error))
             meaning = means.meaning(error, effect=False)
             await self.settle(NoSettlement(), account.listing_trouble(task, meaning, error))
             log.warning(
@@ -262,8 +262,9 @@ class Attempt:
             delay = max(policy.read_back_after, policy.backoff.at_most(error.retry_after))
         else:
             delay = policy.backoff.seconds(attempts, error.retry_after)
-        milliseconds = round(delay * 1000)
-        settled = await self.settle(Lost(delay=milliseconds) if lost else Waiting(delay=milliseconds), signal)
+        milliseconds, why = round(delay * 1000), _reason(error)
+        settlement = Lost(delay=milliseconds, why=why) if lost else Waiting(delay=milliseconds, why=why)
+        settled = await self.settle(settlement, signal)
         self._log("retrying", Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
         return settled.ours
 
@@ -307,3 +308,7 @@ class Attempt:
 
     def _log(self, outcome: str, trouble: Trouble | None = None) -> None:
         self.means.log_line.finished(self.task, outcome, self.claim.attempts, trouble)
+
+
+def _reason(error: CoupontoolsError) -> str:
+    return str(error)[: answer.REASON_CHARACTERS]

@@ -66,10 +66,11 @@ class Claim:
             case "replay":
                 return cls(verb, deadline, outcome=rest[0])
             case "expired" | "unknown":
-                attempts, reconciled, owned = rest
+                attempts, reconciled, owned, why = rest
                 return cls(
                     verb,
                     deadline,
+                    reason=why.decode("utf-8", "replace"),
                     attempts=int(attempts),
                     reconciled=reconciled == b"1",
                     owned=owned == b"1",

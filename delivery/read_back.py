@@ -39,16 +39,17 @@ class ReadBack:
         await self._judge(verdicts, self._policy.rests)
         return sum(verdict.word != "undecided" for verdict in verdicts)
 
-    async def give_up(self, lost_at: int | None, retry_after: float | None = None) -> None:
+    async def give_up(self, lost_at: int | None, retry_after: float | None = None, why: str = "") -> None:
         """The listing told nothing: the task's own record, if its call was lost at ``lost_at``, asks again later, as do the others.
 
-        ``retry_after`` is how long the API asked to leave this listing alone, in seconds.
+        ``retry_after`` is how long the API asked to leave this listing alone, in seconds; ``why`` is what was wrong with it.
         """
         own = [] if lost_at is None else [Unknown(self._ledger.record(self._task), lost_at, "", ())]
         rests = self._policy.rests
         asked = self._policy.backoff.at_most(retry_after)
         rests = replace(rests, rest=max(rests.rest, asked), again=max(rests.again, asked))
-        await self._judge([Verdict(unknown, "undecided") for unknown in own], rests)
+        evidence = {"why": why} if why else {}
+        await self._judge([Verdict(unknown, "undecided", evidence) for unknown in own], rests)
 
     async def _judge(self, verdicts: list[Verdict], rests: Rests) -> None:
         await self._ledger.judge(self._task.listing, self._token, verdicts, rests)

@@ -117,6 +117,8 @@ class Waiting(Settlement):
 
     op = "wait"
     delay: int = 0
+    #: Why, in words; told when the deadline passes first.
+    why: str | None = None
     #: Does the message stay in this worker's hands?
     keep: bool = False
     #: Was this no attempt?
@@ -129,6 +131,7 @@ class Lost(Settlement):
 
     op = "lost"
     delay: int = 0
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,8 @@ local job = cjson.decode(ARGV[1])
 --   parked, hold                           moved to where the jobs of this hold wait
 --   benched, ms                            given back for other workers: this process's secret is refused, theirs is not; ask again after ms
 --   paced, ms, lane                        nothing was changed; ask again after ms; it is the turn of another lane, or '' for none
---   expired, attempts, reconciled, owned   the deadline passed and nothing was carried out; '0': the record is another job's
---   unknown, attempts, reconciled, owned   the deadline passed and nobody knows; the record is owned
+--   expired, attempts, reconciled, owned, why   the deadline passed and nothing was carried out; '0': the record is another job's
+--   unknown, attempts, reconciled, owned, why   the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence              the lost call did happen; the record is owned
 --   told, attempts, evidence               another job has got the answer; the record is owned
 --   read_back, attempts, probe, lost_at    read the listing; the reader key is owned
@@ -107,7 +107,7 @@ end
 if redis.call('SISMEMBER', acks, job.id) == 0 then return say('gone') end
 
 local r = read(record, 'state', 'fingerprint', 'token', 'claimed_at', 'slot', 'lease_end', 'attempts', 'baseline', 'lost_at', 'look_at',
-  'verdict', 'evidence', 'reconciled', 'bodies', 'id')
+  'verdict', 'evidence', 'reconciled', 'bodies', 'id', 'why')
 local attempts, reconciled = tonumber(r.attempts) or 0, r.reconciled or '0'
 
 -- What is asked for does not run out: a file that is imported every night must not add anybody anew after a week.
@@ -189,7 +189,7 @@ if others then
       forget(record, 'verdict', 'evidence')
       redis.call('ZREM', unknown, record)
     end
-    return say('expired', 0, '0', '0')
+    return say('expired', 0, '0', '0', '')
   end
   if r.id and r.id ~= job.id and redis.call('HEXISTS', r.bodies, r.id) == 1 then return wait_for_other() end
   attempts, reconciled = 0, '0'
@@ -223,7 +223,7 @@ if stop then return park(stop.name) end
 local must_read_back = r.state == 'unknown' and r.verdict ~= 'absent'
 if now >= deadline then
   own(must_read_back and 'unknown' or 'waiting')
-  return say(must_read_back and 'unknown' or 'expired', attempts, reconciled, '1')
+  return say(must_read_back and 'unknown' or 'expired', attempts, reconciled, '1', r.why or '')
 end
 
 stop, wait = stopped_by(passing, must_read_back)

@@ -22,6 +22,7 @@ local FIELDS = {
   bodies = 'b',         -- its queue's bodies,
   id = 'id',            -- its Redis id,
   deadline = 'dl',      -- and its deadline (ms)
+  why = 'w',            -- why it was put off last, in words
   outcome = 'o',        -- JSON: what a replay answers
   batch = 'pb',         -- the batch of pages that was written last
 }

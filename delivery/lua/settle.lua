@@ -17,7 +17,7 @@ local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, 
 --       needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see signal.lua;
 --       none for no call);
 --       and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id), reason, pages [JSON ...], first, told, lasts (see question.lua),
---       batch, delay (ms), keep (the message stays outstanding), uncount (give the attempt back)
+--       batch, delay (ms), why, keep (the message stays outstanding), uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
 --       failed    for good: answer, free the key, keep a dead letter, if there is a reason
@@ -187,7 +187,7 @@ elseif op == 'failed' or op == 'unknown' then
   bury()
   acknowledge()
 elseif op == 'wait' then
-  write(record, { state = 'waiting' })
+  write(record, { state = 'waiting', why = job.why })
   forget(record, 'token', 'baseline')
   if job.uncount then redis.call('HINCRBY', record, field('attempts'), -1) end
   redis.call('PEXPIRE', record, whole(job.life))
@@ -201,7 +201,7 @@ elseif op == 'lost' then
   end
   local look_at = now + math.max(job.delay, job.read_back_after)
   if look_at >= job.deadline and job.deadline > now then look_at = math.max(now, job.deadline - math.min(LAST_LOOK_MS, (job.deadline - now) / 2)) end
-  write(record, { state = 'unknown', lost_at = now, look_at = look_at })
+  write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why })
   forget(record, 'token', 'verdict', 'evidence')
   redis.call('ZADD', unknown, whole(look_at), record)
   redis.call('PEXPIRE', record, whole(job.life))

@@ -7,7 +7,7 @@
 local unknown, reader = KEYS[1], KEYS[2]
 -- ARGV  1 token of the reader   2 rest: ms until the next listing may begin   3 again: ms until those it could not tell are due again,
 --       twice as long each time   4 seldom: ms that this grows to   5 ... for each record: its key, when its call ended,
---       verdict (found | absent | undecided), evidence (JSON)
+--       verdict (found | absent | undecided), evidence (JSON; of what is undecided, why, if anything is known of it)
 local token, rest, again, seldom = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- A verdict counts only for the very call it was made for, and only while somebody waits for it: one that was kept for a retry days
@@ -23,7 +23,7 @@ local function judge(record, lost_at, verdict, evidence)
   if verdict == 'undecided' then
     local looks = redis.call('HINCRBY', record, field('looks'), 1)
     due = now + math.min(math.max(again, seldom), again * 2 ^ math.min(looks - 1, 40))
-    write(record, { reconciled = '1', look_at = due })
+    write(record, { reconciled = '1', look_at = due, why = cjson.decode(evidence).why })
     redis.call('ZADD', unknown, 'XX', whole(due), record)
   else
     write(record, { reconciled = '1', verdict = verdict, evidence = evidence })
