@@ -36,6 +36,9 @@ STEPS = (
     + ("take_over",) * 2
     + ("listing",) * 5
     + ("deadline_passes",)
+    + ("pause",)
+    + ("resume",) * 2
+    + ("unpark",) * 2
     # Several steps at once, since what lies behind them is seldom reached one by one.
     + ("lose_an_answer",) * 3
     + ("read_back",) * 4
@@ -109,6 +112,10 @@ class LedgerMachine(RuleBasedStateMachine):
                         steps.settle(flight, "lost", reply_lost=reply_lost)
             case "read_back":
                 self.read_back(worker, told=pick % 5 > 0)
+            case "pause" | "resume":
+                steps.pause(word=step)
+            case "unpark":
+                steps.unpark()
             case "deadline_passes":
                 steps.messages[pick % len(steps.messages)].overdue = True
 
@@ -165,6 +172,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 steps.lease_ends(key, long_ago=True)
                 steps.read_back_falls_due(key)
             steps.reader_rests_no_more()
+            steps.pause(word="resume")
+            steps.unpark()
             steps.delayed_fall_due()
             steps.take_over("w2")
             steps.fetch("w1", 100)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 WORKERS = ("w1", "w2")
-READY, DELAYED = "ready", "delayed"
+READY, DELAYED, PARKED = "ready", "delayed", "parked"
 
 
 @dataclass(eq=False)
 class ModelMessage:
-    """One message: ``place`` is READY, DELAYED, the worker that has it outstanding, or None once it is acknowledged."""
+    """One message: ``place`` is READY, DELAYED, PARKED, the worker that has it outstanding, or None once it is acknowledged."""
 
     number: int
     key: str
@@ -68,6 +68,8 @@ class Model:
     holders: dict[str, str] = field(default_factory=dict)
     #: Who lists the one scope: a token, "rest" after a listing, or None.
     reader: str | None = None
+    #: Has an operator paused the channel?
+    paused: bool = False
 
     def record(self, key: str) -> ModelRecord:
         return self.records.setdefault(key, ModelRecord())
@@ -105,6 +107,9 @@ class Model:
             return self._defer(message)
         if self._name_taken(message) and not message.overdue:
             return self._defer(message)
+        if self.paused:
+            message.place = PARKED
+            return "parked"
         if message.overdue:
             if record.state == "unknown" and record.verdict != "absent":
                 return self._own(message, token, "unknown", "unknown")
@@ -171,6 +176,12 @@ class Model:
     def _defer(message: ModelMessage) -> str:
         message.place = DELAYED
         return "deferred"
+
+    def unpark(self, messages: list[ModelMessage]) -> None:
+        """What a pause that is over has parked comes back."""
+        for message in messages:
+            if message.place == PARKED and not self.paused:
+                message.place = DELAYED
 
     # -- settle ---------------------------------------------------------------------------------------------------------------
 

@@ -13,14 +13,15 @@ import redis
 
 from actors import JOBS
 from config.keys import Keys
-from delivery import Failure, Ledger, Outcome, Receipt, Task, Unknown, Verdict
+from delivery import Failure, Ledger, Outcome, Receipt, Task, Unknown, Verdict, pausing
 from delivery import answer as answers
 from delivery.answer import Progress
 from delivery.retry import Rests
 from delivery.settlement import Lost, Settlement, Waiting
 from delivery.task import short_digest
-from tests.harness.ledger_model import DELAYED, READY, WORKERS, Model, ModelMessage
+from tests.harness.ledger_model import DELAYED, PARKED, READY, WORKERS, Model, ModelMessage
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish
+from tests.harness.unparking import unpark
 from workers.broker.scripts import SCRIPTS as BROKER_SCRIPTS
 from workers.redis_link import ThreadRunner
 
@@ -188,6 +189,15 @@ class LedgerSteps:
             self.client.delete(KEYS.reader(self._listing()))
             self.model.reader = None
 
+    def pause(self, *, word: str) -> None:
+        """An operator pauses the channel, or lets it go on."""
+        ThreadRunner(self.client).run(*pausing(KEYS, 1000, word=word, scope="sms"))
+        self.model.paused = word == "pause"
+
+    def unpark(self) -> None:
+        unpark(self.client, KEYS)
+        self.model.unpark(self.messages)
+
     # -- claim and settle -----------------------------------------------------------------------------------------------------
 
     def claim(self, message: ModelMessage, worker: str, *, reply_lost: bool = False) -> None:
@@ -286,13 +296,14 @@ class LedgerSteps:
             pipeline.xrange(KEYS.events)
             pipeline.lrange(queue.ready, 0, -1)
             pipeline.zrange(queue.delayed, 0, -1)
+            pipeline.zrange(f"{KEYS.parked}:sms/paused|{self.kind.queue}|{self.kind.actor}", 0, -1)
             for worker in WORKERS:
                 pipeline.smembers(self._acks(worker))
             pipeline.hkeys(queue.bodies)
             pipeline.hkeys(queue.dead_bodies)
-            stream, ready, delayed, *acks, bodies, dead = pipeline.execute()
+            stream, ready, delayed, parked, *acks, bodies, dead = pipeline.execute()
         told = Counter(orjson.loads(fields[b"event"])["id"] for _, fields in stream)
-        lists = [(READY, ready), (DELAYED, delayed), *zip(WORKERS, acks, strict=True)]
+        lists = [(READY, ready), (DELAYED, delayed), (PARKED, parked), *zip(WORKERS, acks, strict=True)]
         for message in self.messages:
             entry = f"id-{message.number}".encode()
             assert told[f"message-{message.number}"] == message.events <= 1

@@ -1,0 +1,96 @@
+"""The account's shares and times against plain Python: slots by lane, and the deadline in force over any holds, drawn at random."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from config.keys import Keys
+from delivery import Ledger, Task
+from delivery.account import it_works
+from delivery.gate import LANES
+from delivery.settlement import NoSettlement, Signal
+from tests.harness import House
+from tests.harness.sync_ledger import finish
+
+KEYS = Keys()
+SCOPES = ("account", "sms")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_slots_go_to_the_lanes_by_their_weights(house: House, ledger: Ledger, seed: int) -> None:
+    """Two processes ask for the lanes that they have work of, which come and go; each lane that always has work gets its share."""
+    chance = random.Random(seed)  # noqa: S311 - must repeat, not resist guessing
+    steady = chance.sample(list(LANES), chance.randint(2, 5))
+    homes = {lane: chance.sample([0, 1], chance.randint(1, 2)) for lane in steady}
+    now_us, got, asked = int(time.time() * 1_000_000), Counter[str](), 0
+    while got.total() < 120:
+        asked += 1
+        process = chance.randint(0, 1)
+        waiting = [lane for lane in steady if process in homes[lane]]
+        if not waiting:
+            continue
+        lane = chance.choice(waiting)
+        _, reserved = finish(ledger.reserve(lane, waiting))
+        if reserved:
+            got[lane] += 1
+            # The slot is used: the next is free, so that the test need not wait for it.
+            house.redis.hset(KEYS.pace, "tat", now_us)
+    weights = sum(LANES[lane] for lane in steady)
+    for lane in steady:
+        share = got[lane] / got.total()
+        assert share >= 0.1 - 0.02
+        assert share == pytest.approx(LANES[lane] / weights, abs=0.04)
+    assert asked < 2000
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_deadline_in_force_is_the_time_that_any_hold_took(
+    house: House, ledger: Ledger, task: Callable[..., Task], seed: int
+) -> None:
+    """Refusals and pauses of account and channel begin, overlap and end; what they took of a job's time is told by their events."""
+    chance = random.Random(seed)  # noqa: S311 - must repeat, not resist guessing
+    job = task("job")
+    moments = [round(time.time() * 1000)]
+    for number in range(chance.randint(5, 40)):
+        scope = chance.choice(SCOPES)
+        refused = Signal(
+            word="refused", call="add_contact", about=job.about, channel="sms", scope=scope, code="101"
+        )
+        signal = refused if chance.random() < 0.6 else it_works(job)
+        finish(ledger.settle(job, f"t{number}", NoSettlement(), signal))
+        time.sleep(chance.choice([0, 0, 0.001, 0.004]))
+        moments.append(round(time.time() * 1000))
+    finish(ledger.settle(job, "end", NoSettlement(), it_works(job)))
+    assert not house.redis.exists(KEYS.holds)
+
+    spans = held_spans(house)
+    for at in moments:
+        since = at + chance.randint(-2, 2)
+        late = task(f"job {at} {since} {chance.random()}", since=since)
+        claim = finish(ledger.claim(late, "t"))
+        expected = sum(max(0, until - max(began, since)) for began, until in spans)
+        assert claim.deadline - late.deadline == expected, (since, spans)
+
+
+def held_spans(house: House) -> list[tuple[int, int]]:
+    """When anything that concerns the channel was held, as the event stream tells it; what overlaps is one."""
+    standing: set[str] = set()
+    spans: list[tuple[int, int]] = []
+    began = 0
+    for _, fields in house.redis.xrange(KEYS.events):
+        event = json.loads(fields[b"event"])
+        scope, moment = event["data"]["scope"], int(event["id"].rsplit("/", 1)[1]) // 1000
+        if event["type"] == "coupontools.account.held":
+            began = began if standing else moment
+            standing.add(scope)
+        else:
+            standing.discard(scope)
+            if not standing:
+                spans.append((began, moment))
+    return spans
