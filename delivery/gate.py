@@ -90,6 +90,7 @@ class Gate:
         self._waiting: dict[str, list[_Waiter]] = {lane: [] for lane in LANES}
         self._overdue: list[_Waiter] = []
         self._inside = dict.fromkeys(LANES, 0)
+        self._taken = 0
         self._listings = 0
         #: What each lane has had, in places for its weight; and the same of the lane that was let in last.
         self._passes = dict.fromkeys(LANES, 0.0)
@@ -241,6 +242,7 @@ class Gate:
 
     def _leave(self, lane: str) -> None:
         self._inside[lane] -= 1
+        self._taken -= 1
         if lane == LISTINGS:
             self._listings -= 1
 
@@ -268,8 +270,11 @@ class Gate:
     def _pump(self) -> None:
         if self._draining:
             return
+        if not self._overdue and not any(self._waiting.values()):
+            # Nobody waits; the most frequent case.
+            return
         now = asyncio.get_running_loop().time()
-        while sum(self._inside.values()) < self._concurrency and self._claims < self._most_claims:
+        while self._taken < self._concurrency and self._claims < self._most_claims:
             waiters = self._next(now)
             if waiters is None:
                 break
@@ -284,6 +289,7 @@ class Gate:
         self._turn = max(self._passes[lane], self._turn)
         self._passes[lane] = self._turn + 1 / LANES[lane]
         self._inside[lane] += 1
+        self._taken += 1
         if lane == LISTINGS:
             self._listings += 1
         self._claims += 1

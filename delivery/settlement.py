@@ -188,7 +188,9 @@ class Signal:
     worker: str = ""
 
     def arguments(self) -> dict[str, Any]:
-        """Return it as the script has it."""
+        """Return it as the script has it: a call that went well, as most do, has nothing more to tell."""
+        if self.word == "well" and not self.pause:
+            return {"word": self.word, "call": self.call, "about": self.about, "channel": self.channel}
         return _given(self)
 
 

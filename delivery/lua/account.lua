@@ -1,4 +1,5 @@
--- account.lua: a prelude of other scripts: who may call, and when: the account's pace and its holds, shared by all workers. Needs clock.lua.
+-- account.lua: a prelude of other scripts: who may call, and when: the account's pace and its holds, shared by all workers.
+-- Needs clock.lua.
 --
 --   pace      hash    tat: when the next request may leave (µs); turn: the pass of the lane that was served last; p:<lane>: its pass;
 --                     w:<lane>: until when it counts as waiting (ms)
@@ -7,9 +8,9 @@
 --                       scope (account | sms | email), kind (paused | refused | asked | outage), code ('' for none), message, worker,
 --                       since, retry_at (ms), interval (ms until the next probe), length (ms that an asked one lasts),
 --                       call (the kind of call that was refused), probe (token of the one that may call, '' for none),
---                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), bare (refused without a code of the vendor's),
---                       call_only (does an outage concern that kind of call alone?), about (which call was refused), any (whoever comes may probe),
---                       secret (whose credentials were refused)
+--                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), bare (refused without a
+--                       code of the vendor's), about (which call that was), call_only (does an outage concern that kind of call alone?),
+--                       any (whoever comes may probe), secret (whose credentials were refused)
 --   still     hash    while deadlines stand still: view -> since when (ms); view:sum -> for how long they have in all (ms)
 --   held      zset    for each view, past times of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)
 --   parked    set     "<hold>|<queue>|<kind of job>" of each parking place that is not empty; the place itself is a zset, its key ends in

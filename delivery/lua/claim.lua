@@ -17,8 +17,8 @@ local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pac
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
---       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking), question (do others
---       ask the same?), secret (names the one that this process uses)
+--       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking),
+--       question (do others ask the same?), secret (names the one that this process uses)
 local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
@@ -28,7 +28,7 @@ local job = cjson.decode(ARGV[1])
 --   conflict                               the key belongs to another job
 --   deferred, reason, ms                   moved to `delayed`
 --   parked, hold                           moved to where the jobs of this hold wait
---   benched, ms                            given back for other workers: this process's secret is refused, theirs is not; ask again after ms
+--   benched, ms                            given back to others: this process's secret is refused, theirs is not; ask again after ms
 --   paced, ms, lane                        nothing was changed; ask again after ms; it is the turn of another lane, or '' for none
 --   expired, attempts, reconciled, owned, why   the deadline passed and nothing was carried out; '0': the record is another job's
 --   unknown, attempts, reconciled, owned, why   the deadline passed and nobody knows; the record is owned
@@ -232,7 +232,9 @@ if stop then return park(stop.name) end
 
 -- A call that is refused while others pass waits alone.
 local alone_until = tonumber(string.match(redis.call('HGET', alone, job.about) or '', ' (%d+)$'))
-if alone_until and alone_until > now and alone_until <= now + job.life then return defer(math.min(alone_until, deadline), 'refused alone') end
+if alone_until and alone_until > now and alone_until <= now + job.life then
+  return defer(math.min(alone_until, deadline), 'refused alone')
+end
 
 -- 5. Read back, or call ------------------------------------------------------------------------------------------------------------
 

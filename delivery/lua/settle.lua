@@ -12,12 +12,11 @@
 --       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; all others as claim.lua.
 local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
   held_account, held_sms, held_email, troubles, alone, told, asking, workers, heartbeats = unpack(KEYS)
--- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect, named,
---       question,
---       needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see signal.lua;
---       none for no call);
---       and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id), reason, pages [JSON ...], first, told, lasts (see question.lua),
---       batch, delay (ms), why, keep (the message stays outstanding), uncount (give the attempt back)
+-- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect,
+--       named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see
+--       signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id),
+--       reason, pages [JSON ...], first, batch, told, lasts (see question.lua), delay (ms), why, keep (the message stays outstanding),
+--       uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
 --       failed    for good: answer, free the key, keep a dead letter, if there is a reason
@@ -200,7 +199,9 @@ elseif op == 'lost' then
     if job.named then write(record, { baseline = '["*"]' }) end
   end
   local look_at = now + math.max(job.delay, job.read_back_after)
-  if look_at >= job.deadline and job.deadline > now then look_at = math.max(now, job.deadline - math.min(LAST_LOOK_MS, (job.deadline - now) / 2)) end
+  if look_at >= job.deadline and job.deadline > now then
+    look_at = math.max(now, job.deadline - math.min(LAST_LOOK_MS, (job.deadline - now) / 2))
+  end
   write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why })
   forget(record, 'token', 'verdict', 'evidence')
   redis.call('ZADD', unknown, whole(look_at), record)

@@ -1,9 +1,9 @@
 -- signal.lua: a prelude of settle.lua: what a call has told about the account begins a hold, or ends one. Needs holds.lua.
 --
 -- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
--- channel (the job's own scope), code, text, took (ms since the call began), pause (ms), connect (did not even a connection stand?),
+-- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
 -- bare (was it refused without a code of the vendor's?), worker, secret (the one that was used), by_secret (do the credentials that were
--- refused belong to this secret?). Its word:
+-- refused belong to this secret?). Of a call that went well, no more than word, call, about, channel and secret are told. Its word:
 --   well      the API works
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
@@ -18,7 +18,7 @@ local RETURN_MS = 120000
 local ALONE_FIRST_MS, ALONE_CAP_MS, ALONE_TTL_MS = 2000, 600000, 86400000
 
 local function take_signal(signal, token, account, alone, threshold)
-  local troubles, word = account.troubles, signal.word
+  local troubles, word, pause = account.troubles, signal.word, signal.pause or 0
   local calls = signal.channel .. '/' .. signal.call
 
   -- A call that was refused while others pass waits by itself, at growing intervals.
@@ -77,7 +77,7 @@ local function take_signal(signal, token, account, alone, threshold)
       return word == 'well' and hold.call == signal.call and hold.scope == signal.channel
     end
     -- Who is only asked for patience does not know yet whether it is refused.
-    if hold.kind ~= 'refused' or word ~= 'well' or signal.pause > 0 then return false end
+    if hold.kind ~= 'refused' or word ~= 'well' or pause > 0 then return false end
     if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
     if hold.secret then return hold.secret == signal.secret end
     return hold.any or hold.bare or hold.call == signal.call
@@ -118,13 +118,13 @@ local function take_signal(signal, token, account, alone, threshold)
       hold_on(name, signal.connect and 'account' or signal.channel, 'outage', not signal.connect)
     end
   end
-  if signal.pause > 0 then
+  if pause > 0 then
     local text = redis.call('HGET', account.holds, 'account/asked')
     local present = text and cjson.decode(text)
-    local is_later = not present or now + signal.pause > present.retry_at or present.retry_at - now > present.length
+    local is_later = not present or now + pause > present.retry_at or present.retry_at - now > present.length
     if is_later then
       local hold = { scope = 'account', kind = 'asked', code = signal.code, message = signal.text, worker = signal.worker, since = now,
-        retry_at = now + signal.pause, length = signal.pause, probe = '' }
+        retry_at = now + pause, length = pause, probe = '' }
       if present and is_told(present) and is_told(hold) then
         hold.since = present.since
         write_hold(account, 'account/asked', hold)
