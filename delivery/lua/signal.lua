@@ -47,8 +47,9 @@ local function take_signal(signal, token, account, alone, threshold)
     local at, last = string.match(redis.call('HGET', troubles, 'was:' .. name) or '', '^(%d+) (%d+)$')
     if at and kind == 'refused' and math.abs(now - at) < RETURN_MS then interval = math.min(tonumber(last) * 2, HOLD_CAP_MS[kind]) end
     begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
-      since = now, retry_at = now + interval, interval = interval, probe = '', bare = signal.bare or nil,
-      call_only = call_only or nil, secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil, about = signal.bare and signal.about or nil })
+      since = now, retry_at = now + interval, interval = interval, probe = '', call_only = call_only or nil,
+      bare = signal.bare or nil, about = signal.bare and signal.about or nil,
+      secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil })
   end
 
   -- 1. How many calls in a row have failed? ----------------------------------------------------------------------------------------
