@@ -1,4 +1,6 @@
--- enqueue_all.lua: puts messages on their queues, all of them or none. Safe to repeat: an id that has a body already is not pushed again.
+-- include: proof.lua
+--
+-- enqueue_all.lua: puts messages on their queues. Safe to repeat: an id that has a body already is not pushed again.
 --
 -- KEYS  2 for each message: ready (list of ids), bodies (hash id -> message)
 -- ARGV  2 for each message: id, message
@@ -7,8 +9,14 @@
 local new = 0
 for i = 1, #KEYS, 2 do
   local ready, bodies, id, message = KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1]
+  redis.call('HDEL', bodies, NOBODY)
   if redis.call('HSETNX', bodies, id, message) == 1 then
-    redis.call('RPUSH', ready, id)
+    local pushed = redis.pcall('RPUSH', ready, id)
+    if type(pushed) == 'table' then
+      -- A repeat would take a body that stands alone for a message that is on its queue.
+      redis.call('HDEL', bodies, id)
+      return pushed
+    end
     new = new + 1
   end
 end

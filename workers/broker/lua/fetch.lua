@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
@@ -5,7 +7,6 @@
 -- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
 -- Answers Redis's time (ms), then id, message (or nil), id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
--- What is taken is noted first and removed last: a script that is cut off in the middle leaves a message twice, never nowhere.
 
 local ready, bodies, acks, delayed, forward = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local most, room = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -13,6 +14,9 @@ local most, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
 local answer = { now }
+redis.call('ZREM', delayed, NOBODY)
+redis.call('LTRIM', ready, 0, -1)
+redis.call('SREM', forward, NOBODY)
 
 -- How many of these ids fit; a hundred messages of 5 MB at once are more than a worker's memory may hold.
 local function fitting(ids)

@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- hand_back.lua: puts outstanding messages back at the head of their queue, in their old order. Safe to repeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids
@@ -17,11 +19,15 @@ else
     if not held[id] then ids[#ids + 1] = id end
   end
 end
+redis.call('SREM', acks, NOBODY)
 local count = 0
 for i = #ids, 1, -1 do
-  if redis.call('SREM', acks, ids[i]) == 1 and redis.call('HEXISTS', bodies, ids[i]) == 1 then
-    redis.call('LPUSH', ready, ids[i])
-    count = count + 1
+  if redis.call('SISMEMBER', acks, ids[i]) == 1 then
+    if redis.call('HEXISTS', bodies, ids[i]) == 1 then
+      redis.call('LPUSH', ready, ids[i])
+      count = count + 1
+    end
+    redis.call('SREM', acks, ids[i])
   end
 end
 return count

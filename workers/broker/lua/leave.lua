@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- leave.lua: a worker that has handed back everything is no dead worker.
 --
 -- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON   3... its acks sets
@@ -9,6 +11,7 @@ local heartbeats, workers, worker = KEYS[1], KEYS[2], ARGV[1]
 for i = 3, #KEYS do
   if redis.call('SCARD', KEYS[i]) > 0 then return 0 end
 end
+redis.call('HDEL', workers, NOBODY)
 redis.call('ZREM', heartbeats, worker)
 redis.call('HDEL', workers, worker)
 return 1

@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- overdue.lua: deadlines pass also for messages that nobody has fetched. One worker at a time looks at what waits, a few messages in turn,
 -- and brings forward what is overdue; only its claim knows how it ends. Safe to repeat.
 --
@@ -46,8 +48,10 @@ for q = 5, #ARGV do
   places[#places + 1] = { name = 'ready ' .. queue.name, queue = queue, ids = function(from, count)
     return redis.call('LRANGE', queue.ready, from, from + count - 1)
   end, overdue = function(id, since)
-    redis.call('ZADD', queue.delayed, whole(since), id)
+    -- An id that is only in `forward` would be passed over and lost, one that is only in `delayed` be fetched twice.
+    redis.call('ZADD', queue.delayed, 'XX', 0, NOBODY)
     redis.call('SADD', queue.forward, id)
+    redis.call('ZADD', queue.delayed, whole(since), id)
     redis.call('PEXPIRE', queue.forward, FORWARD_MS)
   end }
   places[#places + 1] = { name = 'due ' .. queue.name, queue = queue, ids = function(from, count)
@@ -73,6 +77,7 @@ for _, place in ipairs(redis.call('SMEMBERS', parked)) do
     places[#places + 1] = { name = 'parked ' .. place, queue = queues[queue], ids = function(from, count)
       return redis.call('ZRANGE', key, from, from + count - 1)
     end, overdue = function(id, since)
+      redis.call('ZREM', key, NOBODY)
       redis.call('ZADD', queues[queue].delayed, whole(since), id)
       redis.call('ZREM', key, id)
     end }

@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- postpone.lua: an outstanding message waits until it is due. Safe to repeat.
 --
 -- KEYS  1 acks: set of this worker's outstanding ids   2 delayed: zset id -> due (ms)
@@ -6,6 +8,8 @@
 
 local acks, delayed, id, due = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
-if redis.call('SREM', acks, id) == 0 then return 0 end
+redis.call('SREM', acks, NOBODY)
+if redis.call('SISMEMBER', acks, id) == 0 then return 0 end
 redis.call('ZADD', delayed, due, id)
+redis.call('SREM', acks, id)
 return 1

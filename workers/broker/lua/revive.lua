@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- revive.lua: a dead letter becomes a job again, under a new id. Safe to repeat: who comes second finds no letter.
 --
 -- KEYS  1 dead: zset id -> died at (ms)   2 dead bodies: hash id -> message   3 dead reasons: hash id -> why
@@ -8,9 +10,18 @@
 local dead, dead_bodies, dead_reasons, ready, bodies = unpack(KEYS)
 local letter, id, message = ARGV[1], ARGV[2], ARGV[3]
 
-if redis.call('HDEL', dead_bodies, letter) == 0 then return 0 end
+if redis.call('HEXISTS', dead_bodies, letter) == 0 then return 0 end
+redis.call('ZREM', dead, NOBODY)
+redis.call('HDEL', dead_bodies, NOBODY)
+redis.call('HDEL', dead_reasons, NOBODY)
+redis.call('HSET', bodies, id, message)
+local pushed = redis.pcall('RPUSH', ready, id)
+if type(pushed) == 'table' then
+  -- A repeat has a new id: the body under this one would never be fetched.
+  redis.call('HDEL', bodies, id)
+  return pushed
+end
 redis.call('ZREM', dead, letter)
 redis.call('HDEL', dead_reasons, letter)
-redis.call('HSET', bodies, id, message)
-redis.call('RPUSH', ready, id)
+redis.call('HDEL', dead_bodies, letter)
 return 1

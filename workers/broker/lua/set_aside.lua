@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- set_aside.lua: an entry that is no readable job becomes a dead letter with its event. Safe to repeat.
 --
 -- KEYS  1 acks: set of this worker's outstanding ids   2 bodies: hash id -> message
@@ -11,13 +13,15 @@ local id, reason, type, event, maxlen = unpack(ARGV)
 if redis.call('SISMEMBER', acks, id) == 0 then return 0 end
 local clock = redis.call('TIME')
 local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
-redis.call('XADD', events, 'MAXLEN', '~', maxlen, '*', 'type', type, 'event', event)
+redis.call('SREM', acks, NOBODY)
+redis.call('HDEL', bodies, NOBODY)
 local body = redis.call('HGET', bodies, id)
 if body then
   redis.call('ZADD', dead, now, id)
   redis.call('HSET', dead_bodies, id, body)
   redis.call('HSET', dead_reasons, id, reason)
 end
+redis.call('XADD', events, 'MAXLEN', '~', maxlen, '*', 'type', type, 'event', event)
 redis.call('SREM', acks, id)
 redis.call('HDEL', bodies, id)
 return 1

@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- tend.lua: keeps the queues in order; every worker runs it several times a second, whatever its jobs do. Safe to repeat.
 --
 -- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON   3 holds   4 parked (see account.lua)
@@ -15,6 +17,8 @@ local me, about, silence, letters_kept, acks_prefix, sent_at = ARGV[1], ARGV[2],
 local all_due, latest = ARGV[7] == 'all', tonumber(ARGV[8])
 
 local BATCH = 200
+-- Lua hands on no more than some thousands of arguments.
+local AT_ONCE = 1000
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local function whole(number) return string.format('%.0f', number) end
@@ -39,9 +43,22 @@ if beat then
   end
 end
 
+-- Puts those of these ids that have a message at the head of a list.
+local function push_back(list, bodies, ids)
+  local real = {}
+  for _, id in ipairs(ids) do
+    if redis.call('HEXISTS', bodies, id) == 1 then real[#real + 1] = id end
+  end
+  if #real > 0 then redis.call('LPUSH', list, unpack(real)) end
+end
+
 -- 2. What stock producers delayed moves to where delays live.
 local function move_stock_delays(queue)
-  local ids = redis.call('LPOP', queue.stock, BATCH) or {}
+  local ids = redis.call('LRANGE', queue.stock, 0, BATCH - 1)
+  if #ids == 0 then return end
+  redis.call('LTRIM', queue.stock, 0, -1)
+  redis.call('HDEL', queue.stock_bodies, NOBODY)
+  local at_once = {}
   for _, id in ipairs(ids) do
     local body = redis.call('HGET', queue.stock_bodies, id)
     local due
@@ -51,15 +68,18 @@ local function move_stock_delays(queue)
         due = message.options.eta
       end
       redis.call('HSET', queue.bodies, id, body)
-      redis.call('HDEL', queue.stock_bodies, id)
     end
     -- Without a body or a due time that means anything it goes to the queue at once, where an unreadable entry is set aside.
     if due and due >= 0 and due <= latest then
       redis.call('ZADD', queue.delayed, whole(due), id)
     else
-      redis.call('RPUSH', queue.ready, id)
+      at_once[#at_once + 1] = id
     end
   end
+  -- All of them in one command, after all that may be repeated.
+  if #at_once > 0 then redis.call('RPUSH', queue.ready, unpack(at_once)) end
+  redis.call('LTRIM', queue.stock, #ids, -1)
+  redis.call('HDEL', queue.stock_bodies, unpack(ids))
   moved = moved + #ids
 end
 
@@ -70,10 +90,11 @@ local most = all_due and BATCH or 1
 local function wake(queue)
   if most > 1 or redis.call('LLEN', queue.ready) == 0 then
     local due = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(now), '-inf', 'LIMIT', 0, most)
-    for _, id in ipairs(due) do
-      if redis.call('HEXISTS', queue.bodies, id) == 1 then redis.call('LPUSH', queue.ready, id) end
+    if #due > 0 then
+      redis.call('ZREM', queue.delayed, NOBODY)
+      push_back(queue.ready, queue.bodies, due)
+      redis.call('ZREM', queue.delayed, unpack(due))
     end
-    if #due > 0 then redis.call('ZREM', queue.delayed, unpack(due)) end
     moved = moved + #due
   end
   local first = redis.call('ZRANGEBYSCORE', queue.delayed, '(' .. whole(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -87,9 +108,9 @@ end
 local function forget_old_letters(queue)
   local old = redis.call('ZRANGEBYSCORE', queue.dead, '-inf', whole(now - letters_kept), 'LIMIT', 0, BATCH)
   if #old > 0 then
-    redis.call('ZREM', queue.dead, unpack(old))
     redis.call('HDEL', queue.dead_bodies, unpack(old))
     redis.call('HDEL', queue.dead_reasons, unpack(old))
+    redis.call('ZREM', queue.dead, unpack(old))
   end
 end
 
@@ -97,10 +118,13 @@ end
 local function give_back(worker, queue)
   for suffix, target in pairs({ [''] = { queue.ready, queue.bodies }, ['.DQ'] = { queue.stock, queue.stock_bodies } }) do
     local acks = acks_prefix .. worker .. '.' .. queue.name .. suffix
-    for _, id in ipairs(redis.call('SMEMBERS', acks)) do
-      if redis.call('HEXISTS', target[2], id) == 1 then redis.call('LPUSH', target[1], id) end
+    redis.call('SREM', acks, NOBODY)
+    local ids = redis.call('SMEMBERS', acks)
+    for from = 1, #ids, AT_ONCE do
+      local some = { unpack(ids, from, math.min(#ids, from + AT_ONCE - 1)) }
+      push_back(target[1], target[2], some)
+      redis.call('SREM', acks, unpack(some))
     end
-    redis.call('DEL', acks)
   end
 end
 
@@ -129,8 +153,10 @@ if beat and silence > 0 then
       local all = true
       for _, queue in ipairs(queues) do all = try(give_back, worker, queue) and all end
       -- A stock worker may have other queues, which only another stock worker can take over.
-      if all and redis.call('HDEL', workers, worker) == 1 then
+      if all and redis.call('HEXISTS', workers, worker) == 1 then
+        redis.call('HDEL', workers, NOBODY)
         redis.call('ZREM', heartbeats, worker)
+        redis.call('HDEL', workers, worker)
         dead_workers[#dead_workers + 1] = worker
       end
     end

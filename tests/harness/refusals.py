@@ -1,0 +1,85 @@
+"""A Redis user of the workers' own, to whom a test may refuse any single command, as an ACL after a failover or a renamed command does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+USER, PASSWORD = "worker", "made-up"
+#: What a worker's user may touch: the keys of the two prefixes, and nothing else.
+KEYS = ("~dramatiq:*", "~coupontools:*")
+#: What a test itself sends, and what carries the scripts.
+NOT_OURS = frozenset({"auth", "hello", "client", "config", "info", "acl", "flushall", "command", "select"})
+
+
+class Refusals:
+    """Makes the user for as long as this lasts."""
+
+    def __init__(self, admin: redis.Redis, port: int) -> None:
+        self._admin = admin
+        self.url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}/0"
+        self.client = redis.Redis.from_url(self.url, socket_timeout=10)
+
+    def __enter__(self) -> Self:
+        self._acl("reset", "on", f">{PASSWORD}", *KEYS, "+@all")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        self._admin.execute_command("ACL", "DELUSER", USER)
+
+    @contextmanager
+    def refused(self, command: str) -> Iterator[None]:
+        """While this lasts, the user may not use ``command``, within scripts neither."""
+        self._acl(f"-{command}")
+        try:
+            yield
+        finally:
+            self._acl(f"+{command}")
+
+    def forget_calls(self) -> None:
+        """Counts from here."""
+        self._admin.config_resetstat()
+
+    def called(self) -> list[str]:
+        """The commands that were called since, by anybody."""
+        stats: Any = self._admin.info("commandstats")
+        names = (re.sub("^cmdstat_", "", name).split("|")[0] for name in stats)
+        return sorted(set(names) - NOT_OURS)
+
+    def _acl(self, *rules: str) -> None:
+        self._admin.execute_command("ACL", "SETUSER", USER, *rules)
+
+
+def contents(client: redis.Redis) -> dict[str, Any]:
+    """All that Redis holds, without order, and without what differs from run to run: moments, and the ids of a stream's entries."""
+    return {key.decode(): _still(_content(client, key)) for key in sorted(client.scan_iter())}
+
+
+def _content(client: redis.Redis, key: bytes) -> Any:
+    kind: Any = client.type(key)
+    match kind:
+        case b"string":
+            return client.get(key)
+        case b"list":
+            return sorted(client.lrange(key, 0, -1))
+        case b"set":
+            return sorted(client.smembers(key))  # type: ignore[type-var]
+        case b"zset":
+            return client.zrange(key, 0, -1, withscores=True)
+        case b"hash":
+            return sorted(client.hgetall(key).items())  # type: ignore[union-attr]
+        case b"stream":
+            return [fields for _, fields in client.xrange(key)]  # type: ignore[union-attr]
+    raise AssertionError(kind)
+
+
+def _still(value: Any) -> str:
+    return re.sub(r"\b1[6-9]\d{11}(\d{3})?(\.\d+)?\b", "moment", repr(value))

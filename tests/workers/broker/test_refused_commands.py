@@ -1,0 +1,202 @@
+"""Redis refuses one command in the middle of a script and does not roll back: nothing is lost, and a repeat mends the rest."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import ResponseError
+
+from config.keys import Keys
+from delivery import Script
+from tests.harness import House
+from tests.harness.refusals import Refusals, contents
+from workers.broker.scripts import SCRIPTS
+from workers.redis_link import ThreadRunner
+
+KEYS = Keys()
+READS = KEYS.queue("reads")
+ACKS = KEYS.acks("w1", "reads")
+HOUR_MS = 3_600_000
+IDS = ("a", "b", "c")
+BODY = json.dumps({"message_timestamp": 1, "options": {}, "kwargs": {}})
+
+
+def _now() -> int:
+    return round(time.time() * 1000)
+
+
+def _bodies(client: redis.Redis, *ids: str) -> None:
+    client.hset(READS.bodies, mapping=dict.fromkeys(ids, BODY))
+
+
+def _outstanding(client: redis.Redis) -> None:
+    _bodies(client, *IDS)
+    client.sadd(ACKS, *IDS)
+
+
+def _ready_and_due(client: redis.Redis) -> None:
+    _bodies(client, *IDS, "d", "f")
+    client.rpush(READS.ready, *IDS, "f")
+    client.zadd(READS.delayed, {"d": 1, "f": 2})
+    client.sadd(READS.forward, "f")
+
+
+def _letter(client: redis.Redis) -> None:
+    client.zadd(READS.dead, {"a": 1})
+    client.hset(READS.dead_bodies, "a", BODY)
+    client.hset(READS.dead_reasons, "a", "{}")
+
+
+def _house_to_tend(client: redis.Redis) -> None:
+    """Delays of a stock producer with and without a due time, something due, an old letter, a dead worker."""
+    due = json.dumps({"options": {"eta": _now() + HOUR_MS}})
+    client.hset(READS.stock_delayed_bodies, mapping={"s1": due, "s2": "{}", "s3": due})
+    client.rpush(READS.stock_delayed, "s1", "s2", "s3", "nothing")
+    _bodies(client, *IDS, "d")
+    client.zadd(READS.delayed, {"d": 1})
+    _letter(client)
+    client.zadd(KEYS.heartbeats, {"w1": 1})
+    client.hset(KEYS.workers, "w1", "{}")
+    client.sadd(ACKS, *IDS)
+
+
+def _overdue(client: redis.Redis) -> None:
+    _bodies(client, *IDS, "p")
+    client.rpush(READS.ready, *IDS)
+    client.hset(KEYS.holds, "account/outage", json.dumps({"kind": "outage"}))
+    client.sadd(KEYS.parked, "account/outage|reads|list_groups")
+    client.zadd(f"{KEYS.parked}:account/outage|reads|list_groups", {"p": 1})
+
+
+def _registered(client: redis.Redis) -> None:
+    client.zadd(KEYS.heartbeats, {"w1": 1})
+    client.hset(KEYS.workers, "w1", "{}")
+
+
+def _nothing(client: redis.Redis) -> None:
+    pass
+
+
+def _tend_arguments() -> list[Any]:
+    return [
+        "w2",
+        "{}",
+        1000,
+        7 * 24 * HOUR_MS,
+        KEYS.acks("", "").removesuffix("."),
+        _now(),
+        "all",
+        16_725_225_600_000,
+        "reads",
+    ]
+
+
+LETTER_KEYS = [READS.dead, READS.dead_bodies, READS.dead_reasons]
+#: Of each script: what stands in Redis before, its keys and its arguments.
+CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], list[Any]]]] = {
+    "enqueue": (_nothing, [READS.ready, READS.bodies, READS.delayed], lambda: ["a", BODY, 0]),
+    "enqueue a delay": (
+        _nothing,
+        [READS.ready, READS.bodies, READS.delayed],
+        lambda: ["a", BODY, _now() + HOUR_MS],
+    ),
+    "enqueue_all": (_nothing, [READS.ready, READS.bodies] * 2, lambda: ["a", BODY, "b", BODY]),
+    "fetch": (
+        _ready_and_due,
+        [READS.ready, READS.bodies, ACKS, READS.delayed, READS.forward],
+        lambda: [10, 1 << 20],
+    ),
+    "hand_back these": (_outstanding, [READS.ready, READS.bodies, ACKS], lambda: ["these", *IDS]),
+    "hand_back others": (_outstanding, [READS.ready, READS.bodies, ACKS], lambda: ["others", "b"]),
+    "postpone": (_outstanding, [ACKS, READS.delayed], lambda: ["a", 5]),
+    "revive": (_letter, [*LETTER_KEYS, READS.ready, READS.bodies], lambda: ["a", "new", BODY]),
+    "set_aside": (
+        _outstanding,
+        [ACKS, READS.bodies, *LETTER_KEYS, KEYS.events],
+        lambda: ["a", "{}", "type", "{}", 100],
+    ),
+    "purge": (_letter, LETTER_KEYS, lambda: ["a"]),
+    "leave": (_registered, [KEYS.heartbeats, KEYS.workers, ACKS], lambda: ["w1"]),
+    "overdue": (
+        _overdue,
+        [KEYS.sweep, KEYS.parked, KEYS.holds, READS.ready, READS.bodies, READS.delayed, READS.forward],
+        lambda: ["w1", 1000, 100, HOUR_MS, "reads"],
+    ),
+    "tend": (
+        _house_to_tend,
+        [
+            KEYS.heartbeats,
+            KEYS.workers,
+            KEYS.holds,
+            KEYS.parked,
+            READS.ready,
+            READS.bodies,
+            READS.delayed,
+            READS.stock_delayed,
+            READS.stock_delayed_bodies,
+            *LETTER_KEYS,
+        ],
+        _tend_arguments,
+    ),
+}
+
+
+@pytest.fixture
+def refusals(house: House) -> Iterator[Refusals]:
+    with Refusals(house.redis, house.server.port) as refusals:
+        yield refusals
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_of_a_script_of_the_broker(house: House, refusals: Refusals, case: str) -> None:
+    prepare, keys, arguments = CASES[case]
+    script = SCRIPTS[case.split(maxsplit=1)[0]]
+    runner = ThreadRunner(refusals.client)
+    # Once, so that Redis knows the script.
+    runner.run(script, keys, arguments())
+    house.redis.flushall()
+    prepare(house.redis)
+    before = _held(house.redis) if case != "purge" else set()
+    refusals.forget_calls()
+    runner.run(script, keys, arguments())
+    commands = [command for command in refusals.called() if command not in {"evalsha", "eval"}]
+    wanted = _contents(house.redis)
+    assert commands
+    for command in commands:
+        house.redis.flushall()
+        prepare(house.redis)
+        with refusals.refused(command):
+            for _ in range(3):
+                assert "can't run this command" in _refusal(runner, script, keys, arguments()), command
+                assert before <= _held(house.redis), f"{command} refused"
+        runner.run(script, keys, arguments())
+        assert _contents(house.redis) == wanted, f"{command} refused, then allowed"
+
+
+def _refusal(runner: ThreadRunner, script: Script, keys: list[str], arguments: list[Any]) -> str:
+    """Runs a script that must fail, and answers why. tend.lua goes on with what is not concerned, and tells why at its end."""
+    try:
+        answer = runner.run(script, keys, arguments)
+    except ResponseError as error:
+        return str(error)
+    assert script.name == "tend"
+    return answer[4].decode()
+
+
+def _contents(client: redis.Redis) -> dict[str, Any]:
+    # How far the sweep has come is no matter.
+    return {key: content for key, content in contents(client).items() if key != KEYS.sweep}
+
+
+def _held(client: redis.Redis) -> set[bytes]:
+    """The ids of messages that stand somewhere, with their bodies."""
+    lists = {*client.lrange(READS.ready, 0, -1), *client.zrange(READS.delayed, 0, -1), *client.smembers(ACKS)}
+    parked = {one for key in client.scan_iter(f"{KEYS.parked}:*") for one in client.zrange(key, 0, -1)}
+    dead = set(client.zrange(READS.dead, 0, -1)) & set(client.hkeys(READS.dead_bodies))
+    stock = set(client.lrange(READS.stock_delayed, 0, -1)) & set(client.hkeys(READS.stock_delayed_bodies))
+    return ((lists | parked) & set(client.hkeys(READS.bodies))) | dead | stock
