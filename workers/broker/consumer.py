@@ -170,13 +170,14 @@ class DurableConsumer(Consumer):
             return
         self._began = time.monotonic()
         now, entries = self._fetch(room)
+        for entry_id, body in entries:
+            # What is no UTF-8 keeps a name of its own, by which its event is told from others.
+            self._accept(entry_id.decode("utf-8", "backslashreplace"), entry_id, body, now)
+        # Not sooner: where Redis serves fetches but refuses to set an entry aside, it would be told as back and away at each turn.
         self._link.answered(self._who)
         if not entries:
             self._wait_for_messages(self._timeout)
             return
-        for entry_id, body in entries:
-            # What is no UTF-8 keeps a name of its own, by which its event is told from others.
-            self._accept(entry_id.decode("utf-8", "backslashreplace"), entry_id, body, now)
         if self._cannot_wait:
             # A Redis out of memory serves one and refuses the other; whether it is back shows here even in a busy queue.
             self._wait_for_messages(MOMENT_SECONDS)

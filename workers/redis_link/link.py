@@ -1,8 +1,9 @@
-"""Whether Redis answers: one log line when it stops and one when it is back, however many threads and jobs notice."""
+"""Whether Redis serves: a log line when it stops, one for each new reason, and one when it is back, however many notice."""
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 
@@ -13,39 +14,44 @@ __all__ = ["Link", "is_outage", "is_replica_now"]
 #: The standard library's: structlog loads rich, and a health check that needs Redis needs neither.
 log = logging.getLogger("workers.redis")
 
-#: How Redis's errors begin while it runs but cannot serve: loading, a replica, out of memory, disk full, a failover, a long script.
-_NOT_NOW = (
-    "LOADING",
-    "READONLY",
-    "OOM",
-    "MISCONF",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "BUSY ",
-    "TRYAGAIN",
-    "CLUSTERDOWN",
-    "UNBLOCKED",
+#: What Redis says only when the command itself is wrong: an error of Lua (Redis puts an @ before the place of its own), a key that holds
+#: something else, wrong arguments.
+_COMMAND_IS_WRONG = re.compile(
+    r"(?<!@)user_script:\d+: |WRONGTYPE|wrong number of arg|not an integer|not a valid float|syntax error",
+    re.IGNORECASE,
 )
-#: redis-py turns some of them into classes, whose text lacks the word.
-_NOT_NOW_CLASSES = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.ClusterDownError,
-)
+#: How Redis says the commonest reasons; in a script, each stands somewhere in the text.
+_REASONS = {
+    "OOM": ("OOM", "command not allowed when used memory"),
+    "READONLY": ("READONLY", "UNBLOCKED", "You can't write against a read only replica"),
+    "NOPERM": ("NOPERM", "no permissions", "can't run this command", "can't access at least one of the keys"),
+}
 #: How long a process waits before it tries again, in seconds: soon after the first failure, then less often.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether this error means that Redis cannot serve now, rather than that the command was wrong."""
+    """Return whether this error means that Redis cannot serve now, rather than that the command was wrong.
+
+    What is not proven to be wrong is an outage: no list names all that Redis, its proxies and its operators may refuse, and for how long.
+    """
     if isinstance(error, redis.exceptions.ResponseError):
-        return isinstance(error, _NOT_NOW_CLASSES) or any(word in str(error) for word in _NOT_NOW)
+        return not _COMMAND_IS_WRONG.search(str(error))
     if isinstance(error, redis.exceptions.DataError):
         return False
     return isinstance(error, redis.exceptions.RedisError | OSError)
+
+
+def _reason(error: BaseException) -> str:
+    """Return in a word why Redis does not serve; the same word however often and by whatever command it is met."""
+    if not isinstance(error, redis.exceptions.ResponseError):
+        return "away"
+    text = str(error)
+    for reason, signs in _REASONS.items():
+        if any(sign in text for sign in signs):
+            return reason
+    return re.sub(r"[0-9a-f]{40}|\d+", "", text)
 
 
 def is_replica_now(error: BaseException) -> bool:
@@ -67,6 +73,8 @@ class Link:
         self._lost_at = 0.0
         self._back_at = 0.0
         self._pauses: dict[str, float] = {}
+        #: The reasons of this outage that were told.
+        self._told: set[str] = set()
         #: How often a command failed after one that was answered. Who remembers this number can tell later whether one failed since.
         self.losses = 0
 
@@ -78,6 +86,8 @@ class Link:
     def lost(self, who: str, error: BaseException, began: float) -> float:
         """Note that a command of ``who``, begun at ``began`` (``time.monotonic()``), failed. Return the seconds to wait before the next."""
         with self._lock:
+            if self._without:
+                self._tell(error)
             if who in self._without:
                 self._pauses[who] = min(LONGEST_PAUSE_SECONDS, self._pauses[who] * 1.5)
                 return self._pauses[who]
@@ -87,10 +97,17 @@ class Link:
                 return FIRST_PAUSE_SECONDS
             if not self._without:
                 self._lost_at = time.monotonic()
-                log.error("redis.unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+                self._tell(error)
             self._without.add(who)
             self._pauses[who] = FIRST_PAUSE_SECONDS
             return FIRST_PAUSE_SECONDS
+
+    def _tell(self, error: BaseException) -> None:
+        """Log why Redis does not serve, once for each reason of an outage."""
+        reason = _reason(error)
+        if reason not in self._told:
+            self._told.add(reason)
+            log.error("redis.unavailable", extra={"error": f"{type(error).__name__}: {error}"})
 
     def retire(self, who: str) -> None:
         """Forget ``who``, which sends no more commands; the others show whether Redis is back."""
@@ -106,5 +123,6 @@ class Link:
             self._without.discard(who)
             if not self._without:
                 self._back_at = time.monotonic()
+                self._told.clear()
                 away_ms = round((self._back_at - self._lost_at) * 1000)
                 log.warning("redis.recovered", extra={"away_ms": away_ms})
