@@ -91,6 +91,8 @@ class Gate:
         self._overdue: list[_Waiter] = []
         self._inside = dict.fromkeys(LANES, 0)
         self._taken = 0
+        #: Since when all places have been taken and none was left, by the loop's clock; None while one is free. Other threads may read it.
+        self.full_since: float | None = None
         self._listings = 0
         #: What each lane has had, in places for its weight; and the same of the lane that was let in last.
         self._passes = dict.fromkeys(LANES, 0.0)
@@ -243,6 +245,7 @@ class Gate:
     def _leave(self, lane: str) -> None:
         self._inside[lane] -= 1
         self._taken -= 1
+        self.full_since = None
         if lane == LISTINGS:
             self._listings -= 1
 
@@ -290,6 +293,8 @@ class Gate:
         self._passes[lane] = self._turn + 1 / LANES[lane]
         self._inside[lane] += 1
         self._taken += 1
+        if self._taken >= self._concurrency:
+            self.full_since = asyncio.get_running_loop().time()
         if lane == LISTINGS:
             self._listings += 1
         self._claims += 1

@@ -18,6 +18,8 @@ HORIZON_SHORTEST_MS = 20.0
 HORIZON_LONGEST_MS = 500.0
 #: So late a call may use its slot. Later, it reserves another: a process that stood still would send all it had reserved at once.
 SLOT_GRACE_SECONDS = 0.1
+#: How many intervals an attempt may wait in its place for slots of the pace.
+SLOTS_OF_AN_ATTEMPT = 3
 #: So many calls in a row that fail as in an outage, over all workers, open the breaker.
 OUTAGE_THRESHOLD = 10
 
@@ -48,6 +50,11 @@ class Policy:
     def longest_wait(self) -> float:
         """The longest that a job is ever put off, in seconds, and some more."""
         return 2 * max(RETRY_AFTER_CAP_SECONDS, self.backoff.longest, self.read_back_after)
+
+    @property
+    def longest_attempt(self) -> float:
+        """How long an attempt may take that waits for nothing but the API and its pace, in seconds: a listing, then a call."""
+        return self.listing_timeout + 2 * self.cover + SLOTS_OF_AN_ATTEMPT * self.interval_us / 1_000_000
 
     @property
     def interval_us(self) -> int:

@@ -19,11 +19,15 @@ __all__ = ["Beat", "Beats", "beats_folder", "living"]
 
 
 class Beats(NamedTuple):
-    """One living process: since when it has not turned, and for how long it may be silent, in seconds."""
+    """One living process: since when it has not turned, and for how long it may be silent, in seconds.
+
+    And for how long it has ended no job though all its places are taken, where that is longer than an attempt may take; else 0.
+    """
 
     pid: int
     silent: float
     allowed: float
+    standing: float
 
     @property
     def turns(self) -> bool:
@@ -60,8 +64,8 @@ def living(folder: Path) -> Iterator[Beats]:
         with suppress(OSError, ValueError), file.open("rb") as beat:
             if not _is_locked(beat.fileno()):
                 continue
-            at, allowed = beat.read().split()
-            yield Beats(int(file.stem), time.monotonic() - float(at), float(allowed))
+            at, allowed, standing = map(float, beat.read().split())
+            yield Beats(int(file.stem), time.monotonic() - at, allowed, standing)
 
 
 def _is_locked(file: int) -> bool:
@@ -84,8 +88,8 @@ class Beat:
                 if not _is_locked(file.fileno()):
                     left.unlink()
 
-    def beat(self, allowed: float) -> None:
-        """Write that this process turns, and that it may be silent for so many seconds from now on.
+    def beat(self, allowed: float, standing: float = 0.0) -> None:
+        """Write that this process turns, that it may be silent for so many seconds from now on, and for how long no job of it has ended.
 
         Raises OSError where the file cannot be written.
         """
@@ -93,7 +97,7 @@ class Beat:
             self.end()
             self._open()
         # As wide as the last one, so that a reader never sees the end of an older beat behind it.
-        os.pwrite(self._file, f"{time.monotonic():20.3f} {allowed:20.3f}".encode(), 0)
+        os.pwrite(self._file, f"{time.monotonic():20.3f} {allowed:20.3f} {standing:20.3f}".encode(), 0)
 
     def _open(self) -> None:
         for folder in (self._path.parent.parent, self._path.parent):

@@ -77,6 +77,10 @@ class JobLoop:
         """Is this process's secret refused, while other workers' is not? Any thread may ask."""
         return self._gate.is_benched
 
+    def full_since(self) -> float | None:
+        """Return since when all places have been taken and none was left (`time.monotonic()`); None while one is free."""
+        return self._gate.full_since
+
     def where(self) -> str:
         """The lines of code that the loop is in just now."""
         frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - what it is there for, its documentation says
@@ -96,7 +100,8 @@ class JobLoop:
     async def _open(self) -> None:
         settings = self._settings
         policy = Policy.of(settings)
-        self._runner = AsyncRunner(async_client(settings.redis_url), self._broker.link)
+        #: What sends for all jobs.
+        self.runner = AsyncRunner(async_client(settings.redis_url), self._broker.link)
         self._api = Coupontools(
             base_url=settings.coupontools_base_url,
             client_id=settings.coupontools_client_id,
@@ -106,7 +111,7 @@ class JobLoop:
             listing_timeout=settings.coupontools_listing_timeout_seconds,
             max_connections=self._concurrency,
         )
-        ledger = Ledger(self._runner, self._broker.keys, policy)
+        ledger = Ledger(self.runner, self._broker.keys, policy)
         self._gate = Gate(self._concurrency, claims=policy.claims_at_once)
         delivery = Delivery(ledger, self._api, self._gate, policy, LogLine(self._observers))
         self._entrance = Entrance(delivery, patience=policy.deadline)
@@ -136,7 +141,7 @@ class JobLoop:
             await asyncio.wait(left, timeout=LAST_WORDS_SECONDS)
 
     async def _close(self) -> None:
-        await self._runner.close()
+        await self.runner.close()
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=LAST_WORDS_SECONDS)
         await self._api.close()

@@ -28,16 +28,28 @@ class WorkerLife(Middleware):
         self._started = time.monotonic()
 
     def before_worker_boot(self, broker: Any, worker: Any) -> None:
-        """The loop first: a message may be there at once."""
+        """The loop first: a message may be there at once.
+
+        Dramatiq logs and swallows what a middleware raises. Its worker would then fetch jobs that nothing carries out, so a start that
+        fails ends the process.
+        """
+        try:
+            self._start(broker, worker)
+        except Exception as error:
+            log.critical("worker.not_started", error=f"{type(error).__name__}: {error}", exc_info=error)
+            raise SystemExit(1) from None
+
+    def _start(self, broker: Any, worker: Any) -> None:
         queues = sorted(worker.consumer_whitelist or broker.get_declared_queues())
         self._loop.start()
         self._caretaker = Caretaker(
             broker, heartbeat_seconds=self._settings.worker_heartbeat_seconds, queues=queues
         )
         self._caretaker.start()
-        broker.threads += [self._loop.thread, self._caretaker]
+        broker.parts += [self._loop.thread, self._loop.runner, self._caretaker]
         broker.loop_turns, broker.where_loop_is = self._loop.turns, self._loop.where
         broker.is_benched = self._loop.is_benched
+        broker.full_since = self._loop.full_since
         log.info(
             "worker.started",
             worker=broker.broker_id,

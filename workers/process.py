@@ -19,12 +19,13 @@ from dramatiq import Worker
 from config import Settings, SettingsError, load_settings, setup_logging
 from config.few_settings import few_of
 from config.log_line import name_worker
+from delivery import Policy
 from workers.assembly import assemble
 from workers.beats import Beat, beats_folder
 from workers.broker import DurableBroker
 from workers.signals import Stop
 
-__all__ = ["dead_threads", "main", "watch"]
+__all__ = ["Standstill", "dead_parts", "main", "watch"]
 
 log = structlog.get_logger("workers")
 
@@ -32,6 +33,8 @@ log = structlog.get_logger("workers")
 LOOK_SECONDS = 1.0
 #: After so many looks without a turn of the event loop, the process ends itself and is replaced.
 LOOKS_AT_A_STUCK_LOOP = 60
+#: How long a process whose places are all taken may end nothing beyond what the longest attempt takes, in seconds.
+STANDSTILL_SECONDS = 60.0
 #: How long a broken process may take to write its last line, in seconds.
 LAST_WORDS_SECONDS = 5.0
 #: How long a process that was told to stop may take beyond SHUTDOWN_SECONDS, as the supervisor has it, in seconds.
@@ -64,8 +67,9 @@ def main(argv: list[str] | None = None) -> int:
         broker, queues=set(filter(None, options.queues.split(","))) or None, worker_threads=HANDING_THREADS
     )
     worker.start()
-    pulse = Pulse(settings)
-    watch(worker, broker, stop, turned=pulse.beat)
+    longest = Policy.of(settings).longest_attempt
+    pulse = Pulse(settings, longest)
+    watch(worker, broker, stop, patience=longest + STANDSTILL_SECONDS, turned=pulse.turned)
     # From here on it only ends its jobs and hands back the rest, which nobody watches but the supervisor.
     pulse.beat(settings.shutdown_seconds + STOPPING_SECONDS)
     worker.stop()
@@ -75,20 +79,28 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Pulse:
-    """Beats for `check --live`. A folder that cannot be written stops no work; it is told once."""
+    """Beats for `check`. A folder that cannot be written stops no work; it is told once.
 
-    def __init__(self, settings: Settings) -> None:
+    ``longest`` is how long an attempt may take, in seconds.
+    """
+
+    def __init__(self, settings: Settings, longest: float) -> None:
+        self._longest = longest
         self._allowed = settings.worker_heartbeat_seconds
         self._settings = settings
         self._beat: Beat | None = None
         self._told = False
         self.beat()
 
-    def beat(self, more: float = 0) -> None:
+    def turned(self, standing: float) -> None:
+        """Tell that the loop turned, and for how long no job has ended though all places are taken, where that is too long."""
+        self.beat(standing=standing if standing > self._longest else 0)
+
+    def beat(self, more: float = 0, standing: float = 0) -> None:
         """Tell that the loop turned, and that it may be silent for so many seconds more than at other times."""
         try:
             self._beat = self._beat or Beat(beats_folder(**few_of(self._settings)))
-            self._beat.beat(self._allowed + more)
+            self._beat.beat(self._allowed + more, standing)
         except OSError as error:
             if not self._told:
                 log.warning("beat.not_written", error=str(error), setting="STATE_DIR")
@@ -102,27 +114,62 @@ class Pulse:
 
 
 def watch(
-    worker: Worker, broker: DurableBroker, stop: Stop, *, turned: Callable[[], None] = lambda: None
+    worker: Worker,
+    broker: DurableBroker,
+    stop: Stop,
+    *,
+    patience: float = float("inf"),
+    turned: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Return when told to stop. End the process when a thread of it has died or its loop is stuck.
+    """Return when told to stop. End the process when a part of it has died, its loop is stuck, or its jobs do not end.
 
-    `turned` is called at each look that finds that the loop has turned.
+    All its places may be taken for `patience` seconds without one job that ends. `turned` is called at each look that finds that the loop
+    has turned, with the seconds for which none has ended.
     """
     looks_in_vain = 0
+    standstill = Standstill(broker)
     while not stop.wait(LOOK_SECONDS):
-        if died := dead_threads(worker, broker):
+        if died := dead_parts(worker, broker):
             # Without one of them the process would live on and do nothing. It ends at once, since waiting for a dead loop has no end;
             # another worker takes over its jobs.
-            _end_at_once("worker.thread_died", threads=died)
+            _end_at_once("worker.part_died", parts=died)
         # Counted in looks, not in seconds: while a machine sleeps, seconds pass and nobody looks.
         looks_in_vain = 0 if broker.loop_turns() else looks_in_vain + 1
-        if not looks_in_vain:
-            turned()
         if looks_in_vain >= LOOKS_AT_A_STUCK_LOOP:
             # The heartbeat has a thread of its own and goes on, so nobody would take over the jobs of this process.
             _end_at_once(
                 "worker.loop_stuck", seconds=looks_in_vain * LOOK_SECONDS, where=broker.where_loop_is()
             )
+        standstill.look()
+        if not looks_in_vain:
+            turned(standstill.seconds)
+        if standstill.seconds > patience:
+            # Its jobs wait for something that does not come, and no other worker takes over what a living one has in hand.
+            _end_at_once("worker.standstill", seconds=round(standstill.seconds))
+
+
+class Standstill:
+    """How long all places of a process have been taken without one job that ended, while Redis answered.
+
+    Counted in looks, as the loop's turns are.
+    """
+
+    def __init__(self, broker: DurableBroker) -> None:
+        self._broker = broker
+        self._full_since: float | None = None
+        self._looks = 0
+
+    def look(self) -> None:
+        """Look whether a place was left since the last look."""
+        full_since = self._broker.full_since()
+        stands = full_since is not None and full_since == self._full_since and self._broker.link.up
+        self._looks = self._looks + 1 if stands else 0
+        self._full_since = full_since
+
+    @property
+    def seconds(self) -> float:
+        """For how long nothing has ended."""
+        return self._looks * LOOK_SECONDS
 
 
 def _end_at_once(event: str, **fields: Any) -> NoReturn:
@@ -134,10 +181,10 @@ def _end_at_once(event: str, **fields: Any) -> NoReturn:
     os._exit(1)
 
 
-def dead_threads(worker: Worker, broker: DurableBroker) -> list[str]:
-    """Return the names of the threads that a worker needs and that have ended."""
-    needed = [*worker.consumers.values(), *worker.workers, *broker.threads]
-    return [thread.name for thread in needed if not thread.is_alive()]
+def dead_parts(worker: Worker, broker: DurableBroker) -> list[str]:
+    """Return the names of what a worker needs and what has ended."""
+    needed = [*worker.consumers.values(), *worker.workers, *broker.parts]
+    return [part.name for part in needed if not part.is_alive()]
 
 
 def _watch_supervisor(stop: Stop) -> None:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from dramatiq import Worker
@@ -16,7 +18,7 @@ from dramatiq import Worker
 from config import Settings
 from tests.harness import House, RunningWorker, wait_for
 from workers.assembly import assemble
-from workers.process import dead_threads
+from workers.process import Standstill, dead_parts
 
 
 def _alive(pid: int) -> bool:
@@ -158,8 +160,9 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(house: House) -> None:
     assert house.redis.zcard("dramatiq:__heartbeats__") == 0
 
 
-STUCK = """
-import time
+#: A worker process whose parts can be broken: `broker`, `worker`, and `loop` with the event loop.
+BREAKABLE = """
+import asyncio, time
 from dramatiq import Worker
 from config import load_settings, setup_logging
 from workers import process
@@ -171,28 +174,110 @@ process.LOOK_SECONDS = 0.05
 broker = assemble(load_settings(), concurrency=2)
 worker = Worker(broker, worker_threads=1)
 worker.start()
+(loop,) = (each._loop for each in broker.middleware if hasattr(each, "_loop"))
+"""
 
+LOOP_STANDS_STILL = """
 async def stand_still():
     time.sleep(600)
 
-broker.get_actor("list_groups")._submit(stand_still())
+loop.submit(stand_still())
 process.watch(worker, broker, Stop())
 """
+
+SENDER_DIES = """
+from workers.redis_link import AsyncRunner
+
+async def fail(*_):
+    raise RuntimeError("made up")
+
+AsyncRunner._hand_out = fail
+loop.submit(loop._runner.command("PING") if hasattr(loop, "_runner") else loop.runner.command("PING"))
+process.watch(worker, broker, Stop())
+"""
+
+JOBS_STAND_STILL = """
+async def stand_still():
+    ticket = await loop._gate.enter("contacts", frozenset(), None, 600)
+    with loop._gate.inside(ticket):
+        await asyncio.sleep(600)
+
+for lane in range(2):
+    loop.submit(stand_still())
+process.watch(worker, broker, Stop(), patience=1)
+"""
+
+START_FAILS = """
+import sys
+from workers import process
+from workers.loop import JobLoop
+
+async def fail(self):
+    raise OSError("made up")
+
+JobLoop._open = fail
+sys.exit(process.main(["--concurrency=2"]))
+"""
+
+
+def _end_of(house: House, *code: str) -> tuple[int, list[dict[str, Any]]]:
+    """Run a process that breaks. Return its exit code and its log lines."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "".join(code)],
+        env=house.environment(),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            # Its standard input stays open, as that of a worker process whose supervisor lives.
+            process.wait(timeout=60)
+        finally:
+            process.kill()
+        assert process.stderr
+        return process.returncode, [json.loads(line) for line in process.stderr]
 
 
 def test_a_loop_that_stands_still_ends_its_process_and_says_where(house: House) -> None:
     """Its heartbeat goes on, so nobody would take over what it holds. `run` replaces a process that ends."""
-    ended = subprocess.run(
-        [sys.executable, "-c", STUCK],
-        env=house.environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    lines = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert (ended.returncode, lines[-1]["event"]) == (1, "worker.loop_stuck")
+    code, lines = _end_of(house, BREAKABLE, LOOP_STANDS_STILL)
+    assert (code, lines[-1]["event"]) == (1, "worker.loop_stuck")
     assert "stand_still" in lines[-1]["where"]
+
+
+def test_a_process_whose_sender_died_ends(house: House) -> None:
+    """One task sends what all jobs ask of Redis; without it they would wait for ever in a process that looks healthy."""
+    code, lines = _end_of(house, BREAKABLE, SENDER_DIES)
+    assert (code, lines[-1]["event"], lines[-1]["parts"]) == (1, "worker.part_died", ["redis-runner"])
+    (told,) = [line for line in lines if line["event"] == "redis.sender_died"]
+    assert "made up" in told["exception"]
+
+
+def test_a_process_whose_jobs_do_not_end_ends(house: House) -> None:
+    """No other worker takes over what a living one has in hand."""
+    code, lines = _end_of(house, BREAKABLE, JOBS_STAND_STILL)
+    assert (code, lines[-1]["event"]) == (1, "worker.standstill")
+
+
+def test_while_redis_is_away_nothing_ends_and_that_is_no_standstill() -> None:
+    broker = Mock(full_since=lambda: 1.0)
+    standstill = Standstill(broker)
+    for up, seconds in ((True, 0), (True, 1), (True, 2), (False, 0), (True, 1)):
+        broker.link.up = up
+        standstill.look()
+        assert standstill.seconds == seconds
+    broker.full_since = lambda: 2.0
+    standstill.look()
+    assert standstill.seconds == 0
+
+
+def test_a_start_that_fails_ends_the_process(house: House) -> None:
+    """Dramatiq swallows the error; its worker would fetch jobs that nothing carries out."""
+    ids = house.enqueue_many("list_groups", [{"channel": "sms"}] * 20)
+    code, lines = _end_of(house, START_FAILS)
+    assert (code, [line["event"] for line in lines]) == (1, ["worker.not_started"])
+    assert lines[0]["error"] == "OSError: made up"
+    assert house.redis.llen("dramatiq:reads") == len(ids)
 
 
 def test_a_thread_that_ends_is_noticed(house: House) -> None:
@@ -208,13 +293,13 @@ def test_a_thread_that_ends_is_noticed(house: House) -> None:
     worker = Worker(broker, worker_threads=1)
     worker.start()
     try:
-        assert dead_threads(worker, broker) == []
-        assert len(broker.threads) == 2
+        assert dead_parts(worker, broker) == []
+        assert len(broker.parts) == 3
         consumer = worker.consumers["reads"]
         consumer.stop()
         consumer.join(timeout=30)
-        assert dead_threads(worker, broker) == [consumer.name]
+        assert dead_parts(worker, broker) == [consumer.name]
     finally:
         worker.stop()
         broker.close()
-    assert len(dead_threads(worker, broker)) == 5 + 1 + 2
+    assert len(dead_parts(worker, broker)) == 5 + 1 + 3

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import dramatiq
 import orjson
@@ -35,6 +35,17 @@ IDLE_SECONDS = 1.0
 ENQUEUE_ATTEMPTS = 3
 #: Messages that a queue's consumer holds beyond those that can run, so that no slot waits for a fetch.
 SPARE = 0.5
+
+
+class Part(Protocol):
+    """Something that a worker process cannot do without: a thread, or a task that serves all jobs."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the log."""
+
+    def is_alive(self) -> bool:
+        """Return whether it still does its work."""
 
 
 class DurableBroker(RedisBroker):
@@ -65,13 +76,15 @@ class DurableBroker(RedisBroker):
         self.draining = threading.Event()
         #: Redis went away while this worker stopped: nothing can be handed back any more.
         self.deserted = threading.Event()
-        #: Threads without which this worker is of no use, beside Dramatiq's own; who starts one adds it.
-        self.threads: list[threading.Thread] = []
+        #: What this worker is of no use without, beside Dramatiq's own threads; who starts one adds it.
+        self.parts: list[Part] = []
         #: Asked every now and then: has the loop that carries jobs out had a turn since it was last asked? And if not, where is it?
         self.loop_turns: Callable[[], bool] = lambda: True
         self.where_loop_is: Callable[[], str] = lambda: ""
         #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
         self.is_benched: Callable[[], bool] = lambda: False
+        #: Since when all places of this process have been taken and none was left (`time.monotonic()`); None while one is free.
+        self.full_since: Callable[[], float | None] = lambda: None
         self._window = concurrency + max(1, round(concurrency * SPARE))
         self._runner = ThreadRunner(client)
 

@@ -13,7 +13,7 @@ from config import Settings, redact_text
 from config.few_settings import few_of
 from config.keys import Keys
 from workers.beats import beats_folder, living
-from workers.cli.live import check_live, told_of
+from workers.cli.live import check_live, told_of, told_of_standing
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
@@ -29,7 +29,7 @@ def check(
     any_host: Annotated[bool, typer.Option("--any-host", help="Count workers of other hosts too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
 ) -> None:
-    """Exit 0 if Redis answers, takes writes and evicts nothing, and a worker of this host is alive, else 1 with the reason.
+    """Exit 0 if Redis answers, takes writes and evicts nothing, and a worker of this host lives and its jobs end, else 1 with the reason.
 
     With --live Redis is not asked: that it is away is no reason to start a worker anew.
 
@@ -94,7 +94,9 @@ def _look_at_redis(client: redis.Redis, settings: Settings) -> tuple[list[str], 
 
 def _stuck(settings: Settings) -> list[str]:
     try:
-        return [told_of(each) for each in living(beats_folder(**few_of(settings))) if not each.turns]
+        processes = list(living(beats_folder(**few_of(settings))))
     except OSError:
         # That the folder cannot be used is told in the worker's log.
         return []
+    stuck = [told_of(each) for each in processes if not each.turns]
+    return stuck + [told_of_standing(each) for each in processes if each.turns and each.standing]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from config.few_settings import few_settings
 from workers.beats import Beats, beats_folder, living
 
-__all__ = ["check_live", "told_of"]
+__all__ = ["check_live", "told_of", "told_of_standing"]
 
 
 def check_live(*, as_json: bool) -> int:
@@ -30,6 +30,11 @@ def check_live(*, as_json: bool) -> int:
 def told_of(process: Beats) -> str:
     """Return what is said of a process that does not turn."""
     return f"worker process {process.pid} has not turned for {process.silent:.0f} s"
+
+
+def told_of_standing(process: Beats) -> str:
+    """Return what is said of a process that turns, but ends no job."""
+    return f"worker process {process.pid} has ended no job for {process.standing:.0f} s, and all its places are taken"
 
 
 def _tell(workers: int, problem: str | None, *, as_json: bool) -> int:

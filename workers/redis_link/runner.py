@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from delivery import Script
 
 __all__ = ["AsyncRunner"]
+
+#: The standard library's, as in `link`.
+log = logging.getLogger("workers.redis")
 
 #: Commands in one pipeline at most.
 BATCH = 256
@@ -35,7 +39,13 @@ class _Request:
 
 
 class AsyncRunner:
-    """Implements delivery's ScriptRunner. While Redis is away it waits and repeats; scripts are safe to repeat."""
+    """Implements delivery's ScriptRunner. While Redis is away it waits and repeats; scripts are safe to repeat.
+
+    One task sends for all jobs. If it ended alone, every job would wait for ever in a process that looks healthy.
+    """
+
+    #: As a process names what it cannot do without.
+    name = "redis-runner"
 
     def __init__(self, client: redis.asyncio.Redis, link: Link) -> None:
         self._client = client
@@ -44,7 +54,17 @@ class AsyncRunner:
         self._wake = asyncio.Event()
         self._closed = False
         self._answered_at = time.monotonic()
-        self._flusher = asyncio.create_task(self._flush_forever(), name="redis-runner")
+        self._flusher = asyncio.create_task(self._flush_forever(), name=self.name)
+        self._flusher.add_done_callback(self._flusher_ended)
+
+    def is_alive(self) -> bool:
+        """Return whether what is asked is still sent. Any thread may call this."""
+        return not self._flusher.done()
+
+    def _flusher_ended(self, flusher: asyncio.Task[None]) -> None:
+        if not self._closed:
+            error = None if flusher.cancelled() else flusher.exception()
+            log.critical("redis.sender_died", exc_info=error)
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
         """Run a script and return its reply."""

@@ -15,6 +15,7 @@ import pytest
 from config import load_settings
 from config.few_settings import FEW, few_of, few_settings
 from tests.harness import House, wait_for
+from workers.beats import Beat, beats_folder
 
 
 def live(house: House, folder: Path, **settings: object) -> tuple[int, str]:
@@ -47,6 +48,18 @@ def test_redis_away_is_no_death(fragile_house: House, tmp_path: Path):
     fragile_house.server.kill()
     assert fragile_house.run("check", STATE_DIR=tmp_path).returncode == 1
     assert live(fragile_house, tmp_path)[0] == 0
+
+
+def test_a_process_that_ends_no_job_lives_but_is_not_ready(house: House, tmp_path: Path):
+    names = {"broker_namespace": "dramatiq", "key_prefix": "coupontools"}
+    beat = Beat(beats_folder(state_dir=str(tmp_path), redis_url=house.server.url, **names))
+    beat.beat(60, standing=400)
+    try:
+        assert live(house, tmp_path)[0] == 0
+        told = f"worker process {os.getpid()} has ended no job for 400 s, and all its places are taken"
+        assert told in house.run("check", STATE_DIR=tmp_path).stderr
+    finally:
+        beat.end()
 
 
 def test_a_frozen_process_is_named_and_a_killed_one_forgotten(house: House, tmp_path: Path):
