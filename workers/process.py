@@ -1,12 +1,15 @@
 """One worker process: Dramatiq's Worker around the event loop, until told to stop or its supervisor is gone.
 
-Started by the supervisor as ``python -m workers.process``; its standard input is a pipe that ends when the supervisor does.
+Started by the supervisor as ``python -m workers.process``; its standard input is a socket that ends when the supervisor does, and by
+which it beats to the supervisor.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import select
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -35,6 +38,8 @@ LOOK_SECONDS = 1.0
 LOOKS_AT_A_STUCK_LOOP = 60
 #: How long a process whose places are all taken may end nothing beyond what the longest attempt takes, in seconds.
 STANDSTILL_SECONDS = 60.0
+#: How often a process tells its supervisor that it is not frozen, in seconds.
+BEAT_SECONDS = 1.0
 #: How long a broken process may take to write its last line, in seconds.
 LAST_WORDS_SECONDS = 5.0
 #: How long a process that was told to stop may take beyond SHUTDOWN_SECONDS, as the supervisor has it, in seconds.
@@ -188,9 +193,30 @@ def dead_parts(worker: Worker, broker: DurableBroker) -> list[str]:
 
 
 def _watch_supervisor(stop: Stop) -> None:
-    while os.read(sys.stdin.fileno(), 64):
-        pass
+    """Beat to the supervisor, and stop when it is gone."""
+    wire = sys.stdin.fileno()
+    # Started by hand it may be a terminal, on which nobody wants to see the beats.
+    is_socket = stat.S_ISSOCK(os.fstat(wire).st_mode)
+    if is_socket:
+        # A supervisor that is frozen itself reads nothing, and must not hold up this thread.
+        os.set_blocking(wire, False)
+    ended = False
+    while not ended:
+        if is_socket:
+            with suppress(OSError):
+                os.write(wire, b".")
+        ended = _has_ended(wire)
     stop.tell()
+
+
+def _has_ended(wire: int) -> bool:
+    """Wait for a moment. Return whether nobody holds the other end any more."""
+    heard, _, _ = select.select([wire], [], [], BEAT_SECONDS)
+    try:
+        return bool(heard) and not os.read(wire, 64)
+    except OSError:
+        # It was closed before all beats were read.
+        return True
 
 
 if __name__ == "__main__":

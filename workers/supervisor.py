@@ -10,10 +10,12 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from config import setup_logging
@@ -32,6 +34,15 @@ HEALTHY_SECONDS = 30.0
 GRACE_SECONDS = 20.0
 #: How often the supervisor looks whether its processes live.
 LOOK_SECONDS = 0.1
+#: A process that is silent for so many heartbeats is frozen, and for so many seconds at least: a busy machine makes pauses, too.
+SILENT_BEATS = 4
+SILENT_AT_LEAST_SECONDS = 5.0
+#: A process that has not begun to beat may still be loading.
+LOADING_SECONDS = 60.0
+#: A supervisor that has not looked for so long stood still itself, perhaps with its processes: it counts anew.
+STOOD_STILL_SECONDS = 2.0
+#: How a worker process ends that another start would not mend: what it was told is refused.
+REFUSED = 2
 
 
 @dataclass(slots=True)
@@ -39,6 +50,11 @@ class _Place:
     """One place for a worker process."""
 
     process: subprocess.Popen[bytes] | None = None
+    #: The supervisor's end of the process's standard input, by which the process beats, and learns that the supervisor is gone.
+    wire: socket.socket | None = None
+    beats: bool = False
+    heard_at: float = 0.0
+    killed: bool = False
     started_at: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
     start_at: float = field(default_factory=time.monotonic)
@@ -54,6 +70,7 @@ class Supervisor:
         concurrency: int,
         queues: str,
         shutdown_seconds: float,
+        heartbeat_seconds: float,
         on_exit: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._places = [_Place() for _ in range(processes)]
@@ -67,27 +84,39 @@ class Supervisor:
             f"--queues={queues}",
         ]
         self._shutdown_seconds = shutdown_seconds
+        self._most_silence = max(SILENT_AT_LEAST_SECONDS, SILENT_BEATS * heartbeat_seconds)
+        self._looked_at = time.monotonic()
+        self._refused = False
         self._on_exit = on_exit
         self._stop = Stop()
 
     def run(self) -> int:
         """Supervise until a signal says to stop and all workers have drained. Return the exit code."""
         self._stop.listen()
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._refused and not self._stop.wait(LOOK_SECONDS):
+            now = time.monotonic()
+            stood_still = now - self._looked_at > STOOD_STILL_SECONDS
+            self._looked_at = now
             for place in self._places:
-                self._look_after(place)
-        return self._drain()
+                if stood_still:
+                    place.heard_at = now
+                self._look_after(place, now)
+        code = self._drain()
+        return REFUSED if self._refused else code
 
-    def _look_after(self, place: _Place) -> None:
-        now = time.monotonic()
+    def _look_after(self, place: _Place, now: float) -> None:
         if place.process is None:
             if now >= place.start_at:
                 self._start(place, now)
             return
         code = place.process.poll()
         if code is None:
+            self._listen(place, place.process, now)
             return
         self._forget(place)
+        if code == REFUSED:
+            self._refused = True
+            return
         place.pause = (
             FIRST_PAUSE_SECONDS
             if now - place.started_at >= HEALTHY_SECONDS
@@ -96,11 +125,29 @@ class Supervisor:
         place.start_at = now + place.pause
         log.error("worker.died", extra={"exit_code": code, "restart_in_ms": round(place.pause * 1000)})
 
+    def _listen(self, place: _Place, process: subprocess.Popen[bytes], now: float) -> None:
+        """Kill a process that has not beaten for too long. A frozen one hears no other signal, and keeps its place and its jobs."""
+        with suppress(OSError):
+            while place.wire and place.wire.recv(4096):
+                place.beats, place.heard_at = True, now
+        silent = now - place.heard_at
+        if place.killed or silent <= (self._most_silence if place.beats else LOADING_SECONDS):
+            return
+        log.error("worker.frozen", extra={"pid": process.pid, "silent_s": round(silent)})
+        process.kill()
+        place.killed = True
+
     def _start(self, place: _Place, now: float) -> None:
+        place.beats, place.heard_at, place.killed = False, now, False
         try:
-            with held_back():
-                place.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=os.environ)  # noqa: S603
+            ours, its = socket.socketpair()
+            with its:
+                ours.settimeout(0)
+                place.wire = ours
+                with held_back():
+                    place.process = subprocess.Popen(self._command, stdin=its.fileno(), env=os.environ)  # noqa: S603
         except OSError as error:
+            self._hang_up(place)
             # The machine has no memory or no process left just now. The workers that run go on.
             place.pause = min(LONGEST_PAUSE_SECONDS, place.pause * 2)
             place.start_at = now + place.pause
@@ -129,11 +176,16 @@ class Supervisor:
         return 0 if clean else 1
 
     def _forget(self, place: _Place) -> None:
+        self._hang_up(place)
         if place.process:
-            if place.process.stdin:
-                place.process.stdin.close()
             self._on_exit(place.process.pid)
         place.process = None
+
+    @staticmethod
+    def _hang_up(place: _Place) -> None:
+        if place.wire:
+            place.wire.close()
+        place.wire = None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -143,6 +195,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--concurrency", type=int, required=True)
     parser.add_argument("--queues", required=True)
     parser.add_argument("--shutdown-seconds", type=float, required=True)
+    parser.add_argument("--heartbeat-seconds", type=float, required=True)
     parser.add_argument("--log-format", choices=("auto", "json", "console"), required=True)
     parser.add_argument("--log-level", required=True)
     parser.add_argument("--metrics-port", type=int)

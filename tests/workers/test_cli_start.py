@@ -277,7 +277,8 @@ STARTS = {
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         os.kill(os.getpid(), signal.SIGTERM)
         from workers.supervisor import main
-        assert main(["--processes=1", "--concurrency=1", "--queues=", "--shutdown-seconds=0", "--log-format=json", "--log-level=INFO"]) == 0
+        assert main(["--processes=1", "--concurrency=1", "--queues=", "--shutdown-seconds=0", "--heartbeat-seconds=15",
+                     "--log-format=json", "--log-level=INFO"]) == 0
         """,
         {"config.logging", "subprocess"},
         {

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,38 @@ def test_told_to_stop_it_lets_jobs_end_and_hands_back_the_rest(
     answers = house.wait_answered(ids)
     assert all(len(events) == 1 for events in answers.values())
     assert house.counts()["surplus_contacts"] == 0
+
+
+def test_a_frozen_process_is_killed_and_replaced(house: House) -> None:
+    """It holds its place and hears no other signal."""
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=1, WORKER_PROCESSES=2)
+    frozen, other = worker.children()
+    os.kill(frozen, signal.SIGSTOP)
+    wait_for(lambda: len(worker.log_lines("worker.started")) == 3, what="its successor", show=house.log_tail)
+    (told,) = worker.log_lines("worker.frozen")
+    assert told["pid"] == frozen
+    assert 5 <= told["silent_s"] < 30
+    assert not _alive(frozen)
+    assert other in worker.children()
+    assert worker.terminate() == 0
+
+
+def test_a_supervisor_that_stood_still_itself_counts_anew(house: House) -> None:
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    (child,) = worker.children()
+    worker.signal_all(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    # Longer than a process may be silent: nothing else shows that the supervisor counts anew.
+    wait_for(lambda: time.monotonic() - stopped_at > 8, what="the silence")
+    worker.process.send_signal(signal.SIGCONT)
+    # Its supervisor goes on alone for a moment, and finds all the silence there was.
+    wait_for(lambda: time.monotonic() - stopped_at > 10, what="some looks")
+    os.kill(child, signal.SIGCONT)
+    group = house.new_group()
+    house.answer(house.enqueue("add_contact", channel="sms", group_id=group, phone="+32470000001"))
+    assert worker.children() == [child]
+    assert worker.log_lines("worker.frozen") == []
+    assert worker.terminate() == 0
 
 
 def test_told_to_stop_before_it_listens_it_stops_cleanly(house: House) -> None:

@@ -69,6 +69,7 @@ def run(
         f"--concurrency={concurrency or settings.worker_concurrency}",
         f"--queues={','.join(wanted)}",
         f"--shutdown-seconds={settings.shutdown_seconds}",
+        f"--heartbeat-seconds={settings.worker_heartbeat_seconds}",
         f"--log-format={settings.log_format}",
         f"--log-level={settings.log_level}",
         *([f"--metrics-port={settings.metrics_port}"] if settings.metrics_port else []),
