@@ -13,6 +13,8 @@ key                                            type    written by    holds; life
 ``dramatiq:<queue>.XQ.msgs``                   hash    broker        id -> message JSON of dead letters; 7 days
 ``dramatiq:__acks__.<worker>.<queue>``         set     broker        ids that this worker has fetched and not answered
 ``dramatiq:__heartbeats__``                    zset    caretaker     worker id -> time of its last heartbeat (ms)
+``dramatiq:__prefix__``                        string  broker        the ``KEY_PREFIX`` that this namespace belongs to
+``coupontools:namespace``                      string  broker        the ``BROKER_NAMESPACE`` that this prefix belongs to
 ``coupontools:delayed:<queue>``                zset    broker        ids of jobs that wait, by the time they are due (ms)
 ``coupontools:forward:<queue>``                set     caretaker     ids whose deadline passed in the list, and that were brought
                                                                      forward: their place in the list counts no more; 90 days
@@ -116,6 +118,16 @@ class Keys:
     def heartbeats(self) -> str:
         """When each worker was last seen."""
         return f"{self.namespace}:__heartbeats__"
+
+    @property
+    def prefix_of(self) -> str:
+        """Which prefix the namespace belongs to."""
+        return f"{self.namespace}:__prefix__"
+
+    @property
+    def namespace_of(self) -> str:
+        """Which namespace the prefix belongs to."""
+        return f"{self.prefix}:namespace"
 
     @property
     def workers(self) -> str:

@@ -92,16 +92,21 @@ class Settings(BaseSettings):
         default=604800, description="How long an outcome is remembered."
     )
 
+    broker_namespace: _RedisName = Field(
+        default="dramatiq", description="What the queues' Redis keys start with."
+    )
+    key_prefix: _RedisName = Field(
+        default="coupontools",
+        description="What our own Redis keys start with; each namespace has one prefix, and each prefix one namespace.",
+    )
     events_stream: _RedisName = Field(
-        default="coupontools:events", description="The Redis stream of answers."
+        default="",
+        validate_default=True,
+        description="The Redis stream of answers; empty = KEY_PREFIX and `:events`.",
     )
     events_maxlen: int = Field(
         default=1_000_000, ge=1, le=10**12, description="About how many events it keeps."
     )
-    broker_namespace: _RedisName = Field(
-        default="dramatiq", description="What the queues' Redis keys start with."
-    )
-    key_prefix: _RedisName = Field(default="coupontools", description="What our own Redis keys start with.")
 
     state_dir: str = Field(
         default="",
@@ -187,6 +192,12 @@ class Settings(BaseSettings):
         if not all("!" <= c <= "~" for c in text):
             raise ValueError("must be printable ASCII characters without spaces")
         return value
+
+    @field_validator("events_stream", mode="before")
+    @classmethod
+    def _of_the_prefix(cls, value: Any, info: ValidationInfo) -> Any:
+        """Two accounts with a prefix each must not answer on one stream."""
+        return value or f"{info.data.get('key_prefix', 'coupontools')}:events"
 
     @field_validator("events_stream", "broker_namespace", "key_prefix")
     @classmethod

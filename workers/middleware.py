@@ -10,12 +10,18 @@ import structlog
 from dramatiq.middleware import Middleware
 
 from config import Settings
-from workers.broker import Caretaker
+from workers.broker import Caretaker, Enrolment, Refused
 from workers.loop import JobLoop
+from workers.redis_link import is_outage
 
 __all__ = ["WorkerLife"]
 
 log = structlog.get_logger("workers")
+
+#: The exit code of a process that another start would not help.
+REFUSED = 2
+#: Who asks, for the link.
+WHO = "enrolment"
 
 
 class WorkerLife(Middleware):
@@ -41,10 +47,11 @@ class WorkerLife(Middleware):
 
     def _start(self, broker: Any, worker: Any) -> None:
         queues = sorted(worker.consumer_whitelist or broker.get_declared_queues())
-        self._loop.start()
         self._caretaker = Caretaker(
             broker, heartbeat_seconds=self._settings.worker_heartbeat_seconds, queues=queues
         )
+        self._enrol(broker, Enrolment(broker, broker.client, self._caretaker.about))
+        self._loop.start()
         self._caretaker.start()
         broker.parts += [self._loop.thread, self._loop.runner, self._caretaker]
         broker.loop_turns, broker.where_loop_is = self._loop.turns, self._loop.where
@@ -57,6 +64,32 @@ class WorkerLife(Middleware):
             version=version("coupontools-worker"),
             base_url=self._settings.coupontools_base_url,
         )
+
+    def _enrol(self, broker: Any, enrolment: Enrolment) -> None:
+        """Wait until Redis says that this worker may take jobs, and let each heartbeat ask again."""
+        while True:
+            began = time.monotonic()
+            try:
+                enrolment.begin()
+            except Refused as refused:
+                log.critical("worker.refused", reason=str(refused))
+                raise SystemExit(REFUSED) from None
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                if broker.pause(broker.link.lost(WHO, error, began)):
+                    raise SystemExit(0) from None
+            else:
+                broker.link.answered(WHO)
+                break
+
+        def renew() -> None:
+            try:
+                enrolment.renew()
+            except Refused as refused:
+                broker.refused = str(refused)
+
+        broker.on_beat = renew
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
         """Take nothing new and let what runs end; the heartbeat goes on until all is handed back."""

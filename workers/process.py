@@ -26,6 +26,7 @@ from delivery import Policy
 from workers.assembly import assemble
 from workers.beats import Beat, beats_folder
 from workers.broker import DurableBroker
+from workers.middleware import REFUSED
 from workers.signals import Stop
 
 __all__ = ["Standstill", "dead_parts", "main", "watch"]
@@ -71,26 +72,31 @@ def main(argv: list[str] | None = None) -> int:
     worker = Worker(
         broker, queues=set(filter(None, options.queues.split(","))) or None, worker_threads=HANDING_THREADS
     )
-    worker.start()
-    longest = Policy.of(settings).longest_attempt
-    pulse = Pulse(settings, longest)
-    watch(worker, broker, stop, patience=longest + STANDSTILL_SECONDS, turned=pulse.turned)
-    # From here on it only ends its jobs and hands back the rest, which nobody watches but the supervisor.
-    pulse.beat(settings.shutdown_seconds + STOPPING_SECONDS)
-    worker.stop()
-    broker.close()
-    pulse.end()
-    return 0
+    pulse = Pulse(settings)
+
+    def pause(seconds: float) -> bool:
+        pulse.beat()
+        return stop.wait(seconds)
+
+    broker.pause = pause
+    try:
+        worker.start()
+        watch(worker, broker, stop, patience=pulse.longest + STANDSTILL_SECONDS, turned=pulse.turned)
+        # From here on it only ends its jobs and hands back the rest, which nobody watches but the supervisor.
+        pulse.beat(settings.shutdown_seconds + STOPPING_SECONDS)
+        worker.stop()
+        broker.close()
+    finally:
+        pulse.end()
+    return REFUSED if broker.refused else 0
 
 
 class Pulse:
-    """Beats for `check`. A folder that cannot be written stops no work; it is told once.
+    """Beats for `check`. A folder that cannot be written stops no work; it is told once."""
 
-    ``longest`` is how long an attempt may take, in seconds.
-    """
-
-    def __init__(self, settings: Settings, longest: float) -> None:
-        self._longest = longest
+    def __init__(self, settings: Settings) -> None:
+        #: How long an attempt may take, in seconds.
+        self.longest = Policy.of(settings).longest_attempt
         self._allowed = settings.worker_heartbeat_seconds
         self._settings = settings
         self._beat: Beat | None = None
@@ -99,7 +105,7 @@ class Pulse:
 
     def turned(self, standing: float) -> None:
         """Tell that the loop turned, and for how long no job has ended though all places are taken, where that is too long."""
-        self.beat(standing=standing if standing > self._longest else 0)
+        self.beat(standing=standing if standing > self.longest else 0)
 
     def beat(self, more: float = 0, standing: float = 0) -> None:
         """Tell that the loop turned, and that it may be silent for so many seconds more than at other times."""
@@ -126,7 +132,9 @@ def watch(
     patience: float = float("inf"),
     turned: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Return when told to stop. End the process when a part of it has died, its loop is stuck, or its jobs do not end.
+    """Return when told to stop, or when this worker may not go on.
+
+    End the process when a part of it has died, its loop is stuck, or its jobs do not end.
 
     All its places may be taken for `patience` seconds without one job that ends. `turned` is called at each look that finds that the loop
     has turned, with the seconds for which none has ended.
@@ -134,6 +142,9 @@ def watch(
     looks_in_vain = 0
     standstill = Standstill(broker)
     while not stop.wait(LOOK_SECONDS):
+        if broker.refused:
+            log.critical("worker.refused", reason=broker.refused)
+            return
         if died := dead_parts(worker, broker):
             # Without one of them the process would live on and do nothing. It ends at once, since waiting for a dead loop has no end;
             # another worker takes over its jobs.

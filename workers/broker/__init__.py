@@ -3,6 +3,7 @@
 from workers.broker.caretaker import Caretaker
 from workers.broker.dead_letters import DeadLetter, DeadLetters, NotRetried
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
+from workers.broker.enrolment import Enrolment, Refused
 from workers.broker.entries import DurableMessage
 
 __all__ = [
@@ -12,5 +13,7 @@ __all__ = [
     "DeadLetters",
     "DurableBroker",
     "DurableMessage",
+    "Enrolment",
     "NotRetried",
+    "Refused",
 ]

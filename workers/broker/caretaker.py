@@ -56,7 +56,8 @@ class Caretaker(threading.Thread):
         self._queues = sorted(broker.get_declared_queues())
         self._policy = Policy.of(broker._settings)  # noqa: SLF001 - one thing in two threads
         self._look_at = 0.0
-        self._about = orjson.dumps(
+        #: What this worker says of itself.
+        self.about = orjson.dumps(
             {
                 "queues": sorted(queues),
                 "host": socket.gethostname(),
@@ -136,7 +137,7 @@ class Caretaker(threading.Thread):
             [keys.heartbeats, keys.workers, keys.holds, keys.parked, *queue_keys],
             [
                 self._broker.broker_id,
-                self._about if beat else b"",
+                self.about if beat else b"",
                 round(self._silence * 1000) if steady else 0,
                 DEAD_LETTER_MS,
                 keys.acks("", "").removesuffix("."),
@@ -154,6 +155,7 @@ class Caretaker(threading.Thread):
         self._clock_ms = clock_ms
         if beat:
             self._beat_at = now
+            self._broker.on_beat()
         for worker in dead:
             log.warning("worker.taken_over", worker=worker.decode())
         if problem:

@@ -37,6 +37,12 @@ ENQUEUE_ATTEMPTS = 3
 SPARE = 0.5
 
 
+def sleep_on(seconds: float) -> bool:
+    """Wait in a process that nobody tells to stop in this way."""
+    time.sleep(seconds)
+    return False
+
+
 class Part(Protocol):
     """Something that a worker process cannot do without: a thread, or a task that serves all jobs."""
 
@@ -83,6 +89,12 @@ class DurableBroker(RedisBroker):
         self.where_loop_is: Callable[[], str] = lambda: ""
         #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
         self.is_benched: Callable[[], bool] = lambda: False
+        #: Waits so many seconds; returns whether this process was told to stop meanwhile.
+        self.pause: Callable[[float], bool] = sleep_on
+        #: Called with each heartbeat, in the caretaker's thread.
+        self.on_beat: Callable[[], None] = lambda: None
+        #: Why this worker may not go on, when it may not.
+        self.refused = ""
         #: Since when all places of this process have been taken and none was left (`time.monotonic()`); None while one is free.
         self.full_since: Callable[[], float | None] = lambda: None
         self._window = concurrency + max(1, round(concurrency * SPARE))

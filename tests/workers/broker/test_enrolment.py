@@ -1,0 +1,120 @@
+"""A worker takes no job before it is sure that the key names, the account and the Redis are its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import House, RunningWorker, wait_for
+from workers.embedded import EmbeddedRedis
+
+
+def refused(worker: RunningWorker) -> str:
+    """Why a worker that may not start says so; each of its processes says it once."""
+    assert worker.process.wait(timeout=60) == 2, worker.log_text[-3000:]
+    assert worker.log_lines("worker.started") == []
+    (line,) = worker.log_lines("worker.refused")
+    return str(line["reason"])
+
+
+def ten_groups(house: House) -> list[str]:
+    return [house.enqueue("create_group", channel="sms", name=f"Group {n}") for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"KEY_PREFIX": "second"}, "dramatiq:__prefix__ names dramatiq and coupontools"),
+        ({"BROKER_NAMESPACE": "second"}, "coupontools:namespace names dramatiq and coupontools"),
+    ],
+)
+def test_a_second_pair_that_shares_a_name_is_refused(
+    house: House, settings: dict[str, str], key: str
+) -> None:
+    """Each would promote, take over and answer what is the other's: 9 of 40 delayed jobs were lost."""
+    first = house.worker()
+    reason = refused(house.worker(wait=False, **settings))
+    assert reason.startswith("BROKER_NAMESPACE, KEY_PREFIX: ")
+    assert key in reason
+    assert len(house.wait_answered(ten_groups(house))) == 10
+    assert first.terminate() == 0
+    # Nothing lives and nothing waits: the names may go to another pair.
+    second = house.worker(**settings)
+    assert refused(house.worker(wait=False)).startswith("BROKER_NAMESPACE, KEY_PREFIX: ")
+    assert second.terminate() == 0
+
+
+def test_work_that_waits_keeps_its_pair(house: House) -> None:
+    assert house.worker().terminate() == 0
+    ids = ten_groups(house)
+    assert "where a worker lives or work waits" in refused(house.worker(wait=False, KEY_PREFIX="second"))
+    house.worker()
+    assert len(house.wait_answered(ids)) == 10
+
+
+def test_two_pairs_side_by_side_answer_on_a_stream_each(house: House) -> None:
+    house.worker()
+    house.worker(KEY_PREFIX="second", BROKER_NAMESPACE="other")
+    house.answer(house.enqueue("list_groups", channel="sms"))
+    body = {
+        "queue_name": "reads",
+        "actor_name": "list_groups",
+        "args": [],
+        "kwargs": {"channel": "sms"},
+        "options": {"redis_message_id": "one"},
+        "message_id": "m-1",
+        "message_timestamp": round(time.time() * 1000),
+    }
+    house.redis.hset("other:reads.msgs", "one", json.dumps(body))
+    house.redis.rpush("other:reads", "one")
+    wait_for(lambda: house.redis.xlen("second:events") == 1, what="its answer", show=house.log_tail)
+    assert len(house.events()) == 1
+
+
+def test_a_worker_of_another_account_is_refused_while_one_lives(house: House) -> None:
+    """A staging worker beside the production one took 144 of 200 of its jobs."""
+    first = house.worker(WORKER_PROCESSES=2)
+    staging: dict[str, Any] = {"COUPONTOOLS_CLIENT_ID": "staging"}
+    reason = refused(house.worker(wait=False, **staging))
+    assert reason.startswith("COUPONTOOLS_BASE_URL, COUPONTOOLS_CLIENT_ID: worker ")
+    assert "the key coupontools:workers" in reason
+    assert len(house.wait_answered(ten_groups(house))) == 10
+    assert first.terminate() == 0
+    assert house.worker(**staging).terminate() == 0
+
+
+def test_a_worker_whose_names_went_to_others_stops(house: House) -> None:
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    house.redis.zadd("dramatiq:__heartbeats__", {"other": time.time() * 1000 + 60_000})
+    house.redis.hset("second:workers", "other", json.dumps({"silence_ms": 60_000}))
+    house.redis.set("dramatiq:__prefix__", "second")
+    assert worker.process.wait(timeout=60) == 2
+    assert len(worker.log_lines("worker.refused")) == len(worker.log_lines("worker.stopped")) == 1
+
+
+def test_a_redis_cluster_is_refused(house: House) -> None:
+    with EmbeddedRedis("--cluster-enabled", "yes") as cluster:
+        reason = refused(house.worker(wait=False, REDIS_URL=cluster.url))
+    assert reason.startswith("REDIS_URL: this Redis runs in cluster mode, which is not supported")
+
+
+def test_a_worker_waits_for_redis_before_it_takes_jobs_and_can_be_told_to_stop(
+    fragile_house: House, tmp_path: Path
+) -> None:
+    house = fragile_house
+    house.server.kill()
+    worker = house.worker(wait=False, STATE_DIR=tmp_path)
+    wait_for(lambda: bool(worker.log_lines("redis.unavailable")), what="its complaint")
+    # That Redis is away is no reason to restart it.
+    assert house.run("check", "--live", STATE_DIR=tmp_path).returncode == 0
+    assert worker.terminate() == 0
+    assert list(tmp_path.iterdir()) == []
+    waiting = house.worker(wait=False)
+    wait_for(lambda: bool(waiting.log_lines("redis.unavailable")), what="its complaint")
+    house.server.start()
+    waiting.wait_started()
+    house.answer(house.enqueue("list_groups", channel="sms"))

@@ -1,0 +1,143 @@
+"""What must be right before a worker takes jobs, and stays right while it does: its Redis, its key names and its account."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import orjson
+import redis
+from redis.exceptions import NoPermissionError
+
+from config.keys import Keys
+from workers.broker.durable import DurableBroker
+from workers.broker.scripts import SCRIPTS
+from workers.redis_link import ThreadRunner
+
+__all__ = ["Enrolment", "Refused"]
+
+#: Whoever takes key names over may find that another pair did so at the same moment, and looks again.
+LOOKS = 5
+
+
+class Refused(Exception):  # noqa: N818 - named for what happened
+    """This worker may not take jobs here, and another start would not change that. Holds a sentence for the operator."""
+
+
+class Enrolment:
+    """Registers a worker, unless its settings would have it take the jobs of others.
+
+    A second prefix on one namespace (or the other way round) would lose delayed jobs, and another account carry out jobs that are not
+    its own. ``about`` is what the worker says of itself.
+    """
+
+    def __init__(self, broker: DurableBroker, client: redis.Redis, about: bytes) -> None:
+        self._broker = broker
+        self._keys = broker.keys
+        self._client = client
+        self._runner = ThreadRunner(client)
+        self._about = about
+
+    def begin(self) -> None:
+        """Register the worker before it takes its first job.
+
+        Raises:
+            Refused: with a sentence.
+            redis.RedisError: Redis could not be asked.
+        """
+        self._refuse_cluster()
+        self._enrol(starts=True)
+
+    def renew(self) -> None:
+        """Look again while it works: its names may have gone to others while it was frozen. Raises as `begin` does."""
+        self._enrol(starts=False)
+
+    def _refuse_cluster(self) -> None:
+        try:
+            mode = self._client.info("server").get("redis_mode")
+        except NoPermissionError:
+            return
+        if mode == "cluster":
+            raise Refused(
+                "REDIS_URL: this Redis runs in cluster mode, which is not supported: a job's way from queue to event is one script over "
+                "keys that must live together"
+            )
+
+    def _enrol(self, *, starts: bool) -> None:
+        keys = self._keys
+        dead_prefix = dead_namespace = ""
+        for _ in range(LOOKS):
+            word, *told = self._run(dead_prefix, dead_namespace, starts=starts)
+            match word:
+                case b"ok":
+                    return
+                case b"namespace":
+                    dead_prefix = told[0].decode()
+                    self._refuse_if_it_lives(keys.prefix_of, dead_prefix, keys.namespace)
+                case b"prefix":
+                    dead_namespace = told[0].decode()
+                    self._refuse_if_it_lives(keys.namespace_of, keys.prefix, dead_namespace)
+                case _:
+                    raise Refused(
+                        f"COUPONTOOLS_BASE_URL, COUPONTOOLS_CLIENT_ID: worker {told[0].decode()} works for another account under "
+                        f"the same BROKER_NAMESPACE {keys.namespace} and KEY_PREFIX {keys.prefix}, as the key {keys.workers} says"
+                    )
+
+    def _run(self, dead_prefix: str, dead_namespace: str, *, starts: bool) -> list[bytes]:
+        keys, broker = self._keys, self._broker
+        told: list[bytes] = self._runner.run(
+            SCRIPTS["enrol"],
+            [keys.prefix_of, keys.namespace_of, keys.heartbeats, keys.workers],
+            [
+                keys.namespace,
+                keys.prefix,
+                dead_prefix,
+                dead_namespace,
+                broker.broker_id,
+                self._about,
+                keys.account,
+                int(starts),
+            ],
+        )
+        return told
+
+    def _refuse_if_it_lives(self, key: str, prefix: str, namespace: str) -> None:
+        try:
+            lives = self._lives(dataclasses.replace(self._keys, prefix=prefix, namespace=namespace))
+        except NoPermissionError:
+            # This user may not look, so nobody knows.
+            lives = True
+        if lives:
+            raise Refused(
+                f"BROKER_NAMESPACE, KEY_PREFIX: {self._keys.namespace} and {self._keys.prefix} do not belong together: the key {key} "
+                f"names {namespace} and {prefix}, where a worker lives or work waits"
+            )
+
+    def _lives(self, pair: Keys) -> bool:
+        """Return whether a worker of this pair lives, or work of it waits."""
+        owner: Any = self._client.get(pair.prefix_of)
+        if owner is None or owner.decode() != pair.prefix:
+            # The namespace has gone to another prefix since.
+            return False
+        queues = [pair.queue(name) for name in self._broker.get_declared_queues()]
+        with self._client.pipeline(transaction=False) as pipeline:
+            for queue in queues:
+                pipeline.hlen(queue.bodies)
+                pipeline.hlen(queue.stock_delayed_bodies)
+            waiting = sum(pipeline.execute())
+        return bool(waiting) or self._has_workers(pair)
+
+    def _has_workers(self, pair: Keys) -> bool:
+        seconds, micros = self._client.time()
+        now = seconds * 1000 + micros / 1000
+        seen: Any = self._client.zrange(pair.heartbeats, 0, -1, withscores=True)
+        told: Any = self._client.hgetall(pair.workers)
+        return any(worker in told and at > now - _silence(told[worker]) for worker, at in seen)
+
+
+def _silence(about: bytes) -> float:
+    """Return after how many milliseconds of silence a worker is dead, by what it says of itself."""
+    try:
+        return float(orjson.loads(about)["silence_ms"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return 0.0

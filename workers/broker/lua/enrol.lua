@@ -1,0 +1,47 @@
+-- enrol.lua: may this worker take jobs of its pair of key names? If so, it is registered in the same step. Safe to repeat.
+--
+-- KEYS  1 prefix_of: which key prefix belongs to the namespace   2 namespace_of: which namespace belongs to the prefix
+--       3 heartbeats: zset worker -> last seen (ms)   4 workers: hash worker -> JSON
+-- ARGV  1 namespace   2 prefix   3 a prefix, and 4 a namespace, whose pair was found dead and without work ('' for none)
+--       5 worker   6 its JSON   7 its account   8 '1' when it starts
+-- Answers  namespace, prefix    the namespace belongs to another prefix: look whether that pair lives
+--          prefix, namespace    the prefix belongs to another namespace: the same
+--          account, worker      a living worker of this pair works for another account
+--          ok
+
+local prefix_of, namespace_of, heartbeats, workers = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local namespace, prefix, dead_prefix, dead_namespace = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local me, about, account, starts = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+
+-- The living workers of this pair, with what they say of themselves.
+local function each_living(visit)
+  for _, worker in ipairs(redis.call('HKEYS', workers)) do
+    local seen = tonumber(redis.call('ZSCORE', heartbeats, worker) or 0)
+    local fine, told = pcall(cjson.decode, redis.call('HGET', workers, worker))
+    told = fine and type(told) == 'table' and told or {}
+    if worker ~= me and seen > now - (tonumber(told.silence_ms) or 0) then visit(worker, told) end
+  end
+end
+
+local other = redis.call('GET', prefix_of)
+if other and other ~= prefix and other ~= dead_prefix then return { 'namespace', other } end
+other = redis.call('GET', namespace_of)
+if other and other ~= namespace and other ~= dead_namespace then return { 'prefix', other } end
+
+-- Only when it starts: who was here first goes on.
+if starts then
+  local stranger
+  each_living(function(worker, told)
+    if type(told.account) == 'string' and told.account ~= account then stranger = worker end
+  end)
+  if stranger then return { 'account', stranger } end
+end
+
+redis.call('SET', prefix_of, prefix)
+redis.call('SET', namespace_of, namespace)
+redis.call('ZADD', heartbeats, string.format('%.0f', now), me)
+redis.call('HSET', workers, me, about)
+return { 'ok' }
