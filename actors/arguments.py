@@ -155,10 +155,12 @@ Payload = Annotated[
 class ArgumentError(ValueError):
     """An argument breaks a rule; says which and what would be right."""
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, field: str, message: str, *, strange: bool = False) -> None:
         super().__init__(message)
         self.field = field
         self.message = message
+        #: Is the field's name a stranger's? Then it may be anything, a person's name among it, and is kept out of the log.
+        self.strange = strange
 
 
 class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it: kind "invalid"
@@ -169,7 +171,8 @@ class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it:
         fields = [
             re.sub(r"^(custom_fields)\.(?![0-9]{1,3}$).*", r"\1", p.field, flags=re.DOTALL) for p in problems
         ]
-        super().__init__(
-            "; ".join(f"{field}: {p.message}" for field, p in zip(fields, problems, strict=True))
-        )
+        told = [f"{field}: {p.message}" for field, p in zip(fields, problems, strict=True) if not p.strange]
+        if strange := [p for p in problems if p.strange]:
+            told.append(f"{len(strange)} unknown: {strange[0].message}")
+        super().__init__("; ".join(told))
         self.problems = problems

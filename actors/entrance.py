@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ log = structlog.get_logger("actors")
 
 #: A deadline of more than a century is none.
 LONGEST_PATIENCE_SECONDS = 3_155_760_000.0
+#: As W3C Trace Context writes it (https://www.w3.org/TR/trace-context/#traceparent-header); what is not that is nobody's trace.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 #: What the answer to a job that cannot be carried out still says.
 _REPEATED = frozenset({"group_id", "webhook_id", "payload"})
 
@@ -137,4 +140,4 @@ def _since(message: Incoming) -> int:
 
 def _traceparent(options: dict[str, Any]) -> str | None:
     given = options.get("traceparent")
-    return given if isinstance(given, str) and len(given) <= 128 else None
+    return given if isinstance(given, str) and _TRACEPARENT.fullmatch(given) else None

@@ -16,6 +16,10 @@ from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["Job"]
 
+#: Of arguments that no job knows, so many are told by name, each cut to so many characters.
+MOST_STRANGERS = 20
+LONGEST_NAME = 100
+
 #: Arguments that never make two jobs different.
 NEUTRAL_ARGUMENTS = frozenset({"idempotency_key", "correlation_id", "deadline_seconds"})
 
@@ -39,6 +43,8 @@ class Job(BaseModel):
     named: ClassVar[bool] = False
     #: Without a key of its own, does a job get one that is derived from what it is about? If not, it is carried out by itself.
     derives_key: ClassVar[bool] = True
+    #: Every argument that some job has.
+    known_arguments: ClassVar[set[str]] = set()
     #: Why a job fails whose derived key was carried out for a job that asked for something else.
     conflict: ClassVar[str] = ""
 
@@ -59,6 +65,7 @@ class Job(BaseModel):
         Raises:
             TypeError: says what to add, and where.
         """
+        Job.known_arguments.update(cls.model_fields)
         place = f"{cls.__module__.replace('.', '/')}.py, class {cls.__name__}"
         for name in ("actor", "queue", "succeeds", "failed"):
             if not hasattr(cls, name):
@@ -97,7 +104,9 @@ class Job(BaseModel):
             job = cls.model_validate(arguments)
         except ValidationError as error:
             entries = error.errors(include_url=False, include_input=False)
-            problems = [cls._problem(entry) for entry in entries]
+            strange = [entry for entry in entries if cls._is_strange(entry)]
+            problems = [cls._problem(entry) for entry in entries if entry not in strange]
+            problems += cls._strangers(strange)
         # Whoever asked is told all at once; but of one argument, what is wrong with itself comes first.
         named = {problem.field for problem in problems}
         problems += [problem for problem in cls.problems_together(arguments) if problem.field not in named]
@@ -110,6 +119,22 @@ class Job(BaseModel):
         """Return what is wrong with arguments as they stand beside each other, whether or not each of them is right."""
         del given
         return []
+
+    @classmethod
+    def _is_strange(cls, entry: Any) -> bool:
+        """Is it an argument that no job knows? Its name may be anything, a person's, too, and there may be a hundred thousand."""
+        return entry["type"] == "extra_forbidden" and entry["loc"][0] not in Job.known_arguments
+
+    @classmethod
+    def _strangers(cls, entries: list[Any]) -> list[ArgumentError]:
+        """Tell the first of them by name to whoever sent them; the log gets their number alone."""
+        text = f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
+        told = [
+            ArgumentError(str(entry["loc"][0])[:LONGEST_NAME], text, strange=True)
+            for entry in entries[:MOST_STRANGERS]
+        ]
+        more = len(entries) - len(told)
+        return told + ([ArgumentError("kwargs", f"{more:,} more unknown arguments")] if more else [])
 
     @classmethod
     def _problem(cls, entry: Any) -> ArgumentError:
@@ -190,8 +215,12 @@ class Job(BaseModel):
         try:
             return cls._digest(meaning)
         except orjson.JSONEncodeError:
-            # What reads JSON takes 1,024 levels, what writes it 254.
-            plain = {name: value for name, value in meaning.items() if not isinstance(value, dict | list)}
+            # What reads JSON takes 1,024 levels and whole numbers of any length, what writes it 254 and 64 bits.
+            plain = {
+                name: str(value)[:1000]
+                for name, value in meaning.items()
+                if not isinstance(value, dict | list)
+            }
             return cls._digest(plain)
 
     @classmethod

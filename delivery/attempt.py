@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 import orjson
@@ -123,7 +123,7 @@ class Attempt:
 
     async def _ask(self) -> Outcome:
         job, call = self.task.job, self.task.call(self.lease.guard)
-        with self.task.cost.measured():
+        with self._measured():
             if job.effect:
                 return await job.call(self.means.api, call)
             # Only a call that changes nothing may outlast its lease.
@@ -137,7 +137,7 @@ class Attempt:
                 await self.settle(Waiting(uncount=True, delay=round(LISTING_ROOM_SECONDS * 1000)))
                 return False
             async with self.lease.kept():
-                with self.task.cost.measured():
+                with self._measured():
                     baseline = await self.task.job.baseline(self.means.api, self.task.call())
                 # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
                 await self._take_slot()
@@ -157,6 +157,7 @@ class Attempt:
             await asyncio.shield(
                 self.settle(Lost() if self._may_have_happened else Waiting(), account.SILENT)
             )
+            self._log("interrupted", Trouble(text="the worker stops"))
             self.task.receipt.release()
             raise
         except (CoupontoolsError, LeaseLost, OutOfTime):
@@ -191,7 +192,7 @@ class Attempt:
         try:
             async with self.lease.kept():
                 await self._take_slot()
-                with task.cost.measured():
+                with self._measured():
                     told = await read_back.read(task.call())
         except (LeaseLost, OutOfTime) as error:
             await read_back.give_up(self.claim.lost_at)
@@ -265,7 +266,9 @@ class Attempt:
         milliseconds, why = round(delay * 1000), _reason(error)
         settlement = Lost(delay=milliseconds, why=why) if lost else Waiting(delay=milliseconds, why=why)
         settled = await self.settle(settlement, signal)
-        self._log("retrying", Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
+        # What is not this worker's any more is not tried again by it.
+        outcome = "retrying" if settled.ours else "interrupted"
+        self._log(outcome, Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
         return settled.ours
 
     async def _set_aside(self) -> Settled:
@@ -292,6 +295,17 @@ class Attempt:
         if settled.changes.ended:
             self.means.gate.release()
         return settled
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Count a call where it is made, and its time."""
+        cost = self.task.cost
+        before = cost.api_seconds
+        try:
+            with cost.measured():
+                yield
+        finally:
+            self.means.log_line.called(self.task, cost.api_seconds - before)
 
     # -- Small parts ------------------------------------------------------------------------------------------------------
 

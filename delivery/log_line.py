@@ -14,7 +14,7 @@ __all__ = ["LogLine", "Observer", "Trouble"]
 
 log = structlog.get_logger("delivery")
 
-_LEVELS = {"failed": "warning", "held": "warning"}
+_LEVELS = {"failed": "warning", "held": "warning", "interrupted": "warning"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,25 @@ class ReadBackObserver(Protocol):
         """A listing was read to find out what lost calls did."""
 
 
+@runtime_checkable
+class CallObserver(Protocol):
+    """An observer that also wants to know of each call of the API."""
+
+    def call_finished(self, task: Task, seconds: float) -> None:
+        """A call ended, for better or worse."""
+
+
 class LogLine:
     """Writes the line of each attempt, and tells the observers."""
 
     def __init__(self, observers: list[Observer] | None = None) -> None:
         self._observers = observers or []
+
+    def called(self, task: Task, seconds: float) -> None:
+        """A call of the API ended, of whatever kind, after so long; waiting for the pace is no part of it."""
+        for observer in self._observers:
+            if isinstance(observer, CallObserver):
+                observer.call_finished(task, seconds)
 
     def read_back(self, task: Task, told: int) -> None:
         """One listing told of ``told`` jobs whose answers were lost."""

@@ -10,8 +10,11 @@ from typing import TypeAlias
 
 import orjson
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 256 * 1024
 """Largest size of a body, in bytes of compact JSON in UTF-8. The vendor's largest example has 1,300."""
+
+MAX_ID = 100
+"""The longest id, in characters. The vendor's have 24."""
 
 MAX_DEPTH = 64
 """How many objects and lists may stand inside each other, the body itself included."""
@@ -64,6 +67,8 @@ def _check_id(payload: dict[object, object]) -> None:
         raise ValueError(f"payload.id must be a string like {_EXAMPLE_ID!r}, not {_kind(received)}")  # noqa: TRY004
     if not received:
         raise ValueError("payload.id must not be empty; it is the webhook's own id (evt_...)")
+    if len(received) > MAX_ID:
+        raise ValueError(f"payload.id must be at most {MAX_ID} characters long")
 
 
 def _check_values(payload: dict[object, object]) -> None:

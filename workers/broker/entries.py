@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,6 +20,8 @@ FIELDS = frozenset(
 )
 #: Options that mean something here; all others belong to somebody else and are not looked at.
 KNOWN_OPTIONS = frozenset({"redis_message_id", "eta", "traceparent"})
+#: Digits in a row that may be a whole number of more than 64 bits.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 #: The latest moment that a timestamp may name, in Unix milliseconds (the year 2500): beyond it, arithmetic ends.
 LATEST = 16_725_225_600_000
 
@@ -53,12 +57,7 @@ def read_entry(
     """
     if body is None:
         raise Unreadable("there is no message under this id")
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Unreadable(f"the message is not JSON: {error.msg}") from None
-    if not isinstance(fields, dict):
-        raise Unreadable("the message is no JSON object")
+    fields = _read_object(body)
     if missing := FIELDS.difference(fields):
         raise Unreadable(f"the message lacks {', '.join(sorted(missing))}")
     if extra := set(fields).difference(FIELDS):
@@ -78,6 +77,21 @@ def read_entry(
         raise Unreadable("options.redis_message_id is not the id under which the message lies")
     fields["options"] = {name: value for name, value in fields["options"].items() if name in KNOWN_OPTIONS}
     return SafeMessage(**{**fields, "queue_name": queue, "args": tuple(fields["args"])})
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(body)
+        if _LONG_NUMBER.search(body):
+            # Beyond 64 bits orjson makes a float of a whole number, which is another number.
+            fields = json.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(f"the message is not JSON: {error.msg}") from None
+    except (RecursionError, ValueError):
+        raise Unreadable("the message is nested too deeply, or holds a number that is too long") from None
+    if not isinstance(fields, dict):
+        raise Unreadable("the message is no JSON object")
+    return fields
 
 
 def _check_types(fields: dict[str, Any]) -> None:

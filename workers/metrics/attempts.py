@@ -77,10 +77,7 @@ class AttemptMetrics(Middleware):
         message = (task.queue, actor)
         count = self._metrics
         count["coupontools_outcomes_total"].labels(actor, outcome, fields.get("error_kind", "")).inc()
-        if fields["api_calls"]:
-            count["coupontools_api_calls_total"].labels(actor).inc(fields["api_calls"])
-            count["coupontools_api_seconds"].labels(actor).observe(fields["api_ms"] / 1000)
-        if outcome == "held":
+        if outcome in {"held", "interrupted"}:
             return
         count["dramatiq_messages_total"].labels(*message).inc()
         count["dramatiq_message_duration_milliseconds"].labels(*message).observe(fields["total_ms"])
@@ -90,6 +87,12 @@ class AttemptMetrics(Middleware):
             count["dramatiq_message_errors_total"].labels(*message).inc()
             kind = "retries" if outcome == "retrying" else "rejects"
             count[f"dramatiq_message_{kind}_total"].labels(*message).inc()
+
+    def call_finished(self, task: Task, seconds: float) -> None:
+        """Count a call, whatever it was for and however its attempt ends."""
+        actor = task.job.actor
+        self._metrics["coupontools_api_calls_total"].labels(actor).inc()
+        self._metrics["coupontools_api_seconds"].labels(actor).observe(seconds)
 
     def read_back_finished(self, task: Task) -> None:
         """Count a listing that was read to find out what lost calls did."""

@@ -44,7 +44,7 @@ ATTEMPTS: Final[dict[str, Metric]] = {
         "histogram", "An attempt from fetch to settlement.", _MESSAGE, _MILLISECONDS
     ),
     "coupontools_api_seconds": Metric(
-        "histogram", "What an attempt spent waiting for the API.", ("actor_name",), _SECONDS
+        "histogram", "How long a call of the API took.", ("actor_name",), _SECONDS
     ),
     "coupontools_api_calls_total": Metric("counter", "Calls of the API.", ("actor_name",)),
     "coupontools_outcomes_total": Metric(

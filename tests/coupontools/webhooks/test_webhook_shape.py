@@ -76,7 +76,7 @@ def test_an_id_that_cannot_be_verified_is_a_matter_of_verification() -> None:
 def test_the_size_limit_is_exact(filler: str) -> None:
     check_shape(of_size(MAX_BYTES, filler))
 
-    assert refusal(of_size(MAX_BYTES + 1, filler)) == "payload must be at most 1,048,576 bytes of JSON"
+    assert refusal(of_size(MAX_BYTES + 1, filler)) == "payload must be at most 262,144 bytes of JSON"
 
 
 @pytest.mark.parametrize("item", [1, [], {}, None])
