@@ -22,7 +22,8 @@ key                                            type    written by    holds; life
 ``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
 ``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
 ``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
-``coupontools:answered:<message id>``          string  delivery      how this message was answered; ``IDEMPOTENCY_TTL_SECONDS``
+``coupontools:answered:<message id>``          string  delivery      how this message was answered, or the answer while its events
+                                                                     are due; ``IDEMPOTENCY_TTL_SECONDS``
 =============================================  ======  ============  =========================================================
 
 What follows belongs to one account at the API, named by a digest of its base URL and client id: another account begins without it.

@@ -114,6 +114,7 @@ class Ledger:
                 self._asking(task),
                 keys.workers,
                 keys.heartbeats,
+                keys.events,
             ],
             [orjson.dumps(arguments)],
         )

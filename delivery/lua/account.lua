@@ -10,7 +10,7 @@
 --                       call (the kind of call that was refused), probe (token of the one that may call, '' for none),
 --                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), bare (refused without a
 --                       code of the vendor's), about (which call that was), call_only (does an outage concern that kind of call alone?),
---                       any (whoever comes may probe), secret (whose credentials were refused)
+--                       any (whoever comes may probe), secret (whose credentials were refused), untold (its event is still to be written)
 --   still     hash    while deadlines stand still: view -> since when (ms); view:sum -> for how long they have in all (ms)
 --   held      zset    for each view, past times of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)
 --   parked    set     "<hold>|<queue>|<kind of job>" of each parking place that is not empty; the place itself is a zset, its key ends in

@@ -1,4 +1,5 @@
 -- include: clock.lua
+-- include: proof.lua
 -- include: account.lua
 -- include: record.lua
 -- include: answered.lua
@@ -10,9 +11,9 @@
 --       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it is looked at next (ms);
 --       reader: taken while somebody reads this listing; name: lock, the record that may create a group of this name; pages: list of a
 --       remembered listing's pages; told and asking as question.lua has them; workers and heartbeats: who lives, and with
---       which secret; the others as account.lua has them, held of the job's view.
+--       which secret; events: stream; the others as account.lua has them, held of the job's view.
 local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking,
-  workers, heartbeats = unpack(KEYS)
+  workers, heartbeats, events = unpack(KEYS)
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked (see answered.lua), effect (may a call
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
@@ -48,8 +49,8 @@ local LAST_LOOK_MS = 5000
 local deadline = job.deadline + stood_still(job.since, still, held, job.scope)
 local function say(word, ...) return { word, whole(deadline), ... } end
 
--- Whoever is told to wait elsewhere is noted there first: a script that is cut off in the middle must leave a message twice, never nowhere.
 local function defer(due, reason)
+  redis.call('SREM', acks, NOBODY)
   redis.call('ZADD', delayed, whole(due), job.id)
   redis.call('SREM', acks, job.id)
   return say('deferred', reason, whole(math.max(0, due - now)))
@@ -57,6 +58,7 @@ end
 
 local function park(name)
   local place = name .. '|' .. job.place
+  redis.call('SREM', acks, NOBODY)
   redis.call('ZADD', parked .. ':' .. place, whole(job.since), job.id)
   redis.call('SADD', parked, place)
   redis.call('SREM', acks, job.id)
@@ -118,8 +120,14 @@ elseif r.state then
   redis.call('PEXPIRE', record, whole(job.life))
 end
 
-local answer = answered_as(answered, job.asked, job.id, job.ttl)
+local answer, due = answered_as(answered, job.asked, job.id, job.ttl)
+if answer == 'due' then
+  -- Whoever had the answer in hand could not write its events, and is gone.
+  give_answer(answered, events, due)
+  answer = answered_as(answered, job.asked, job.id, job.ttl)
+end
 if answer == 'quiet' then
+  redis.call('HDEL', bodies, NOBODY)
   redis.call('SREM', acks, job.id)
   redis.call('HDEL', bodies, job.id)
   return say('answered')
@@ -149,6 +157,7 @@ if r.state == 'running' then
     -- Wait about as long as the other has taken so far: a quick call is met quickly, a long one asked after seldom.
     return defer(math.min(lease_end, now + math.max(200, now - tonumber(r.claimed_at))) + 5, 'busy')
   end
+  redis.call('HDEL', record, NOBODY)
   -- Its worker died. A group whose baseline was never noted was never asked for; a read changes nothing.
   if job.effect and (not job.named or r.baseline) then
     r.state, r.lost_at, r.look_at, r.verdict = 'unknown', lease_end, look_time(lease_end), nil

@@ -1,5 +1,5 @@
 -- holds.lua: a prelude of other scripts: begins and ends holds, tells of them on the event stream, and keeps the time during which
--- deadlines stand still. Needs account.lua.
+-- deadlines stand still. Needs account.lua and proof.lua.
 --
 -- `account` is a table of keys and texts: holds, still, held_account, held_sms, held_email, events, maxlen, troubles, workers, heartbeats.
 
@@ -48,15 +48,19 @@ local function write_hold(account, name, hold) redis.call('HSET', account.holds,
 
 local function is_told(hold) return hold.kind ~= 'asked' or hold.length > SHORT_MS end
 
--- Deadlines stand still while anything of a view is refused or paused, once, however many holds there are.
-local function keep_time(account)
-  local standing, flat = {}, redis.call('HVALS', account.holds)
-  for _, text in ipairs(flat) do
-    local hold = cjson.decode(text)
-    local stands = hold.kind == 'refused' or hold.kind == 'paused'
-    -- While another secret is good, work goes on, and deadlines run.
-    if hold.secret then stands = not others_may_call(account.holds, account.workers, account.heartbeats) end
-    if stands then standing[hold.scope] = true end
+-- Does a deadline stand still for this hold?
+local function stops_time(account, hold)
+  -- While another secret is good, work goes on, and deadlines run.
+  if hold.secret then return not others_may_call(account.holds, account.workers, account.heartbeats) end
+  return hold.kind == 'refused' or hold.kind == 'paused'
+end
+
+-- Deadlines stand still while anything of a view is refused or paused, once, however many holds there are; `ending` counts no more.
+local function keep_time(account, ending)
+  local standing, flat = {}, redis.call('HGETALL', account.holds)
+  for i = 1, #flat, 2 do
+    local hold = flat[i] ~= ending and cjson.decode(flat[i + 1])
+    if hold and stops_time(account, hold) then standing[hold.scope] = true end
   end
   for _, view in ipairs(VIEWS) do
     local stands = standing.account or standing[view]
@@ -65,35 +69,46 @@ local function keep_time(account)
       redis.call('HSET', account.still, view, whole(now))
     elseif from and not stands then
       local past = account['held_' .. view]
-      local sum = redis.call('HINCRBY', account.still, view .. ':sum', whole(math.max(0, now - from)))
-      redis.call('ZADD', past, whole(now), whole(math.min(from, now)) .. ':' .. whole(now) .. ':' .. whole(sum))
+      local sum = (tonumber(redis.call('HGET', account.still, view .. ':sum')) or 0) + math.max(0, now - from)
+      redis.call('HDEL', account.still, NOBODY)
       redis.call('ZREMRANGEBYSCORE', past, '-inf', whole(now - STILL_KEPT_MS))
-      redis.call('ZREMRANGEBYRANK', past, 0, -STILL_KEPT - 1)
+      redis.call('ZREMRANGEBYRANK', past, 0, -STILL_KEPT)
+      redis.call('ZADD', past, whole(now), whole(math.min(from, now)) .. ':' .. whole(now) .. ':' .. whole(sum))
+      redis.call('HSET', account.still, view .. ':sum', whole(sum))
       redis.call('HDEL', account.still, view)
     end
   end
 end
 
+local function tell_begun(account, name, hold)
+  tell(account, 'held', name, hold)
+  hold.untold = nil
+  write_hold(account, name, hold)
+  began[#began + 1] = hold
+end
+
 local function begin_hold(account, name, hold)
+  -- Where the event is refused, unpark.lua finds it untold, and tells.
+  hold.untold = is_told(hold) or nil
   write_hold(account, name, hold)
   keep_time(account)
-  if is_told(hold) then
-    began[#began + 1] = hold
-    tell(account, 'held', name, hold)
-  end
+  if hold.untold then tell_begun(account, name, hold) end
 end
 
 local function end_hold(account, name, hold)
-  redis.call('HDEL', account.holds, name)
+  redis.call('HDEL', account.holds, NOBODY)
   if hold.interval then
     -- A refusal that returns at once goes on where it was, or one that concerns only some calls would flap.
     redis.call('HSET', account.troubles, 'was:' .. name, whole(now) .. ' ' .. whole(hold.interval))
   end
-  keep_time(account)
+  keep_time(account, name)
   if is_told(hold) then
     ended[#ended + 1] = hold
     tell(account, 'released', name, hold)
   end
+  redis.call('HDEL', account.holds, name)
+  -- A secret that is good again sets the time of the others going.
+  if hold.secret then keep_time(account) end
 end
 
 -- What began and ended, as JSON; '' for nothing.

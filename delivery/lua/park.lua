@@ -1,3 +1,5 @@
+-- include: proof.lua
+--
 -- park.lua: messages of one worker whose hold is known wait with the others of that hold, many at once. Safe to repeat.
 --
 -- KEYS  1 holds   2 parked (see account.lua)   3 acks: set of what this worker has outstanding
@@ -7,6 +9,7 @@ local name, place = ARGV[1], ARGV[1] .. '|' .. ARGV[2]
 -- Answers 1, or 0 when that hold is over: nothing was changed.
 
 if redis.call('HEXISTS', holds, name) == 0 then return 0 end
+redis.call('SREM', acks, NOBODY)
 for i = 3, #ARGV, 2 do
   local id, since = ARGV[i], ARGV[i + 1]
   if redis.call('SISMEMBER', acks, id) == 1 then

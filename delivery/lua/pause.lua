@@ -1,4 +1,5 @@
 -- include: clock.lua
+-- include: proof.lua
 -- include: account.lua
 -- include: holds.lua
 --

@@ -45,7 +45,7 @@ local function tell_all(told, asking, token, text, lasts, delayed)
   elseif text then
     redis.call('HSET', told, 'denied', text, 'denied_began', t[2])
   end
-  redis.call('HDEL', told, 'token', 'began', 'until')
   redis.call('PEXPIRE', told, TOLD_TTL_MS)
   for _, id in ipairs(redis.call('ZRANGE', asking, 0, WOKEN - 1)) do redis.call('ZADD', delayed, 'XX', whole(now), id) end
+  redis.call('HDEL', told, 'token', 'began', 'until')
 end

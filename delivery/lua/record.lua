@@ -24,7 +24,8 @@ local FIELDS = {
   deadline = 'dl',      -- and its deadline (ms)
   why = 'w',            -- why it was put off last, in words
   outcome = 'o',        -- JSON: what a replay answers
-  batch = 'pb',         -- the batch of pages that was written last
+  batch = 'pb',         -- the batch of pages whose events were written last
+  kept = 'pk',          -- the batch of pages that was remembered last
 }
 
 -- In parentheses, since assert returns its message as well.
@@ -45,6 +46,16 @@ local function write(key, fields)
     pairs_of[#pairs_of + 1] = type(value) == 'number' and whole(value) or value
   end
   redis.call('HSET', key, unpack(pairs_of))
+end
+
+-- Removes all fields but those that are named.
+local function forget_all_but(key, ...)
+  local kept, short = {}, {}
+  for _, name in ipairs({ ... }) do kept[field(name)] = true end
+  for _, name in pairs(FIELDS) do
+    if not kept[name] then short[#short + 1] = name end
+  end
+  redis.call('HDEL', key, unpack(short))
 end
 
 local function forget(key, ...)

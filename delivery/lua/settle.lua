@@ -1,4 +1,5 @@
 -- include: clock.lua
+-- include: proof.lua
 -- include: account.lua
 -- include: holds.lua
 -- include: signal.lua
@@ -36,13 +37,11 @@ local op = job.op
 -- would stay taken; but the message is left as it is, for the worker to set aside.
 local used = false
 
-local function emit(event)
-  redis.call('XADD', events, 'MAXLEN', '~', job.maxlen, '*', 'type', event[1], 'event', event[2])
-end
-
-local function emit_all()
-  if used then return end
-  for _, event in ipairs(job.events) do emit(event) end
+-- What this script removes at its end; see proof.lua.
+local function try_removals()
+  redis.call('SREM', acks, NOBODY)
+  redis.call('HDEL', bodies, NOBODY)
+  redis.call('ZREM', unknown, NOBODY)
 end
 
 local function acknowledge()
@@ -74,14 +73,15 @@ local function defer(latest)
   redis.call('SREM', acks, job.id)
 end
 
-local function keep_pages()
-  if job.first then redis.call('DEL', pages) end
-  if #job.pages > 0 then redis.call('RPUSH', pages, unpack(job.pages)) end
+-- Remembers the pages of a batch, once.
+local function keep_pages(batch, kept)
+  if batch ~= kept then
+    write(record, { lease_end = now + job.cover })
+    if job.first then redis.call('DEL', pages) end
+    if #job.pages > 0 then redis.call('RPUSH', pages, unpack(job.pages)) end
+    write(record, { kept = batch })
+  end
   redis.call('PEXPIRE', pages, whole(job.ttl + PAGES_OUTLIVE_MS))
-end
-
-local function mark(sign)
-  if not used then mark_answered(answered, sign, job.asked, job.id, job.ttl) end
 end
 
 local function answer(word) return { used and word == 'ok' and 'used' or word, changes() } end
@@ -92,6 +92,8 @@ local function heed_signal()
     troubles = troubles, events = events, maxlen = job.maxlen, workers = workers, heartbeats = heartbeats }
   take_signal(job.signal, job.token, account, alone, job.threshold)
 end
+
+try_removals()
 
 -- 1. What touches no record ------------------------------------------------------------------------------------------------------
 
@@ -104,8 +106,8 @@ elseif op == 'later' then
   return answer('ok')
 elseif op == 'rejected' then
   if redis.call('SISMEMBER', acks, job.id) == 1 then
-    emit_all()
     bury()
+    write_events(events, job)
     acknowledge()
   end
   return answer('ok')
@@ -113,19 +115,26 @@ end
 
 -- 2. Is it still ours to settle? -------------------------------------------------------------------------------------------------
 
-local before = answered_as(answered, job.asked, job.id, job.ttl)
+local before, due = answered_as(answered, job.asked, job.id, job.ttl)
+local ours_is_due = before == 'due' and due.token == job.token
+if before == 'due' and not ours_is_due then
+  -- Another answer was in hand before: it stands, whatever this one says.
+  give_answer(answered, events, due)
+  before = answered_as(answered, job.asked, job.id, job.ttl)
+end
 if before == 'quiet' then
   acknowledge()
   return answer('ok')
 end
 used = before == 'used'
 
-local r = read(record, 'state', 'token', 'fingerprint', 'batch')
+local r = read(record, 'state', 'token', 'fingerprint', 'batch', 'kept', 'attempts')
 -- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
 -- nobody knows while nobody is finding out.
 local missing = job.owned and job.effect and not r.state and (op == 'done' or op == 'lost')
 local better = op == 'done' and r.state == 'unknown' and not r.token and r.fingerprint == job.fingerprint
-if job.owned and r.token ~= job.token and not missing and not better then return answer('stale') end
+local owns = job.owned and (r.token == job.token or missing or better)
+if job.owned and not owns and not ours_is_due then return answer('stale') end
 
 heed_signal()
 if job.question and op ~= 'pages' then tell_all(told, asking, job.token, job.told, job.lasts, delayed) end
@@ -139,59 +148,55 @@ end
 
 -- 3. Settle it -------------------------------------------------------------------------------------------------------------------
 
+-- The record keeps its token until all else is done, so that a repeat of what was cut off in the middle finds it its own.
+
 if op == 'pages' then
   -- A repeat of a batch that is written already only lengthens the lease: its pages must not stand there twice.
   local batch = job.token .. ':' .. job.batch
   write(record, { lease_end = now + job.cover })
-  if r.batch == batch then return answer('ok') end
-  write(record, { batch = batch })
-  emit_all()
-  keep_pages()
-elseif op == 'done' then
-  emit_all()
-  redis.call('DEL', record)
-  if job.outcome then
+  keep_pages(batch, r.kept)
+  if r.batch ~= batch then
+    write_events(events, job)
+    write(record, { batch = batch })
+  end
+elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
+  bury()
+  if not used then note_due(answered, ARGV[1], job.ttl) end
+  if owns and op == 'done' and job.outcome then
+    if job.pages then keep_pages(job.token .. ':last', r.kept) end
     write(record, { state = 'done', fingerprint = job.fingerprint, outcome = job.outcome })
     redis.call('PEXPIRE', record, whole(job.ttl))
-    if job.pages then keep_pages() end
-  else
+  elseif owns and op == 'done' then
     redis.call('DEL', pages)
+  elseif owns and op == 'unknown' then
+    write(record, { state = 'unknown' })
+    redis.call('PEXPIRE', record, whole(job.kept))
   end
-  mark('+')
-  if job.claim then
+  if owns and job.claim then
     redis.call('SADD', claimed, job.claim)
     redis.call('PEXPIRE', claimed, whole(job.life))
   end
-  redis.call('ZREM', unknown, record)
-  free_name()
-  acknowledge()
-elseif op == 'replay' then
-  emit_all()
-  mark('+')
-  acknowledge()
-elseif op == 'failed' or op == 'unknown' then
-  emit_all()
-  mark('-')
-  if job.owned then
-    if op == 'failed' then
-      redis.call('DEL', record)
-    else
-      write(record, { state = 'unknown' })
-      forget(record, 'token')
-      redis.call('PEXPIRE', record, whole(job.kept))
-    end
+  if owns then free_name() end
+  if not used then give_answer(answered, events, job) end
+  if owns then
     redis.call('ZREM', unknown, record)
-    free_name()
+    if op == 'unknown' then
+      forget(record, 'token')
+    elseif op == 'done' and job.outcome then
+      forget_all_but(record, 'state', 'fingerprint', 'outcome')
+    else
+      forget_all_but(record)
+    end
   end
-  bury()
   acknowledge()
 elseif op == 'wait' then
-  write(record, { state = 'waiting', why = job.why })
-  forget(record, 'token', 'baseline')
-  if job.uncount then redis.call('HINCRBY', record, field('attempts'), -1) end
+  -- A repeat must not give a second attempt back.
+  local attempts = job.uncount and r.state ~= 'waiting' and tonumber(r.attempts) - 1 or nil
+  write(record, { state = 'waiting', attempts = attempts, why = job.why })
   redis.call('PEXPIRE', record, whole(job.life))
   free_name()
   defer(job.deadline)
+  forget(record, 'token', 'baseline')
 elseif op == 'lost' then
   if missing then
     write(record, { fingerprint = job.fingerprint, attempts = 1, needle = job.needle })
@@ -203,10 +208,10 @@ elseif op == 'lost' then
     look_at = math.max(now, job.deadline - math.min(LAST_LOOK_MS, (job.deadline - now) / 2))
   end
   write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why })
-  forget(record, 'token', 'verdict', 'evidence')
   redis.call('ZADD', unknown, whole(look_at), record)
   redis.call('PEXPIRE', record, whole(job.life))
   defer(look_at)
+  forget(record, 'token', 'verdict', 'evidence')
 else
   error('settle.lua knows no op ' .. op)
 end

@@ -1,4 +1,5 @@
 -- include: clock.lua
+-- include: proof.lua
 -- include: account.lua
 -- include: holds.lua
 --
@@ -32,10 +33,11 @@ table.sort(places, function(a, b) return a.place < b.place end)
 local function let_go(place, most)
   local ids = redis.call('ZRANGE', place.key, 0, most - 1, 'WITHSCORES')
   if #ids > 0 then
+    redis.call('ZREM', place.key, NOBODY)
     local due = {}
     for i = 1, #ids, 2 do due[i], due[i + 1] = ids[i + 1], ids[i] end
     redis.call('ZADD', delayed_prefix .. place.queue, unpack(due))
-    redis.call('ZREMRANGEBYRANK', place.key, 0, #ids / 2 - 1)
+    for i = 1, #ids, 2 do redis.call('ZREM', place.key, ids[i]) end
   end
   if redis.call('EXISTS', place.key) == 0 then redis.call('SREM', parked, place.place) end
   return #ids / 2
@@ -59,6 +61,7 @@ end
 local flat = redis.call('HGETALL', holds)
 for i = 1, #flat, 2 do
   local name, hold = flat[i], cjson.decode(flat[i + 1])
+  if hold.untold then tell_begun(account, name, hold) end
   local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or math.huge))
   local secrets = hold.secret and secrets_of(holds, workers, heartbeats)
   if secrets and secrets[hold.secret] == nil then

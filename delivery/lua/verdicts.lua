@@ -13,27 +13,29 @@ local token, rest, again, seldom = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber
 -- A verdict counts only for the very call it was made for, and only while somebody waits for it: one that was kept for a retry days
 -- later would stand for a look that nobody took. What was found stays found, whatever an older look has not seen.
 local function judge(record, lost_at, verdict, evidence)
-  local r = read(record, 'state', 'lost_at', 'waiting_in', 'bodies', 'id', 'deadline', 'verdict')
+  local r = read(record, 'state', 'lost_at', 'waiting_in', 'bodies', 'id', 'deadline', 'verdict', 'looks')
   local waited_for = not r.id or redis.call('HEXISTS', r.bodies, r.id) == 1
   if r.state ~= 'unknown' or r.lost_at ~= lost_at or r.verdict == 'found' or not waited_for then
     redis.call('ZREM', unknown, record)
     return
   end
-  local due = now
+  local due, looks = now, (tonumber(r.looks) or 0) + 1
   if verdict == 'undecided' then
-    local looks = redis.call('HINCRBY', record, field('looks'), 1)
     due = now + math.min(math.max(again, seldom), again * 2 ^ math.min(looks - 1, 40))
-    write(record, { reconciled = '1', look_at = due, why = cjson.decode(evidence).why })
+  end
+  -- The message first: a repeat passes over a record that has its verdict.
+  if r.waiting_in and r.id then
+    redis.call('ZADD', r.waiting_in, 'XX', whole(math.min(due, tonumber(r.deadline) or due)), r.id)
+  end
+  if verdict == 'undecided' then
     redis.call('ZADD', unknown, 'XX', whole(due), record)
+    write(record, { reconciled = '1', look_at = due, looks = looks, why = cjson.decode(evidence).why })
   else
     write(record, { reconciled = '1', verdict = verdict, evidence = evidence })
     redis.call('ZREM', unknown, record)
   end
-  if r.waiting_in and r.id then
-    redis.call('ZADD', r.waiting_in, 'XX', whole(math.min(due, tonumber(r.deadline) or due)), r.id)
-  end
 end
 
-for i = 5, #ARGV, 4 do judge(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
 if redis.call('GET', reader) == token then redis.call('SET', reader, 'rest', 'PX', rest) end
+for i = 5, #ARGV, 4 do judge(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
 return now

@@ -1,0 +1,278 @@
+"""Redis refuses one command of a claim, a settlement or a hold's script: no message, answer or hold is lost, and none is told twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from config.keys import Keys
+from delivery import Ledger, Task, Unknown, Verdict
+from delivery.account import it_works, pausing
+from delivery.retry import Rests
+from delivery.settlement import (
+    Done,
+    EndedUnknown,
+    Failed,
+    Lost,
+    MorePages,
+    Postponed,
+    Replayed,
+    SetAside,
+    Settlement,
+    Signal,
+    Waiting,
+)
+from tests.harness import House
+from tests.harness.holds import put_hold
+from tests.harness.refusals import Refusals, contents
+from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish
+from tests.harness.unparking import unpark
+
+KEYS = Keys()
+EVENT = ("coupontools.type", "{}")
+REFUSED = Signal(word="refused", call="add_contact", channel="sms", code="1000")
+#: What may differ after a repeat: a slot of the pace that was reserved, and how often failures were counted.
+NOT_COMPARED = {KEYS.pace, KEYS.troubles}
+
+
+@pytest.fixture
+def refusals(house: House) -> Iterator[Refusals]:
+    with Refusals(house.redis, house.server.port) as refusals:
+        yield refusals
+
+
+class Case:
+    """One job that a worker has outstanding, its ledger as it is, and its ledger by a user to whom commands may be refused."""
+
+    def __init__(self, house: House, refusals: Refusals, task: Callable[..., Task]) -> None:
+        self.house = house
+        policy = dataclasses.replace(LONG_POLICY, read_back_after=0.0)
+        self.ledger = Ledger(SyncRunner(house.redis), KEYS, policy)
+        self.refused = Ledger(SyncRunner(refusals.client), KEYS, policy)
+        self._refusals = refusals
+        self._task = task
+
+    def job(self, name: str = "job", actor: str = "add_contact", **given: Any) -> Task:
+        """A job under the real names of Redis's keys."""
+        job = self._task(name, actor, **given)
+        queue = KEYS.queue(job.queue)
+        acks = KEYS.acks("w1", job.queue)
+        self.house.redis.delete("acks", "bodies")
+        self.house.redis.sadd(acks, name)
+        self.house.redis.hset(queue.bodies, name, "{}")
+        receipt = dataclasses.replace(
+            job.receipt,
+            acks=acks,
+            bodies=queue.bodies,
+            delayed=queue.delayed,
+            dead=queue.dead,
+            dead_bodies=queue.dead_bodies,
+            dead_reasons=queue.dead_reasons,
+        )
+        return dataclasses.replace(job, receipt=receipt, fingerprint=job.fingerprint, key=job.key)
+
+    def each_command_refused(
+        self, prepare: Callable[[], Any], step: Callable[[Any], Any], after: Callable[[], Any] = lambda: None
+    ) -> None:
+        """Takes the step with each of its commands refused, then again: what is left must be as if nothing had been refused."""
+        step(self._fresh(prepare))
+        prepared = self._fresh(prepare)
+        self._refusals.forget_calls()
+        step(prepared)
+        commands = [command for command in self._refusals.called() if not command.startswith("eval")]
+        after()
+        wanted = self.left()
+        assert commands
+        for command in commands:
+            prepared = self._fresh(prepare)
+            with self._refusals.refused(command):
+                with pytest.raises(ResponseError, match=r"can't run this command|NOPERM"):
+                    step(prepared)
+                # A repeat may find that this command is not needed any more.
+                for _ in range(2):
+                    with suppress(ResponseError):
+                        step(prepared)
+            step(prepared)
+            after()
+            assert self.left() == wanted, f"{command} refused, then allowed"
+
+    def _fresh(self, prepare: Callable[[], Any]) -> Any:
+        self.house.redis.flushall()
+        return prepare()
+
+    def left(self) -> dict[str, Any]:
+        """What stands in Redis, as far as it is compared."""
+        return {key: held for key, held in contents(self.house.redis).items() if key not in NOT_COMPARED}
+
+
+@pytest.fixture
+def case(house: House, refusals: Refusals, task: Callable[..., Task]) -> Case:
+    return Case(house, refusals, task)
+
+
+SETTLEMENTS: dict[str, tuple[str, Settlement, Signal | None]] = {
+    "done": (
+        "add_contact",
+        Done(events=[EVENT], outcome="{}"),
+        Signal(word="well", call="add_contact", channel="sms"),
+    ),
+    "done, a group": ("create_group", Done(events=[EVENT], outcome="{}", claim="gro_1"), None),
+    "done, pages": ("list_contacts", Done(events=[EVENT, EVENT], outcome="{}", pages=["{}", "{}"]), None),
+    "done, not remembered": ("list_contacts", Done(events=[EVENT], outcome=None, pages=[]), None),
+    "more pages": ("list_contacts", MorePages(events=[EVENT], pages=["{}"], first=True, batch=0), None),
+    "failed": ("add_contact", Failed(events=[EVENT], reason="{}"), None),
+    "failed, a group": ("create_group", Failed(events=[EVENT], reason="{}"), None),
+    "failed, never claimed": ("add_contact", Failed(events=[EVENT], reason="{}", owned=False), None),
+    "unknown": ("add_contact", EndedUnknown(events=[EVENT], reason="{}"), None),
+    "replay": ("add_contact", Replayed(events=[EVENT]), None),
+    "set aside": ("add_contact", SetAside(events=[EVENT], reason="{}"), None),
+    "postponed": ("add_contact", Postponed(delay=5000), None),
+}
+
+
+@pytest.mark.parametrize("name", SETTLEMENTS)
+def test_of_a_settlement(case: Case, name: str) -> None:
+    actor, settlement, signal = SETTLEMENTS[name]
+
+    def claimed() -> Task:
+        job = case.job(actor=actor)
+        finish(case.ledger.claim(job, "t1"))
+        if job.job.named:
+            finish(case.ledger.renew(job, "t1", []))
+        return job
+
+    case.each_command_refused(claimed, lambda job: finish(case.refused.settle(job, "t1", settlement, signal)))
+
+
+@pytest.mark.parametrize("settlement", [Waiting(delay=5000, uncount=True), Lost(delay=5000)])
+def test_of_a_settlement_that_puts_off(case: Case, settlement: Settlement) -> None:
+    """A repeat may find that all was written but the end: the message waits all the same, and no attempt is given back twice."""
+
+    def claimed() -> Task:
+        job = case.job()
+        finish(case.ledger.claim(job, "t1"))
+        return job
+
+    case.each_command_refused(claimed, lambda job: finish(case.refused.settle(job, "t1", settlement)))
+
+
+def test_of_a_settlement_that_begins_a_hold(case: Case) -> None:
+    """The hold is there, and is told once, also when its event was refused at first."""
+
+    def claimed() -> Task:
+        job = case.job()
+        finish(case.ledger.claim(job, "t1"))
+        return job
+
+    waiting = Waiting(uncount=True, keep=True)
+    case.each_command_refused(
+        claimed,
+        lambda job: finish(case.refused.settle(job, "t1", waiting, REFUSED)),
+        after=lambda: unpark(case.house.redis, KEYS),
+    )
+    assert case.house.redis.xlen(KEYS.events) == 1
+
+
+def test_of_the_claims(case: Case) -> None:
+    case.each_command_refused(case.job, lambda job: finish(case.refused.claim(job, "t1")))
+
+    def busy() -> Task:
+        finish(case.ledger.claim(case.job("first", idempotency_key="one"), "t1"))
+        return case.job("second", idempotency_key="one")
+
+    case.each_command_refused(busy, lambda job: finish(case.refused.claim(job, "t2")))
+
+    def held() -> Task:
+        put_hold(case.house.redis, KEYS, "sms/paused")
+        return case.job()
+
+    case.each_command_refused(held, lambda job: finish(case.refused.claim(job, "t1")))
+    case.each_command_refused(held, lambda job: finish(case.refused.park("sms/paused", [job])))
+
+    def answered() -> Task:
+        job = case.job()
+        finish(case.ledger.claim(job, "t1"))
+        finish(case.ledger.settle(job, "t1", Done(events=[EVENT], outcome="{}")))
+        return case.job()
+
+    case.each_command_refused(answered, lambda job: finish(case.refused.claim(job, "t2")))
+
+    def lost() -> Task:
+        job = case.job()
+        finish(case.ledger.claim(job, "t1"))
+        case.house.redis.hset(case.ledger.record(job), "le", 1)
+        return job
+
+    case.each_command_refused(lost, lambda job: finish(case.refused.claim(job, "t2")))
+
+
+@pytest.mark.parametrize("word", ["found", "absent", "undecided"])
+def test_of_a_verdict(case: Case, word: Any) -> None:
+    """The message behind it must be woken, whatever was written before."""
+
+    def lost() -> tuple[Task, Verdict]:
+        job = case.job()
+        finish(case.ledger.claim(job, "t1"))
+        finish(case.ledger.settle(job, "t1", Lost(delay=60_000)))
+        record = case.ledger.record(job)
+        ended = int(case.house.redis.hget(record, "en") or 0)
+        case.house.redis.set(KEYS.reader(job.listing), "t2")
+        return job, Verdict(Unknown(record, ended, "", ()), word, {})
+
+    def judge(told: tuple[Task, Verdict]) -> None:
+        job, verdict = told
+        finish(case.refused.judge(job.listing, "t2", [verdict], Rests(1, 10, 10)))
+
+    case.each_command_refused(lost, judge)
+    (_, due), *_ = case.house.redis.zrange(KEYS.queue("contacts").delayed, 0, -1, withscores=True)
+    assert due
+
+
+def test_of_holds_that_end(case: Case) -> None:
+    def held() -> None:
+        put_hold(case.house.redis, KEYS, "sms/asked", length=20_000)
+        put_hold(case.house.redis, KEYS, "sms/paused")
+        case.house.redis.sadd(KEYS.parked, "account/asked|contacts|add_contact")
+        case.house.redis.zadd(f"{KEYS.parked}:account/asked|contacts|add_contact", {"a": 1, "b": 2})
+
+    case.each_command_refused(held, lambda _: unpark(case.refused._runner._threads.client, KEYS))
+
+    def resume(_: None) -> None:
+        script, keys, arguments = pausing(KEYS, 1000, word="resume", scope="sms")
+        finish(case.refused._runner.run(script, keys, arguments))
+
+    case.each_command_refused(held, resume)
+    released = [fields[b"type"] for _, fields in case.house.redis.xrange(KEYS.events)]
+    assert released == [b"coupontools.account.released"]
+
+
+def test_an_answer_in_hand_is_given_by_whoever_comes_next(case: Case) -> None:
+    """Its worker dies while Redis refuses the event: the contact was added, and must not be told as anything else."""
+    job = case.job()
+    finish(case.ledger.claim(job, "t1"))
+    with case._refusals.refused("xadd"), pytest.raises(ResponseError):
+        finish(case.refused.settle(job, "t1", Done(events=[EVENT], outcome="{}"), it_works(job)))
+    assert case.house.redis.sismember(job.receipt.acks, "job")
+    assert finish(case.ledger.claim(job, "t2")).verb == "answered"
+    assert case.house.redis.xlen(KEYS.events) == 1
+    again = case.job("again", idempotency_key="job", phone=job.job.phone)
+    assert finish(case.ledger.claim(again, "t3")).verb == "replay"
+
+
+def test_an_answer_in_hand_is_never_replaced_by_a_failure(case: Case) -> None:
+    """What could not be written is tried again as a fault of ours; meanwhile somebody has mended the stream."""
+    job = case.job()
+    finish(case.ledger.claim(job, "t1"))
+    case.house.redis.set(KEYS.events, "mistaken")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        finish(case.ledger.settle(job, "t1", Done(events=[EVENT], outcome="{}"), it_works(job)))
+    case.house.redis.delete(KEYS.events)
+    failed = Failed(events=[("coupontools.contact.failed", "{}")], reason="{}", owned=False)
+    assert finish(case.ledger.settle(job, "t2", failed)).ours
+    assert [fields[b"type"] for _, fields in case.house.redis.xrange(KEYS.events)] == [EVENT[0].encode()]
+    assert not case.house.redis.exists(job.receipt.dead)
