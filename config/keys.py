@@ -15,6 +15,10 @@ key                                            type    written by    holds; life
 ``dramatiq:__heartbeats__``                    zset    caretaker     worker id -> time of its last heartbeat (ms)
 ``dramatiq:__prefix__``                        string  broker        the ``KEY_PREFIX`` that this namespace belongs to
 ``coupontools:namespace``                      string  broker        the ``BROKER_NAMESPACE`` that this prefix belongs to
+``coupontools:memory:<worker>``                string  caretaker     a number that grows with each heartbeat: does Redis still know it?
+                                                                     a day
+``coupontools:forgot``                         hash    caretaker     when Redis was found to have forgotten something (ms), and how
+                                                                     often; 7 days
 ``coupontools:delayed:<queue>``                zset    broker        ids of jobs that wait, by the time they are due (ms)
 ``coupontools:forward:<queue>``                set     caretaker     ids whose deadline passed in the list, and that were brought
                                                                      forward: their place in the list counts no more; 90 days
@@ -129,6 +133,15 @@ class Keys:
     def namespace_of(self) -> str:
         """Which namespace the prefix belongs to."""
         return f"{self.prefix}:namespace"
+
+    def memory(self, worker_id: str) -> str:
+        """What the worker ``worker_id`` wrote last."""
+        return f"{self.prefix}:memory:{worker_id}"
+
+    @property
+    def forgot(self) -> str:
+        """When Redis was found to have forgotten something."""
+        return f"{self.prefix}:forgot"
 
     @property
     def workers(self) -> str:

@@ -10,9 +10,10 @@ import structlog
 from dramatiq.middleware import Middleware
 
 from config import Settings
-from workers.broker import Caretaker, Enrolment, Refused
+from workers.broker import Caretaker, Enrolment, Memory, Refused
 from workers.loop import JobLoop
 from workers.redis_link import is_outage
+from workers.redis_state import why_it_may_forget
 
 __all__ = ["WorkerLife"]
 
@@ -83,13 +84,19 @@ class WorkerLife(Middleware):
                 broker.link.answered(WHO)
                 break
 
-        def renew() -> None:
+        problems, warnings = why_it_may_forget(broker.client)
+        for problem in problems + warnings:
+            log.warning("redis.may_forget", problem=problem)
+        memory = Memory(broker, broker.client, self._settings.worker_heartbeat_seconds)
+
+        def look_again() -> None:
+            memory.look()
             try:
                 enrolment.renew()
             except Refused as refused:
                 broker.refused = str(refused)
 
-        broker.on_beat = renew
+        broker.on_beat = look_again
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
         """Take nothing new and let what runs end; the heartbeat goes on until all is handed back."""

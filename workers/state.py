@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from config import Settings
 from config.keys import Keys
+from workers.redis_state import RedisState, read_redis, rfc3339
 
 if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
@@ -235,26 +235,22 @@ def _hold(told: dict[str, Any]) -> HoldState:
         kind=told["kind"],
         code=int(told["code"]) if told["code"] else None,
         message=told["message"],
-        since=_timestamp(told["since"]),
-        retry_at=_timestamp(told["retry_at"]) if "retry_at" in told else None,
+        since=rfc3339(told["since"]),
+        retry_at=rfc3339(told["retry_at"]) if "retry_at" in told else None,
         worker=told["worker"],
     )
 
 
-def _timestamp(milliseconds: float) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 @dataclass(frozen=True, slots=True)
 class State:
-    """Queues, workers and holds, at nearly the same moment."""
+    """Queues, workers, holds and Redis itself, at nearly the same moment."""
 
     queues: dict[str, QueueState]
     workers: list[WorkerState]
     holds: list[HoldState]
     #: API requests a second over all workers, as the worker seen latest has it; 0 = no limit.
     rate: float
+    redis: RedisState
 
     def unserved(self, silence: float) -> list[str]:
         """Return the queues with work that no worker takes that was seen within `silence` seconds."""
@@ -279,4 +275,5 @@ def read_state(client: redis.Redis, settings: Settings) -> State:
         workers,
         _read_holds(client, keys),
         next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),
+        read_redis(client, keys),
     )

@@ -5,6 +5,7 @@ from workers.broker.dead_letters import DeadLetter, DeadLetters, NotRetried
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
 from workers.broker.enrolment import Enrolment, Refused
 from workers.broker.entries import DurableMessage
+from workers.broker.memory import Memory
 
 __all__ = [
     "DEAD_LETTER_MS",
@@ -14,6 +15,7 @@ __all__ = [
     "DurableBroker",
     "DurableMessage",
     "Enrolment",
+    "Memory",
     "NotRetried",
     "Refused",
 ]

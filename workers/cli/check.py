@@ -7,11 +7,9 @@ from typing import Annotated
 
 import redis
 import typer
-from redis.exceptions import NoPermissionError
 
 from config import Settings, redact_text
 from config.few_settings import few_of
-from config.keys import Keys
 from workers.beats import beats_folder, living
 from workers.cli.live import check_live, told_of, told_of_standing
 from workers.cli.output import say, say_json
@@ -48,7 +46,7 @@ def check(
     try:
         with sync_client(settings.redis_url) as client:
             state = read_state(client, settings)
-            problems, warnings = _look_at_redis(client, settings)
+            problems, warnings = list(state.redis.problems), list(state.redis.warnings)
         workers = state.workers
         warnings += [
             f"no worker takes what waits in {name}"
@@ -70,26 +68,6 @@ def check(
             say(f"warning: {warning}", err=True)
         say(problem or f"healthy: {alive} worker processes alive", err=problem is not None)
     raise typer.Exit(0 if problem is None else 1)
-
-
-def _look_at_redis(client: redis.Redis, settings: Settings) -> tuple[list[str], list[str]]:
-    """Return why Redis cannot be worked with, and why it may forget."""
-    problems, warnings = [], []
-    try:
-        # A member that does not exist is not added, and nothing is changed; a Redis that is full or a replica refuses it all the same.
-        client.zadd(Keys.of(settings).heartbeats, {"nobody": 0}, xx=True)
-    except redis.ResponseError as error:
-        problems.append(f"Redis takes no writes: {redact_text(str(error))}")
-    try:
-        memory, persistence = client.info("memory"), client.info("persistence")
-    except NoPermissionError:
-        return problems, ["this user may not ask Redis whether it evicts or persists (INFO)"]
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if memory.get("maxmemory") and policy != "noeviction":
-        problems.append(f"Redis evicts jobs when it is full: maxmemory-policy is {policy}, set noeviction")
-    if not persistence.get("aof_enabled"):
-        warnings.append("Redis forgets jobs when it is restarted: appendonly is no, set yes")
-    return problems, warnings
 
 
 def _stuck(settings: Settings) -> list[str]:

@@ -87,6 +87,11 @@ def _as_json(state: State) -> dict[str, Any]:
         ],
         "holds": [asdict(hold) for hold in state.holds],
         "rate": state.rate,
+        "redis": {
+            "writable": state.redis.writable,
+            "forgot_at": state.redis.forgot_at,
+            "warnings": state.redis.problems + state.redis.warnings,
+        },
     }
 
 
@@ -104,6 +109,9 @@ def _tables(state: State, settings: Settings) -> RenderableType:
         )
     if unserved := state.unserved(settings.worker_heartbeat_seconds):
         parts.append(Text(f"no worker takes what waits in {', '.join(unserved)}", style="bold red"))
+    parts += [
+        Text(plain(warning), style="bold red") for warning in state.redis.problems + state.redis.warnings
+    ]
     rate = f"{state.rate:g} requests a second" if state.rate else "no limit"
     parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {rate}"))
     return Group(*parts)

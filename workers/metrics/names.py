@@ -62,6 +62,10 @@ STATE: Final[dict[str, Metric]] = {
     "coupontools_redis_up": Metric(
         "gauge", "1 if Redis answers; if not, the others of this kind are missing."
     ),
+    "coupontools_redis_writable": Metric("gauge", "1 if Redis takes writes; 0 if it is full or a replica."),
+    "coupontools_redis_forgot_total": Metric(
+        "counter", "How often Redis was found to have forgotten what it had confirmed."
+    ),
     "coupontools_queue_ready": Metric("gauge", "Jobs that wait for a worker.", ("queue",)),
     "coupontools_queue_delayed": Metric(
         "gauge", "Jobs that wait for their time: delays and retries.", ("queue",)

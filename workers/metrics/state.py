@@ -28,14 +28,15 @@ class StateCollector:
 
     def collect(self) -> Iterator[Any]:
         """Yield every gauge, or ``coupontools_redis_up`` alone when Redis does not answer."""
-        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - only where the extra is installed
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - only where the extra is installed
 
         try:
             values = self._read()
         except redis.RedisError:
             values = {"coupontools_redis_up": {(): 0.0}}
         for name, rows in values.items():
-            family = GaugeMetricFamily(name, STATE[name].help, labels=STATE[name].labels)
+            kind = CounterMetricFamily if STATE[name].kind == "counter" else GaugeMetricFamily
+            family = kind(name, STATE[name].help, labels=STATE[name].labels)
             for labels, value in rows.items():
                 family.add_metric(labels, value)
             yield family
@@ -46,6 +47,8 @@ class StateCollector:
         held = {(hold.scope, hold.kind) for hold in state.holds}
         values: dict[str, dict[tuple[str, ...], float]] = {
             "coupontools_redis_up": {(): 1.0},
+            "coupontools_redis_writable": {(): float(state.redis.writable)},
+            "coupontools_redis_forgot_total": {(): float(state.redis.forgot_times)},
             "coupontools_workers": {
                 (): float(sum(worker.seen_seconds_ago <= silence for worker in state.workers))
             },

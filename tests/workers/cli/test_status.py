@@ -27,7 +27,13 @@ def told(command, **settings: object) -> dict:
 def test_an_empty_house(command):
     state = told(command, COUPONTOOLS_RATE_LIMIT="12.5")
     nothing = {"ready": 0, "delayed": 0, "running": 0, "parked": 0, "dead": 0, "oldest_seconds": None}
-    assert state == {"queues": dict.fromkeys(QUEUES, nothing), "workers": [], "holds": [], "rate": 12.5}
+    assert state == {
+        "queues": dict.fromkeys(QUEUES, nothing),
+        "workers": [],
+        "holds": [],
+        "rate": 12.5,
+        "redis": {"writable": True, "forgot_at": None, "warnings": []},
+    }
     table = command("status")
     assert table.returncode == 0
     assert "no worker is running" in table.stdout
@@ -119,6 +125,8 @@ def test_no_more_jobs_are_read_however_many_wait(house: House, command):
     constant = {"llen", "zcard", "zcount", "scard", "smembers", "hgetall", "time", "multi", "exec"}
     # How old the one job at the head of each queue is.
     constant |= {"lindex", "hstrlen", "hget"}
+    # Redis itself: does it take writes, may it forget, did it?
+    constant |= {"zadd", "info", "hmget"}
     assert house.redis.info("commandstats")["cmdstat_hget"]["calls"] == len(QUEUES)
     # zrange reads the workers' heartbeats; the others are the connection's own.
     allowed = {f"cmdstat_{name}" for name in (*constant, "zrange", "client", "hello", "config", "select")}
@@ -177,4 +185,7 @@ def test_a_full_redis_can_be_looked_at(fragile_house: House):
     fragile_house.redis.config_set("maxmemory", "1kb")
     done = fragile_house.run("status", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["queues"]["groups"]["ready"] == 1
+    state = json.loads(done.stdout)
+    assert state["queues"]["groups"]["ready"] == 1
+    assert state["redis"]["writable"] is False
+    assert state["redis"]["warnings"][0].startswith("Redis takes no writes: ")
