@@ -60,6 +60,13 @@ class Settings(BaseSettings):
         default="redis://127.0.0.1:6379/0", description="Redis with the queues and the ledger."
     )
 
+    redis_wait_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="So many replicas must have a claim before the API is called; 0 = a failover may double what was just sent.",
+    )
+
     coupontools_client_id: str = Field(default="", description="The API client id; required to run.")
     coupontools_client_secret: SecretStr = Field(
         default=SecretStr(""), description="The API client secret; required to run."

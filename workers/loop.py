@@ -101,7 +101,9 @@ class JobLoop:
         settings = self._settings
         policy = Policy.of(settings)
         #: What sends for all jobs.
-        self.runner = AsyncRunner(async_client(settings.redis_url), self._broker.link)
+        self.runner = AsyncRunner(
+            async_client(settings.redis_url), self._broker.link, replicas=settings.redis_wait_replicas
+        )
         self._api = Coupontools(
             base_url=settings.coupontools_base_url,
             client_id=settings.coupontools_client_id,

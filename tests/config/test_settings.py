@@ -10,6 +10,7 @@ from config import SentinelAddress, Settings, SettingsError, load_settings, pars
 # Section "Settings" of the outside contract: other services and dashboards rely on these.
 DEFAULTS = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "REDIS_WAIT_REPLICAS": 0,
     "COUPONTOOLS_CLIENT_ID": "",
     "COUPONTOOLS_CLIENT_SECRET": SecretStr(""),
     "COUPONTOOLS_BASE_URL": "https://api.coupontools.com",

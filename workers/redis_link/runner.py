@@ -27,6 +27,10 @@ log = logging.getLogger("workers.redis")
 BATCH = 256
 #: After so long without a command, the other side may have closed the connection.
 IDLE_SECONDS = 1.0
+#: The scripts after which bytes leave for the API, and the first word of the reply that lets them.
+COPIED_FIRST = {"claim": b"call"}
+#: How long one look waits for replicas, in milliseconds. Other replies of the same batch wait as long.
+REPLICAS_MS = 1000
 #: The runner's name at the link.
 WHO = "jobs"
 
@@ -38,17 +42,25 @@ class _Request:
     answer: asyncio.Future[Any]
 
 
+class TooFewReplicas(redis.exceptions.RedisError):
+    """A claim is on record, but not on so many replicas as REDIS_WAIT_REPLICAS asks for: ask again, send nothing."""
+
+
 class AsyncRunner:
     """Implements delivery's ScriptRunner. While Redis is away it waits and repeats; scripts are safe to repeat.
 
     One task sends for all jobs. If it ended alone, every job would wait for ever in a process that looks healthy.
+
+    ``replicas`` is how many replicas must have a claim before its job may call the API: a failover to one that has not would forget the
+    claim, and the call would be made again.
     """
 
     #: As a process names what it cannot do without.
     name = "redis-runner"
 
-    def __init__(self, client: redis.asyncio.Redis, link: Link) -> None:
+    def __init__(self, client: redis.asyncio.Redis, link: Link, *, replicas: int = 0) -> None:
         self._client = client
+        self._replicas = replicas
         self._link = link
         self._requests: list[_Request] = []
         self._wake = asyncio.Event()
@@ -111,7 +123,13 @@ class AsyncRunner:
                     pipeline.execute_command(
                         *(("EVALSHA", *request.args) if request.script else request.args)
                     )
+                waits = self._replicas > 0 and any(map(_word, batch))
+                if waits:
+                    # WAIT speaks of what this connection has written, so it travels with the claims.
+                    pipeline.execute_command("WAIT", self._replicas, REPLICAS_MS)
                 answers = await pipeline.execute(raise_on_error=False)
+                if waits:
+                    answers = self._held_back(batch, answers)
             except Exception as error:
                 if not is_outage(error):
                     _refuse(batch, error)
@@ -121,6 +139,18 @@ class AsyncRunner:
                 await asyncio.sleep(self._link.lost(WHO, error, began))
                 continue
             batch = await self._hand_out(batch, answers, began)
+
+    def _held_back(self, batch: list[_Request], answers: list[Any]) -> list[Any]:
+        """Return the replies, those that would let bytes leave replaced where too few replicas have them."""
+        *replies, copies = answers
+        if isinstance(copies, int) and copies >= self._replicas:
+            return replies
+        # Where WAIT itself was refused, `copies` is the error.
+        few = TooFewReplicas(f"replicas that have the claim: {copies}; REDIS_WAIT_REPLICAS: {self._replicas}")
+        return [
+            few if isinstance(reply, list) and reply[0] == _word(request) else reply
+            for request, reply in zip(batch, replies, strict=True)
+        ]
 
     def _was_idle(self, error: BaseException, began: float) -> bool:
         """Return whether the connection may just have been idle: servers and load balancers close such ones.
@@ -175,6 +205,11 @@ class AsyncRunner:
         for request in requests:
             if not request.answer.done():
                 request.answer.cancel()
+
+
+def _word(request: _Request) -> bytes | None:
+    """Return the first word of the reply that lets bytes leave, or None where no reply does."""
+    return COPIED_FIRST.get(request.script.name) if request.script else None
 
 
 def _refuse(requests: list[_Request], error: BaseException) -> None:

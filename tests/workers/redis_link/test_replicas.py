@@ -1,0 +1,51 @@
+"""REDIS_WAIT_REPLICAS, with a real replica: nothing is sent that a failover would forget."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from sandbox import Sandbox
+from tests.harness import House, wait_for
+from workers.embedded import EmbeddedRedis
+
+
+def test_nothing_is_sent_before_a_replica_has_the_claim(_sandbox: Sandbox) -> None:  # noqa: PT019 - its value is used
+    _sandbox.reset(settings=True)
+    with (
+        EmbeddedRedis() as master,
+        EmbeddedRedis("--replicaof", "127.0.0.1", str(master.port)) as replica,
+        House(master, _sandbox) as house,
+    ):
+        wait_for(lambda: house.redis.info("replication")["connected_slaves"] == 1, what="the replica")
+        group = house.new_group()
+        worker = house.worker(REDIS_WAIT_REPLICAS=1)
+        ids = [house.enqueue("add_contact", channel="sms", group_id=group, phone="+32470000000")]
+        house.wait_answered(ids)
+        sent = len(house.sandbox.requests())
+        assert replica.process
+        replica.process.send_signal(signal.SIGSTOP)
+        ids += house.enqueue_many(
+            "add_contact",
+            [{"channel": "sms", "group_id": group, "phone": f"+3247{n:07d}"} for n in range(1, 50)],
+        )
+        wait_for(lambda: worker.log_lines("redis.unavailable"), what="its complaint", show=house.log_tail)
+        told_at = time.monotonic()
+        # Long enough for several looks: nothing but time shows that nothing is sent.
+        wait_for(lambda: time.monotonic() - told_at > 3, what="some looks")
+        assert len(house.sandbox.requests()) == sent
+        (line,) = worker.log_lines("redis.unavailable")
+        assert line["error"].endswith("replicas that have the claim: 0; REDIS_WAIT_REPLICAS: 1")
+        replica.process.send_signal(signal.SIGCONT)
+        answers = house.wait_answered(ids)
+        assert {event["type"] for [event] in answers.values()} == {"coupontools.contact.added"}
+        assert house.counts()["surplus_contacts"] == 0
+        wait_for(lambda: worker.log_lines("redis.recovered"), what="redis.recovered", show=house.log_tail)
+        assert worker.terminate() == 0
+
+
+def test_a_job_that_calls_nothing_needs_no_replica(house: House) -> None:
+    worker = house.worker(REDIS_WAIT_REPLICAS=1)
+    message = house.enqueue("add_contact", channel="sms", group_id="no group", phone="+32470000000")
+    assert house.answer(message)["data"]["error"]["kind"] == "invalid"
+    assert worker.terminate() == 0
