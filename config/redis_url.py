@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-__all__ = ["SentinelAddress", "check_redis_url", "mask_redis_url", "parse_sentinel_url", "redis_password"]
+__all__ = ["SentinelAddress", "check_redis_url", "mask_redis_url", "parse_sentinel_url", "redis_passwords"]
 
 DIRECT: Final = frozenset({"redis", "rediss", "unix"})
 SENTINEL: Final = frozenset({"redis+sentinel", "rediss+sentinel"})
@@ -18,16 +18,23 @@ OPTIONS: Final = frozenset({"db", "client_name"})
 TLS_OPTIONS: Final = frozenset(
     {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 )
+#: What a Sentinel address may say of the sentinels themselves, which have passwords and TLS of their own.
+SENTINEL_OPTIONS: Final = frozenset({"sentinel_username", "sentinel_password", "sentinel_tls"})
+_SENTINEL_PASSWORD: Final = re.compile(r"(?<=[?&]sentinel_password=)[^&]*")
 _VALUES: Final = {
     "db": (re.compile(r"[0-9]+"), "a number, as in ?db=0"),
     "ssl_cert_reqs": (re.compile("required|optional|none"), "required, optional or none"),
+    "sentinel_tls": (re.compile("true|false", re.IGNORECASE), "true or false"),
     "ssl_check_hostname": (re.compile("true|false", re.IGNORECASE), "true or false"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SentinelAddress:
-    """A Redis behind Sentinel, from ``redis+sentinel://[user:password@]host:port[,...]/service_name[/db]``."""
+    """A Redis behind Sentinel, from ``redis+sentinel://[user:password@]host:port[,...]/service_name[/db][?option=value&...]``.
+
+    User and password are those of the Redis; ``rediss+sentinel`` is TLS to it. What the sentinels want themselves stands in the options.
+    """
 
     sentinels: tuple[tuple[str, int], ...]
     service_name: str
@@ -35,6 +42,11 @@ class SentinelAddress:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: bool = False
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    sentinel_tls: bool = False
+    #: Where certificates are and what is checked, for both; names and values as the client library has them.
+    tls_options: tuple[tuple[str, str | bool], ...] = ()
 
 
 def parse_sentinel_url(url: str) -> SentinelAddress:
@@ -45,14 +57,17 @@ def parse_sentinel_url(url: str) -> SentinelAddress:
     scheme, _, rest = url.partition("://")
     if scheme not in SENTINEL:
         raise ValueError("must start with redis+sentinel:// or rediss+sentinel://")
-    authority, _, path = rest.partition("/")
+    authority, _, tail = rest.partition("/")
+    path, _, query = tail.partition("?")
     credentials, _, hosts = authority.rpartition("@")
     username, _, password = credentials.partition(":")
     service_name, _, db = path.partition("/")
-    if not service_name or "?" in path or "#" in path:
+    if not service_name or "#" in path:
         raise ValueError("must name the Sentinel service, as in redis+sentinel://host:26379/service_name")
     if db and not (db.isascii() and db.isdigit()):
         raise ValueError("must end in a database number, as in redis+sentinel://host:26379/service_name/0")
+    _check_query(query, SENTINEL_OPTIONS | TLS_OPTIONS)
+    options = dict(parse_qsl(query))
     return SentinelAddress(
         sentinels=tuple(_host_and_port(each) for each in hosts.split(",")),
         service_name=unquote(service_name),
@@ -60,6 +75,14 @@ def parse_sentinel_url(url: str) -> SentinelAddress:
         username=unquote(username) or None,
         password=unquote(password) or None,
         tls=scheme == "rediss+sentinel",
+        sentinel_username=options.get("sentinel_username"),
+        sentinel_password=options.get("sentinel_password"),
+        sentinel_tls=options.get("sentinel_tls", "").lower() == "true",
+        tls_options=tuple(
+            (name, value.lower() == "true" if name == "ssl_check_hostname" else value)
+            for name, value in options.items()
+            if name in TLS_OPTIONS
+        ),
     )
 
 
@@ -80,19 +103,19 @@ def check_redis_url(url: str) -> str:
     if scheme == "unix":
         if not parts.path.startswith("/") or parts.path == "/" or parts.hostname:
             raise ValueError("must give the socket's path, as in unix:///run/redis.sock")
-        _check_query(parts, OPTIONS)
+        _check_query(parts.query, OPTIONS)
         return url
     if not parts.hostname:
         raise ValueError(f"must name a host, as in {scheme}://127.0.0.1:6379/0")
     db = parts.path.strip("/")
     if db and not (db.isascii() and db.isdigit()):
         raise ValueError(f"must end in a database number, as in {scheme}://127.0.0.1:6379/0")
-    _check_query(parts, OPTIONS | TLS_OPTIONS if scheme == "rediss" else OPTIONS)
+    _check_query(parts.query, OPTIONS | TLS_OPTIONS if scheme == "rediss" else OPTIONS)
     return url
 
 
-def _check_query(parts: SplitResult, known: frozenset[str]) -> None:
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+def _check_query(query: str, known: frozenset[str]) -> None:
+    for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in known:
             raise ValueError(f"must have no options after its '?' but {', '.join(sorted(known))}")
         pattern, right = _VALUES.get(name, (None, ""))
@@ -100,16 +123,18 @@ def _check_query(parts: SplitResult, known: frozenset[str]) -> None:
             raise ValueError(f"must have as its option {name} {right}")
 
 
-def redis_password(url: str) -> str | None:
-    """Return the password in a Redis URL that `check_redis_url` accepts, as it is sent to the server."""
+def redis_passwords(url: str) -> list[str]:
+    """Return the passwords in a Redis URL that `check_redis_url` accepts, as they are sent to the servers."""
     if url.partition("://")[0] in SENTINEL:
-        return parse_sentinel_url(url).password
+        address = parse_sentinel_url(url)
+        return [each for each in (address.password, address.sentinel_password) if each]
     password = _split(url).password
-    return unquote(password) if password else None
+    return [unquote(password)] if password else []
 
 
 def mask_redis_url(url: str) -> str:
-    """Return `url` with a mask in place of its password, if it has one."""
+    """Return `url` with a mask in place of its passwords, if it has any."""
+    url = _SENTINEL_PASSWORD.sub("•••", url)
     scheme, separator, rest = url.partition("://")
     # Split at the last @, so that a password that contains an @ is masked to its end.
     credentials, at, address = rest.rpartition("@")

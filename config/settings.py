@@ -21,7 +21,7 @@ from pydantic_settings import (
 from config.base_url import check_base_url, same_for_all
 from config.env_file import ENV_FILE, anybody_may_write
 from config.redact import register_secret
-from config.redis_url import check_redis_url, mask_redis_url, redis_password
+from config.redis_url import check_redis_url, mask_redis_url, redis_passwords
 from config.secrets_dir import SecretFilesSource
 from config.settings_error import SettingsError, describe_errors
 
@@ -270,7 +270,10 @@ def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001
         raise SettingsError([f"{ENV_FILE}: must be UTF-8 text"]) from None
     except OSError as error:
         raise SettingsError([f"{ENV_FILE}: cannot be read: {error.strerror}"]) from None
-    for secret in (settings.coupontools_client_secret.get_secret_value(), redis_password(settings.redis_url)):
+    for secret in (
+        settings.coupontools_client_secret.get_secret_value(),
+        *redis_passwords(settings.redis_url),
+    ):
         if secret:
             register_secret(secret)
     return settings

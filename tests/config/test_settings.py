@@ -193,6 +193,8 @@ def test_base_urls_that_must_not_be_used(monkeypatch, url):
         "redis://127.0.0.1?client_name=worker",
         "redis+sentinel://worker:hunter2x@a:26379,b:26380/main/2",
         "rediss+sentinel://a/main",
+        "redis+sentinel://:hunter2x@a/main/2?sentinel_username=s&sentinel_password=hunter2x&sentinel_tls=true",
+        "rediss+sentinel://a/main?ssl_ca_certs=/run/ca.pem&ssl_check_hostname=false",
     ],
 )
 def test_redis_urls_that_may_be_used(monkeypatch, url):
@@ -227,6 +229,8 @@ def test_redis_urls_that_may_be_used(monkeypatch, url):
         "redis+sentinel://:hunter2x@a:b/main",
         "redis+sentinel://:hunter2x@a,,b/main",
         "redis+sentinel://:hunter2x@a/main/zero",
+        "redis+sentinel://:hunter2x@a/main?password=hunter2x",
+        "redis+sentinel://:hunter2x@a/main?sentinel_tls=hunter2x",
     ],
 )
 def test_redis_urls_that_must_not_be_used_keep_their_password(monkeypatch, url):
@@ -246,6 +250,17 @@ def test_sentinel_url_is_taken_apart():
         password="hunter@2x",
         tls=True,
     )
+    assert "hunter" not in repr(address)
+    address = parse_sentinel_url(
+        "redis+sentinel://a/main?sentinel_username=s&sentinel_password=hunter%262x&sentinel_tls=True&ssl_check_hostname=false"
+    )
+    assert (address.username, address.password, address.tls) == (None, None, False)
+    assert (address.sentinel_username, address.sentinel_password, address.sentinel_tls) == (
+        "s",
+        "hunter&2x",
+        True,
+    )
+    assert address.tls_options == (("ssl_check_hostname", False),)
     assert "hunter" not in repr(address)
 
 

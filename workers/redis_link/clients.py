@@ -49,11 +49,20 @@ def _client(direct: Any, by_sentinel: Any, retry: Any, url: str, timeout: float)
     if not url.partition("://")[0].endswith("+sentinel"):
         return direct.from_url(url, **once)
     address = parse_sentinel_url(url)
-    return by_sentinel(list(address.sentinels), sentinel_kwargs=options).master_for(
+    tls = {"ssl": True, **dict(address.tls_options)}
+    # Sentinels are asked one after the other, and a frozen one must not hold up the next: redis-py would ask it four times.
+    asked = {
+        **once,
+        "socket_timeout": CONNECT_SECONDS,
+        "username": address.sentinel_username,
+        "password": address.sentinel_password,
+        **(tls if address.sentinel_tls else {}),
+    }
+    return by_sentinel(list(address.sentinels), sentinel_kwargs=asked).master_for(
         address.service_name,
         username=address.username,
         password=address.password,
         db=address.db,
-        ssl=address.tls,
+        **(tls if address.tls else {}),
         **once,
     )

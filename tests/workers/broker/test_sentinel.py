@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,14 +22,15 @@ from workers.redis_link import async_client, sync_client
 
 
 @contextmanager
-def _sentinel(master: EmbeddedRedis) -> Iterator[int]:
+def _sentinel(master: EmbeddedRedis, *lines: str, replicas: int = 1) -> Iterator[int]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
         config = Path(folder) / "sentinel.conf"
         config.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
             f"sentinel monitor mymaster 127.0.0.1 {master.port} 1\n"
-            "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n",
+            "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n"
+            + "".join(f"{line}\n" for line in lines),
             encoding="ascii",
         )
         process = subprocess.Popen(
@@ -37,9 +40,10 @@ def _sentinel(master: EmbeddedRedis) -> Iterator[int]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            with redis.Redis(port=port, socket_timeout=5) as client:
+            password = dict(line.split(" ", 1) for line in lines).get("requirepass")
+            with redis.Redis(port=port, socket_timeout=5, password=password) as client:
                 wait_for(
-                    lambda: _knows_a_replica(client), seconds=60, what="a sentinel that knows the replica"
+                    lambda: _knows(client, replicas), seconds=60, what="a sentinel that knows the replicas"
                 )
             yield port
         finally:
@@ -47,9 +51,9 @@ def _sentinel(master: EmbeddedRedis) -> Iterator[int]:
             process.wait(timeout=30)
 
 
-def _knows_a_replica(client: redis.Redis) -> bool:
+def _knows(client: redis.Redis, replicas: int) -> bool:
     try:
-        return len(client.sentinel_slaves("mymaster")) == 1
+        return len(client.sentinel_slaves("mymaster")) == replicas
     except redis.RedisError:
         return False
 
@@ -105,6 +109,44 @@ async def test_a_tls_address_makes_tls_connections() -> None:
         connection = client.connection_pool.make_connection()
         assert isinstance(connection, redis.SSLConnection)
         assert connection.cert_reqs == ssl.CERT_REQUIRED
+
+
+def test_sentinels_have_a_password_and_tls_of_their_own() -> None:
+    options = "sentinel_username=s&sentinel_password=own&sentinel_tls=true&ssl_cert_reqs=none"
+    with sync_client(f"redis+sentinel://:word@a,b/mymaster?{options}") as client:
+        pool = client.connection_pool
+        assert pool.connection_kwargs["password"] == "word"
+        assert not issubclass(pool.connection_class, redis.SSLConnection)
+        for sentinel in pool.sentinel_manager.sentinels:
+            asked = sentinel.connection_pool
+            assert (asked.connection_kwargs["username"], asked.connection_kwargs["password"]) == ("s", "own")
+            assert issubclass(asked.connection_class, redis.SSLConnection)
+
+
+def test_a_password_of_the_sentinels_is_sent_to_them(house: House) -> None:
+    with _sentinel(house.server, "requirepass own", replicas=0) as port:
+        address = f"redis+sentinel://127.0.0.1:{port}/mymaster?sentinel_password="
+        with sync_client(f"{address}own") as client:
+            assert client.ping()
+        with sync_client(f"{address}wrong") as client, pytest.raises(redis.RedisError):
+            client.ping()
+
+
+async def test_a_frozen_sentinel_holds_up_nobody_for_long(house: House) -> None:
+    """Another one answers, but redis-py's own repeats made it 59 s for each client."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen, _sentinel(house.server, replicas=0) as port:
+        url = f"redis+sentinel://127.0.0.1:{frozen.getsockname()[1]},127.0.0.1:{port}/mymaster"
+        began = time.monotonic()
+        with sync_client(url) as client:
+            assert client.ping()
+        thread_took = time.monotonic() - began
+        began = time.monotonic()
+        loop_client = async_client(url)
+        assert await loop_client.ping()
+        loop_took = time.monotonic() - began
+        await loop_client.aclose()
+        print(f"one sentinel frozen: {thread_took:.1f} s and {loop_took:.1f} s to connect")  # noqa: T201
+        assert max(thread_took, loop_took) < 8
 
 
 def test_a_server_without_tls_is_an_outage_not_a_crash(house: House) -> None:
