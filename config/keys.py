@@ -15,6 +15,8 @@ key                                            type    written by    holds; life
 ``dramatiq:__heartbeats__``                    zset    caretaker     worker id -> time of its last heartbeat (ms)
 ``dramatiq:__prefix__``                        string  broker        the ``KEY_PREFIX`` that this namespace belongs to
 ``coupontools:namespace``                      string  broker        the ``BROKER_NAMESPACE`` that this prefix belongs to
+``coupontools:format``                         string  broker        the number of the form of what is stored; rises when every living
+                                                                     worker reads the new one
 ``coupontools:memory:<worker>``                string  caretaker     a number that grows with each heartbeat: does Redis still know it?
                                                                      a day
 ``coupontools:forgot``                         hash    caretaker     when Redis was found to have forgotten something (ms), and how
@@ -133,6 +135,11 @@ class Keys:
     def namespace_of(self) -> str:
         """Which namespace the prefix belongs to."""
         return f"{self.prefix}:namespace"
+
+    @property
+    def format(self) -> str:
+        """In which form things are stored."""
+        return f"{self.prefix}:format"
 
     def memory(self, worker_id: str) -> str:
         """What the worker ``worker_id`` wrote last."""

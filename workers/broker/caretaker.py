@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from delivery import Changes, Policy, tell, unparking
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
+from workers.broker.enrolment import FORMS
 from workers.broker.entries import LATEST
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner, is_outage, sync_client
@@ -64,6 +65,7 @@ class Caretaker(threading.Thread):
                 "pid": os.getpid(),
                 "started_at": round(time.time() * 1000),
                 "silence_ms": round(heartbeat_seconds * 1000),
+                "reads": FORMS,
                 "account": broker.keys.account,
                 "secret": broker._settings.secret_name,  # noqa: SLF001 - one thing in two threads
                 "rate": broker._settings.coupontools_rate_limit,  # noqa: SLF001 - as above

@@ -14,8 +14,11 @@ from workers.broker.durable import DurableBroker
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
 
-__all__ = ["Enrolment", "Refused"]
+__all__ = ["FORMS", "Enrolment", "Refused"]
 
+#: The forms of what is stored in Redis that this release reads: its own, and that of the release before. What was stored before there were
+#: numbers is 1.
+FORMS = (1, 2)
 #: Whoever takes key names over may find that another pair did so at the same moment, and looks again.
 LOOKS = 5
 
@@ -77,6 +80,11 @@ class Enrolment:
                 case b"prefix":
                     dead_namespace = told[0].decode()
                     self._refuse_if_it_lives(keys.namespace_of, keys.prefix, dead_namespace)
+                case b"format":
+                    raise Refused(
+                        f"KEY_PREFIX: what is stored has form {told[0].decode()}, as the key {keys.format} says; this release reads "
+                        f"{' and '.join(map(str, FORMS))}"
+                    )
                 case _:
                     raise Refused(
                         f"COUPONTOOLS_BASE_URL, COUPONTOOLS_CLIENT_ID: worker {told[0].decode()} works for another account under "
@@ -87,7 +95,7 @@ class Enrolment:
         keys, broker = self._keys, self._broker
         told: list[bytes] = self._runner.run(
             SCRIPTS["enrol"],
-            [keys.prefix_of, keys.namespace_of, keys.heartbeats, keys.workers],
+            [keys.prefix_of, keys.namespace_of, keys.heartbeats, keys.workers, keys.format],
             [
                 keys.namespace,
                 keys.prefix,
@@ -97,6 +105,8 @@ class Enrolment:
                 self._about,
                 keys.account,
                 int(starts),
+                min(FORMS),
+                max(FORMS),
             ],
         )
         return told

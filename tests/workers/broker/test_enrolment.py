@@ -118,3 +118,33 @@ def test_a_worker_waits_for_redis_before_it_takes_jobs_and_can_be_told_to_stop(
     house.server.start()
     waiting.wait_started()
     house.answer(house.enqueue("list_groups", channel="sms"))
+
+
+def test_a_form_that_this_release_cannot_read_is_refused(house: House) -> None:
+    house.redis.set("coupontools:format", 3)
+    reason = refused(house.worker(wait=False))
+    assert reason == (
+        "KEY_PREFIX: what is stored has form 3, as the key coupontools:format says; this release reads 1 and 2"
+    )
+    house.redis.delete("coupontools:format")
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    assert house.redis.get("coupontools:format") == b"2"
+    house.redis.set("coupontools:format", 3)
+    assert worker.process.wait(timeout=60) == 2
+    (line,) = worker.log_lines("worker.refused")
+    assert line["reason"] == reason
+
+
+def test_the_form_rises_when_every_living_worker_reads_it(house: House) -> None:
+    now = time.time() * 1000
+    house.redis.zadd("dramatiq:__heartbeats__", {"old": now, "dead": now - 60_000})
+    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 30_000}))
+    house.redis.hset("coupontools:workers", "dead", json.dumps({"silence_ms": 1_000}))
+    house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    memory = "coupontools:memory:*"
+    wait_for(
+        lambda: [int(house.redis.get(key)) for key in house.redis.scan_iter(memory)] >= [3], what="beats"
+    )
+    assert house.redis.get("coupontools:format") is None
+    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 30_000, "reads": [1, 2]}))
+    wait_for(lambda: house.redis.get("coupontools:format") == b"2", what="the new form")

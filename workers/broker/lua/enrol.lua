@@ -1,17 +1,20 @@
 -- enrol.lua: may this worker take jobs of its pair of key names? If so, it is registered in the same step. Safe to repeat.
 --
 -- KEYS  1 prefix_of: which key prefix belongs to the namespace   2 namespace_of: which namespace belongs to the prefix
---       3 heartbeats: zset worker -> last seen (ms)   4 workers: hash worker -> JSON
+--       3 heartbeats: zset worker -> last seen (ms)   4 workers: hash worker -> JSON   5 format: the number of the form of what is stored
 -- ARGV  1 namespace   2 prefix   3 a prefix, and 4 a namespace, whose pair was found dead and without work ('' for none)
 --       5 worker   6 its JSON   7 its account   8 '1' when it starts
+--       9 the oldest form that it reads, and 10 the newest
 -- Answers  namespace, prefix    the namespace belongs to another prefix: look whether that pair lives
 --          prefix, namespace    the prefix belongs to another namespace: the same
 --          account, worker      a living worker of this pair works for another account
+--          format, number       this release cannot read what is stored
 --          ok
 
-local prefix_of, namespace_of, heartbeats, workers = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local prefix_of, namespace_of, heartbeats, workers, format = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local namespace, prefix, dead_prefix, dead_namespace = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local me, about, account, starts = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
+local oldest, newest = tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -40,8 +43,24 @@ if starts then
   if stranger then return { 'account', stranger } end
 end
 
+-- What was stored before there were numbers is the first form.
+local in_use = redis.call('GET', format) or '1'
+local number = tonumber(in_use)
+if not number or number < oldest or number > newest then return { 'format', in_use } end
+
 redis.call('SET', prefix_of, prefix)
 redis.call('SET', namespace_of, namespace)
 redis.call('ZADD', heartbeats, string.format('%.0f', now), me)
 redis.call('HSET', workers, me, about)
+
+-- The number rises when every living worker reads the new form; one that does not say what it reads reads the first.
+if number < newest then
+  local all_read_it = true
+  each_living(function(_, told)
+    local reads_it = false
+    for _, form in ipairs(type(told.reads) == 'table' and told.reads or {}) do reads_it = reads_it or form == newest end
+    all_read_it = all_read_it and reads_it
+  end)
+  if all_read_it then redis.call('SET', format, newest) end
+end
 return { 'ok' }
