@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import orjson
+import structlog
 
-from coupontools import Listing
+from coupontools import Listing, MayHaveHappened
+
+log = structlog.get_logger("actors")
 
 __all__ = ["PAGE_ROWS", "SpooledPages", "extent"]
 
@@ -42,10 +45,15 @@ class SpooledPages:
     @classmethod
     @contextmanager
     def unless_it_fails(cls, rows: str) -> Iterator[Self]:
-        """Make pages that are closed at once if what follows fails; else by whoever sends them."""
+        """Make pages that are closed at once if what follows fails; else by whoever sends them.
+
+        Raises:
+            MayHaveHappened: there is no room for them on disk; ask again later.
+        """
         pages = cls(rows)
         try:
             yield pages
+            pages.finish()
         except BaseException:
             pages.close()
             raise
@@ -58,10 +66,18 @@ class SpooledPages:
 
     def _turn(self) -> None:
         line = b"[" + b",".join(self._page) + b"]\n"
-        self._spool.write(line)
+        with _room_on_disk():
+            self._spool.write(line)
         self.size += len(line)
         self._full += 1
         self._page.clear()
+
+    def finish(self) -> None:
+        """Write the last page, so that what cannot be kept is told before any page is sent."""
+        if self._page or not self._full:
+            self._turn()
+        with _room_on_disk():
+            self._spool.flush()
 
     @property
     def count(self) -> int:
@@ -69,8 +85,7 @@ class SpooledPages:
         return max(1, self._full + bool(self._page))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        if self._page or not self._full:
-            self._turn()
+        self.finish()
         self._spool.seek(0)
         for number, line in enumerate(self._spool, start=1):
             yield self.common | {
@@ -81,4 +96,17 @@ class SpooledPages:
 
     def close(self) -> None:
         """Close the temporary file."""
-        self._spool.close()
+        # Where the disk is full, closing tries once more to write what is left.
+        with suppress(OSError):
+            self._spool.close()
+
+
+@contextmanager
+def _room_on_disk() -> Iterator[None]:
+    """Have a listing that cannot be kept asked for again: a full disk is no failure of the job."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        log.error("listing.not_kept", error=why, setting="TMPDIR")
+        raise MayHaveHappened(f"the listing cannot be kept in a temporary file: {why}") from error

@@ -6,10 +6,12 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from dramatiq.middleware import Middleware
 
 from actors.event_data import ERROR_KINDS
 from workers.broker import DurableMessage
+from workers.metrics.counts import reserve
 from workers.metrics.exposition import FOLDER_VARIABLE
 from workers.metrics.names import ATTEMPTS
 
@@ -18,10 +20,20 @@ if TYPE_CHECKING:
 
 __all__ = ["AttemptMetrics", "attempt_metrics"]
 
+log = structlog.get_logger("workers.metrics")
+
 
 def attempt_metrics() -> AttemptMetrics | None:
-    """Return what counts in this process, or None if its supervisor serves no metrics."""
-    return AttemptMetrics() if os.environ.get(FOLDER_VARIABLE) else None
+    """Return what counts in this process, or None if its supervisor serves no metrics or there is no room for them."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder:
+        return None
+    try:
+        reserve(folder, os.getpid())
+    except OSError as error:
+        log.error("metrics.not_counted", error=str(error), setting="TMPDIR")
+        return None
+    return AttemptMetrics()
 
 
 class AttemptMetrics(Middleware):

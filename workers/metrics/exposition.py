@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from config import Settings
+from workers.metrics.counts import Counts
 from workers.metrics.server import MetricsServer
 from workers.metrics.state import StateCollector
 
@@ -35,11 +36,11 @@ def exposition(settings: Settings, port: int) -> Iterator[Callable[[int], None]]
         raise MetricsUnavailable(
             "METRICS_PORT: needs the extra `prometheus`: pip install 'coupontools-worker[prometheus]'"
         )
-    from prometheus_client import CollectorRegistry, make_wsgi_app, multiprocess  # noqa: PLC0415
+    from prometheus_client import CollectorRegistry, make_wsgi_app  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="coupontools-metrics-") as folder:
+    with _folder() as (folder, counts):
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, path=folder)
+        registry.register(counts)
         state = StateCollector(settings)
         registry.register(state)
         host = settings.metrics_host
@@ -52,8 +53,22 @@ def exposition(settings: Settings, port: int) -> Iterator[Callable[[int], None]]
             ) from None
         os.environ[FOLDER_VARIABLE] = folder
         try:
-            yield lambda pid: multiprocess.mark_process_dead(pid, folder)
+            yield counts.process_ended
         finally:
             del os.environ[FOLDER_VARIABLE]
             server.stop()
             state.close()
+
+
+@contextmanager
+def _folder() -> Iterator[tuple[str, Counts]]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="coupontools-metrics-")
+    except OSError as error:
+        raise MetricsUnavailable(f"TMPDIR: no folder for metrics can be made: {error.strerror}") from None
+    with folder as path:
+        try:
+            counts = Counts(path)
+        except OSError as error:
+            raise MetricsUnavailable(f"TMPDIR: no room for metrics: {error.strerror}") from None
+        yield path, counts

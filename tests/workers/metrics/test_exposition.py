@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from config import Settings
 from tests.harness import House, wait_for
 from workers.embedded import free_port
 from workers.metrics import METRICS, exposition, server
+from workers.metrics.attempts import attempt_metrics
 
 
 def scrape(port: int) -> dict[str, float]:
@@ -27,6 +30,13 @@ def scrape(port: int) -> dict[str, float]:
     return {
         name: float(value) for name, value in re.findall(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
     }
+
+
+def folder_of_counts(pid: int) -> Path:
+    """Where a worker process keeps its counts."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    (folder,) = (each for each in environment if each.startswith(b"PROMETHEUS_MULTIPROC_DIR="))
+    return Path(folder.partition(b"=")[2].decode())
 
 
 def total(metrics: dict[str, float], name: str, **labels: str) -> float:
@@ -79,11 +89,38 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House):
     wait_for(lambda: total(scrape(port), "dramatiq_messages_total") == 24, what="both attempts")
     assert total(scrape(port), "dramatiq_message_retries_total") == 1
 
-    # A process that is gone takes its gauges along; its counts stay.
-    os.kill(worker.children()[0], 9)
+    # A process that is gone takes its gauges and its files along; its counts stay.
+    gone = worker.children()[0]
+    folder = folder_of_counts(gone)
+    assert len(list(folder.glob(f"*_{gone}.db"))) == 3
+    os.kill(gone, 9)
     wait_for(lambda: worker.log_lines("worker.died"), what="the death")
     assert total(scrape(port), "dramatiq_messages_total") == 24
+    assert list(folder.glob(f"*_{gone}.db")) == []
     assert worker.terminate() == 0
+    assert not folder.exists()
+
+
+def test_files_of_counts_have_no_holes(house: House):
+    """Where the disk has no room for a hole, writing there ended every process by SIGBUS, over and over and without a line."""
+    worker = house.worker(METRICS_PORT=free_port())
+    files = list(folder_of_counts(worker.children()[0]).glob("*.db"))
+    assert len(files) == 3 + 3
+    for file in files:
+        assert file.stat().st_blocks * 512 >= file.stat().st_size > 0
+
+
+def test_without_room_for_counts_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        assert attempt_metrics() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "metrics.not_counted" in capsys.readouterr().out
 
 
 def test_the_page_says_that_redis_is_away(fragile_house: House):
