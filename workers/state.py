@@ -13,6 +13,7 @@ import orjson
 
 from config import Settings
 from config.keys import Keys
+from workers.other_queues import other_queues
 from workers.redis_state import RedisState, read_redis, rfc3339
 
 if TYPE_CHECKING:
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
     import redis
     from redis.client import Pipeline
 
-__all__ = ["HOLD_KINDS", "QUEUES", "SCOPES", "State", "account_keys", "read_state", "read_workers"]
+__all__ = [
+    "HOLD_KINDS",
+    "QUEUES",
+    "SCOPES",
+    "State",
+    "account_keys",
+    "find_other_queues",
+    "read_state",
+    "read_workers",
+]
 
 #: Every queue there is. Written down rather than imported from the actors: a health check would load all that carries jobs out.
 QUEUES = ("webhooks", "groups", "contacts", "reads", "bulk")
@@ -141,14 +151,16 @@ def _about(text: bytes) -> dict[str, Any]:
     return {name: value for name, value in told if isinstance(value, _ABOUT.get(name, object))}
 
 
-def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[str, QueueState]:
-    """Return every queue, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
+def _read_queues(
+    client: redis.Redis, keys: Keys, holders: list[str], names: list[str]
+) -> dict[str, QueueState]:
+    """Return these queues, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
     seconds, micros = client.time()
     now = seconds * 1000 + micros // 1000
-    places = _parking_places(client, keys)
+    places = _parking_places(client, keys, names)
 
     def ask(pipeline: Pipeline) -> None:
-        for name in QUEUES:
+        for name in names:
             queue = keys.queue(name)
             pipeline.llen(queue.ready)
             pipeline.zcount(queue.delayed, "-inf", now)
@@ -162,9 +174,9 @@ def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[st
                 pipeline.scard(keys.acks(holder, name))
 
     numbers = iter(_at_one_moment(client, ask))
-    oldest = _read_oldest(client, keys)
+    oldest = _read_oldest(client, keys, names)
     states = {}
-    for name in QUEUES:
+    for name in names:
         ready, due, delayed, stock_delayed, dead, forward = (next(numbers) for _ in range(6))
         parked = sum(next(numbers) for _ in places[name])
         running = sum(next(numbers) for _ in holders)
@@ -179,9 +191,9 @@ def _read_queues(client: redis.Redis, keys: Keys, holders: list[str]) -> dict[st
     return states
 
 
-def _parking_places(client: redis.Redis, keys: Keys) -> dict[str, list[str]]:
+def _parking_places(client: redis.Redis, keys: Keys, names: list[str]) -> dict[str, list[str]]:
     """Return the keys of the parking places of each queue."""
-    places: dict[str, list[str]] = {name: [] for name in QUEUES}
+    places: dict[str, list[str]] = {name: [] for name in names}
     members: Any = client.smembers(keys.parked)
     for member in members:
         place = member.decode("utf-8", "backslashreplace")
@@ -191,14 +203,14 @@ def _parking_places(client: redis.Redis, keys: Keys) -> dict[str, list[str]]:
     return places
 
 
-def _read_oldest(client: redis.Redis, keys: Keys) -> dict[str, float | None]:
+def _read_oldest(client: redis.Redis, keys: Keys, names: list[str]) -> dict[str, float | None]:
     """Return how long ago the job at the head of each queue was enqueued."""
     with client.pipeline(transaction=False) as pipeline:
         pipeline.time()
-        for name in QUEUES:
+        for name in names:
             pipeline.lindex(keys.queue(name).ready, 0)
         (seconds, _), *heads = pipeline.execute()
-        bodies = [keys.queue(name).bodies for name in QUEUES]
+        bodies = [keys.queue(name).bodies for name in names]
         for key, head in zip(bodies, heads, strict=True):
             pipeline.hstrlen(key, head or "")
         lengths = pipeline.execute()
@@ -206,7 +218,7 @@ def _read_oldest(client: redis.Redis, keys: Keys) -> dict[str, float | None]:
             # What is too long to be a job is not read, either.
             pipeline.hget(key, head if head and length <= LONGEST_BODY else "")
         told = pipeline.execute()
-    return {name: _age(body, seconds) for name, body in zip(QUEUES, told, strict=True)}
+    return {name: _age(body, seconds) for name, body in zip(names, told, strict=True)}
 
 
 def _age(body: bytes | None, now: int) -> float | None:
@@ -214,6 +226,11 @@ def _age(body: bytes | None, now: int) -> float | None:
         return max(0.0, round(now - float(orjson.loads(body or b"null")["message_timestamp"]) / 1000, 3))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None
+
+
+def find_other_queues(client: redis.Redis, settings: Settings) -> list[str]:
+    """Return the queues with messages that no release like this one serves. Takes longer the more keys there are, up to a second."""
+    return other_queues(client, Keys.of(settings), QUEUES)
 
 
 def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
@@ -262,8 +279,8 @@ class State:
         ]
 
 
-def read_state(client: redis.Redis, settings: Settings) -> State:
-    """Return what `status` shows.
+def read_state(client: redis.Redis, settings: Settings, others: list[str] | None = None) -> State:
+    """Return what `status` shows; ``others`` names queues beside ours.
 
     Raises:
         redis.RedisError: Redis could not be asked.
@@ -271,7 +288,7 @@ def read_state(client: redis.Redis, settings: Settings) -> State:
     workers, holders = read_workers(client, settings)
     keys = account_keys(settings, workers)
     return State(
-        _read_queues(client, keys, holders),
+        _read_queues(client, keys, holders, [*QUEUES, *(others or [])]),
         workers,
         _read_holds(client, keys),
         next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),

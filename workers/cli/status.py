@@ -17,7 +17,7 @@ from config import Settings, redact_text
 from workers.cli.output import plain, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
-from workers.state import State, read_state
+from workers.state import State, find_other_queues, read_state
 
 __all__ = ["status"]
 
@@ -37,7 +37,7 @@ def status(
 ) -> None:
     """Show the queues, the workers, and what is held and why.
 
-    Takes the same time however many jobs wait.
+    Takes the same time however many jobs wait; queues that no worker knows are looked for among all keys, once and for a second at most.
 
     Examples:
 
@@ -49,31 +49,32 @@ def status(
     """
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
+        others = find_other_queues(client, settings)
         if not watch:
-            state = read_state(client, settings)
+            state = read_state(client, settings, others)
             if as_json:
                 say_json(_as_json(state))
             else:
                 Console().print(_tables(state, settings))
         elif as_json:
             while True:
-                say_json(_as_json(read_state(client, settings)))
+                say_json(_as_json(read_state(client, settings, others)))
                 time.sleep(WATCH_SECONDS)
         else:
-            _watch(client, settings)
+            _watch(client, settings, others)
 
 
-def _watch(client: redis.Redis, settings: Settings) -> None:
-    with Live(_look(client, settings), auto_refresh=False, screen=False) as live:
+def _watch(client: redis.Redis, settings: Settings, others: list[str]) -> None:
+    with Live(_look(client, settings, others), auto_refresh=False, screen=False) as live:
         while True:
             time.sleep(WATCH_SECONDS)
-            live.update(_look(client, settings), refresh=True)
+            live.update(_look(client, settings, others), refresh=True)
 
 
-def _look(client: redis.Redis, settings: Settings) -> RenderableType:
+def _look(client: redis.Redis, settings: Settings, others: list[str]) -> RenderableType:
     """The tables, or that Redis does not answer: whoever watches wants to see it come back."""
     try:
-        return _tables(read_state(client, settings), settings)
+        return _tables(read_state(client, settings, others), settings)
     except redis.RedisError as error:
         return Text(plain(f"Redis does not answer: {redact_text(str(error))}"), style="red")
 
@@ -108,7 +109,7 @@ def _tables(state: State, settings: Settings) -> RenderableType:
             )
         )
     if unserved := state.unserved(settings.worker_heartbeat_seconds):
-        parts.append(Text(f"no worker takes what waits in {', '.join(unserved)}", style="bold red"))
+        parts.append(Text(plain(f"no worker takes what waits in {', '.join(unserved)}"), style="bold red"))
     parts += [
         Text(plain(warning), style="bold red") for warning in state.redis.problems + state.redis.warnings
     ]
@@ -125,7 +126,9 @@ def _queues(state: State) -> Table:
     for name, queue in state.queues.items():
         dead = Text(f"{queue.dead:,}", style="red" if queue.dead else "")
         numbers = (queue.ready, queue.delayed, queue.running, queue.parked)
-        table.add_row(name, *(f"{number:,}" for number in numbers), dead, _age(queue.oldest_seconds))
+        table.add_row(
+            Text(plain(name)), *(f"{number:,}" for number in numbers), dead, _age(queue.oldest_seconds)
+        )
     return table
 
 

@@ -89,6 +89,25 @@ def test_everything_is_counted_where_it_is(house: House, command):
     assert "the API does not answer" in table
 
 
+def test_queues_that_no_worker_knows_are_shown(house: House, command):
+    """A producer's `copy(queue_name="vip")`: nobody takes these jobs, and nothing told of them."""
+    _, redis_id, body = message("create_group", {"channel": "sms", "name": "Pizza"}, queue_name="vip")
+    house.push("vip", redis_id, json.dumps(body))
+    house.redis.rpush("dramatiq:later.DQ", "one")
+    house.redis.hset("dramatiq:later.DQ.msgs", "one", "{}")
+    house.redis.hset("dramatiq:odd\x1b[2J.msgs", "one", "{}")
+    house.redis.hset("dramatiqs:vip2.msgs", "one", "{}")
+    house.worker(WORKER_HEARTBEAT_SECONDS=20)
+    queues = told(command)["queues"]
+    assert set(queues) == {*QUEUES, "vip", "later", "odd\x1b[2J"}
+    assert (queues["vip"]["ready"], queues["later"]["delayed"]) == (1, 1)
+    assert queues["vip"]["oldest_seconds"] is not None
+    shown = command("status").stdout
+    assert "no worker takes what waits in later, vip" in " ".join(shown.split())
+    assert "\x1b[2J" not in shown
+    assert "no worker takes what waits in vip" in house.run("check", WORKER_HEARTBEAT_SECONDS=20).stderr
+
+
 def test_the_pace_is_that_of_the_workers(house: House, command):
     house.worker(COUPONTOOLS_RATE_LIMIT=7)
     assert told(command, COUPONTOOLS_RATE_LIMIT=3)["rate"] == 7
@@ -127,6 +146,8 @@ def test_no_more_jobs_are_read_however_many_wait(house: House, command):
     constant |= {"lindex", "hstrlen", "hget"}
     # Redis itself: does it take writes, may it forget, did it?
     constant |= {"zadd", "info", "hmget"}
+    # Names of keys, for queues that no worker knows.
+    constant |= {"scan"}
     assert house.redis.info("commandstats")["cmdstat_hget"]["calls"] == len(QUEUES)
     # zrange reads the workers' heartbeats; the others are the connection's own.
     allowed = {f"cmdstat_{name}" for name in (*constant, "zrange", "client", "hello", "config", "select")}

@@ -1,0 +1,42 @@
+"""Queues that no worker of ours knows, such as one that a producer has misspelt: their jobs would wait unseen until their deadline."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from config.keys import Keys
+
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["other_queues"]
+
+#: Keys that Redis looks at in one step, which takes it about a millisecond; and how long all steps may take, in seconds.
+KEYS_A_STEP = 5000
+LOOKING_SECONDS = 1.0
+#: What the names of hashes with messages end with: waiting ones, those that stock producers delayed, and dead letters.
+_BODIES = re.compile(r"(\.DQ|\.XQ)?\.msgs$")
+
+
+def other_queues(client: redis.Redis, keys: Keys, known: tuple[str, ...]) -> list[str]:
+    """Return the names of queues that have messages and are not ``known``.
+
+    Looks through all keys, in bounded steps and for a bounded time: not for what is asked often.
+    """
+    from redis.exceptions import NoPermissionError  # noqa: PLC0415 - whoever calls this has loaded it
+
+    pattern = re.sub(r"([\[\]*?^\\])", r"\\\1", keys.namespace) + ":*.msgs"
+    found: set[str] = set()
+    cursor, began = 0, time.monotonic()
+    while True:
+        try:
+            answer: Any = client.scan(cursor, match=pattern, count=KEYS_A_STEP, _type="hash")
+        except NoPermissionError:
+            return []
+        cursor, names = answer
+        found.update(_BODIES.sub("", name.decode("utf-8", "replace")) for name in names)
+        if not cursor or time.monotonic() - began > LOOKING_SECONDS:
+            break
+    return sorted({name.removeprefix(f"{keys.namespace}:") for name in found}.difference(known))
