@@ -20,9 +20,28 @@ COMMAND_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 
 
+class _Pool(redis.sentinel.SentinelConnectionPool):
+    """Closes its ways to the sentinels with its own, which redis-py leaves open."""
+
+    def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        super().disconnect(inuse_connections)
+        for sentinel in self.sentinel_manager.sentinels:
+            sentinel.close()
+
+
+class _AsyncPool(redis.asyncio.sentinel.SentinelConnectionPool):
+    """The same, for an event loop."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        await super().disconnect(inuse_connections)
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
 def sync_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.Redis:
     """Return a client for threads. ``timeout`` is how long a reply may take, in seconds."""
-    client: redis.Redis = _client(redis.Redis, redis.sentinel.Sentinel, Retry(NoBackoff(), 0), url, timeout)
+    sentinel = redis.sentinel.Sentinel
+    client: redis.Redis = _client(redis.Redis, sentinel, _Pool, Retry(NoBackoff(), 0), url, timeout)
     return client
 
 
@@ -30,12 +49,14 @@ def async_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.asyncio
     """Return a client for one event loop. ``timeout`` is how long a reply may take, in seconds."""
     sentinel = redis.asyncio.sentinel.Sentinel
     client: redis.asyncio.Redis = _client(
-        redis.asyncio.Redis, sentinel, AsyncRetry(NoBackoff(), 0), url, timeout
+        redis.asyncio.Redis, sentinel, _AsyncPool, AsyncRetry(NoBackoff(), 0), url, timeout
     )
     return client
 
 
-def _client(direct: Any, by_sentinel: Any, retry: Any, url: str, timeout: float) -> Any:
+def _client(  # noqa: PLR0917 - the classes of two libraries that have nothing in common
+    direct: Any, by_sentinel: Any, pool: Any, retry: Any, url: str, timeout: float
+) -> Any:
     """Return a client of the class ``direct``, or one from ``by_sentinel`` where the URL says so."""
     options = {
         "socket_timeout": timeout,
@@ -60,6 +81,7 @@ def _client(direct: Any, by_sentinel: Any, retry: Any, url: str, timeout: float)
     }
     return by_sentinel(list(address.sentinels), sentinel_kwargs=asked).master_for(
         address.service_name,
+        connection_pool_class=pool,
         username=address.username,
         password=address.password,
         db=address.db,
