@@ -12,6 +12,8 @@ from coupontools.webhooks import check_shape, identify
 
 __all__ = [
     "CUSTOM_FIELDS",
+    "MOST_OF_A_BATCH",
+    "REPLY_NAME",
     "ArgumentError",
     "ChannelName",
     "CustomFields",
@@ -23,6 +25,7 @@ __all__ = [
     "PersonName",
     "Phone",
     "Printable",
+    "ReplyName",
     "WebhookId",
 ]
 
@@ -147,6 +150,18 @@ CustomFields = Annotated[
     AfterValidator(_or_none),
     Field(description="Custom field N."),
 ]
+#: What may follow `<KEY_PREFIX>:reply:`; and the most jobs that a batch may have.
+REPLY_NAME = re.compile(r"[A-Za-z0-9._:-]{1,255}")
+MOST_OF_A_BATCH = 10**15
+
+
+def _reply_name(value: object) -> object:
+    if isinstance(value, str) and not REPLY_NAME.fullmatch(value):
+        raise ValueError("must be 1 to 255 characters of A-Z, a-z, 0-9, '.', '_', ':' and '-'")
+    return value
+
+
+ReplyName = Annotated[str, BeforeValidator(_reply_name), Field(examples=["orders:42"])]
 Payload = Annotated[
     dict[str, Any], BeforeValidator(_payload), Field(description="The webhook's body as received.")
 ]

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from actors.arguments import ArgumentError, InvalidJob
+from actors.arguments import MOST_OF_A_BATCH, REPLY_NAME, ArgumentError, InvalidJob
 from actors.job import Job
 from delivery import Delivery, Failure, Receipt, Task
 
@@ -102,6 +102,7 @@ class Entrance:
             queue=message.queue_name,
             patience=min(patience, LONGEST_PATIENCE_SECONDS),
             traceparent=_traceparent(message.options),
+            original_id=_printable(message.options.get("original_id")),
             fingerprint=fingerprint,
             key=key,
         )
@@ -122,11 +123,18 @@ def _checked_job(kind: type[Job], message: Incoming) -> Job:
 
 def _bare_job(kind: type[Job], message: Incoming, right: Collection[str]) -> Job:
     """A job with those of its arguments that are known to be right, for its answer to repeat."""
-    known = {name: message.kwargs[name] for name in _REPEATED.intersection(right, message.kwargs)}
-    given = message.kwargs.get("correlation_id")
-    echoed = given if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable() else None
+    kwargs = message.kwargs
+    known = {name: kwargs[name] for name in _REPEATED.intersection(right, kwargs)}
     missing = dict.fromkeys(kind.model_fields)
-    return kind.model_construct(**{**missing, **known, "correlation_id": echoed})
+    echoed = {name: _printable(kwargs.get(name)) for name in ("correlation_id", "batch_id")}
+    size, reply = kwargs.get("batch_size"), kwargs.get("reply_to")
+    counted = size if type(size) is int and 0 < size <= MOST_OF_A_BATCH and echoed["batch_id"] else None
+    answered = reply if isinstance(reply, str) and REPLY_NAME.fullmatch(reply) else None
+    return kind.model_construct(**{**missing, **known, **echoed, "batch_size": counted, "reply_to": answered})
+
+
+def _printable(given: object) -> str | None:
+    return given if isinstance(given, str) and 1 <= len(given) <= 255 and given.isprintable() else None
 
 
 def _since(message: Incoming) -> int:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = ["COMMON_EVENTS", "ERROR_KINDS", "Answer", "Data", "JobFailed", "Page"]
 
-ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "internal"]
+ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "cancelled", "internal"]
 #: How a job may end without success.
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
 Scope = Literal["account", "sms", "email"]
@@ -93,9 +93,22 @@ class AccountReleased(Data):
     worker: str | None
 
 
+class BatchFinished(Data):
+    """As many jobs of a batch as it has are answered."""
+
+    batch_id: str
+    total: int
+    succeeded: int
+    replayed: int
+    failed: dict[str, int]
+    began_at: str
+    finished_at: str
+
+
 #: The events that are no job's own, by type after the prefix.
 COMMON_EVENTS: dict[str, type[Data]] = {
     "message.rejected": MessageRejected,
     "account.held": AccountHeld,
     "account.released": AccountReleased,
+    "batch.finished": BatchFinished,
 }

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from actors.arguments import ArgumentError, InvalidJob, Printable
+from actors.arguments import ArgumentError, InvalidJob, Printable, ReplyName
 from actors.event_data import Answer
 from coupontools import Call, Coupontools, Rejected
 from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
@@ -21,7 +21,9 @@ MOST_STRANGERS = 20
 LONGEST_NAME = 100
 
 #: Arguments that never make two jobs different.
-NEUTRAL_ARGUMENTS = frozenset({"idempotency_key", "correlation_id", "deadline_seconds"})
+NEUTRAL_ARGUMENTS = frozenset(
+    {"idempotency_key", "correlation_id", "deadline_seconds", "batch_id", "batch_size", "reply_to"}
+)
 
 
 class Job(BaseModel):
@@ -56,6 +58,15 @@ class Job(BaseModel):
     )
     deadline_seconds: Annotated[int, Field(gt=0)] | None = Field(
         None, description="How long this job may wait for an answer; else JOB_DEADLINE_SECONDS."
+    )
+    batch_id: Printable | None = Field(
+        None, description="Jobs of one batch are counted together and can be cancelled together."
+    )
+    batch_size: Annotated[int, Field(gt=0, le=10**15)] | None = Field(
+        None, description="How many jobs the batch has; only with a batch_id."
+    )
+    reply_to: ReplyName | None = Field(
+        None, description="The answer is also pushed to the Redis list <KEY_PREFIX>:reply:<reply_to>."
     )
 
     @classmethod
@@ -108,6 +119,8 @@ class Job(BaseModel):
             problems = [cls._problem(entry) for entry in entries if entry not in strange]
             problems += cls._strangers(strange)
         # Whoever asked is told all at once; but of one argument, what is wrong with itself comes first.
+        if arguments.get("batch_size") is not None and arguments.get("batch_id") is None:
+            problems.append(ArgumentError("batch_size", "is of use only with a batch_id"))
         named = {problem.field for problem in problems}
         problems += [problem for problem in cls.problems_together(arguments) if problem.field not in named]
         if problems:

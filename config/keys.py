@@ -28,6 +28,13 @@ key                                            type    written by    holds; life
 ``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
 ``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
 ``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
+``coupontools:reply:<reply_to>``               list    delivery      the answers of jobs that asked for them there, the latest
+                                                                     10,000; an hour after the last
+``coupontools:batch:<digest>``                 hash    delivery      a batch's counts; ``IDEMPOTENCY_TTL_SECONDS`` after its last
+                                                                     answer
+``coupontools:batches``                        zset    delivery      the digests of batches, by their last answer (ms)
+``coupontools:cancelled``                      hash    operators     what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
+                                                                     (ms); 90 days after the last
 ``coupontools:answered:<message id>``          string  delivery      how this message was answered, or the answer while its events
                                                                      are due; ``IDEMPOTENCY_TTL_SECONDS``
 =============================================  ======  ============  =========================================================
@@ -233,6 +240,24 @@ class Keys:
     def asking(self, digest: str) -> str:
         """Which messages wait for the answer to a question."""
         return f"{self.prefix}:asking:{self.account}:{digest}"
+
+    def reply(self, name: str) -> str:
+        """The list that a caller waits at."""
+        return f"{self.prefix}:reply:{name}"
+
+    def batch(self, digest: str) -> str:
+        """The counts of a batch."""
+        return f"{self.prefix}:batch:{digest}"
+
+    @property
+    def batches(self) -> str:
+        """Which batches there are."""
+        return f"{self.prefix}:batches"
+
+    @property
+    def cancelled(self) -> str:
+        """What was cancelled."""
+        return f"{self.prefix}:cancelled"
 
     @property
     def none(self) -> str:

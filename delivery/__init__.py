@@ -5,6 +5,7 @@
 
 from delivery.account import SCOPES, pausing, tell, unparking
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, envelope, timestamp
+from delivery.batches import batch_key, cancelling, sizing
 from delivery.delivery import Delivery
 from delivery.gate import LANES, Gate
 from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
@@ -39,10 +40,13 @@ __all__ = [
     "Told",
     "Unknown",
     "Verdict",
+    "batch_key",
+    "cancelling",
     "dead_reason",
     "envelope",
     "load_scripts",
     "pausing",
+    "sizing",
     "tell",
     "timestamp",
     "unparking",

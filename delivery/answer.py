@@ -18,6 +18,7 @@ from delivery.settlement import Done, EndedUnknown, Event, Failed, MorePages, Re
 from delivery.task import Task
 
 __all__ = [
+    "CANCELLED",
     "CONFLICT",
     "EXPIRED",
     "PAGES_GONE",
@@ -67,6 +68,8 @@ def envelope(
     correlation_id: str | None = None,
     idempotency_key: str | None = None,
     traceparent: str | None = None,
+    batch_id: str | None = None,
+    original_id: str | None = None,
 ) -> Event:
     """Return the event of type ``kind`` (after the prefix). Attributes without a value are left out, as CloudEvents asks."""
     event: dict[str, Any] = {
@@ -81,6 +84,8 @@ def envelope(
     optional = {
         "subject": subject,
         "correlationid": correlation_id,
+        "batchid": batch_id,
+        "originalid": original_id,
         "idempotencykey": idempotency_key,
         "traceparent": traceparent,
     }
@@ -127,6 +132,7 @@ UNKNOWN = Failure("unknown", "the deadline passed, and the API may or may not ha
 #: How much of the last reason is told.
 REASON_CHARACTERS = 500
 PAGES_GONE = Failure("internal", "the remembered pages are gone; ask anew with another idempotency_key")
+CANCELLED = Failure("cancelled", "it was cancelled, and the API certainly did not carry it out")
 CONFLICT = Failure("conflict", "this idempotency key was used before for a different job")
 
 
@@ -205,17 +211,19 @@ def replayed(task: Task, told: dict[str, Any], pages: list[bytes]) -> Replayed |
 
 def without_record(task: Task, outcome: Outcome) -> Replayed:
     """Return the settlement of a job for which the API need not be asked."""
-    return Replayed(events=done(task, outcome, Progress()).events)
+    return Replayed(events=done(task, outcome, Progress()).events, before=False)
 
 
 def failed(task: Task, failure: Failure, progress: Progress, *, owned: bool = True) -> Failed:
     """Return the settlement of a job that ends without success."""
     data = {"job": task.job.actor, "error": failure.data(), **progress.data()}
     event = _event(task, task.job.failed, data, subject=task.job.subject)
-    # Sending a conflict again cannot help, so it leaves no dead letter.
-    reason = None if failure.kind == "conflict" else dead_reason(task.message_id, task.job.actor, failure)
+    # Sending a conflict again cannot help, nor what was cancelled, so it leaves no dead letter.
+    reason = None
+    if failure.kind not in {"conflict", "cancelled"}:
+        reason = dead_reason(task.message_id, task.job.actor, failure, batch_id=task.job.batch_id)
     kind = EndedUnknown if failure.kind == "unknown" else Failed
-    return kind(events=[event], reason=reason, owned=owned)
+    return kind(events=[event], reason=reason, owned=owned, kind=failure.kind)
 
 
 def used_id(task: Task, body: bytes) -> SetAside:
@@ -232,9 +240,9 @@ def used_id(task: Task, body: bytes) -> SetAside:
     )
 
 
-def dead_reason(message_id: str, actor: str, failure: Failure) -> str:
+def dead_reason(message_id: str, actor: str, failure: Failure, batch_id: str | None = None) -> str:
     """Return why a dead letter died, for `dead list`."""
-    reason = {
+    reason: dict[str, Any] = {
         "message_id": message_id,
         "job": actor,
         "kind": failure.kind,
@@ -242,6 +250,8 @@ def dead_reason(message_id: str, actor: str, failure: Failure) -> str:
         "message": failure.message,
         "died_at": timestamp(),
     }
+    if batch_id:
+        reason["batch_id"] = batch_id
     return _json(reason)
 
 
@@ -256,6 +266,8 @@ def _event(
         correlation_id=task.job.correlation_id,
         idempotency_key=task.key,
         traceparent=task.traceparent,
+        batch_id=task.job.batch_id,
+        original_id=task.original_id,
     )
 
 

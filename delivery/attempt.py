@@ -77,6 +77,8 @@ class Attempt:
                 return await self._replay()
             case "conflict":
                 return await self.fail(answer.conflict(job), owned=False)
+            case "cancelled":
+                return await self.fail(answer.CANCELLED, owned=claim.owned)
             case "expired":
                 return await self.fail(answer.late(answer.EXPIRED, claim.reason), owned=claim.owned)
             case "unknown":

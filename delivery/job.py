@@ -117,6 +117,18 @@ class Job(Protocol):
         """Echoed in logs and events."""
 
     @property
+    def batch_id(self) -> str | None:
+        """Jobs of one batch are counted together."""
+
+    @property
+    def batch_size(self) -> int | None:
+        """How many jobs the batch has, where this job says so."""
+
+    @property
+    def reply_to(self) -> str | None:
+        """Where the answer is pushed to as well."""
+
+    @property
     def scope(self) -> Literal["account", "sms", "email"]:
         """Whose troubles concern this job: its channel's, or the whole account's alone."""
 

@@ -88,6 +88,8 @@ class Ledger:
             "about": task.about,
             "place": task.place,
             "question": job.question is not None,
+            "message": task.message_id,
+            "batch": job.batch_id or "",
             "secret": self._policy.secret,
             **_lane(task.queue, waiting),
         }
@@ -115,6 +117,7 @@ class Ledger:
                 keys.workers,
                 keys.heartbeats,
                 keys.events,
+                keys.cancelled,
             ],
             [orjson.dumps(arguments)],
         )
@@ -145,8 +148,10 @@ class Ledger:
             "life": self._life(task),
             "kept": _ms(max(policy.ttl, KEPT_UNKNOWN_SECONDS)),
             "deadline": deadline or task.deadline,
+            "since": task.since,
             "maxlen": policy.events_maxlen,
             "threshold": OUTAGE_THRESHOLD,
+            **self._told_elsewhere(task, settlement),
             **settlement.arguments(),
         }
         if signal:
@@ -283,6 +288,24 @@ class Ledger:
     def _life(self, task: Task) -> int:
         # What is not settled must outlive the message that it belongs to, in whatever hold that waits.
         return _ms(max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience)
+
+    def _told_elsewhere(self, task: Task, settlement: Settlement) -> dict[str, Any]:
+        """Where else the answer goes: the caller's list, and the counts of the batch."""
+        job, keys = task.job, self._keys
+        told: dict[str, Any] = {}
+        if job.reply_to:
+            told["reply"] = keys.reply(job.reply_to)
+        if job.batch_id and settlement.counted:
+            digest = short_digest(job.batch_id)
+            told["counts"] = {
+                "key": keys.batch(digest),
+                "all": keys.batches,
+                "digest": digest,
+                "id": job.batch_id,
+                "size": job.batch_size or 0,
+                "as": settlement.counted,
+            }
+        return told
 
     def _told(self, task: Task) -> str:
         question = task.job.question

@@ -95,6 +95,7 @@ class LogLine:
             "error_code": wrong.code,
             "error": wrong.text,
             "retry_in_ms": None if wrong.retry_in is None else round(wrong.retry_in * 1000),
+            "batch_id": task.job.batch_id,
             "traceparent": task.traceparent,
         }
         fields |= {name: value for name, value in optional.items() if value is not None}

@@ -48,6 +48,8 @@ class Settlement:
     """What becomes of a message and of its job's record."""
 
     op: ClassVar[str]
+    #: As what is the message counted in its batch? ``succeeded``, ``replayed``, or ``failed:`` and the kind; None while it is not answered.
+    counted: ClassVar[str | None] = None
     #: Is the record this claim's? If not, the message is answered whatever its record.
     owned: bool = True
 
@@ -75,6 +77,7 @@ class Done(Settlement):
     """The job was carried out: its event, and the outcome, if it is remembered."""
 
     op = "done"
+    counted = "succeeded"
     events: list[Event]
     outcome: str | None = None
     #: A group id that no other job may take for its own.
@@ -93,6 +96,13 @@ class Failed(Settlement):
     op = "failed"
     events: list[Event]
     reason: str | None
+    #: The kind of the failure.
+    kind: str = "internal"
+
+    @property
+    def counted(self) -> str:  # type: ignore[override]
+        """Failures are counted by kind."""
+        return f"failed:{self.kind}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +119,13 @@ class Replayed(Settlement):
     op = "replay"
     events: list[Event]
     owned: bool = False
+    #: Was it carried out before, or was there nothing to carry out?
+    before: bool = True
+
+    @property
+    def counted(self) -> str:  # type: ignore[override]
+        """A job that needs no call is carried out by its answer."""
+        return "replayed" if self.before else "succeeded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

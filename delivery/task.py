@@ -68,6 +68,8 @@ class Task:
     #: How long it may wait for an answer, in seconds.
     patience: float
     traceparent: str | None = None
+    #: Of a dead letter that was sent again: the message_id it had at first.
+    original_id: str | None = None
     #: A digest of what is asked for; of a job that could not be checked, what is wrong with it.
     fingerprint: str = ""
     #: The idempotency key in force, given or derived; None for a job that is carried out by itself.

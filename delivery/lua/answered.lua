@@ -21,7 +21,32 @@ end
 
 local function note_due(answered_key, text, ttl_ms) redis.call('SET', answered_key, '!' .. text, 'PX', whole(ttl_ms)) end
 
+-- The answers that a caller waits for: the latest, for a while.
+local REPLIES_KEPT, REPLIES_TTL_MS = 10000, 3600000
+
+-- Tries what is to follow the events: were it refused after them, a repeat would write them once more.
+local function try_elsewhere(settlement)
+  local reply, counts = settlement.reply, settlement.counts
+  if reply then
+    redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
+    redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
+  end
+  if counts then
+    redis.call('HSETNX', counts.key, 'id', counts.id)
+    redis.call('HINCRBY', counts.key, 'answered', 0)
+    redis.call('HSET', counts.key, 'id', counts.id)
+    redis.call('ZADD', counts.all, whole(now), counts.digest)
+  end
+end
+
 local function write_events(events, settlement)
+  try_elsewhere(settlement)
+  local reply = settlement.reply
+  if reply and #settlement.events > 0 then
+    for _, event in ipairs(settlement.events) do redis.call('RPUSH', reply, event[2]) end
+    redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
+    redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
+  end
   for _, event in ipairs(settlement.events) do
     redis.call('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])
   end
@@ -30,6 +55,10 @@ end
 -- Writes the events of a settlement that is due, and marks its message as answered.
 local function give_answer(answered_key, events, due)
   write_events(events, due)
+  if due.counts then
+    count_answer(due.counts, due.since or now, due.ttl)
+    finish_batch(due.counts.key, events, due.maxlen)
+  end
   local succeeded = due.op == 'done' or due.op == 'replay'
   local marker = succeeded and '+' .. due.asked or '-' .. due.asked .. ' ' .. due.id
   redis.call('SET', answered_key, marker, 'PX', whole(due.ttl))

@@ -2,6 +2,7 @@
 -- include: proof.lua
 -- include: account.lua
 -- include: record.lua
+-- include: batch.lua
 -- include: answered.lua
 -- include: question.lua
 --
@@ -13,13 +14,14 @@
 --       remembered listing's pages; told and asking as question.lua has them; workers and heartbeats: who lives, and with
 --       which secret; events: stream; the others as account.lua has them, held of the job's view.
 local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking,
-  workers, heartbeats, events = unpack(KEYS)
+  workers, heartbeats, events, cancelled = unpack(KEYS)
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked (see answered.lua), effect (may a call
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
 --       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking),
---       question (do others ask the same?), secret (names the one that this process uses)
+--       question (do others ask the same?), secret (names the one that this process uses),
+--       message (its message_id), batch (its batch's id, '' for none)
 local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
@@ -31,6 +33,7 @@ local job = cjson.decode(ARGV[1])
 --   parked, hold                           moved to where the jobs of this hold wait
 --   benched, ms                            given back to others: this process's secret is refused, theirs is not; ask again after ms
 --   paced, ms, lane                        nothing was changed; ask again after ms; it is the turn of another lane, or '' for none
+--   cancelled, attempts, reconciled, owned   somebody cancelled it, and nothing was carried out
 --   expired, attempts, reconciled, owned, why   the deadline passed and nothing was carried out; '0': the record is another job's
 --   unknown, attempts, reconciled, owned, why   the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence              the lost call did happen; the record is owned
@@ -180,6 +183,14 @@ if r.state == 'unknown' and r.verdict == 'found' then
   if others then return say('conflict') end
   own('unknown')
   return say('found', attempts, r.evidence)
+end
+
+-- Cancelled? A call that may have happened is looked up first, and ends as it did.
+local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch)
+if (marks[1] or marks[2]) and not (r.state == 'unknown' and r.verdict ~= 'absent') then
+  if others then return say('cancelled', 0, '0', '0') end
+  own('waiting')
+  return say('cancelled', attempts, reconciled, '1')
 end
 
 -- 3. Must it wait for another job? -------------------------------------------------------------------------------------------------

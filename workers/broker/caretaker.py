@@ -196,7 +196,7 @@ class Caretaker(threading.Thread):
             queue_keys += [k.ready, k.bodies, k.delayed, k.forward]
         again, _ = self._runner.run(
             SCRIPTS["overdue"],
-            [keys.sweep, keys.parked, keys.holds, *queue_keys],
+            [keys.sweep, keys.parked, keys.holds, keys.cancelled, *queue_keys],
             [
                 self._broker.broker_id,
                 round(self._policy.deadline * 1000),

@@ -128,8 +128,12 @@ class DeadLetters:
         redis_message_id, message_id = str(uuid.uuid4()), str(uuid.uuid4())
         message = orjson.loads(body)
         options = {name: value for name, value in message["options"].items() if name != "eta"}
+        # It has left its batch, and nobody waits for its answer any more; but who waits for the first id learns of it.
+        gone = ("batch_id", "batch_size", "reply_to")
+        options.setdefault("original_id", message["message_id"])
         message |= {
             "queue_name": letter.queue,
+            "kwargs": {name: value for name, value in message["kwargs"].items() if name not in gone},
             "options": {**options, "redis_message_id": redis_message_id},
             "message_id": message_id,
             "message_timestamp": int(time.time() * 1000),

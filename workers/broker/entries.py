@@ -19,7 +19,7 @@ FIELDS = frozenset(
     {"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"}
 )
 #: Options that mean something here; all others belong to somebody else and are not looked at.
-KNOWN_OPTIONS = frozenset({"redis_message_id", "eta", "traceparent"})
+KNOWN_OPTIONS = frozenset({"redis_message_id", "eta", "traceparent", "original_id"})
 #: Digits in a row that may be a whole number of more than 64 bits.
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 #: The latest moment that a timestamp may name, in Unix milliseconds (the year 2500): beyond it, arithmetic ends.

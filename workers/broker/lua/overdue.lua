@@ -1,11 +1,11 @@
 -- include: proof.lua
 --
 -- overdue.lua: deadlines pass also for messages that nobody has fetched. One worker at a time looks at what waits, a few messages in turn,
--- and brings forward what is overdue; only its claim knows how it ends. Safe to repeat.
+-- and brings forward what is overdue, or was cancelled; only its claim knows how it ends. Safe to repeat.
 --
 -- KEYS  1 sweep: hash (owner, until (ms), and for each place how far it was looked at)   2 parked   3 holds (see account.lua)
---       then 4 for each queue: ready, bodies, delayed, forward
-local sweep, parked, holds = KEYS[1], KEYS[2], KEYS[3]
+--       4 cancelled: hash of what was cancelled (see claim.lua)   then 4 for each queue: ready, bodies, delayed, forward
+local sweep, parked, holds, cancelled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 -- ARGV  1 worker   2 ms that a message may wait unless it says otherwise   3 look at so many   4 ms: the longest that a job is ever put off
 --       5... name of each queue
 local me, patience, most, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -25,7 +25,9 @@ local left = (tonumber(until_ms) or 0) - now
 if owner and owner ~= me and left > 0 and left <= OWNED_MS then return { left, 0 } end
 redis.call('HSET', sweep, 'owner', me, 'until', whole(now + OWNED_MS))
 
--- When a message was enqueued, or when its delay ended, and its deadline (ms); nil if it does not say so.
+local any_cancelled = redis.call('EXISTS', cancelled) == 1
+
+-- When a message was enqueued, or when its delay ended, its deadline (ms), and whether it was cancelled; nil if it does not say so.
 local function times_of(bodies, id)
   local size = redis.call('HSTRLEN', bodies, id)
   if size == 0 or size > LONGEST_BODY then return nil end
@@ -35,14 +37,18 @@ local function times_of(bodies, id)
   if type(since) ~= 'number' then return nil end
   local eta = type(message.options) == 'table' and message.options.eta
   if type(eta) == 'number' and eta > since then since = eta end
-  local own = type(message.kwargs) == 'table' and message.kwargs.deadline_seconds
-  return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience)
+  local given = type(message.kwargs) == 'table' and message.kwargs or {}
+  local own, marks = given.deadline_seconds, {}
+  if any_cancelled then
+    marks = redis.call('HMGET', cancelled, 'm:' .. tostring(message.message_id), 'b:' .. tostring(given.batch_id))
+  end
+  return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience), (marks[1] or marks[2]) and true or false
 end
 
 local places = {}
 local queues = {}
 for q = 5, #ARGV do
-  local k = 3 + (q - 5) * 4
+  local k = 4 + (q - 5) * 4
   local queue = { name = ARGV[q], ready = KEYS[k + 1], bodies = KEYS[k + 2], delayed = KEYS[k + 3], forward = KEYS[k + 4] }
   queues[queue.name] = queue
   places[#places + 1] = { name = 'ready ' .. queue.name, queue = queue, ids = function(from, count)
@@ -60,11 +66,17 @@ for q = 5, #ARGV do
     -- Before all others that are due.
     redis.call('ZADD', queue.delayed, 1, id)
   end }
-  -- What was put off by a clock that was ahead then, and is right again.
+  -- What was put off by a clock that was ahead then, and is right again; and what was cancelled while it waits for its time.
   places[#places + 1] = { name = 'late ' .. queue.name, queue = queue, ids = function(from, count)
-    return redis.call('ZRANGEBYSCORE', queue.delayed, whole(now + longest), '+inf', 'LIMIT', from, count)
-  end, early = function(id, since)
-    if since <= now then redis.call('ZADD', queue.delayed, whole(since), id) end
+    return redis.call('ZRANGEBYSCORE', queue.delayed, whole(now + (any_cancelled and 0 or longest)), '+inf', 'LIMIT', from, count)
+  end, early = function(id, since, is_cancelled)
+    if is_cancelled then
+      -- Whoever fetches it would put it off until then. What else of it has that name does not matter any more.
+      local body = redis.call('HGET', queue.bodies, id)
+      redis.call('HSET', queue.bodies, id, (string.gsub(body, '"eta"%s*:%s*[%d%.eE+]+', '"eta":0')))
+    end
+    local far = since <= now and (tonumber(redis.call('ZSCORE', queue.delayed, id)) or 0) > now + longest
+    if far or is_cancelled then redis.call('ZADD', queue.delayed, whole(math.min(since, now)), id) end
   end }
 end
 -- While the account is refused or paused, deadlines stand still.
@@ -72,9 +84,10 @@ for _, place in ipairs(redis.call('SMEMBERS', parked)) do
   local name, queue = string.match(place, '^(.*)|(.-)|.-$')
   local text = redis.call('HGET', holds, name)
   local kind = text and cjson.decode(text).kind
-  if queues[queue] and kind ~= 'refused' and kind ~= 'paused' then
+  local stands = kind == 'refused' or kind == 'paused'
+  if queues[queue] and (any_cancelled or not stands) then
     local key = parked .. ':' .. place
-    places[#places + 1] = { name = 'parked ' .. place, queue = queues[queue], ids = function(from, count)
+    places[#places + 1] = { name = 'parked ' .. place, queue = queues[queue], stands = stands, ids = function(from, count)
       return redis.call('ZRANGE', key, from, from + count - 1)
     end, overdue = function(id, since)
       redis.call('ZREM', key, NOBODY)
@@ -91,10 +104,10 @@ for _, place in ipairs(places) do
   local ids = room > 0 and place.ids(from, math.min(room, each * 4)) or {}
   local gone = 0
   for _, id in ipairs(ids) do
-    local since, deadline = times_of(place.queue.bodies, id)
+    local since, deadline, is_cancelled = times_of(place.queue.bodies, id)
     if since and place.early then
-      place.early(id, since)
-    elseif since and deadline <= now then
+      place.early(id, since, is_cancelled)
+    elseif since and (is_cancelled or (deadline <= now and not place.stands)) then
       place.overdue(id, since)
       forward = forward + 1
       if string.sub(place.name, 1, 5) ~= 'ready' then gone = gone + 1 end

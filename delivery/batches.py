@@ -1,0 +1,40 @@
+"""Batches as Redis keeps them: their size, their counts, and what was cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from config.keys import Keys
+from delivery.ledger import SCRIPTS
+from delivery.policy import Policy
+from delivery.scripts import Script
+from delivery.task import short_digest
+
+__all__ = ["batch_key", "cancelling", "sizing"]
+
+
+def batch_key(keys: Keys, batch_id: str) -> str:
+    """Return the key of a batch's counts; see batch.lua for its fields."""
+    return keys.batch(short_digest(batch_id))
+
+
+def sizing(keys: Keys, policy: Policy, batch_id: str, size: int) -> tuple[Script, list[str], list[Any]]:
+    """Return the script that says how many jobs a batch has, its keys and its arguments."""
+    digest = short_digest(batch_id)
+    return (
+        SCRIPTS["size"],
+        [keys.batch(digest), keys.batches, keys.events],
+        [batch_id, digest, size, round(policy.ttl * 1000), policy.events_maxlen],
+    )
+
+
+def cancelling(
+    keys: Keys, *, messages: Iterable[str] = (), batch_id: str | None = None
+) -> tuple[Script, list[str], list[Any]]:
+    """Return the script that marks messages, or a whole batch, as cancelled, its keys and its arguments.
+
+    It answers how many marks were new.
+    """
+    marks = [f"m:{message}" for message in messages] + ([f"b:{batch_id}"] if batch_id else [])
+    return SCRIPTS["cancel"], [keys.cancelled], marks

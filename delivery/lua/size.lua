@@ -1,0 +1,16 @@
+-- include: clock.lua
+-- include: batch.lua
+--
+-- size.lua: says how many jobs a batch has, once all are enqueued; if they are answered already, it is finished. Safe to repeat.
+--
+-- KEYS  1 batch (see batch.lua)   2 batches   3 events: stream
+local batch, batches, events = KEYS[1], KEYS[2], KEYS[3]
+-- ARGV  1 id   2 its digest   3 how many   4 ms that it is kept   5 maxlen of the events' stream
+local id, digest, size, ttl_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+-- Answers 1
+
+size_batch(batch, id, size)
+redis.call('PEXPIRE', batch, ttl_ms)
+redis.call('ZADD', batches, whole(now), digest)
+finish_batch(batch, events, maxlen)
+return 1
