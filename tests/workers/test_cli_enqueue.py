@@ -99,7 +99,7 @@ def test_a_new_job_needs_no_line_of_the_command() -> None:
         ("--layout", "json", "JSON from a file or standard input; for print_coupons."),
         ("--paper", "text", "A4 or A5; for print_coupons."),
     ]
-    assert list(options)[-3:] == list(Job.model_fields)
+    assert list(options)[-len(Job.model_fields) :] == list(Job.model_fields)
 
     class Unwritable(ListGroups):
         """A job with an argument that no command line can give."""

@@ -42,6 +42,8 @@ class DeadLetter:
     code: int | None
     message: str
     died_at: str
+    #: The batch that it belonged to.
+    batch_id: str | None = None
 
     @property
     def id(self) -> str:
@@ -103,6 +105,12 @@ class DeadLetters:
                     if letter not in found[name]:
                         found[name].append(letter)
         return found
+
+    def of_batch(self, batch_id: str) -> Iterator[tuple[DeadLetter, bytes]]:
+        """Yield the letters of a batch, each with its message."""
+        for letter in self.oldest_first():
+            if letter.batch_id == batch_id and (body := self.body(letter)) is not None:
+                yield letter, body
 
     def body(self, letter: DeadLetter) -> bytes | None:
         """The message as it was enqueued; None when the letter is not there any more."""
@@ -181,9 +189,10 @@ class DeadLetters:
             message_id=told["message_id"],
             job=told["job"],
             kind=told["kind"],
-            code=told["code"],
+            code=told.get("code"),
             message=told["message"],
             died_at=timestamp(died / 1000),
+            batch_id=told.get("batch_id"),
         )
 
     def _from_body(self, name: str, entry_id: bytes) -> dict[str, Any]:

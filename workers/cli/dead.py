@@ -214,4 +214,5 @@ def _told(letter: DeadLetter) -> dict[str, Any]:
         "kind": letter.kind,
         "code": letter.code,
         "message": letter.message,
+        "batch_id": letter.batch_id,
     }

@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +20,14 @@ import typer
 from actors import JOBS, InvalidJob
 from config import Settings, redact_text
 from config.keys import Keys
+from delivery import Policy, sizing
 from workers.cli.import_progress import ImportProgress, Tally
 from workers.cli.job_options import LARGEST_NUMBER, check_text
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.contacts_csv import ContactsFile, UnusableFile
 from workers.producer import Enqueued, enqueue_all, job_message
-from workers.redis_link import is_outage, sync_client
+from workers.redis_link import ThreadRunner, is_outage, sync_client
 from workers.refused_csv import RefusedFile, free_name
 
 __all__ = ["import_csv"]
@@ -52,6 +54,10 @@ def import_csv(
     correlation_id: Annotated[
         str | None, typer.Option(help="Echoed in logs and events of every row's job.")
     ] = None,
+    batch_id: Annotated[
+        str | None,
+        typer.Option(help="The batch that its jobs are counted in; else a new one, which is printed."),
+    ] = None,
     deadline_seconds: Annotated[
         int | None,
         typer.Option(
@@ -75,7 +81,8 @@ def import_csv(
 
         coupontools-worker import people.refused.csv --channel sms --group-id gro_119251
     """
-    constant = _constant_arguments(channel, group_id, correlation_id, deadline_seconds)
+    batch = batch_id or str(uuid.uuid4())
+    constant = _constant_arguments(channel, group_id, correlation_id, deadline_seconds, batch)
     if refused is not None and refused.exists():
         raise typer.BadParameter("exists already and is not overwritten", param_hint="--refused")
     target = refused or free_name(file)
@@ -101,6 +108,9 @@ def import_csv(
                     _Import(client, keys, constant, tally, progress, signals).run(contacts, out)
                 except _Stopped as error:
                     stopped = error
+            # Of one that was stopped, as many as were enqueued; going on under the same id makes it larger.
+            if tally.enqueued and (stopped is None or not stopped.redis_away):
+                ThreadRunner(client).run(*sizing(keys, Policy.of(settings), batch, tally.enqueued))
             backlog = client.llen(keys.queue(BULK).ready) if stopped is None else 0
     except UnusableFile as error:
         say(f"{file.name}: {error}", err=True)
@@ -111,7 +121,7 @@ def import_csv(
     except redis.RedisError as error:
         say(f"Redis does not answer: {redact_text(str(error))}; {_how_far(tally)}", err=True)
         raise typer.Exit(1) from None
-    _summary(tally, target if out.created else None, complete=stopped is None, as_json=as_json)
+    _summary(tally, batch, target if out.created else None, complete=stopped is None, as_json=as_json)
     if stopped is not None:
         say(f"{stopped}; {_how_far(tally)}", err=True)
         raise typer.Exit(128 + signals[0] if signals else 1)
@@ -121,6 +131,10 @@ def import_csv(
 
 class _Stopped(Exception):  # noqa: N818 - says what happened to the import
     """The import ended before the end of its file; the message says why."""
+
+    def __init__(self, why: str, *, redis_away: bool = False) -> None:
+        super().__init__(why)
+        self.redis_away = redis_away
 
 
 @contextmanager
@@ -199,9 +213,11 @@ class _Import:
                     away_since = time.monotonic()
                     self.progress.say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
                 if time.monotonic() - away_since > PATIENCE_SECONDS:
-                    raise _Stopped(f"Redis did not answer for {PATIENCE_SECONDS:g} s") from None
+                    raise _Stopped(
+                        f"Redis did not answer for {PATIENCE_SECONDS:g} s", redis_away=True
+                    ) from None
                 if self.signals:
-                    raise _Stopped("stopped while Redis did not answer") from None
+                    raise _Stopped("stopped while Redis did not answer", redis_away=True) from None
                 time.sleep(PAUSE_SECONDS)
                 continue
             if away_since is not None:
@@ -211,7 +227,7 @@ class _Import:
 
 
 def _constant_arguments(
-    channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None
+    channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None, batch_id: str
 ) -> dict[str, Any]:
     """Return the arguments that all rows have in common. They are checked here, or a wrong one would refuse every row."""
     given = {
@@ -219,9 +235,11 @@ def _constant_arguments(
         "group_id": group_id,
         "correlation_id": correlation_id,
         "deadline_seconds": deadline_seconds,
+        "batch_id": batch_id,
     }
     constant = {name: value for name, value in given.items() if value is not None}
     check_text(correlation_id, "--correlation-id")
+    check_text(batch_id, "--batch-id")
     try:
         JOBS["list_contacts"].parse(constant)
     except InvalidJob as error:
@@ -239,11 +257,12 @@ def _how_far(tally: Tally) -> str:
     )
 
 
-def _summary(tally: Tally, refused: Path | None, *, complete: bool, as_json: bool) -> None:
+def _summary(tally: Tally, batch: str, refused: Path | None, *, complete: bool, as_json: bool) -> None:
     # Linux counts in KiB, macOS in bytes: man 2 getrusage.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     if as_json:
         told = {
+            "batch_id": plain(batch),
             "rows": tally.rows,
             "enqueued": tally.enqueued,
             "refused": tally.refused,
@@ -256,6 +275,8 @@ def _summary(tally: Tally, refused: Path | None, *, complete: bool, as_json: boo
         say_json(told)
         return
     say(f"{tally} ({tally.seconds:,.1f} s, at most {peak:,.0f} MiB of memory)")
+    if tally.enqueued:
+        say(f"batch {batch}: `coupontools-worker batches {batch}` shows how far it is")
     if refused is not None:
         say(f"refused rows are in {refused}: mend them there and import that file")
 

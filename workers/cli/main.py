@@ -32,6 +32,9 @@ COMMANDS: Final = {
     "dead": "dead",
     "pause": "pause",
     "resume": "resume",
+    "job": "job",
+    "cancel": "cancel",
+    "batches": "batches",
 }
 #: Set by a shell that asks for completions; the answer needs the options of every command.
 COMPLETING: Final = "_COUPONTOOLS_WORKER_COMPLETE"

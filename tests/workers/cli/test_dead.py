@@ -90,7 +90,11 @@ def test_a_retry_is_a_new_message_with_the_same_arguments(house: House, command)
     (new_entry,) = house.redis.lrange("dramatiq:contacts", 0, -1)
     new = json.loads(house.redis.hget("dramatiq:contacts.msgs", new_entry))
     assert new_entry.decode() != entry
-    assert new["options"] == {"redis_message_id": new_entry.decode(), "traceparent": "00-1-2-03"}
+    assert new["options"] == {
+        "redis_message_id": new_entry.decode(),
+        "traceparent": "00-1-2-03",
+        "original_id": old,
+    }
     assert new["message_id"] not in {old, ""}
     assert f"{old} -> {new['message_id']}" in done.stdout
     assert new["message_timestamp"] > time.time() * 1000 - 300_000

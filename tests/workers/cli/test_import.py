@@ -69,11 +69,13 @@ def test_rows_become_contacts_and_a_second_import_adds_nobody(house: House, comm
         done = command("import", str(path), "--channel", "email", "--group-id", group)
         assert done.returncode == 0, done.stderr
         assert "2 rows read, 2 enqueued, 0 refused" in done.stdout
-        wait_for(lambda n=number: len(house.events()) == 2 * n, what="the answers", show=house.log_tail)
+        # Two answers, and the end of their batch.
+        wait_for(lambda n=number: len(house.events()) == 3 * n, what="the answers", show=house.log_tail)
     assert not (tmp_path / "people.refused.csv").exists()
-    assert [event["data"]["replayed"] for event in house.events()] == [False, False, True, True]
+    added = [event["data"] for event in house.events() if event["type"] == "coupontools.contact.added"]
+    assert [data["replayed"] for data in added] == [False, False, True, True]
     assert house.counts()["contacts"] == 2
-    assert {event["data"]["first_name"] for event in house.events()} == {"Zoë", None}
+    assert {data["first_name"] for data in added} == {"Zoë", None}
 
 
 def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
@@ -113,10 +115,10 @@ def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
     refused = [["+32470000007", "c", "", refused[0][3]], ["+32470000002", "open"], ["+32470000008", "e"]]
     with target.open("w", newline="") as file:
         csv.writer(file).writerows([header, *refused])
-    again = command("import", str(target), *SMS)
+    again = command("import", str(target), *SMS, "--batch-id", "spring")
     assert again.returncode == 0, again.stderr
     assert jobs(house)[3:] == [
-        {"channel": "sms", "group_id": "gro_1", "phone": phone, "first_name": name}
+        {"channel": "sms", "group_id": "gro_1", "phone": phone, "first_name": name, "batch_id": "spring"}
         for phone, name, *_ in refused
     ]
 
@@ -163,7 +165,7 @@ def test_what_cannot_be_imported_at_all_is_wrong_usage(command, tmp_path, conten
 
 def test_every_job_carries_what_was_given_for_all(house: House, command, tmp_path):
     path = numbered(tmp_path / "people.csv", 1)
-    given = ("--correlation-id", "spring", "--deadline-seconds", "7")
+    given = ("--correlation-id", "spring", "--deadline-seconds", "7", "--batch-id", "b 1")
     done = command("import", str(path), *SMS, *given, COUPONTOOLS_RATE_LIMIT="0.1")
     assert done.returncode == 0
     assert jobs(house)[0] == {
@@ -173,6 +175,7 @@ def test_every_job_carries_what_was_given_for_all(house: House, command, tmp_pat
         "first_name": "Ada 0",
         "correlation_id": "spring",
         "deadline_seconds": 7,
+        "batch_id": "b 1",
     }
     # One contact takes ten seconds here, but lives for seven.
     assert "warning: 1 contacts wait" in done.stderr
