@@ -72,6 +72,7 @@ class WorkerLife(Middleware):
             began = time.monotonic()
             try:
                 enrolment.begin()
+                problems, warnings = why_it_may_forget(broker.client)
             except Refused as refused:
                 log.critical("worker.refused", reason=str(refused))
                 raise SystemExit(REFUSED) from None
@@ -84,7 +85,6 @@ class WorkerLife(Middleware):
                 broker.link.answered(WHO)
                 break
 
-        problems, warnings = why_it_may_forget(broker.client)
         for problem in problems + warnings:
             log.warning("redis.may_forget", problem=problem)
         memory = Memory(broker, broker.client, self._settings.worker_heartbeat_seconds)

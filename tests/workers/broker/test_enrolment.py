@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.harness import House, RunningWorker, wait_for
-from workers.embedded import EmbeddedRedis
+from workers.embedded import EmbeddedRedis, free_port
 
 
 def refused(worker: RunningWorker) -> str:
@@ -97,7 +97,9 @@ def test_a_worker_whose_names_went_to_others_stops(house: House) -> None:
 
 
 def test_a_redis_cluster_is_refused(house: House) -> None:
-    with EmbeddedRedis("--cluster-enabled", "yes") as cluster:
+    # Redis takes the port 10,000 higher for its cluster, too.
+    port = next(port for port in iter(free_port, 0) if port <= 55_535)
+    with EmbeddedRedis("--cluster-enabled", "yes", port=port) as cluster:
         reason = refused(house.worker(wait=False, REDIS_URL=cluster.url))
     assert reason.startswith("REDIS_URL: this Redis runs in cluster mode, which is not supported")
 
