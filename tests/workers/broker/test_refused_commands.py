@@ -124,7 +124,16 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
     "leave": (_registered, [KEYS.heartbeats, KEYS.workers, ACKS], lambda: ["w1"]),
     "overdue": (
         _overdue,
-        [KEYS.sweep, KEYS.parked, KEYS.holds, READS.ready, READS.bodies, READS.delayed, READS.forward],
+        [
+            KEYS.sweep,
+            KEYS.parked,
+            KEYS.holds,
+            KEYS.cancelled,
+            READS.ready,
+            READS.bodies,
+            READS.delayed,
+            READS.forward,
+        ],
         lambda: ["w1", 1000, 100, HOUR_MS, "reads"],
     ),
     "tend": (
