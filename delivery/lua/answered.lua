@@ -35,7 +35,10 @@ local function try_elsewhere(settlement)
     redis.call('HSETNX', counts.key, 'id', counts.id)
     redis.call('HINCRBY', counts.key, 'answered', 0)
     redis.call('HSET', counts.key, 'id', counts.id)
+    redis.call('PEXPIRE', counts.key, whole(settlement.ttl))
     redis.call('ZADD', counts.all, whole(now), counts.digest)
+    redis.call('ZREMRANGEBYSCORE', counts.all, '-inf', whole(now - settlement.ttl))
+    redis.call('ZREMRANGEBYRANK', counts.all, 0, -BATCHES_KEPT - 1)
   end
 end
 
@@ -56,7 +59,7 @@ end
 local function give_answer(answered_key, events, due)
   write_events(events, due)
   if due.counts then
-    count_answer(due.counts, due.since or now, due.ttl)
+    count_answer(due.counts, due.since or now)
     finish_batch(due.counts.key, events, due.maxlen)
   end
   local succeeded = due.op == 'done' or due.op == 'replay'

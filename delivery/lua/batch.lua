@@ -34,14 +34,10 @@ local function size_batch(key, id, size)
   if size > (tonumber(redis.call('HGET', key, 'size') or '0') or 0) then redis.call('HSET', key, 'size', whole(size)) end
 end
 
--- `counts` has key, all, digest, id, size (0 for unknown) and as.
-local function count_answer(counts, since, ttl_ms)
+-- `counts` has key, all, digest, id, size (0 for unknown) and as. What could be refused here was tried before (answered.lua).
+local function count_answer(counts, since)
   size_batch(counts.key, counts.id, counts.size)
   redis.call('HSETNX', counts.key, 'began_at', whole(since))
   redis.call('HINCRBY', counts.key, counts.as, 1)
   redis.call('HINCRBY', counts.key, 'answered', 1)
-  redis.call('PEXPIRE', counts.key, whole(ttl_ms))
-  redis.call('ZADD', counts.all, whole(now), counts.digest)
-  redis.call('ZREMRANGEBYSCORE', counts.all, '-inf', whole(now - ttl_ms))
-  redis.call('ZREMRANGEBYRANK', counts.all, 0, -BATCHES_KEPT - 1)
 end

@@ -43,6 +43,9 @@ local job = cjson.decode(ARGV[1])
 
 -- How soon, and how seldom at last, a job asks again whether the name or the contact that it wants is free.
 local OTHER_FIRST_MS, OTHER_LAST_MS = 300, 30000
+-- How soon a look-up asks again while somebody else reads the listing: it may end long before it must, and it tells of those alone who
+-- waited when it began.
+local READER_SOON_MS = 2000
 -- How soon a look-up asks again for which this process has no room: another may have it.
 local ROOM_SOON_MS = 500
 -- A call whose deadline comes before it may be read back is looked up once, so long before the deadline; only what is found counts.
@@ -280,7 +283,8 @@ if must_read_back then
   if now < due then return defer(math.min(due, deadline), 'unknown') end
   local reading = redis.call('GET', reader)
   if reading and reading ~= job.token then
-    return defer(math.min(deadline, now + math.max(50, redis.call('PTTL', reader)) + 5), 'unknown')
+    local left = math.max(50, redis.call('PTTL', reader)) + 5
+    return defer(math.min(deadline, now + math.min(left, READER_SOON_MS)), 'unknown')
   end
   if not job.may_list then return defer(math.min(deadline, now + ROOM_SOON_MS), 'unknown') end
   return read_back()
