@@ -18,6 +18,8 @@ log = structlog.get_logger("actors")
 
 #: A deadline of more than a century is none.
 LONGEST_PATIENCE_SECONDS = 3_155_760_000.0
+#: A time before this (1973) is given in seconds, not in milliseconds.
+EARLIEST = 100_000_000_000
 #: As W3C Trace Context writes it (https://www.w3.org/TR/trace-context/#traceparent-header); what is not that is nobody's trace.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 #: What the answer to a job that cannot be carried out still says.
@@ -112,6 +114,10 @@ def _checked_job(kind: type[Job], message: Incoming) -> Job:
     problems = []
     if message.args:
         problems.append(ArgumentError("args", "must be empty; all arguments are keyword arguments (kwargs)"))
+    if 0 < message.message_timestamp < EARLIEST:
+        problems.append(
+            ArgumentError("message_timestamp", "must be Unix milliseconds; this looks like seconds")
+        )
     try:
         job = kind.parse(message.kwargs)
     except InvalidJob as error:

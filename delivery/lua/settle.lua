@@ -51,9 +51,12 @@ local function acknowledge()
   if redis.call('SREM', acks, job.id) == 1 then redis.call('HDEL', bodies, job.id) end
 end
 
+local LONGEST_LETTER = 320 * 1024
 local function bury()
   local body = job.reason and not used and redis.call('HGET', bodies, job.id)
   if body then
+    -- What is too long is kept without its content: shown, but not sent again.
+    if #body > LONGEST_LETTER then body = '{"bytes":' .. #body .. '}' end
     redis.call('ZADD', dead, whole(now), job.id)
     redis.call('HSET', dead_bodies, job.id, body)
     redis.call('HSET', dead_reasons, job.id, job.reason)

@@ -147,7 +147,7 @@ class LedgerSteps:
             self.queue.delayed,
             self.queue.forward,
         ]
-        _, *flat = ThreadRunner(self.client).run(BROKER_SCRIPTS["fetch"], keys, [most, 1 << 30])
+        _, *flat = ThreadRunner(self.client).run(BROKER_SCRIPTS["fetch"], keys, [most, 1 << 30, 1 << 20])
         for entry, body in zip(flat[::2], flat[1::2], strict=True):
             message = self.messages[int(entry.decode().removeprefix("id-"))]
             assert body is not None, "an id without its message would be answered as unreadable"

@@ -10,12 +10,12 @@ from tests.harness import House, message, wait_for
 
 def test_names_of_unknown_arguments_are_told_to_the_sender_and_not_to_the_log(house: House) -> None:
     worker = house.worker()
-    names = {f"Ada Lovelace {number} " + "x" * 200: 1 for number in range(5000)}
+    names = {f"Ada Lovelace {number} " + "x" * 200: 1 for number in range(3000)}
     event = house.answer(house.enqueue("list_groups", channel="sms", **names))
     details = event["data"]["error"]["details"]
     assert len(details) == 21
     assert details[0]["field"].startswith("Ada Lovelace")
-    assert details[-1] == {"field": "kwargs", "message": "4,980 more unknown arguments"}
+    assert details[-1] == {"field": "kwargs", "message": "2,980 more unknown arguments"}
     assert len(json.dumps(event)) < 10_000
     wait_for(lambda: worker.log_lines("job.finished"), what="the line")
     assert "Lovelace" not in worker.log_text
@@ -51,3 +51,47 @@ def test_a_malformed_traceparent_goes_nowhere(house: House) -> None:
     body["options"]["traceparent"] = right
     house.push(queue, redis_id, json.dumps(body))
     assert house.answer(str(body["message_id"]))["traceparent"] == right
+
+
+def test_an_entry_that_is_too_long_is_set_aside_unread(house: House) -> None:
+    house.worker()
+    house.push("contacts", "huge", "x" * (1 << 20) + "y")
+    house.push("contacts", "i" * 300, "{")
+    group_id = house.new_group()
+    house.answer(house.enqueue("add_contact", channel="sms", group_id=group_id, phone="+32470000001"))
+    rejected = wait_for(
+        lambda: (
+            found
+            if len(found := [e for e in house.events() if e["type"] == "coupontools.message.rejected"]) == 2
+            else None
+        ),
+        what="two rejections",
+        show=house.log_tail,
+    )
+    huge = next(event for event in rejected if event["id"] == "contacts/huge")
+    assert huge["data"]["raw"] == ""
+    assert "1,048,577 bytes" in huge["data"]["reason"]
+    other = next(event for event in rejected if event is not huge)
+    assert other["id"].startswith("contacts/" + "i" * 60)
+    assert len(other["id"]) == len("contacts/") + 60 + 32
+    assert house.redis.hget("dramatiq:contacts.XQ.msgs", "huge") == b'{"bytes":1048577}'
+    assert house.run("dead", "retry", "huge").returncode == 1
+
+
+def test_a_large_job_that_fails_leaves_a_small_letter(house: House) -> None:
+    house.worker()
+    message_id = house.enqueue("list_groups", channel="sms", strange="z" * 400_000)
+    house.answer(message_id)
+    [letter] = house.redis.hvals("dramatiq:reads.XQ.msgs")
+    assert len(letter) < 100
+    assert message_id in house.run("dead", "list").stdout
+
+
+def test_a_time_in_seconds_is_told_as_such(house: House) -> None:
+    house.worker()
+    queue, redis_id, body = message("list_groups", {"channel": "sms"})
+    body["message_timestamp"] //= 1000
+    house.push(queue, redis_id, json.dumps(body))
+    error = house.answer(str(body["message_id"]))["data"]["error"]
+    assert (error["kind"], error["details"][0]["field"]) == ("invalid", "message_timestamp")
+    assert "milliseconds" in error["message"]

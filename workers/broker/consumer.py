@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import threading
 import time
 from collections import deque
@@ -29,6 +30,10 @@ log = structlog.get_logger("workers.broker")
 FETCH_AT_ONCE = 256
 #: Bytes of messages in one fetch, unless a single one is longer.
 FETCH_BYTES = 8 << 20
+#: An entry of more bytes is no job, and is not even read: one of 61 MiB would end a worker whose memory is bounded, again and again.
+LONGEST_ENTRY = 1 << 20
+#: The longest Redis id that an event's id repeats whole.
+LONGEST_ID = 100
 #: While the window is fuller than this share, wait a moment for more room rather than fetch one by one.
 ROOM_WORTH_A_FETCH = 0.125
 MOMENT_SECONDS = 0.005
@@ -182,10 +187,10 @@ class DurableConsumer(Consumer):
             # A Redis out of memory serves one and refuses the other; whether it is back shows here even in a busy queue.
             self._wait_for_messages(MOMENT_SECONDS)
 
-    def _fetch(self, room: int) -> tuple[int, list[tuple[bytes, bytes | None]]]:
-        """Redis's time in milliseconds, and ids with their messages."""
+    def _fetch(self, room: int) -> tuple[int, list[tuple[bytes, bytes | int | None]]]:
+        """Redis's time in milliseconds, and ids with their messages; of one that is too long, with its size."""
         keys = [self._keys.ready, self._keys.bodies, self._acks, self._keys.delayed, self._keys.forward]
-        limits = [min(room, FETCH_AT_ONCE), FETCH_BYTES]
+        limits = [min(room, FETCH_AT_ONCE), FETCH_BYTES, LONGEST_ENTRY]
         now, *flat = self._runner.run(SCRIPTS["fetch"], keys, limits)
         return int(now), list(zip(flat[::2], flat[1::2], strict=True))
 
@@ -236,13 +241,15 @@ class DurableConsumer(Consumer):
         if back:
             log.info("queue.reconciled", queue=self._queue, messages=back)
 
-    def _accept(self, name: str, entry_id: bytes, body: bytes | None, now: int) -> None:
+    def _accept(self, name: str, entry_id: bytes, body: bytes | int | None, now: int) -> None:
         try:
             if name.encode() != entry_id:
                 raise Unreadable("the id is not UTF-8")
+            if isinstance(body, int):
+                raise Unreadable(f"the entry has {body:,} bytes; a job has at most {LONGEST_ENTRY:,}")
             message = read_entry(self._queue, name, body, self._broker.homes)
         except Unreadable as error:
-            self._set_aside(entry_id, body, str(error))
+            self._set_aside(entry_id, None if isinstance(body, int) else body, str(error))
             return
         # Dramatiq would put a message with an eta into a queue in memory, and enqueue a copy of it.
         due = int(message.options.pop("eta", 0))
@@ -291,7 +298,13 @@ class DurableConsumer(Consumer):
             "reason": reason,
             "raw": (body or b"").decode("utf-8", "replace")[:RAW_CHARACTERS],
         }
-        kind, event = envelope("message.rejected", event_id=f"{self._queue}/{name}", data=data)
+        short = (
+            name
+            if len(name) <= LONGEST_ID
+            else f"{name[:60]}{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+        )
+        data["redis_message_id"] = short
+        kind, event = envelope("message.rejected", event_id=f"{self._queue}/{short}", data=data)
         keys = self._keys
         self._runner.run(
             SCRIPTS["set_aside"],

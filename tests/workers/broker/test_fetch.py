@@ -11,7 +11,7 @@ KEYS = ["ready", "bodies", "acks", "delayed", "forward"]
 
 
 def fetch(house: House, most: int, room: int) -> list[str]:
-    answer: Any = house.redis.eval(SCRIPTS["fetch"].source, len(KEYS), *KEYS, most, room)
+    answer: Any = house.redis.eval(SCRIPTS["fetch"].source, len(KEYS), *KEYS, most, room, 1 << 20)
     return [entry_id.decode() for entry_id in answer[1::2]]
 
 

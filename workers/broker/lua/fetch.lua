@@ -5,11 +5,12 @@
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
 --       5 forward: set of ids whose place in the list counts no more
 -- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
+--       3 bytes of the longest message that is read; of a longer one the answer has its size in place of the message
 -- Answers Redis's time (ms), then id, message (or nil), id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
 
 local ready, bodies, acks, delayed, forward = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local most, room = tonumber(ARGV[1]), tonumber(ARGV[2])
+local most, room, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local clock = redis.call('TIME')
 local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
@@ -18,10 +19,20 @@ redis.call('ZREM', delayed, NOBODY)
 redis.call('LTRIM', ready, 0, -1)
 redis.call('SREM', forward, NOBODY)
 
+local function size_of(id) return redis.call('HSTRLEN', bodies, id) end
+
+-- The message; of one that is too long, its size alone.
+local function body_of(id)
+  local size = size_of(id)
+  if size > longest then return size end
+  return redis.call('HGET', bodies, id)
+end
+
 -- How many of these ids fit; a hundred messages of 5 MB at once are more than a worker's memory may hold.
 local function fitting(ids)
   for at, id in ipairs(ids) do
-    local size = redis.call('HSTRLEN', bodies, id)
+    local size = size_of(id)
+    if size > longest then size = 0 end
     if size > room and (at > 1 or #answer > 1) then return at - 1 end
     room = room - size
   end
@@ -38,7 +49,7 @@ end
 local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, most)
 local taken = fitting(due)
 for i = 1, taken do
-  local body = redis.call('HGET', bodies, due[i])
+  local body = body_of(due[i])
   if body then take(due[i], body) end
 end
 if taken > 0 then redis.call('ZREM', delayed, unpack(due, 1, taken)) end
@@ -47,7 +58,7 @@ if taken == #due and taken < most then
   local ids = redis.call('LRANGE', ready, 0, most - taken - 1)
   local count = fitting(ids)
   for i = 1, count do
-    if redis.call('SISMEMBER', forward, ids[i]) == 0 then take(ids[i], redis.call('HGET', bodies, ids[i])) end
+    if redis.call('SISMEMBER', forward, ids[i]) == 0 then take(ids[i], body_of(ids[i])) end
   end
   if count > 0 then
     redis.call('LTRIM', ready, count, -1)
