@@ -25,7 +25,14 @@ from config.redis_url import check_redis_url, mask_redis_url, redis_passwords
 from config.secrets_dir import SecretFilesSource
 from config.settings_error import SettingsError, describe_errors
 
-__all__ = ["MOST_CONCURRENCY", "MOST_PROCESSES", "Settings", "SettingsError", "load_settings"]
+__all__ = [
+    "MOST_CONCURRENCY",
+    "MOST_PROCESSES",
+    "Settings",
+    "SettingsError",
+    "load_receiver_settings",
+    "load_settings",
+]
 
 # Ten years: longer than anybody needs, and far from where timestamps in milliseconds overflow.
 _LONGEST: Final = 10 * 365 * 86400.0
@@ -33,6 +40,8 @@ _LONGEST: Final = 10 * 365 * 86400.0
 #: Also the bounds of the options of `run` that take these settings' place.
 MOST_PROCESSES: Final = 1024
 MOST_CONCURRENCY: Final = 100_000
+#: The shortest token, in characters.
+SHORTEST_TOKEN: Final = 16
 
 _Duration = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
 _Wait = Annotated[float, Field(ge=0, le=_LONGEST, allow_inf_nan=False)]
@@ -148,6 +157,15 @@ class Settings(BaseSettings):
         description="Where Prometheus may read metrics (needs the extra `prometheus`); empty = nowhere.",
     )
 
+    receiver_host: str = Field(
+        default="127.0.0.1", description="The address at which `receive` takes webhooks."
+    )
+    receiver_port: int = Field(default=8080, ge=1, le=65535, description="Its port.")
+    receiver_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="The secret at the end of the webhooks' address, at least 16 characters; required to receive.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -206,6 +224,16 @@ class Settings(BaseSettings):
         """Two accounts with a prefix each must not answer on one stream."""
         return value or f"{info.data.get('key_prefix', 'coupontools')}:events"
 
+    @field_validator("receiver_token")
+    @classmethod
+    def _is_hard_to_guess(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
+        if token and (len(token) < SHORTEST_TOKEN or not all("!" <= c <= "~" for c in token)):
+            raise ValueError(
+                f"must be at least {SHORTEST_TOKEN} printable ASCII characters without spaces, hard to guess"
+            )
+        return value
+
     @field_validator("events_stream", "broker_namespace", "key_prefix")
     @classmethod
     def _check_name(cls, value: str) -> str:
@@ -251,6 +279,12 @@ class _RunSettings(Settings):
     coupontools_client_secret: SecretStr = Field(min_length=1)
 
 
+class _ReceiverSettings(Settings):
+    """The settings of the receiver, which never calls the API."""
+
+    receiver_token: SecretStr = Field(min_length=1)
+
+
 def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001, FBT002 - the agreed signature
     """Read the settings of this process, and make its secrets known to the log's redaction.
 
@@ -258,11 +292,26 @@ def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001
     write is no error.
     Raises SettingsError, which holds one sentence for each wrong or missing setting.
     """
-    if require_credentials and anybody_may_write():
-        # Whoever can change it can send the credentials, and everybody's numbers, wherever they like.
+    if not require_credentials:
+        return _read(Settings)
+    _refuse_a_file_that_anybody_may_write()
+    return _read(_RunSettings)
+
+
+def load_receiver_settings() -> Settings:
+    """Read the settings of the webhook receiver: as `load_settings` does, but the token is required, and not the credentials."""
+    _refuse_a_file_that_anybody_may_write()
+    return _read(_ReceiverSettings)
+
+
+def _refuse_a_file_that_anybody_may_write() -> None:
+    # Whoever can change it can send the credentials, and everybody's numbers, wherever they like.
+    if anybody_may_write():
         raise SettingsError([f"{ENV_FILE}: must not be writable by everybody; run chmod o-w {ENV_FILE}"])
+
+
+def _read(kind: type[Settings]) -> Settings:
     try:
-        kind: type[Settings] = _RunSettings if require_credentials else Settings
         settings = kind()
     except ValidationError as error:
         raise SettingsError(describe_errors(Settings, error)) from None
@@ -273,6 +322,7 @@ def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001
     for secret in (
         settings.coupontools_client_secret.get_secret_value(),
         *redis_passwords(settings.redis_url),
+        settings.receiver_token.get_secret_value(),
     ):
         if secret:
             register_secret(secret)

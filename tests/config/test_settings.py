@@ -36,6 +36,9 @@ DEFAULTS = {
     "LOG_LEVEL": "INFO",
     "METRICS_HOST": "127.0.0.1",
     "METRICS_PORT": None,
+    "RECEIVER_HOST": "127.0.0.1",
+    "RECEIVER_PORT": 8080,
+    "RECEIVER_TOKEN": SecretStr(""),
 }
 
 

@@ -81,14 +81,26 @@ def test_compose_takes_the_redis_of_the_env_file_and_bounds_memory_and_logs():
         assert service["logging"]["options"]["max-size"]
 
 
+def test_compose_publishes_the_receiver_to_this_machine_alone():
+    receive = COMPOSE["services"]["receive"]
+    assert receive["command"] == ["receive"]
+    assert receive["ports"] == ["${RECEIVER_HOST:-127.0.0.1}:${RECEIVER_PORT:-8080}:8080"]
+    assert receive["environment"]["RECEIVER_HOST"] == "0.0.0.0"  # noqa: S104 - inside its container
+    assert "/health" in receive["healthcheck"]["test"][-1]
+    assert (
+        float(receive["stop_grace_period"].removesuffix("s"))
+        > Settings.model_fields["shutdown_seconds"].default
+    )
+
+
 def commands() -> list[list[str]]:
     """Every command line of ours that these files run."""
     procfile = [line.partition(":")[2] for line in (ROOT / "Procfile").read_text().splitlines()]
-    sandbox = COMPOSE["services"]["sandbox"]["command"]
+    services = COMPOSE["services"]
     return [
         # A shell that stays in between takes the signals for itself.
         *(shlex.split(line.removeprefix(" exec ")) for line in procfile),
-        ["coupontools-worker", *sandbox],
+        *(["coupontools-worker", *services[name]["command"]] for name in ("sandbox", "receive")),
         ["coupontools-worker", "check", "--live"],
     ]
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.harness import House, wait_for
 
-COMMANDS = ["run", "demo", "sandbox", "enqueue", "events", "check"]
+COMMANDS = ["run", "demo", "sandbox", "receive", "enqueue", "events", "check"]
 
 
 def cli(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "run": "run",
     "demo": "demo",
     "sandbox": "sandbox",
+    "receive": "receive",
     "enqueue": "enqueue",
     "import": "import_csv",
     "events": "events",

@@ -1,0 +1,122 @@
+"""A receiver in a process of its own, as it is deployed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from tests.harness import House, wait_for
+
+TOKEN = "a-token-that-is-hard-to-guess"
+
+
+class Receiver:
+    """`coupontools-worker receive` on a free port."""
+
+    def __init__(self, environment: dict[str, str], port: int = 0) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="receiver-", suffix=".log")  # noqa: SIM115 - closed on exit
+        command = [sys.executable, "-m", "workers.cli", "receive", "--port", str(port)]
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+        )
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        started = wait_for(
+            lambda: self.log_lines("receiver.started"),
+            what="the receiver's start",
+            show=lambda: self.log_text,
+        )
+        self.port = started[0]["port"]
+        wait_for(lambda: self.status("GET", "/health") == 200, what="the receiver's health")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            sys.stderr.write(self.log_text[-6000:])
+        self.process.kill()
+        self.process.wait(timeout=30)
+        self._log.close()
+
+    @property
+    def log_text(self) -> str:
+        """Everything it has printed."""
+        return Path(self._log.name).read_text(encoding="utf-8")
+
+    def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """Its log lines, or those of one event."""
+        complete, _, _ = self.log_text.rpartition("\n")
+        lines = [json.loads(line) for line in complete.splitlines()]
+        return [line for line in lines if event is None or line["event"] == event]
+
+    def ask(
+        self, method: str, path: str, body: Any = None, *, seconds: float = 20, **options: Any
+    ) -> tuple[int, dict[str, str], dict[str, Any]]:
+        """Status, headers and body of the answer to one request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        try:
+            connection.request(method, path, body, **options)
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, headers, json.loads(text) if text else {}
+
+    def status(self, method: str, path: str, body: Any = None, **options: Any) -> int:
+        """The status of the answer; 0 if there is none."""
+        try:
+            return self.ask(method, path, body, **options)[0]
+        except (OSError, http.client.HTTPException):
+            return 0
+
+    def post(self, body: Any, **options: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
+        """Posts a webhook under the right token."""
+        return self.ask("POST", f"/webhooks/{TOKEN}", body, **options)
+
+    def memory(self) -> int:
+        """The most memory it ever had, in bytes."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        (line,) = (line for line in text.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
+
+def webhook(number: int = 1, **fields: Any) -> bytes:
+    """A body that can be enqueued."""
+    return json.dumps({"id": f"evt_{number}", "type": "coupon_validated", **fields}).encode()
+
+
+def enqueued(house: House) -> dict[str, dict[str, Any]]:
+    """Every message on the queue, by its message id."""
+    bodies = house.redis.hgetall("dramatiq:webhooks.msgs")
+    messages = [json.loads(body) for body in bodies.values()]
+    assert len(bodies) == house.redis.llen("dramatiq:webhooks")
+    return {message["message_id"]: message for message in messages}
+
+
+@pytest.fixture
+def start(house: House) -> Callable[..., Receiver]:
+    """Starts a receiver of the house, or of another one, with these settings."""
+
+    def start(home: House = house, port: int = 0, **settings: object) -> Receiver:
+        return Receiver(home.environment(RECEIVER_TOKEN=TOKEN, **settings), port)
+
+    return start
+
+
+@pytest.fixture
+def receiver(start: Callable[..., Receiver]) -> Iterator[Receiver]:
+    """A receiver of the house."""
+    with start() as receiver:
+        yield receiver

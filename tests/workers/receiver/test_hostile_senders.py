@@ -1,0 +1,124 @@
+"""A thousand senders of half a request, and a thousand of too much: others are served meanwhile, and memory stays bounded."""
+
+from __future__ import annotations
+
+import resource
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from tests.harness import House, wait_for
+from tests.workers.receiver.conftest import TOKEN, Receiver, enqueued, webhook
+
+SENDERS = 1000
+#: What the receiver may need for all of them beyond what it needs for one, in bytes.
+GROWTH = 64 * 1024 * 1024
+HEAD = f"POST /webhooks/{TOKEN} HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _enough_files() -> Iterator[None]:
+    """Lets this process open a connection for each sender."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], min(before[1], 4 * SENDERS)), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def is_closed(sender: socket.socket) -> bool:
+    """Whether the receiver closed this connection."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sender, selectors.EVENT_READ)
+        if not selector.select(0):
+            return False
+    try:
+        return not sender.recv(4096)
+    except ConnectionError:
+        return True
+
+
+def all_are_closed(senders: list[socket.socket]) -> bool:
+    """Leaves out those that are closed, and has one that is not send a byte more. Answers whether none is left."""
+    senders[:] = [sender for sender in senders if not is_closed(sender)]
+    if senders:
+        # A byte now and then is no whole request.
+        with suppress(ConnectionError):
+            senders[-1].send(b"x")
+    return not senders
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_slow_senders_stop_nobody_and_are_closed(house: House, receiver: Receiver, size: int):
+    assert receiver.post(webhook())[0] == 200
+    before = receiver.memory()
+    head = f"{HEAD}Content-Length: {size + 5000}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        senders: list[socket.socket] = []
+        for number in range(SENDERS):
+            sender = stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port), timeout=20))
+            with suppress(ConnectionError):
+                sender.sendall(head + b"x" * size)
+            senders.append(sender)
+            if number % 50 == 0:
+                assert receiver.post(webhook(number), seconds=5)[0] == 200
+        began = time.monotonic()
+        assert receiver.ask("GET", "/health", seconds=1)[0] == 200
+        if size == 10:
+            late = [sender for sender in senders if not is_closed(sender)]
+            assert len(late) > 400
+            wait_for(lambda: all_are_closed(late), seconds=45, what="the end of all late requests")
+            assert time.monotonic() - began > 20
+            assert receiver.log_lines("requests.closed")
+    assert receiver.post(webhook())[0] == 200
+    assert receiver.memory() - before < GROWTH
+    assert len(enqueued(house)) == 22
+
+
+def test_oversized_senders_stop_nobody(house: House, receiver: Receiver):
+    assert receiver.post(webhook())[0] == 200
+    before = receiver.memory()
+    chunk = b"40000\r\n" + b"x" * 0x40000 + b"\r\n"
+    bodies = [
+        (f"{HEAD}Content-Length: 600000\r\n\r\n".encode(), b"x" * 600_000),
+        (f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode(), chunk * 2 + b"0\r\n\r\n"),
+    ]
+    statuses: list[bytes] = []
+
+    def send(number: int) -> None:
+        head, body = bodies[number % 2]
+        answer = b""
+        with (
+            socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as sender,
+            suppress(ConnectionError),
+        ):
+            with suppress(ConnectionError):
+                sender.sendall(head + body)
+            answer = sender.recv(4096)
+        statuses.append(answer[:13])
+
+    over = threading.Event()
+    told: list[int] = []
+
+    def others() -> None:
+        while not over.is_set():
+            told.append(receiver.post(webhook(len(told)), seconds=5)[0])
+
+    with ThreadPoolExecutor(101) as senders:
+        other = senders.submit(others)
+        try:
+            list(senders.map(send, range(SENDERS)))
+        finally:
+            over.set()
+        other.result()
+    assert set(statuses) <= {b"HTTP/1.1 413 ", b""}
+    assert statuses.count(b"HTTP/1.1 413 ") > SENDERS * 0.9
+    assert len(told) > 10
+    assert set(told) == {200}
+    assert receiver.memory() - before < GROWTH
+    assert len(enqueued(house)) == len(told) + 1

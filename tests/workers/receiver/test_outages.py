@@ -1,0 +1,112 @@
+"""The receiver while Redis is away, frozen or full, and when the receiver itself is killed: what was told 200 is in Redis."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.harness import House, wait_for
+from tests.workers.receiver.conftest import Receiver, enqueued, webhook
+from workers.embedded import free_port
+
+
+def check_unavailable(receiver: Receiver) -> None:
+    """A webhook is told to come again, and the process is healthy all the same."""
+    status, headers, told = receiver.post(webhook())
+    assert (status, headers["retry-after"]) == (503, "5")
+    assert told == {"error": "Redis is away or full; send the webhook again"}
+    assert receiver.ask("GET", "/health", seconds=1)[0] == 200
+
+
+def test_redis_may_go_and_come_back(fragile_house: House, start: Callable[..., Receiver]):
+    with start(fragile_house) as receiver:
+        assert receiver.post(webhook())[0] == 200
+        for _ in range(2):
+            fragile_house.server.kill()
+            check_unavailable(receiver)
+            check_unavailable(receiver)
+            fragile_house.server.start()
+            assert receiver.post(webhook())[0] == 200
+        assert len(enqueued(fragile_house)) == 3
+        for event in ("redis.unavailable", "redis.recovered"):
+            assert len(receiver.log_lines(event)) == 2
+
+
+def test_it_starts_without_redis(fragile_house: House, start: Callable[..., Receiver]):
+    fragile_house.server.kill()
+    with start(fragile_house) as receiver:
+        check_unavailable(receiver)
+        fragile_house.server.start()
+        assert receiver.post(webhook())[0] == 200
+
+
+def test_a_frozen_redis_holds_up_nobody_for_long(fragile_house: House, start: Callable[..., Receiver]):
+    with start(fragile_house) as receiver, ThreadPoolExecutor(40) as senders:
+        assert receiver.post(webhook())[0] == 200
+        process = fragile_house.server.process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            told = [senders.submit(receiver.post, webhook(number), seconds=8) for number in range(40)]
+            assert receiver.ask("GET", "/health", seconds=1)[0] == 200
+            assert {future.result()[0] for future in told} == {503}
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert receiver.post(webhook(), seconds=2)[0] == 200
+
+
+def test_a_full_redis_takes_nothing_and_then_again(fragile_house: House, start: Callable[..., Receiver]):
+    with start(fragile_house) as receiver:
+        assert receiver.post(webhook())[0] == 200
+        fragile_house.redis.config_set("maxmemory", "1")
+        check_unavailable(receiver)
+        fragile_house.redis.config_set("maxmemory", "0")
+        assert receiver.post(webhook())[0] == 200
+        assert len(enqueued(fragile_house)) == 2
+
+
+def test_what_was_told_200_outlives_redis_and_the_receiver(
+    fragile_house: House, start: Callable[..., Receiver]
+):
+    port = free_port()
+    accepted: list[str] = []
+    over = threading.Event()
+
+    def send(receiver: Receiver, first: int) -> None:
+        number = first
+        while not over.is_set():
+            number += 1
+            try:
+                status, _, told = receiver.post(webhook(number))
+            except OSError:
+                continue
+            assert status in {200, 503}
+            if status == 200:
+                accepted.append(told["message_id"])
+
+    def more_are_accepted() -> None:
+        before = len(accepted)
+        wait_for(lambda: len(accepted) > before + 20, what="webhooks accepted")
+
+    with start(fragile_house, port) as receiver, ThreadPoolExecutor(4) as senders:
+        sending = [senders.submit(send, receiver, sender * 1_000_000) for sender in range(4)]
+        try:
+            more_are_accepted()
+            fragile_house.server.kill()
+            check_unavailable(receiver)
+            fragile_house.server.start()
+            more_are_accepted()
+            receiver.process.kill()
+            receiver.process.wait(timeout=20)
+            with start(fragile_house, port) as second:
+                more_are_accepted()
+                second.process.terminate()
+                assert second.process.wait(timeout=20) == 0
+        finally:
+            over.set()
+        for each in sending:
+            each.result()
+    assert len(set(accepted)) == len(accepted)
+    assert set(accepted) <= set(enqueued(fragile_house))

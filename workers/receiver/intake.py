@@ -1,0 +1,94 @@
+"""Puts messages into Redis for the event loop: all that have come meanwhile go in one step."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import redis
+
+from config.keys import Keys
+from workers.producer import Enqueued, enqueue_all
+from workers.redis_link import Link
+
+__all__ = ["Intake", "Unavailable"]
+
+#: How long a message may wait for Redis before its sender is told to come again, in seconds.
+PATIENCE_SECONDS: Final = 5.0
+#: The most messages in one step.
+BATCH: Final = 64
+#: Its name at the link.
+WHO: Final = "receiver"
+
+
+class Unavailable(Exception):  # noqa: N818 - says what Redis is
+    """Redis did not say that it has the message: send the webhook again. Once it has it, a second one costs nothing."""
+
+
+class Intake:
+    """Enqueues messages by way of one connection, and tells when Redis is away and back.
+
+    There is one step at a time, and the messages of the next one gather meanwhile. So a burst costs few round trips, and a Redis that
+    hangs holds up one thread.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._link = Link()
+        self._waiting: list[tuple[Enqueued, asyncio.Future[None]]] = []
+        self._stepping: asyncio.Task[None] | None = None
+
+    async def put(self, message: Enqueued) -> None:
+        """Return once Redis has the message.
+
+        Raises:
+            Unavailable: Redis did not say so in time.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((message, done))
+        if self._stepping is None:
+            self._stepping = asyncio.create_task(self._step_until_empty())
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await done
+        except TimeoutError:
+            raise Unavailable from None
+
+    async def _step_until_empty(self) -> None:
+        try:
+            while self._waiting:
+                # Who gave up takes its message along.
+                waiting = [each for each in self._waiting if not each[1].done()]
+                batch, self._waiting = waiting[:BATCH], waiting[BATCH:]
+                await self._step(batch)
+        finally:
+            self._stepping = None
+
+    async def _step(self, batch: list[tuple[Enqueued, asyncio.Future[None]]]) -> None:
+        error: Exception | None = None
+        try:
+            await asyncio.to_thread(self._enqueue, [message for message, _ in batch])
+        except Exception as caught:
+            error = Unavailable() if isinstance(caught, redis.RedisError | OSError) else caught
+        for _, done in batch:
+            if done.done():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+    def _enqueue(self, messages: list[Enqueued]) -> None:
+        began = time.monotonic()
+        try:
+            try:
+                enqueue_all(self._client, self._keys, messages)
+            except redis.ConnectionError:
+                # Servers and load balancers close idle connections: try once more, on a new one.
+                enqueue_all(self._client, self._keys, messages)
+        except (redis.RedisError, OSError) as error:
+            self._link.lost(WHO, error, began)
+            raise
+        self._link.answered(WHO)

@@ -1,0 +1,111 @@
+"""Serving the receiver: one small process, until SIGTERM, then until every request it has begun is answered."""
+
+from __future__ import annotations
+
+import logging
+import math
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final, cast
+
+import structlog
+import uvicorn
+
+from config import Settings
+from config.keys import Keys
+from workers.receiver.app import create_app
+from workers.receiver.connections import REQUEST_SECONDS, Connection, Connections
+from workers.receiver.intake import Intake
+from workers.redis_link import sync_client
+from workers.signals import Stop
+
+__all__ = ["CannotListen", "serve"]
+
+log = structlog.get_logger("workers.receiver")
+
+#: The most connections at a time, and how many more may wait in the kernel. asyncio accepts all of them at once, so together they must
+#: stay below the 1,024 files that a process may commonly open.
+MOST_CONNECTIONS: Final = 500
+BACKLOG: Final = 256
+#: How often the server looks for late requests: at each tenth of uvicorn's ticks, which come ten times a second.
+TICKS_TO_A_LOOK: Final = 10
+
+
+class CannotListen(Exception):  # noqa: N818 - says what happened
+    """The port is taken, or there is no such host here; the message is a sentence for whoever chose them."""
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP, then answer what has begun, and return. Port 0 takes a free one.
+
+    Raises:
+        CannotListen: the port cannot be bound.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections = Connections(min(MOST_CONNECTIONS, files // 2))
+    # Its own lines say no more than ours, but for what it warns of.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with _listener(host, port) as listener, sync_client(settings.redis_url) as client:
+        intake = Intake(client, Keys.of(settings))
+        config = uvicorn.Config(
+            create_app(settings.receiver_token.get_secret_value(), intake),
+            loop="asyncio",
+            http=cast(Any, partial(Connection, connections)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=int(REQUEST_SECONDS),
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
+        )
+        address = listener.getsockname()
+        log.info("receiver.started", host=host, port=address[1], version=version("coupontools-worker"))
+        _Server(config, connections).run([listener])
+    log.info("receiver.stopped")
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        # Python repeats the address behind the reason.
+        why = (error.strerror or "there is no such host").partition(" (while ")[0]
+    except UnicodeError:
+        why = "this is no name of a host"
+    raise CannotListen(f"cannot listen on {host}, port {port}: {why}")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, but a signal that ended it is not raised again, and late requests are closed."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+        self._stop = Stop()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to the signals that stop a worker; uvicorn would raise them again after serving, and the process not exit with 0."""
+        self._stop.listen()
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections. Return whether to stop."""
+        if counter % TICKS_TO_A_LOOK == 0:
+            self._connections.close_late()
+            if closed := self._connections.take_closed():
+                log.warning("requests.closed", requests=closed, reason="late, or there were too many at once")
+        return self._stop.wait(0) or await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what has begun."""
+        log.info("receiver.stopping")
+        await super().shutdown(sockets)
