@@ -14,18 +14,15 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from actors import JOBS, InvalidJob
+from coupontools.webhooks import MAX_BYTES
 from workers.producer import Enqueued, job_message
 from workers.receiver.connections import LINGER_SECONDS, STATE_KEY, Connection
 from workers.receiver.intake import Intake, Unavailable
 
-__all__ = ["MOST_BYTES", "create_app"]
+__all__ = ["create_app"]
 
 log = structlog.get_logger("workers.receiver")
 
-#: The longest body that is taken.
-MOST_BYTES: Final = 256 * 1024
-#: The longest id of a webhook, in characters.
-LONGEST_ID: Final = 100
 #: After so many seconds a sender that was told 503 may come again.
 RETRY_AFTER_SECONDS: Final = 5
 
@@ -144,8 +141,8 @@ class _Webhooks:
 async def _body(scope: Scope, receive: Receive) -> bytes:
     """Return the whole body; raise _Refused as soon as it is known to be too long."""
     connection: Connection = scope["state"][STATE_KEY]
-    too_long = _Refused(413, f"a webhook has at most {MOST_BYTES:,} bytes")
-    if any(name == b"content-length" and int(value) > MOST_BYTES for name, value in scope["headers"]):
+    too_long = _Refused(413, f"a webhook has at most {MAX_BYTES:,} bytes")
+    if any(name == b"content-length" and int(value) > MAX_BYTES for name, value in scope["headers"]):
         raise too_long
     more = True
     while more:
@@ -153,7 +150,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
         if message["type"] == "http.disconnect":
             raise _Left
         part, more = message.get("body", b""), message.get("more_body", False)
-        if len(connection.held) + len(part) > MOST_BYTES:
+        if len(connection.held) + len(part) > MAX_BYTES:
             raise too_long
         if not connection.others.hold(connection, part):
             raise _Refused(503, "too many webhooks at once", retry_after=str(RETRY_AFTER_SECONDS))
@@ -166,11 +163,6 @@ def _message(body: bytes) -> Enqueued:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise _Refused(400, "the body must be JSON") from None
-    received = payload.get("id") if isinstance(payload, dict) else None
-    if not isinstance(received, str) or not 1 <= len(received) <= LONGEST_ID:
-        raise _Refused(
-            400, f"the body must be an object with an id, a string of 1 to {LONGEST_ID} characters"
-        )
     try:
         _JOB.parse({"payload": payload})
     except InvalidJob as error:
