@@ -1,4 +1,4 @@
-"""The example of docs/webhooks.md is a web application: it is served, posted to, and its events are awaited."""
+"""docs/webhooks.md: its web application is served and posted to, and its reader reads what came of what the receiver took."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def post(url: str, body: bytes) -> int:
 
 
 def test_the_example_hands_webhooks_over(house: House, tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", TEXT.partition("## In an application")[2], re.DOTALL)
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "example:app", "--port", str(port), "--log-level", "error"]
@@ -50,3 +50,32 @@ def test_the_example_hands_webhooks_over(house: House, tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(timeout=10)
+
+
+def test_the_ten_minutes_end_with_the_event(house: House) -> None:
+    token = "a-token-that-is-hard-to-guess"
+    (reader,) = re.findall(r"<!-- runnable -->\n```python\n(.*?)```", TEXT, re.DOTALL)
+    environment = house.environment(RECEIVER_TOKEN=token, RECEIVER_PORT=free_port())
+    url = f"http://127.0.0.1:{environment['RECEIVER_PORT']}/webhooks/{token}"
+    receiver = subprocess.Popen([sys.executable, "-m", "workers.cli", "receive"], env=environment)
+    try:
+        wait_for(lambda: post(url, b"no JSON") == 400, what="the receiver's start")
+        house.worker()
+        genuine = house.sandbox.issue_webhook("coupon_validated")
+        assert post(url, json.dumps(genuine).encode()) == 200
+        assert post(url, b'{"id": "evt_01234567890123456789"}') == 200
+        wait_for(lambda: len(house.events()) == 2, show=house.log_tail)
+    finally:
+        receiver.terminate()
+        assert receiver.wait(timeout=20) == 0
+    done = subprocess.run(
+        [sys.executable, "-c", reader],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"act on {genuine['id']} coupon_validated" in done.stdout
+    assert "forged evt_01234567890123456789 not_found" in done.stdout
