@@ -9,7 +9,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 4 ] && echo "$$n" || echo 4)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos lock clean
+.PHONY: help setup demo test check format bench chaos contract lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ bench: setup ## measure
 
 chaos: setup ## break things for longer than the tests do (CHAOS_SCALE=10 by default)
 	@CHAOS_SCALE="$${CHAOS_SCALE:-10}" $(BIN)/python -m pytest -m chaos $(ARGS)
+
+contract: setup ## write docs/contract anew
+	@$(BIN)/coupontools-worker contract --folder docs/contract
 
 lock: setup ## choose the newest allowed dependencies for requirements/*.lock (for maintainers; needs uv)
 	@$(BIN)/python scripts/lock.py

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Literal
 
+from pydantic import ConfigDict
+
 from actors.arguments import (
     CUSTOM_FIELDS,
     ArgumentError,
@@ -16,7 +18,7 @@ from actors.arguments import (
     PersonName,
     Phone,
 )
-from actors.event_data import Answer
+from actors.event_data import ONE_CALL, Answer
 from actors.job import Job
 from actors.likeness import (
     DoubtfulRows,
@@ -45,8 +47,40 @@ GROUP_NOT_FOUND = 514
 AT_ONCE = 500
 
 
+def _of_channel(channel: str, needed: str, foreign: str) -> dict[str, Any]:
+    """Return the JSON Schema of what the arguments for one channel are."""
+    numbers = [str(number) for number in range(1, CUSTOM_FIELDS[channel] + 1)]
+    return {
+        "if": {"properties": {"channel": {"const": channel}}},
+        "then": {
+            "required": [needed],
+            "properties": {
+                needed: {"type": "string"},
+                foreign: {"type": "null"},
+                "custom_fields": {"propertyNames": {"enum": numbers}},
+            },
+        },
+    }
+
+
 class ContactAdded(Answer):
     """add_contact succeeded."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": "sms",
+                    "group_id": "gro_119251",
+                    "contact_id": "con_12345678",
+                    "phone": "+32470123456",
+                    "first_name": "Ada",
+                    "last_name": None,
+                    **ONE_CALL,
+                }
+            ]
+        }
+    )
 
     channel: Literal["sms", "email"]
     group_id: str
@@ -60,6 +94,21 @@ class ContactAdded(Answer):
 class AddContact(Job):
     """Adds one contact to an SMS or email group."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": "sms",
+                    "group_id": "gro_119251",
+                    "phone": "+32470123456",
+                    "first_name": "Ada",
+                    "custom_fields": {"1": "gold"},
+                },
+                {"channel": "email", "group_id": "gro_119251", "email": "ada@example.com"},
+            ]
+        }
+    )
+
     actor = "add_contact"
     queue = "contacts"
     also: ClassVar = ("bulk",)
@@ -69,6 +118,7 @@ class AddContact(Job):
     conflict = (
         "this contact was added to the group before, with other data, and the API cannot change a contact"
     )
+    together = (_of_channel("sms", "phone", "email"), _of_channel("email", "email", "phone"))
 
     channel: ChannelName
     group_id: GroupId

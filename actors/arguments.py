@@ -6,9 +6,9 @@ import re
 from typing import Annotated, Any, Literal
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from coupontools.webhooks import check_shape, identify
+from coupontools.webhooks import MAX_BYTES, MAX_DEPTH, MAX_ID, check_shape, identify
 
 __all__ = [
     "CUSTOM_FIELDS",
@@ -102,53 +102,98 @@ def _payload(value: Any) -> Any:
     return value
 
 
+#: What is not printable, as far as a pattern of every language can say it: control characters, odd blanks, surrogates, private use.
+_UNPRINTABLE = r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb"
+
+
+#: What stands between the dots before the @ of an address.
+_ATOM = r'[^\s@."(),:;<>\[\]\\]+'
+
+
+def _trimmed_to(most: int, least: int) -> str:
+    """Return the pattern of a text that has so many characters without the blanks around it."""
+    inner = rf"\S([\s\S]{{0,{most - 2}}}\S)?"
+    return rf"^\s*({inner}){'' if least else '?'}\s*$"
+
+
 def _written_as(description: str, pattern: str, example: str) -> Any:
     """What the published JSON Schema, and the help of commands, say of a rule that a validator enforces."""
     return Field(description=description, json_schema_extra={"pattern": pattern, "examples": [example]})
 
 
 GroupId = Annotated[
-    str, AfterValidator(_group_id), _written_as("The group.", "^gro_[A-Za-z0-9]{1,64}$", "gro_119251")
+    str,
+    AfterValidator(_group_id),
+    _written_as("The group.", "^gro_[A-Za-z0-9]{1,64}$", "gro_119251"),
 ]
 Phone = Annotated[
     str,
     AfterValidator(_phone),
-    _written_as(
-        "E.164; for sms.", r"^[ .()\-]*\+[ .()\-]*[1-9]([ .()\-]*[0-9]){6,14}[ .()\-]*$", "+32470123456"
+    Field(
+        description="E.164; for sms. Spaces, dashes, dots and parentheses are removed first; `(0)` is refused.",
+        json_schema_extra={
+            "pattern": r"^[ .()\-]*\+[ .()\-]*[1-9]([ .()\-]*[0-9]){6,14}[ .()\-]*$",
+            "not": {"pattern": r"\([ .\-]*0[ .\-]*\)"},
+            "examples": ["+32470123456"],
+        },
     ),
 ]
 Email = Annotated[
     str,
     AfterValidator(_email),
     Field(
-        description="One address; for email.",
-        json_schema_extra={"format": "email", "examples": ["ada@example.com"]},
+        description="One address; for email. Its syntax is checked further than a pattern can say.",
+        json_schema_extra={
+            "format": "email",
+            "pattern": rf"^\s*{_ATOM}(\.{_ATOM})*@[^\s@.]+(\.[^\s@.]+)+\s*$",
+            "examples": ["ada@example.com"],
+        },
     ),
 ]
 GroupName = Annotated[
-    str, AfterValidator(_name), _written_as("The new group's name.", r"^\s*\S[\s\S]*$", "Pizza lovers")
+    str,
+    AfterValidator(_name),
+    _written_as(
+        "The new group's name: 1 to 255 characters without the blanks around it.",
+        _trimmed_to(255, 1),
+        "Pizza lovers",
+    ),
 ]
 WebhookId = Annotated[
     str,
     AfterValidator(_webhook_id),
     _written_as(
-        "The id alone, when the body is not at hand.", "^evt_[A-Za-z0-9]{1,64}$", "evt_5be2a5d9d0b2c"
+        "The id alone, when the body is not at hand.",
+        "^evt_[A-Za-z0-9]{1,64}$",
+        "evt_5be2a5d9d0b2c",
     ),
 ]
 Printable = Annotated[
-    str, AfterValidator(_printable), Field(json_schema_extra={"minLength": 1, "maxLength": 255})
+    str,
+    AfterValidator(_printable),
+    Field(
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": f"^[^{_UNPRINTABLE}]*$"},
+    ),
 ]
 PersonName = Annotated[
     str,
     BeforeValidator(_trimmed),
-    Field(max_length=255, description="At most 255 characters."),
+    Field(max_length=255),
     AfterValidator(_or_none),
+    # In place of pydantic's, which counts the blanks around it.
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "At most 255 characters without the blanks around it; empty is as absent.",
+            "pattern": _trimmed_to(255, 0),
+        }
+    ),
 ]
 ChannelName = Literal["sms", "email"]
 CustomFields = Annotated[
     dict[str, Annotated[str, Field(max_length=1000)]],
     AfterValidator(_or_none),
-    Field(description="Custom field N."),
+    Field(description="Custom field N, by its number: 1 to 7 (sms), 1 to 10 (email); empty is as absent."),
 ]
 #: What may follow `<KEY_PREFIX>:reply:`; and the most jobs that a batch may have.
 REPLY_NAME = re.compile(r"[A-Za-z0-9._:-]{1,255}")
@@ -161,9 +206,22 @@ def _reply_name(value: object) -> object:
     return value
 
 
-ReplyName = Annotated[str, BeforeValidator(_reply_name), Field(examples=["orders:42"])]
+ReplyName = Annotated[
+    str,
+    BeforeValidator(_reply_name),
+    Field(examples=["orders:42"], json_schema_extra={"pattern": f"^{REPLY_NAME.pattern}$"}),
+]
 Payload = Annotated[
-    dict[str, Any], BeforeValidator(_payload), Field(description="The webhook's body as received.")
+    dict[str, Any],
+    BeforeValidator(_payload),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": f"The webhook's body as received: at most {MAX_BYTES:,} bytes of JSON, at most {MAX_DEPTH} levels deep.",
+            "properties": {"id": {"type": "string", "minLength": 1, "maxLength": MAX_ID}},
+            "required": ["id"],
+        }
+    ),
 ]
 
 

@@ -6,13 +6,19 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["COMMON_EVENTS", "ERROR_KINDS", "Answer", "Data", "JobFailed", "Page"]
+__all__ = ["COMMON_EVENTS", "ERROR_KINDS", "ONE_CALL", "ONE_PAGE", "Answer", "Data", "JobFailed", "Page"]
 
 ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "cancelled", "internal"]
 #: How a job may end without success.
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
 Scope = Literal["account", "sms", "email"]
 HoldKind = Literal["refused", "outage", "paused", "asked"]
+
+
+#: What `Answer` tells in the examples of the published schemas.
+ONE_CALL: Final = {"attempts": 1, "replayed": False, "reconciled": False}
+#: What `Page` tells there, but for the channel.
+ONE_PAGE: Final = {"page": 1, "pages": 1, "total": 1, "complete": True, **ONE_CALL}
 
 
 class Data(BaseModel):
@@ -58,12 +64,42 @@ class Failure(Data):
 class JobFailed(Answer):
     """The job ended without success."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "job": "add_contact",
+                    "error": {
+                        "kind": "expired",
+                        "code": None,
+                        "message": "the deadline passed before the API had carried the job out",
+                        "details": [],
+                    },
+                    **ONE_CALL,
+                }
+            ]
+        }
+    )
+
     job: str
     error: Failure
 
 
 class MessageRejected(Data):
     """An entry in a queue is no readable job, or its message_id was answered before."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "queue": "contacts",
+                    "redis_message_id": "3b0c1a52-0a52-4a26-8f39-5d1c1b0f6d3e",
+                    "reason": "the message is no JSON object",
+                    "raw": "[]",
+                }
+            ]
+        }
+    )
 
     queue: str
     redis_message_id: str
@@ -73,6 +109,21 @@ class MessageRejected(Data):
 
 class AccountHeld(Data):
     """Work is held: the account or its credentials are refused, the API does not answer or asks for a pause, or an operator paused it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "scope": "account",
+                    "kind": "refused",
+                    "code": 1000,
+                    "message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct.",
+                    "retry_at": "2026-03-01T12:00:01.000Z",
+                    "worker": "worker-1:4711",
+                }
+            ]
+        }
+    )
 
     scope: Scope
     kind: HoldKind
@@ -85,6 +136,21 @@ class AccountHeld(Data):
 class AccountReleased(Data):
     """Work goes on."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "scope": "account",
+                    "kind": "refused",
+                    "code": 1000,
+                    "message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct.",
+                    "retry_at": None,
+                    "worker": "worker-1:4711",
+                }
+            ]
+        }
+    )
+
     scope: Scope
     kind: HoldKind
     code: int | None
@@ -95,6 +161,22 @@ class AccountReleased(Data):
 
 class BatchFinished(Data):
     """As many jobs of a batch as it has are answered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "batch_id": "spring-2026",
+                    "total": 1000,
+                    "succeeded": 990,
+                    "replayed": 7,
+                    "failed": {"rejected": 3},
+                    "began_at": "2026-03-01T12:00:00.000Z",
+                    "finished_at": "2026-03-01T12:01:40.000Z",
+                }
+            ]
+        }
+    )
 
     batch_id: str
     total: int

@@ -14,7 +14,7 @@ from actors.event_data import Answer
 from coupontools import Call, Coupontools, Rejected
 from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
 
-__all__ = ["Job"]
+__all__ = ["BATCH_TOGETHER", "Job"]
 
 #: Of arguments that no job knows, so many are told by name, each cut to so many characters.
 MOST_STRANGERS = 20
@@ -24,6 +24,11 @@ LONGEST_NAME = 100
 NEUTRAL_ARGUMENTS = frozenset(
     {"idempotency_key", "correlation_id", "deadline_seconds", "batch_id", "batch_size", "reply_to"}
 )
+#: That a `batch_size` needs a `batch_id`, as JSON Schema.
+BATCH_TOGETHER = {
+    "if": {"required": ["batch_size"], "properties": {"batch_size": {"type": "integer"}}},
+    "then": {"required": ["batch_id"], "properties": {"batch_id": {"type": "string"}}},
+}
 
 
 class Job(BaseModel):
@@ -49,6 +54,8 @@ class Job(BaseModel):
     known_arguments: ClassVar[set[str]] = set()
     #: Why a job fails whose derived key was carried out for a job that asked for something else.
     conflict: ClassVar[str] = ""
+    #: What `problems_together` says, as JSON Schema, for the published one.
+    together: ClassVar[tuple[dict[str, Any], ...]] = ()
 
     idempotency_key: Printable | None = Field(
         None, description="Two jobs of one actor with one key are one job."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import ConfigDict
+
 from actors.arguments import ChannelName
-from actors.event_data import Data, Page
+from actors.event_data import ONE_PAGE, Data, Page
 from actors.job import Job
 from actors.pages import SpooledPages, extent
 from coupontools import Call, Channel, Coupontools
@@ -24,11 +26,21 @@ class ListedGroup(Data):
 class GroupsListed(Page):
     """One page of list_groups."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"channel": "sms", **ONE_PAGE, "groups": [{"group_id": "gro_119251", "name": "Pizza lovers"}]}
+            ]
+        }
+    )
+
     groups: list[ListedGroup]
 
 
 class ListGroups(Job):
     """Lists the SMS or email groups."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"channel": "sms"}]})
 
     actor = "list_groups"
     queue = "reads"

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+from pydantic import ConfigDict
+from pydantic.config import JsonDict
+
 from actors.arguments import ArgumentError, Payload, WebhookId
-from actors.event_data import Answer, Data
+from actors.event_data import ONE_CALL, Answer, Data
 from actors.job import Job
 from coupontools import Call, Coupontools, Rejected
 from coupontools.webhooks import Facts, compare, denies, facts, identify, names, recorded_facts
@@ -17,10 +20,35 @@ __all__ = ["VerifyWebhook"]
 
 #: The API knows no such webhook; vendor's document, "Verification".
 WEBHOOK_NOT_FOUND = 509
+#: A webhook for the published schemas.
+_EXAMPLE: JsonDict = {
+    "id": "evt_01234567890123456789",
+    "type": "coupon_claimed",
+    "datetime": "2020-12-01 01:23:45",
+    "campaign": "cam_12345",
+    "session": "012345678901234567890",
+}
 
 
 class WebhookVerified(Answer):
     """The API knows the webhook, and every field that can be compared agrees."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "webhook_id": "evt_01234567890123456789",
+                    "webhook_type": "coupon_claimed",
+                    "datetime": "2020-12-01T01:23:45Z",
+                    "campaign": "cam_12345",
+                    "session": "012345678901234567890",
+                    "payload": _EXAMPLE,
+                    "checked": ["id", "type", "datetime", "campaign", "session"],
+                    **ONE_CALL,
+                }
+            ]
+        }
+    )
 
     webhook_id: str
     webhook_type: str | None
@@ -42,6 +70,19 @@ class Mismatch(Data):
 class WebhookRejected(Answer):
     """The API does not know the webhook, or a field differs: treat it as forged."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "webhook_id": "evt_01234567890123456789",
+                    "reason": "mismatch",
+                    "mismatches": [{"field": "campaign", "received": "cam_99999", "expected": "cam_12345"}],
+                    **ONE_CALL,
+                }
+            ]
+        }
+    )
+
     webhook_id: str
     reason: Literal["not_found", "mismatch", "unverifiable"]
     mismatches: list[Mismatch]
@@ -50,10 +91,23 @@ class WebhookRejected(Answer):
 class VerifyWebhook(Job):
     """Asks the API whether a received webhook is genuine."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"payload": _EXAMPLE}, {"webhook_id": "evt_01234567890123456789"}]}
+    )
+
     actor = "verify_webhook"
     queue = "webhooks"
     succeeds: ClassVar = {"webhook.verified": WebhookVerified, "webhook.rejected": WebhookRejected}
     failed = "webhook.failed"
+    # That two ids must agree, JSON Schema cannot say.
+    together = (
+        {
+            "anyOf": [
+                {"required": ["payload"], "properties": {"payload": {"type": "object"}}},
+                {"required": ["webhook_id"], "properties": {"webhook_id": {"type": "string"}}},
+            ]
+        },
+    )
 
     payload: Payload | None = None
     webhook_id: WebhookId | None = None

@@ -5,7 +5,6 @@ https://www.asyncapi.com/docs/reference/specification/v3.0.0
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,9 +13,18 @@ from pydantic.json_schema import models_json_schema
 from actors import EVENTS, JOBS, Job
 from actors.event_data import COMMON_EVENTS
 from config.keys import Keys
-from delivery import PREFIX, SOURCE
+from delivery import PREFIX
+from workers.schemas import (
+    event_envelope,
+    event_example,
+    job_envelope,
+    job_example,
+    rules_together,
+    schema_files,
+    sentence,
+)
 
-__all__ = ["asyncapi_document"]
+__all__ = ["asyncapi_document", "contract_files"]
 
 _ENQUEUE = "In one MULTI: `HSET {bodies} <id> <message JSON>`, then `RPUSH {ready} <id>`, where <id> is options.redis_message_id."
 
@@ -25,7 +33,8 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
     """Return the document, with the Redis keys of ``keys`` as addresses."""
     queues: dict[str, list[str]] = {}
     for actor, job in JOBS.items():
-        queues.setdefault(job.queue, []).append(actor)
+        for queue in (job.queue, *job.also):
+            queues.setdefault(queue, []).append(actor)
     unasked = list(COMMON_EVENTS)
     return {
         "asyncapi": "3.0.0",
@@ -34,6 +43,15 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
             "version": version,
             "description": "Jobs are Dramatiq messages in Redis; each is carried out once at the Coupontools API and answered by a "
             "CloudEvent on a Redis stream.",
+            "contact": {"name": "The maintainers of coupontools-worker"},
+            "license": {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"},
+        },
+        "servers": {
+            "redis": {
+                "host": "localhost:6379",
+                "protocol": "redis",
+                "description": "The Redis that the worker's REDIS_URL names; the real address is each deployment's own.",
+            }
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -46,10 +64,11 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
             },
         },
         "operations": {
-            **{actor: _operation(actor, job) for actor, job in JOBS.items()},
+            **_operations(),
             "tell": {
                 "action": "send",
                 "summary": "What is no answer to a readable job.",
+                "description": "Read these beside the answers: an entry that is no job, and work that is held or goes on.",
                 "channel": {"$ref": "#/channels/events"},
                 "messages": [{"$ref": f"#/channels/events/messages/{kind}"} for kind in unasked],
             },
@@ -64,6 +83,11 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
     }
 
 
+def contract_files(version: str) -> dict[str, dict[str, Any]]:
+    """Return the document and every schema, by the paths of their files, with the keys that the default settings name."""
+    return {"asyncapi.json": asyncapi_document(Keys(), version), **schema_files()}
+
+
 def _queue_channel(keys: Keys, queue: str, actors: list[str]) -> dict[str, Any]:
     names = keys.queue(queue)
     return {
@@ -74,75 +98,61 @@ def _queue_channel(keys: Keys, queue: str, actors: list[str]) -> dict[str, Any]:
     }
 
 
-def _operation(actor: str, job: type[Job]) -> dict[str, Any]:
+def _operations() -> dict[str, Any]:
+    """Return an operation for each queue that a job may be put on; the first is named as the job."""
+    return {
+        actor if queue == job.queue else f"{actor}.{queue}": _operation(actor, job, queue)
+        for actor, job in JOBS.items()
+        for queue in (job.queue, *job.also)
+    }
+
+
+def _operation(actor: str, job: type[Job], queue: str) -> dict[str, Any]:
+    kinds = (*job.succeeds, job.failed)
     return {
         "action": "receive",
-        "summary": _sentence(job),
-        "channel": {"$ref": f"#/channels/{job.queue}"},
-        "messages": [{"$ref": f"#/channels/{job.queue}/messages/{actor}"}],
+        "summary": sentence(job),
+        "description": f"Enqueue `{actor}` on the queue `{queue}`; it is answered by {' or '.join(f'`{PREFIX}{kind}`' for kind in kinds)}.",
+        "channel": {"$ref": f"#/channels/{queue}"},
+        "messages": [{"$ref": f"#/channels/{queue}/messages/{actor}"}],
         "reply": {
             "channel": {"$ref": "#/channels/events"},
-            "messages": [
-                {"$ref": f"#/channels/events/messages/{kind}"} for kind in (*job.succeeds, job.failed)
-            ],
+            "messages": [{"$ref": f"#/channels/events/messages/{kind}"} for kind in kinds],
         },
     }
 
 
 def _job_message(actor: str, job: type[Job]) -> dict[str, Any]:
-    options = {
-        "redis_message_id": _text("The id under which the message lies."),
-        "traceparent": _text("W3C trace context; carried on."),
-        "eta": {"type": "number", "description": "Not before this Unix millisecond."},
-    }
-    fields = {
-        "queue_name": {"const": job.queue},
-        "actor_name": {"const": actor},
-        "args": {"type": "array", "maxItems": 0},
-        "kwargs": _reference(job),
-        "options": {"type": "object", "required": ["redis_message_id"], "properties": options},
-        "message_id": _text("What an answer is matched by.", minLength=1, maxLength=255),
-        "message_timestamp": {"type": "number", "description": "Unix milliseconds."},
-    }
-    payload = {"required": list(fields), "additionalProperties": False, "properties": fields}
-    return _message(actor, actor, job, "application/json", payload)
+    payload = _with(job_envelope(job), "kwargs", job)
+    return _message(actor, job, "application/json", payload, job_example(job))
 
 
 def _event_message(kind: str, data: type[BaseModel]) -> dict[str, Any]:
-    required = {
-        "specversion": {"const": "1.0"},
-        "id": _text("The job's message_id; a list page: <message_id>/<page>."),
-        "source": {"const": SOURCE},
-        "type": {"const": PREFIX + kind},
-        "time": {"type": "string", "format": "date-time"},
-        "datacontenttype": {"const": "application/json"},
-        "dataschema": {"const": f"urn:coupontools-worker:{kind}:v1"},
-        "data": _reference(data),
-    }
-    optional = {
-        "subject": _text("The id the event is about, when known."),
-        "correlationid": _text("The job's correlation_id, when given."),
-        "idempotencykey": _text("The key in force, given or derived."),
-        "traceparent": _text("The job's trace context, when given."),
-    }
-    payload = {"required": list(required), "properties": required | optional}
-    return _message(PREFIX + kind, kind, data, "application/cloudevents+json", payload)
+    payload = _with(event_envelope(kind), "data", data)
+    return _message(PREFIX + kind, data, "application/cloudevents+json", payload, event_example(kind))
+
+
+def _with(envelope: dict[str, Any], field: str, model: type[BaseModel]) -> dict[str, Any]:
+    """Return the envelope with what stands in it."""
+    envelope["properties"][field] = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return envelope
 
 
 def _message(
-    name: str, title: str, model: type[BaseModel], content_type: str, payload: dict[str, Any]
+    name: str,
+    model: type[BaseModel],
+    content_type: str,
+    payload: dict[str, Any],
+    example: dict[str, Any],
 ) -> dict[str, Any]:
     return {
         "name": name,
-        "title": title,
-        "summary": _sentence(model),
+        "title": name.removeprefix(PREFIX),
+        "summary": sentence(model),
         "contentType": content_type,
-        "payload": {"type": "object", **payload},
+        "payload": payload,
+        "examples": [{"payload": example}],
     }
-
-
-def _text(description: str, **rules: int) -> dict[str, Any]:
-    return {"type": "string", "description": description, **rules}
 
 
 def _schemas() -> dict[str, Any]:
@@ -150,12 +160,6 @@ def _schemas() -> dict[str, Any]:
     models += [(data, "serialization") for data in dict.fromkeys(EVENTS.values())]
     _, schema = models_json_schema(models, ref_template="#/components/schemas/{model}")
     schemas: dict[str, Any] = schema["$defs"]
+    for job in JOBS.values():
+        schemas[job.__name__]["allOf"] = rules_together(job)
     return schemas
-
-
-def _reference(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
-
-
-def _sentence(model: type[BaseModel]) -> str:
-    return inspect.cleandoc(model.__doc__ or "").split("\n", maxsplit=1)[0]

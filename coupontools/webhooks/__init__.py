@@ -2,11 +2,12 @@
 
 from coupontools.webhooks.comparison import Comparison, Mismatch, compare, denies, names
 from coupontools.webhooks.facts import Facts, facts, identify, recorded_facts
-from coupontools.webhooks.shape import MAX_BYTES, MAX_DEPTH, check_shape
+from coupontools.webhooks.shape import MAX_BYTES, MAX_DEPTH, MAX_ID, check_shape
 
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "MAX_ID",
     "Comparison",
     "Facts",
     "Mismatch",

@@ -1,26 +1,47 @@
-"""`contract`: prints the AsyncAPI document of jobs and events."""
+"""`contract`: prints the AsyncAPI document of jobs and events, or writes it and the JSON Schemas into a folder."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
 
 from config.keys import Keys
-from workers.asyncapi import asyncapi_document
+from workers.asyncapi import asyncapi_document, contract_files
 from workers.cli.output import say_json
 from workers.cli.settings import command_settings
 
 __all__ = ["contract"]
 
 
-def contract() -> None:
+def contract(
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            file_okay=False,
+            help="Write the document there, and a JSON Schema for each job, event and envelope.",
+        ),
+    ] = None,
+) -> None:
     """Print the AsyncAPI 3 document of the jobs a service may enqueue and the events that answer them, as JSON.
 
-    The channels' addresses are the Redis keys that these settings name.
+    The channels' addresses are the Redis keys that these settings name; in a folder, those of the default settings.
 
-    Example:
+    Examples:
 
         coupontools-worker contract > asyncapi.json
+
+        coupontools-worker contract --folder docs/contract
     """
-    settings = command_settings()
-    document = asyncapi_document(Keys.of(settings), version("coupontools-worker"))
-    say_json(document, indent=True)
+    if folder is None:
+        settings = command_settings()
+        say_json(asyncapi_document(Keys.of(settings), version("coupontools-worker")), indent=True)
+        return
+    for name, document in contract_files(version("coupontools-worker")).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

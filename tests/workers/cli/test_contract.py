@@ -24,7 +24,17 @@ CHANNEL = {
     "bindings",
 }
 OPERATION = {"action", "channel", "title", "summary", "description", "messages", "reply", "bindings", "tags"}
-MESSAGE = {"headers", "payload", "contentType", "name", "title", "summary", "description", "correlationId"}
+MESSAGE = {
+    "headers",
+    "payload",
+    "contentType",
+    "name",
+    "title",
+    "summary",
+    "description",
+    "correlationId",
+    "examples",
+}
 
 
 @pytest.fixture
@@ -55,6 +65,10 @@ def test_it_has_what_the_specification_asks_for(document):
     assert document["asyncapi"] == "3.0.0"
     assert document["info"]["title"]
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", document["info"]["version"])
+    assert document["info"]["contact"]["name"]
+    assert document["info"]["license"]["name"] == "MIT"
+    for server in document["servers"].values():
+        assert {"host", "protocol", "description"} <= set(server)
     for channel in document["channels"].values():
         assert set(channel) <= CHANNEL
         assert isinstance(channel["address"], str)
@@ -82,6 +96,7 @@ def test_it_names_every_queue_job_and_event(document):
     channels = document["channels"]
     assert {name: channel["address"] for name, channel in channels.items()} == {
         "contacts": "d:contacts",
+        "bulk": "d:bulk",
         "groups": "d:groups",
         "webhooks": "d:webhooks",
         "reads": "d:reads",
@@ -91,7 +106,8 @@ def test_it_names_every_queue_job_and_event(document):
     assert "HSET d:contacts.msgs" in channels["contacts"]["description"]
     assert set(channels["events"]["messages"]) == set(EVENTS)
     told = {name for name, operation in document["operations"].items() if operation["action"] == "receive"}
-    assert told == set(JOBS)
+    assert told == {*JOBS, "add_contact.bulk"}
+    assert all(operation["description"] for operation in document["operations"].values())
     answers = {
         message["$ref"].rpartition("/")[2]
         for operation in document["operations"].values()
@@ -123,3 +139,9 @@ def test_its_schemas_are_those_of_the_models(document):
     assert {"channel", "group_id", "contact_id", "attempts", "replayed", "reconciled"} <= set(
         data["required"]
     )
+
+
+def test_it_holds_a_whole_message_of_each_kind(document):
+    for name, message in document["components"]["messages"].items():
+        for example in message["examples"]:
+            assert set(message["payload"]["required"]) <= set(example["payload"]), name

@@ -1,0 +1,267 @@
+"""The contract as JSON Schemas (2020-12), made from the very models that check jobs and describe events.
+
+One for the arguments of each job, one for the data of each event, and one for each envelope around them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from actors import EVENTS, JOBS, Job
+from actors.event_data import COMMON_EVENTS, JobFailed, Page
+from actors.job import BATCH_TOGETHER
+from delivery import PREFIX, SOURCE
+from workers.broker.entries import LATEST
+
+__all__ = [
+    "event_envelope",
+    "event_example",
+    "event_schema",
+    "job_envelope",
+    "job_example",
+    "job_schema",
+    "rules_together",
+    "schema_files",
+    "sentence",
+]
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_ID: Final = "3b0c1a52-0a52-4a26-8f39-5d1c1b0f6d3e"
+_MESSAGE_ID: Final = "c1f7c6a0-8f0d-4c63-b6d3-9f1d4f0c7a55"
+_OF_A_JOB: Final = "The message_id of the job that it answers."
+#: What an event's id is, where it is not its job's message_id, and an example.
+_IDS: Final = {
+    "message.rejected": (
+        "<queue>/<redis_message_id>: what was rejected may have no message_id.",
+        f"contacts/{_ID}",
+    ),
+    "batch.finished": (
+        "batch.finished/<batch_id>: there is one for each batch.",
+        "batch.finished/spring-2026",
+    ),
+    "account.held": ("Unique: it answers no job.", _ID),
+    "account.released": ("Unique: it answers no job.", _ID),
+}
+
+
+def schema_files() -> dict[str, dict[str, Any]]:
+    """Return every schema by the path of its file."""
+    return {
+        **{f"jobs/{actor}.v1.json": job_schema(job) for actor, job in JOBS.items()},
+        **{f"events/{kind}.v1.json": event_schema(kind) for kind in EVENTS},
+        "envelopes/job.v1.json": _named("job", "A job as it stands in Redis", _any_job()),
+        "envelopes/event.v1.json": _named("event", "An event as it stands on the stream", _any_event()),
+    }
+
+
+def job_schema(job: type[Job]) -> dict[str, Any]:
+    """Return the schema of a job's arguments, with what they must be beside each other."""
+    schema = job.model_json_schema() | {"allOf": rules_together(job)}
+    return _named(job.actor, f"Arguments of {job.actor}", schema)
+
+
+def rules_together(job: type[Job]) -> list[dict[str, Any]]:
+    """Return what a job's arguments must be beside each other."""
+    return [BATCH_TOGETHER, *job.together]
+
+
+def event_schema(kind: str) -> dict[str, Any]:
+    """Return the schema of an event's data; its `$id` is what the event's `dataschema` names."""
+    data = EVENTS[kind]
+    schema = data.model_json_schema(mode="serialization")
+    if data is JobFailed:
+        (actor,) = (actor for actor, job in JOBS.items() if job.failed == kind)
+        schema["properties"]["job"] |= {"const": actor}
+        schema["examples"] = [_data_example(kind)]
+    return _named(kind, f"Data of {PREFIX}{kind}", schema)
+
+
+def job_envelope(job: type[Job]) -> dict[str, Any]:
+    """Return the schema of one job's message, but for its arguments."""
+    return _job_envelope({"const": job.actor}, {"enum": [job.queue, *job.also]})
+
+
+def event_envelope(kind: str) -> dict[str, Any]:
+    """Return the schema of one event's CloudEvent, but for its data."""
+    told, _ = _id_of(kind)
+    return _event_envelope({"const": PREFIX + kind}, {"const": f"urn:coupontools-worker:{kind}:v1"}, told)
+
+
+def job_example(job: type[Job]) -> dict[str, Any]:
+    """Return a whole message."""
+    return {
+        "queue_name": job.queue,
+        "actor_name": job.actor,
+        "args": [],
+        "kwargs": _example(job, job.model_json_schema()),
+        "options": {"redis_message_id": _ID},
+        "message_id": _MESSAGE_ID,
+        "message_timestamp": 1767225600000,
+    }
+
+
+def event_example(kind: str) -> dict[str, Any]:
+    """Return a whole CloudEvent."""
+    _, event_id = _id_of(kind)
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": SOURCE,
+        "type": PREFIX + kind,
+        "time": "2026-03-01T12:00:00.000Z",
+        "datacontenttype": "application/json",
+        "dataschema": f"urn:coupontools-worker:{kind}:v1",
+        "data": _data_example(kind),
+    }
+
+
+def sentence(model: type[BaseModel]) -> str:
+    """Return the first line of what a model says of itself."""
+    return inspect.cleandoc(model.__doc__ or "").split("\n", maxsplit=1)[0]
+
+
+def _named(name: str, title: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": _DIALECT, "$id": f"urn:coupontools-worker:{name}:v1", **schema, "title": title}
+
+
+def _data_example(kind: str) -> dict[str, Any]:
+    data = EVENTS[kind]
+    example = _example(data, data.model_json_schema(mode="serialization"))
+    failed = [actor for actor, job in JOBS.items() if job.failed == kind]
+    return example | {"job": failed[0]} if failed else example
+
+
+def _example(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the first example of a model.
+
+    Raises:
+        TypeError: it has none; says what to add, and where.
+    """
+    if "examples" not in schema:
+        place = f"{model.__module__.replace('.', '/')}.py, class {model.__name__}"
+        raise TypeError(f"{place}: give `model_config` an example, as the other models have it")
+    example: dict[str, Any] = schema["examples"][0]
+    return example
+
+
+def _id_of(kind: str) -> tuple[str, str]:
+    """Return what the id of an event of this type is, and an example."""
+    if kind in COMMON_EVENTS:
+        return _IDS[kind]
+    if issubclass(EVENTS[kind], Page):
+        return "<message_id>/<page> of the job that it answers.", f"{_MESSAGE_ID}/1"
+    return _OF_A_JOB, _MESSAGE_ID
+
+
+def _any_job() -> dict[str, Any]:
+    queues = dict.fromkeys(queue for job in JOBS.values() for queue in (job.queue, *job.also))
+    schema = _job_envelope({"enum": list(JOBS)}, {"enum": list(queues)})
+    schema["properties"]["kwargs"] = {
+        "type": "object",
+        "description": "The job's arguments: jobs/<actor>.v1.json.",
+    }
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"actor_name": {"const": actor}}},
+            "then": {
+                "properties": {
+                    "queue_name": {"enum": [job.queue, *job.also]},
+                    "kwargs": {"$ref": f"urn:coupontools-worker:{actor}:v1"},
+                }
+            },
+        }
+        for actor, job in JOBS.items()
+    ]
+    schema["examples"] = [job_example(job) for job in JOBS.values()]
+    return schema
+
+
+def _any_event() -> dict[str, Any]:
+    ids = dict.fromkeys(_id_of(kind)[0] for kind in EVENTS)
+    schema = _event_envelope(
+        {"enum": [PREFIX + kind for kind in EVENTS]},
+        {"type": "string", "description": "The `$id` of the schema of `data`: events/<type>.v1.json."},
+        f"By the event's type: {' Or: '.join(ids)} A reader that sees one twice drops the second.",
+    )
+    schema["properties"]["data"] = {"type": "object", "description": "What the type tells."}
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"type": {"const": PREFIX + kind}}},
+            "then": {
+                "properties": {
+                    "dataschema": {"const": f"urn:coupontools-worker:{kind}:v1"},
+                    "data": {"$ref": f"urn:coupontools-worker:{kind}:v1"},
+                }
+            },
+        }
+        for kind in EVENTS
+    ]
+    schema["examples"] = [event_example(kind) for kind in EVENTS]
+    return schema
+
+
+def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any]:
+    options = {
+        "redis_message_id": _text("The id under which the message lies."),
+        "traceparent": {"description": "W3C trace context; carried on."},
+        "eta": {
+            "type": ["number", "null"],
+            "minimum": 0,
+            "maximum": LATEST,
+            "description": "Not before this Unix millisecond.",
+        },
+    }
+    fields = {
+        "queue_name": queue,
+        "actor_name": actor,
+        "args": {"type": "array", "maxItems": 0},
+        "kwargs": {},
+        "options": {
+            "type": "object",
+            "description": "Options that the worker does not know are ignored.",
+            "required": ["redis_message_id"],
+            "properties": options,
+        },
+        "message_id": _text("What an answer is matched by.", minLength=1, maxLength=255),
+        "message_timestamp": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": LATEST,
+            "description": "Unix milliseconds. The deadline counts from it.",
+        },
+    }
+    return {
+        "type": "object",
+        "required": list(fields),
+        "additionalProperties": False,
+        "properties": fields,
+    }
+
+
+def _event_envelope(kind: dict[str, Any], schema: dict[str, Any], told_of_id: str) -> dict[str, Any]:
+    required = {
+        "specversion": {"const": "1.0"},
+        "id": _text(told_of_id, minLength=1),
+        "source": {"const": SOURCE},
+        "type": kind,
+        "time": {"type": "string", "format": "date-time", "description": "RFC 3339, UTC."},
+        "datacontenttype": {"const": "application/json"},
+        "dataschema": schema,
+        "data": {},
+    }
+    optional = {
+        "subject": _text("The id the event is about, when known."),
+        "correlationid": _text("The job's correlation_id, when given."),
+        "batchid": _text("The job's batch_id, when given."),
+        "originalid": _text("Of a dead letter that was sent again: the message_id it had at first."),
+        "idempotencykey": _text("The key in force, given or derived; absent for a listing without one."),
+        "traceparent": _text("The job's trace context, when given."),
+    }
+    return {"type": "object", "required": list(required), "properties": required | optional}
+
+
+def _text(description: str, **rules: int) -> dict[str, Any]:
+    return {"type": "string", "description": description, **rules}
