@@ -19,6 +19,7 @@ from workers.schemas import (
     event_example,
     job_envelope,
     job_example,
+    open_to_more,
     rules_together,
     schema_files,
     sentence,
@@ -156,10 +157,15 @@ def _message(
 
 
 def _schemas() -> dict[str, Any]:
-    models: list[Any] = [(job, "validation") for job in JOBS.values()]
-    models += [(data, "serialization") for data in dict.fromkeys(EVENTS.values())]
-    _, schema = models_json_schema(models, ref_template="#/components/schemas/{model}")
-    schemas: dict[str, Any] = schema["$defs"]
+    jobs: list[Any] = [(job, "validation") for job in JOBS.values()]
+    events: list[Any] = [(data, "serialization") for data in dict.fromkeys(EVENTS.values())]
+    schemas: dict[str, Any] = _definitions(jobs) | open_to_more({"$defs": _definitions(events)})["$defs"]
     for job in JOBS.values():
         schemas[job.__name__]["allOf"] = rules_together(job)
     return schemas
+
+
+def _definitions(models: list[Any]) -> dict[str, Any]:
+    _, schema = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    definitions: dict[str, Any] = schema["$defs"]
+    return definitions

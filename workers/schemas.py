@@ -23,6 +23,7 @@ __all__ = [
     "job_envelope",
     "job_example",
     "job_schema",
+    "open_to_more",
     "rules_together",
     "schema_files",
     "sentence",
@@ -71,7 +72,7 @@ def rules_together(job: type[Job]) -> list[dict[str, Any]]:
 def event_schema(kind: str) -> dict[str, Any]:
     """Return the schema of an event's data; its `$id` is what the event's `dataschema` names."""
     data = EVENTS[kind]
-    schema = data.model_json_schema(mode="serialization")
+    schema = open_to_more(data.model_json_schema(mode="serialization"))
     if data is JobFailed:
         (actor,) = (actor for actor, job in JOBS.items() if job.failed == kind)
         schema["properties"]["job"] |= {"const": actor}
@@ -116,6 +117,13 @@ def event_example(kind: str) -> dict[str, Any]:
         "dataschema": f"urn:coupontools-worker:{kind}:v1",
         "data": _data_example(kind),
     }
+
+
+def open_to_more(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an event without the rule that nothing may be added: within v1 fields may be, and no reader must refuse them."""
+    for part in (schema, *schema.get("$defs", {}).values()):
+        part.pop("additionalProperties", None)
+    return schema
 
 
 def sentence(model: type[BaseModel]) -> str:

@@ -65,6 +65,13 @@ def test_each_schema_is_one_and_is_named_as_events_name_it():
     )
 
 
+def test_events_may_get_more_fields_and_jobs_may_not():
+    for name, schema in SCHEMAS.items():
+        of_event = name.startswith("events/")
+        more = {**schema["examples"][0], "more": 1}
+        assert validator(name).is_valid(more) is (of_event or name == "envelopes/event.v1.json"), name
+
+
 RIGHT: dict[str, list[dict[str, Any]]] = {
     "add_contact": [
         {"channel": "sms", "group_id": "gro_119251", "phone": "+32470123456"},
