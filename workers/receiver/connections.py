@@ -165,6 +165,10 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         if self.request_is_whole:
             self.others.serve(self)
 
+    def pause_writing(self) -> None:
+        """Close the connection: the answers are short, and whoever leaves so many of them unread would keep its place for ever."""
+        self.transport.abort()
+
     def read_no_more(self) -> None:
         """Leave what else the client sends where it is, and forget what has come of its body."""
         self.flow.pause_reading()
