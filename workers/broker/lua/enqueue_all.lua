@@ -9,7 +9,6 @@
 local new = 0
 for i = 1, #KEYS, 2 do
   local ready, bodies, id, message = KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1]
-  redis.call('HDEL', bodies, NOBODY)
   if redis.call('HSETNX', bodies, id, message) == 1 then
     local pushed = redis.pcall('RPUSH', ready, id)
     if type(pushed) == 'table' then
@@ -19,5 +18,7 @@ for i = 1, #KEYS, 2 do
     end
     new = new + 1
   end
+  -- Not first: a script that has written is refused nothing any more, so a full Redis would take the message.
+  redis.call('HDEL', bodies, NOBODY)
 end
 return new
