@@ -277,6 +277,7 @@ class Attempt:
         """The message has the id of one that was answered: it gets no answer of its own, but is not swallowed either."""
         task = self.task
         settled = await self.settle(answer.used_id(task, await self.means.ledger.body(task)))
+        self.means.log_line.rejected(task)
         log.warning(
             "message.rejected",
             queue=task.queue,

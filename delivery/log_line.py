@@ -44,6 +44,14 @@ class ReadBackObserver(Protocol):
 
 
 @runtime_checkable
+class RejectionObserver(Protocol):
+    """An observer that also wants to know of messages that are set aside."""
+
+    def entry_rejected(self, queue: str) -> None:
+        """An entry of this queue was set aside."""
+
+
+@runtime_checkable
 class CallObserver(Protocol):
     """An observer that also wants to know of each call of the API."""
 
@@ -56,6 +64,12 @@ class LogLine:
 
     def __init__(self, observers: list[Observer] | None = None) -> None:
         self._observers = observers or []
+
+    def rejected(self, task: Task) -> None:
+        """The message was set aside: its id was answered before."""
+        for observer in self._observers:
+            if isinstance(observer, RejectionObserver):
+                observer.entry_rejected(task.queue)
 
     def called(self, task: Task, seconds: float) -> None:
         """A call of the API ended, of whatever kind, after so long; waiting for the pace is no part of it."""

@@ -22,5 +22,6 @@ def assemble(settings: Settings, *, concurrency: int) -> DurableBroker:
     broker.add_middleware(WorkerLife(settings, loop))
     if metrics is not None:
         broker.add_middleware(metrics)
+        broker.on_set_aside = metrics.entry_rejected
     declare_actors(broker, loop.entrance, loop.submit)
     return broker

@@ -46,6 +46,8 @@ _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
 }
 #: A message of more bytes is no job.
 LONGEST_BODY = 2**20
+#: Of what a worker has in hand, so many are looked at for the oldest.
+IN_HAND = 200
 #: What can be held: all work of the account, or one channel's.
 SCOPES = ("account", "sms", "email")
 #: Why: the API refuses, does not answer, or asks for a pause; or an operator paused it.
@@ -61,7 +63,7 @@ class QueueState:
     running: int
     parked: int
     dead: int
-    #: How long ago the job at the head of the ready ones was enqueued; None where none waits or its message cannot be read.
+    #: How long ago the oldest unanswered job was enqueued, in Redis or in a worker's hand; None where there is none.
     oldest_seconds: float | None
 
 
@@ -174,7 +176,7 @@ def _read_queues(
                 pipeline.scard(keys.acks(holder, name))
 
     numbers = iter(_at_one_moment(client, ask))
-    oldest = _read_oldest(client, keys, names)
+    oldest = _read_oldest(client, keys, names, places, holders)
     states = {}
     for name in names:
         ready, due, delayed, stock_delayed, dead, forward = (next(numbers) for _ in range(6))
@@ -203,25 +205,59 @@ def _parking_places(client: redis.Redis, keys: Keys, names: list[str]) -> dict[s
     return places
 
 
-def _read_oldest(client: redis.Redis, keys: Keys, names: list[str]) -> dict[str, float | None]:
-    """Return how long ago the job at the head of each queue was enqueued."""
+def _read_oldest(
+    client: redis.Redis, keys: Keys, names: list[str], places: dict[str, list[str]], holders: list[str]
+) -> dict[str, float | None]:
+    """Return how long ago the oldest unanswered job of each queue was enqueued, wherever it is; a delay that is not due does not count.
+
+    Looks at the head of what waits and of what is parked, and at what workers have in hand, which is never much.
+    """
     with client.pipeline(transaction=False) as pipeline:
         pipeline.time()
         for name in names:
-            pipeline.lindex(keys.queue(name).ready, 0)
-        (seconds, _), *heads = pipeline.execute()
-        bodies = [keys.queue(name).bodies for name in names]
-        for key, head in zip(bodies, heads, strict=True):
-            pipeline.hstrlen(key, head or "")
+            queue = keys.queue(name)
+            pipeline.lindex(queue.ready, 0)
+            pipeline.zrange(queue.delayed, 0, 0, withscores=True)
+            for place in places[name]:
+                pipeline.zrange(place, 0, 0, withscores=True)
+            for holder in holders:
+                pipeline.srandmember(keys.acks(holder, name), IN_HAND)
+        (seconds, micros), *rows = pipeline.execute()
+    now, told = seconds + micros / 1e6, iter(rows)
+    candidates: dict[str, list[bytes]] = {}
+    parked: dict[str, list[float]] = {}
+    for name in names:
+        head, due = next(told), next(told)
+        first = [entry_id for entry_id, at in due if at <= now * 1000]
+        parked[name] = [at for _ in places[name] for _, at in next(told)]
+        in_hand = [entry_id for _ in holders for entry_id in next(told)]
+        candidates[name] = [*([head] if head else []), *first, *in_hand]
+    return {
+        name: max(
+            [
+                *(round(max(0.0, now - at / 1000), 3) for at in parked[name]),
+                *_ages(client, keys.queue(name).bodies, candidates[name], now),
+            ],
+            default=None,
+        )
+        for name in names
+    }
+
+
+def _ages(client: redis.Redis, bodies: str, ids: list[bytes], now: float) -> list[float]:
+    if not ids:
+        return []
+    with client.pipeline(transaction=False) as pipeline:
+        for entry_id in ids:
+            pipeline.hstrlen(bodies, entry_id.decode("utf-8", "surrogateescape"))
         lengths = pipeline.execute()
-        for key, head, length in zip(bodies, heads, lengths, strict=True):
-            # What is too long to be a job is not read, either.
-            pipeline.hget(key, head if head and length <= LONGEST_BODY else "")
-        told = pipeline.execute()
-    return {name: _age(body, seconds) for name, body in zip(names, told, strict=True)}
+    # What is too long to be a job is not read, either.
+    short = [entry_id for entry_id, length in zip(ids, lengths, strict=True) if length <= LONGEST_BODY]
+    found: Any = client.hmget(bodies, short) if short else []
+    return [age for body in found if (age := _age(body, now)) is not None]
 
 
-def _age(body: bytes | None, now: int) -> float | None:
+def _age(body: bytes | None, now: float) -> float | None:
     try:
         return max(0.0, round(now - float(orjson.loads(body or b"null")["message_timestamp"]) / 1000, 3))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):

@@ -52,6 +52,8 @@ class Home(Protocol):
     events_maxlen: int
     #: Each known actor's queues.
     homes: dict[str, tuple[str, ...]]
+    #: Told of the queue of each entry that was set aside.
+    on_set_aside: Callable[[str], None]
     #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
     is_benched: Callable[[], bool]
     #: Set when this worker stops; and when Redis went away meanwhile, so that nothing can be handed back any more.
@@ -318,4 +320,5 @@ class DurableConsumer(Consumer):
             ],
             [entry_id, self._broker.rejection(body, reason), kind, event, self._broker.events_maxlen],
         )
+        self._broker.on_set_aside(self._queue)
         log.warning("message.rejected", queue=self._queue, redis_message_id=name, reason=reason)

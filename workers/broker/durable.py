@@ -87,6 +87,8 @@ class DurableBroker(RedisBroker):
         #: Asked every now and then: has the loop that carries jobs out had a turn since it was last asked? And if not, where is it?
         self.loop_turns: Callable[[], bool] = lambda: True
         self.where_loop_is: Callable[[], str] = lambda: ""
+        #: Told of the queue of each entry that was set aside.
+        self.on_set_aside: Callable[[str], None] = lambda _: None
         #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
         self.is_benched: Callable[[], bool] = lambda: False
         #: Waits so many seconds; returns whether this process was told to stop meanwhile.

@@ -62,6 +62,7 @@ class AttemptMetrics(Middleware):
         """Begin the counts that alerts watch at 0: Prometheus sees no increase in a count that begins at 1."""
         count = self._metrics
         count["dramatiq_message_rejects_total"].labels(actor.queue_name, actor.actor_name)
+        count["coupontools_rejected_entries_total"].labels(actor.queue_name)
         for kind in ERROR_KINDS:
             count["coupontools_outcomes_total"].labels(actor.actor_name, "failed", kind)
 
@@ -99,6 +100,10 @@ class AttemptMetrics(Middleware):
             count["dramatiq_message_errors_total"].labels(*message).inc()
             kind = "retries" if outcome == "retrying" else "rejects"
             count[f"dramatiq_message_{kind}_total"].labels(*message).inc()
+
+    def entry_rejected(self, queue: str) -> None:
+        """Count an entry that was set aside."""
+        self._metrics["coupontools_rejected_entries_total"].labels(queue).inc()
 
     def call_finished(self, task: Task, seconds: float) -> None:
         """Count a call, whatever it was for and however its attempt ends."""

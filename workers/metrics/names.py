@@ -53,6 +53,11 @@ ATTEMPTS: Final[dict[str, Metric]] = {
     "coupontools_replays_total": Metric(
         "counter", "Jobs answered from memory: their key was carried out.", ("actor_name",)
     ),
+    "coupontools_rejected_entries_total": Metric(
+        "counter",
+        "Entries that were set aside: no readable job, or an id that was answered before.",
+        ("queue",),
+    ),
     "coupontools_read_backs_total": Metric(
         "counter", "Listings read to find out what a lost call did.", ("actor_name",)
     ),
@@ -73,7 +78,7 @@ STATE: Final[dict[str, Metric]] = {
     "coupontools_queue_parked": Metric("gauge", "Jobs that a hold has parked.", ("queue",)),
     "coupontools_queue_running": Metric("gauge", "Jobs in a worker's hands.", ("queue",)),
     "coupontools_queue_dead": Metric("gauge", "Dead letters.", ("queue",)),
-    "coupontools_queue_oldest_seconds": Metric(
+    "coupontools_queue_oldest_unanswered_seconds": Metric(
         "gauge", "How long ago the next ready job was enqueued.", ("queue",)
     ),
     "coupontools_held": Metric(
@@ -81,6 +86,8 @@ STATE: Final[dict[str, Metric]] = {
         "1 while work of this scope (account, sms, email) is held (refused, outage, asked, paused).",
         ("scope", "kind"),
     ),
-    "coupontools_workers": Metric("gauge", "Worker processes with a heartbeat in time."),
+    "coupontools_workers": Metric(
+        "gauge", "Worker processes with a heartbeat in time that take this queue.", ("queue",)
+    ),
 }
 METRICS: Final[dict[str, Metric]] = {**ATTEMPTS, **STATE}

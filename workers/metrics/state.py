@@ -50,12 +50,18 @@ class StateCollector:
             "coupontools_redis_writable": {(): float(state.redis.writable)},
             "coupontools_redis_forgot_total": {(): float(state.redis.forgot_times)},
             "coupontools_workers": {
-                (): float(sum(worker.seen_seconds_ago <= silence for worker in state.workers))
+                (name,): float(
+                    sum(
+                        worker.seen_seconds_ago <= silence and name in worker.queues
+                        for worker in state.workers
+                    )
+                )
+                for name in state.queues
             },
             "coupontools_held": {
                 (scope, kind): float((scope, kind) in held) for scope in SCOPES for kind in HOLD_KINDS
             },
-            "coupontools_queue_oldest_seconds": {
+            "coupontools_queue_oldest_unanswered_seconds": {
                 (name,): queue.oldest_seconds or 0.0 for name, queue in state.queues.items()
             },
         }
