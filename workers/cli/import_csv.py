@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,8 @@ from workers.cli.import_progress import ImportProgress, Tally
 from workers.cli.job_options import LARGEST_NUMBER, check_text
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
-from workers.contacts_csv import ContactsFile, UnusableFile
+from workers.contacts_csv import ContactsFile, Row, UnusableFile
+from workers.first_lines import FirstLines
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import ThreadRunner, is_outage, sync_client
 from workers.refused_csv import RefusedFile, free_name
@@ -73,7 +74,8 @@ def import_csv(
     breaks.
 
     Wrong rows are listed with their line numbers and written to a file that can be mended and imported again; the rest goes on.
-    Running an import again adds nobody twice. Exit code 1 if any row was refused.
+    A number or an address that stands in the file twice is told with both lines and added once. Running an import again adds nobody twice.
+    Exit code 1 if any row was refused.
 
     Examples:
 
@@ -166,6 +168,7 @@ class _Import:
     progress: ImportProgress
     #: The signals that have arrived.
     signals: list[int]
+    first_lines: FirstLines = field(default_factory=FirstLines)
 
     def run(self, contacts: ContactsFile, refused: RefusedFile) -> None:
         """Enqueue a job for each right row, a batch at a time, and keep the wrong ones.
@@ -178,13 +181,10 @@ class _Import:
             self.tally.rows += 1
             problem = row.problem
             if problem is None:
-                arguments = {**self.constant, **row.arguments}
                 try:
-                    _ADD_CONTACT.parse(arguments)
+                    batch += self._messages(row)
                 except InvalidJob as error:
                     problem = str(error)
-                else:
-                    batch.append(job_message(_ADD_CONTACT.actor, arguments, BULK))
             if problem is not None:
                 rows = refused.add(row, problem)
                 self.tally.refused += rows
@@ -199,6 +199,20 @@ class _Import:
                     raise _Stopped("stopped")
         self._enqueue(batch)
         self.progress.read(contacts.size)
+
+    def _messages(self, row: Row) -> list[Enqueued]:
+        """Return the message of a row; none where an earlier row has the same number or address.
+
+        Raises:
+            InvalidJob: an argument of the row is wrong.
+        """
+        arguments = {**self.constant, **row.arguments}
+        job = _ADD_CONTACT.parse(arguments)
+        if first := self.first_lines.note(job.needle(), row.line):
+            self.tally.repeated += 1
+            self.progress.repeated(row.where, first)
+            return []
+        return [job_message(_ADD_CONTACT.actor, arguments, BULK)]
 
     def _enqueue(self, batch: list[Enqueued]) -> None:
         """Enqueue a batch, and wait for Redis if it is away."""
@@ -266,6 +280,7 @@ def _summary(tally: Tally, batch: str, refused: Path | None, *, complete: bool, 
             "rows": tally.rows,
             "enqueued": tally.enqueued,
             "refused": tally.refused,
+            "repeated": tally.repeated,
             "refused_file": None if refused is None else plain(str(refused)),
             "complete": complete,
             "seconds": round(tally.seconds, 3),

@@ -15,7 +15,7 @@ __all__ = ["ImportProgress", "Tally"]
 
 #: How often a line is printed where there is no terminal, in seconds.
 PLAIN_EVERY_SECONDS = 5.0
-#: Refused rows that are shown one by one; the file of refused rows has them all.
+#: Refused rows that are shown one by one; the file of refused rows has them all. So many repeated rows are shown, too.
 SHOWN_ROWS = 1000
 
 
@@ -26,6 +26,8 @@ class Tally:
     rows: int = 0
     enqueued: int = 0
     refused: int = 0
+    #: Rows whose number or address stands further up in the file.
+    repeated: int = 0
     #: The last physical line up to which every row is enqueued or refused.
     line: int = 1
     began: float = field(default_factory=time.monotonic)
@@ -41,7 +43,8 @@ class Tally:
         return self.rows / max(self.seconds, 1e-6)
 
     def __str__(self) -> str:
-        return f"{self.rows:,} rows read, {self.enqueued:,} enqueued, {self.refused:,} refused, {self.rate:,.0f} rows/s"
+        counts = f"{self.enqueued:,} enqueued, {self.refused:,} refused, {self.repeated:,} repeated"
+        return f"{self.rows:,} rows read, {counts}, {self.rate:,.0f} rows/s"
 
 
 class ImportProgress(Progress):
@@ -75,6 +78,13 @@ class ImportProgress(Progress):
             self.say(f"{where}: {problem}")
         elif self._tally.refused == SHOWN_ROWS + 1:
             self.say(f"... more than {SHOWN_ROWS:,} rows are wrong; the file of refused rows has them all")
+
+    def repeated(self, where: str, first: int) -> None:
+        """Say that a row's number or address stands in the line `first` already."""
+        if self._tally.repeated <= SHOWN_ROWS:
+            self.say(f"{where}: the same contact as in line {first}; not added twice")
+        elif self._tally.repeated == SHOWN_ROWS + 1:
+            self.say(f"... more than {SHOWN_ROWS:,} rows repeat others")
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

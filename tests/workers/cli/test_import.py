@@ -123,6 +123,41 @@ def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            "phone,first_name\n+32470000001,Ada\n+32470000002,Bob\n+32 470 00.00.01,Ada L.\n+32470000001\n",
+            ["line 4: the same contact as in line 2", "line 5: the same contact as in line 2"],
+        ),
+        (
+            'email,custom1\nada@example.com,"two\nlines"\nBob@example.com\nADA@Example.com\nbob@example.com,"a\nb"\n',
+            ["line 5: the same contact as in line 2", "lines 6 to 7: the same contact as in line 4"],
+        ),
+    ],
+)
+def test_who_stands_in_the_file_twice_is_told_with_both_lines_and_added_once(
+    house: House, command, tmp_path, content, told
+):
+    path = tmp_path / "people.csv"
+    path.write_text(content)
+    channel = "sms" if content.startswith("phone") else "email"
+    done = command("import", str(path), "--channel", channel, "--group-id", "gro_1", "--json")
+    summary = json.loads(done.stdout)
+    assert (done.returncode, done.stderr.splitlines()) == (0, [f"{line}; not added twice" for line in told])
+    assert [summary[name] for name in ("rows", "enqueued", "refused", "repeated")] == [4, 2, 0, 2]
+    assert len(jobs(house)) == 2
+    assert [one.name for one in tmp_path.iterdir()] == ["people.csv"]
+
+
+def test_a_row_that_was_refused_is_no_first_one(house: House, command, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text(f"phone,first_name\n+32470000001,{'x' * 256}\n+32470000001,Ada\n")
+    done = command("import", str(path), *SMS)
+    assert (done.returncode, len(jobs(house))) == (1, 1)
+    assert "2 rows read, 1 enqueued, 1 refused, 0 repeated" in done.stdout
+
+
 def test_no_file_is_overwritten(command, tmp_path):
     path = tmp_path / "people.csv"
     path.write_text("phone\nwrong\n")
