@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from workers.national_numbers import Country
+
 __all__ = ["ERROR_COLUMN", "ContactsFile", "Row", "UnusableFile"]
 
 #: The name of the custom fields' columns, and how many there are; vendor's document, "Add contact".
@@ -52,14 +54,15 @@ class Row:
 
 
 class ContactsFile:
-    """An open file of contacts; a context manager.
+    """An open file of contacts; a context manager. Numbers without `+` are those of the ``country``, if there is one.
 
     Raises:
         UnusableFile: the header is wrong.
         OSError: the file cannot be opened or read.
     """
 
-    def __init__(self, path: Path, channel: str) -> None:
+    def __init__(self, path: Path, channel: str, country: Country | None = None) -> None:
+        self._country = country
         self._identifying, mark = ("phone", "+") if channel == "sms" else ("email", "@")
         prefix, count = CUSTOM_COLUMNS[channel]
         self._custom = {f"{prefix}{number}": str(number) for number in range(1, count + 1)}
@@ -133,7 +136,17 @@ class ContactsFile:
             arguments["custom_fields"] = custom
         if extra and not problem:
             problem = f"has {len(extra)} more cells than the header has names: {', '.join(extra)[:200]}"
+        problem = problem or self._make_international(arguments)
         return Row(first, last, cells, arguments, problem)
+
+    def _make_international(self, arguments: dict[str, Any]) -> str | None:
+        """Write the number with its `+`; return the problem that it has."""
+        if self._country and "phone" in arguments:
+            try:
+                arguments["phone"] = self._country.international(arguments["phone"])
+            except ValueError as error:
+                return f"phone: {error}"
+        return None
 
     def _swallows_rows(self, column: str, cell: str) -> bool:
         """Return whether a stray quote made one cell of several rows. A custom field may hold line breaks of its own."""

@@ -27,6 +27,7 @@ from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.contacts_csv import ContactsFile, Row, UnusableFile
 from workers.first_lines import FirstLines
+from workers.national_numbers import Country
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import ThreadRunner, is_outage, sync_client
 from workers.refused_csv import RefusedFile, free_name
@@ -48,6 +49,10 @@ def import_csv(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False, readable=True)],
     channel: Annotated[str, typer.Option(help="sms or email.")],
     group_id: Annotated[str, typer.Option(help="The group they are added to, e.g. gro_119251.")],
+    country: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="Numbers without `+` are those of this country, e.g. BE."),
+    ] = None,
     refused: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where refused rows go; else FILE.refused.csv. Must not exist."),
@@ -81,10 +86,13 @@ def import_csv(
 
         coupontools-worker import people.csv --channel sms --group-id gro_119251
 
+        coupontools-worker import people.csv --channel sms --group-id gro_119251 --country BE
+
         coupontools-worker import people.refused.csv --channel sms --group-id gro_119251
     """
     batch = batch_id or str(uuid.uuid4())
     constant = _constant_arguments(channel, group_id, correlation_id, deadline_seconds, batch)
+    numbers_of = _country(country, channel)
     if refused is not None and refused.exists():
         raise typer.BadParameter("exists already and is not overwritten", param_hint="--refused")
     target = refused or free_name(file)
@@ -99,7 +107,7 @@ def import_csv(
     stopped: _Stopped | None = None
     try:
         with (
-            ContactsFile(file, channel) as contacts,
+            ContactsFile(file, channel, numbers_of) as contacts,
             RefusedFile(target, contacts.header, contacts.delimiter) as out,
             sync_client(settings.redis_url) as client,
             _noted_signals() as signals,
@@ -260,6 +268,18 @@ def _constant_arguments(
         problem = error.problems[0]
         raise typer.BadParameter(problem.message, param_hint=f"--{problem.field.replace('_', '-')}") from None
     return constant
+
+
+def _country(code: str | None, channel: str) -> Country | None:
+    """Return the country whose numbers may lack their `+`."""
+    if code is None:
+        return None
+    if channel != "sms":
+        raise typer.BadParameter("is of use only with --channel sms", param_hint="--country")
+    try:
+        return Country(code)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--country") from None
 
 
 def _how_far(tally: Tally) -> str:

@@ -289,3 +289,37 @@ def test_a_terminal_sees_a_progress_bar(house: House, tmp_path):
     os.close(master)
     assert b"3,000 rows read" in shown
     assert "━".encode() in shown
+
+
+def test_numbers_of_a_country_are_read_and_wrong_ones_refused_with_the_reason(
+    house: House, command, tmp_path
+):
+    path = tmp_path / "people.csv"
+    path.write_text(
+        "phone\n0470 12 34 56\n32470123457\n0032 470 12 34 58\n+33612345678\n0470 12\n3.247E+10\n+32470123456\n"
+    )
+    done = command("import", str(path), *SMS, "--country", "BE")
+    assert done.returncode == 1
+    assert [job["phone"] for job in jobs(house)] == [
+        "+32470123456",
+        "+32470123457",
+        "+32470123458",
+        "+33612345678",
+    ]
+    short, amount, repeated = done.stderr.splitlines()
+    assert short == "line 6: phone: is no possible number of BE: it is too short"
+    assert amount.startswith("line 7: phone: a spreadsheet made an amount of this number")
+    assert repeated.startswith("line 8: the same contact as in line 2")
+    # The refused rows are as they were, so the same command reads them again.
+    assert (tmp_path / "people.refused.csv").read_text().splitlines()[1].startswith("0470 12,")
+
+
+@pytest.mark.parametrize(
+    ("channel", "country", "sentence"), [("sms", "XX", "two letters"), ("email", "BE", "--channel sms")]
+)
+def test_a_country_that_is_of_no_use_is_wrong_usage(command, tmp_path, channel, country, sentence):
+    path = tmp_path / "people.csv"
+    path.write_text("phone\n")
+    done = command("import", str(path), "--channel", channel, "--group-id", "gro_1", "--country", country)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
