@@ -7,30 +7,23 @@ broken one is refused with all the lines that it spans, and reading goes on behi
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
+from workers.csv_columns import ERROR_COLUMN, IGNORED, Columns, UnusableFile, known_columns
 from workers.national_numbers import Country
 
-__all__ = ["ERROR_COLUMN", "ContactsFile", "Row", "UnusableFile"]
+__all__ = ["ContactsFile", "Row"]
 
-#: The name of the custom fields' columns, and how many there are; vendor's document, "Add contact".
-CUSTOM_COLUMNS: Final = {"sms": ("customfield", 7), "email": ("custom", 10)}
-#: The column that a file of refused rows has; ignored here.
-ERROR_COLUMN: Final = "error"
-DELIMITERS: Final = ",;\t"
 #: The longest header that is read, in characters: a file without line breaks must not fill the memory.
 LONGEST_HEADER: Final = 64 * 1024
+NO_COLUMNS: Final = MappingProxyType[str, str]({})
 STRAY_QUOTE: Final = "cannot be read as one contact: is a quote missing, or one too many?"
-
-
-class UnusableFile(Exception):  # noqa: N818 - says what the file is
-    """The file cannot be imported as it is: mend it. Nothing was enqueued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +47,38 @@ class Row:
 
 
 class ContactsFile:
-    """An open file of contacts; a context manager. Numbers without `+` are those of the ``country``, if there is one.
+    """An open file of contacts; a context manager.
+
+    Numbers without `+` are those of the ``country``, if there is one. ``columns`` names columns of the file by what they hold; unknown
+    ones are left out with ``ignore_columns``.
 
     Raises:
         UnusableFile: the header is wrong.
         OSError: the file cannot be opened or read.
     """
 
-    def __init__(self, path: Path, channel: str, country: Country | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        channel: str,
+        *,
+        country: Country | None = None,
+        columns: Mapping[str, str] = NO_COLUMNS,
+        ignore_columns: bool = False,
+    ) -> None:
         self._country = country
-        self._identifying, mark = ("phone", "+") if channel == "sms" else ("email", "@")
-        prefix, count = CUSTOM_COLUMNS[channel]
-        self._custom = {f"{prefix}{number}": str(number) for number in range(1, count + 1)}
-        self._known = [self._identifying, "first_name", "last_name", *self._custom]
+        self._known = known_columns(channel)
         self.size = path.stat().st_size
         self._bytes = path.open("rb")
         # Bytes that are no UTF-8 become lone surrogates, so that one bad row is refused and the others go on.
         self._file = TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
-            self.header, self.delimiter = self._read_header()
-            self._check_header(channel)
+            self.columns = Columns.of(self._read_header(), channel, columns, ignore=ignore_columns)
         except BaseException:
             self._file.close()
             raise
         #: What only another row holds: every row has delimiters, and every right one a number or an address.
-        self._marks = (self.delimiter, mark)
+        self._marks = (self.columns.delimiter, "+" if channel == "sms" else "@")
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +96,7 @@ class ContactsFile:
     def rows(self) -> Iterator[Row]:
         """Yield every row that has anything in it."""
         record: list[str] = []
-        reader = csv.reader(_noted(self._file, record), delimiter=self.delimiter, strict=True)
+        reader = csv.reader(_noted(self._file, record), delimiter=self.columns.delimiter, strict=True)
         while True:
             record.clear()
             first = reader.line_num + 2
@@ -118,18 +118,18 @@ class ContactsFile:
         custom: dict[str, str] = {}
         extra = []
         problem = None
-        for column, cell in zip_longest(self.header, cells, fillvalue=""):
+        for column, cell in zip_longest(self.columns.holds, cells, fillvalue=""):
             if _is_no_text(cell):
                 problem = "is not UTF-8 text; save the file as 'CSV UTF-8'"
             elif last > first and self._swallows_rows(column, cell):
                 problem = f"{STRAY_QUOTE} Names, numbers and addresses hold no line breaks"
             text = cell.strip()
-            if not text or column == ERROR_COLUMN:
+            if not text or column in {ERROR_COLUMN, IGNORED}:
                 continue
             if not column:
                 extra.append(text)
-            elif column in self._custom:
-                custom[self._custom[column]] = text
+            elif self._known[column].isdecimal():
+                custom[self._known[column]] = text
             else:
                 arguments[column] = text
         if custom:
@@ -149,34 +149,19 @@ class ContactsFile:
         return None
 
     def _swallows_rows(self, column: str, cell: str) -> bool:
-        """Return whether a stray quote made one cell of several rows. A custom field may hold line breaks of its own."""
+        """Return whether a stray quote made one cell of several rows. Custom fields and ignored cells may hold line breaks."""
         if "\n" not in cell and "\r" not in cell:
             return False
-        return column not in self._custom or any(mark in cell for mark in self._marks)
+        may_hold = column == IGNORED or self._known.get(column, "").isdecimal()
+        return not may_hold or any(mark in cell for mark in self._marks)
 
-    def _read_header(self) -> tuple[list[str], str]:
+    def _read_header(self) -> str:
         text = self._file.readline(LONGEST_HEADER)
         if _is_no_text(text):
             raise UnusableFile("the header is not UTF-8 text; save the file as 'CSV UTF-8'")
         if not text.strip():
             raise UnusableFile("there is no header; the first line must name the columns")
-        candidates = []
-        for delimiter in DELIMITERS:
-            names = [name.strip().lower() for name in next(csv.reader([text], delimiter=delimiter))]
-            candidates.append((sum(name in self._known for name in names), names, delimiter))
-        _, names, delimiter = max(candidates, key=lambda candidate: candidate[0])
-        return names, delimiter
-
-    def _check_header(self, channel: str) -> None:
-        known = ", ".join(self._known)
-        names = [name for name in self.header if name]
-        if unknown := [name for name in names if name not in self._known and name != ERROR_COLUMN]:
-            told = ", ".join(unknown)[:300]
-            raise UnusableFile(f"unknown columns: {told}; for channel '{channel}' these are known: {known}")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise UnusableFile(f"columns named twice: {', '.join(twice)}")
-        if self._identifying not in names:
-            raise UnusableFile(f"there is no column '{self._identifying}'; known are {known}")
+        return text
 
 
 def _noted(lines: Iterable[str], record: list[str]) -> Iterator[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from workers.contacts_csv import ERROR_COLUMN, Row
+from workers.contacts_csv import Row
+from workers.csv_columns import ERROR_COLUMN, Columns, same_name
 
 __all__ = ["RefusedFile", "free_name"]
 
@@ -28,11 +29,11 @@ class RefusedFile:
         OSError: from ``add``, the file cannot be created (it exists by now, the folder is read-only) or written.
     """
 
-    def __init__(self, path: Path, header: list[str], delimiter: str) -> None:
+    def __init__(self, path: Path, columns: Columns) -> None:
         self.path = path
-        self._header = [name for name in header if name != ERROR_COLUMN]
-        self._kept = [at for at, name in enumerate(header) if name != ERROR_COLUMN]
-        self._delimiter = delimiter
+        self._kept = [at for at, name in enumerate(columns.names) if same_name(name) != ERROR_COLUMN]
+        self._header = [columns.names[at] for at in self._kept]
+        self._delimiter = columns.delimiter
         self._file: Any = None
         self._writer: Any = None
 

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from workers.contacts_csv import ContactsFile, Row, UnusableFile
+from workers.contacts_csv import ContactsFile, Row
+from workers.csv_columns import Columns, UnusableFile
 from workers.refused_csv import RefusedFile, free_name
 
 
@@ -155,7 +156,7 @@ def test_refused_rows_can_be_mended_and_read_again(write, tmp_path):
     assert target.name == "people.refused.csv"
     with (
         ContactsFile(source, "sms") as contacts,
-        RefusedFile(target, contacts.header, contacts.delimiter) as out,
+        RefusedFile(target, contacts.columns) as out,
     ):
         assert not out.created
         for row in contacts.rows():
@@ -178,8 +179,9 @@ def test_refused_rows_can_be_mended_and_read_again(write, tmp_path):
     assert [row.cells[0] for row in again] == [cells[0] for cells in others]
     assert "error" not in again[0].arguments
     # A file that was refused once more keeps one error column.
-    with RefusedFile(tmp_path / "third.csv", header, ";") as third:
+    columns = Columns.of(";".join(header), "sms", {}, ignore=False)
+    with RefusedFile(tmp_path / "third.csv", columns) as third:
         third.add(again[0], "still wrong")
     assert (tmp_path / "third.csv").read_text().splitlines()[0] == "phone;first_name;error"
-    with pytest.raises(FileExistsError), RefusedFile(target, header, ";") as fourth:
+    with pytest.raises(FileExistsError), RefusedFile(target, columns) as fourth:
         fourth.add(again[0], "wrong")

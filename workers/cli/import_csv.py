@@ -25,7 +25,8 @@ from workers.cli.import_progress import ImportProgress, Tally
 from workers.cli.job_options import LARGEST_NUMBER, check_text
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
-from workers.contacts_csv import ContactsFile, Row, UnusableFile
+from workers.contacts_csv import ContactsFile, Row
+from workers.csv_columns import ERROR_COLUMN, UnusableFile, known_columns, same_name
 from workers.first_lines import FirstLines
 from workers.national_numbers import Country
 from workers.producer import Enqueued, enqueue_all, job_message
@@ -49,6 +50,16 @@ def import_csv(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False, readable=True)],
     channel: Annotated[str, typer.Option(help="sms or email.")],
     group_id: Annotated[str, typer.Option(help="The group they are added to, e.g. gro_119251.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=NAME",
+            help="The column that the file calls NAME, e.g. phone=Mobile; may be given several times.",
+        ),
+    ] = None,
+    ignore_columns: Annotated[
+        bool, typer.Option("--ignore-columns", help="Leave out the columns that nobody knows.")
+    ] = False,
     country: Annotated[
         str | None,
         typer.Option(metavar="CODE", help="Numbers without `+` are those of this country, e.g. BE."),
@@ -93,6 +104,7 @@ def import_csv(
     batch = batch_id or str(uuid.uuid4())
     constant = _constant_arguments(channel, group_id, correlation_id, deadline_seconds, batch)
     numbers_of = _country(country, channel)
+    columns = _columns(column or [], channel)
     if refused is not None and refused.exists():
         raise typer.BadParameter("exists already and is not overwritten", param_hint="--refused")
     target = refused or free_name(file)
@@ -107,8 +119,10 @@ def import_csv(
     stopped: _Stopped | None = None
     try:
         with (
-            ContactsFile(file, channel, numbers_of) as contacts,
-            RefusedFile(target, contacts.header, contacts.delimiter) as out,
+            ContactsFile(
+                file, channel, country=numbers_of, columns=columns, ignore_columns=ignore_columns
+            ) as contacts,
+            RefusedFile(target, contacts.columns) as out,
             sync_client(settings.redis_url) as client,
             _noted_signals() as signals,
         ):
@@ -280,6 +294,29 @@ def _country(code: str | None, channel: str) -> Country | None:
         return Country(code)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--country") from None
+
+
+def _columns(given: list[str], channel: str) -> dict[str, str]:
+    """Return the names of the file's columns, by the known columns that they are."""
+    check_text(given, "--column")
+    columns: dict[str, str] = {}
+    for item in given:
+        column, sign, name = (part.strip() for part in item.partition("="))
+        problem = None
+        if not sign or not name:
+            problem = f"must be COLUMN=NAME, e.g. phone=Mobile; got {item!r}"
+        elif (column := same_name(column)) not in known_columns(channel):
+            problem = f"'{column}' is none of {', '.join(known_columns(channel))}"
+        elif column in columns:
+            problem = f"'{column}' is given twice: {columns[column]!r} and {name!r}"
+        elif same_name(name) in map(same_name, columns.values()):
+            problem = f"the column {name!r} is given twice"
+        elif same_name(name) == ERROR_COLUMN:
+            problem = f"'{ERROR_COLUMN}' is the column of why a row was refused"
+        if problem:
+            raise typer.BadParameter(problem, param_hint="--column")
+        columns[column] = name
+    return columns
 
 
 def _how_far(tally: Tally) -> str:

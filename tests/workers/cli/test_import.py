@@ -323,3 +323,43 @@ def test_a_country_that_is_of_no_use_is_wrong_usage(command, tmp_path, channel, 
     done = command("import", str(path), "--channel", channel, "--group-id", "gro_1", "--country", country)
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.split())
+
+
+COLUMNS = ("--column", "phone=Mobile", "--column", "First_Name = Naam", "--ignore-columns")
+
+
+def test_columns_are_named_and_others_left_out_also_of_the_refused_rows(house: House, command, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text(
+        'Naam,Street,Mobile\nAda,"A road\nLondon",+32470000001\nBob,,0470\nCleo,"open,+32470000003\nDan,,+32470000004"\n'
+    )
+    done = command("import", str(path), *SMS, *COLUMNS)
+    assert done.returncode == 1
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["line 4", "lines 5 to 6"]
+    assert [(job["phone"], job["first_name"]) for job in jobs(house)] == [("+32470000001", "Ada")]
+    refused = tmp_path / "people.refused.csv"
+    assert refused.read_text().splitlines()[0] == "Naam,Street,Mobile,error"
+    refused.write_text(refused.read_text().replace("Bob,,0470", "Bob,,+32470000002"))
+    command("import", str(refused), *SMS, *COLUMNS)
+    assert [job["phone"] for job in jobs(house)[1:]] == ["+32470000002"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["phone"], "must be COLUMN=NAME"),
+        (["phone="], "must be COLUMN=NAME"),
+        (["nickname=Mobile"], "'nickname' is none of phone, first_name"),
+        (["phone=Mobile", "Phone=Naam"], "'phone' is given twice"),
+        (["phone=Mobile", "first_name=mobile"], "the column 'mobile' is given twice"),
+        (["phone=Fax"], "there is no column 'Fax'; the file has: Mobile, Naam"),
+        (["first_name=error"], "why a row was refused"),
+    ],
+)
+def test_a_column_that_cannot_be_is_a_clear_error(command, tmp_path, given, sentence):
+    path = tmp_path / "people.csv"
+    path.write_text("Mobile,Naam\n")
+    options = [word for item in given for word in ("--column", item)]
+    done = command("import", str(path), *SMS, *options, "--ignore-columns", COLUMNS="400")
+    assert done.returncode == 2
+    assert sentence in re.sub(r"[\s│]+", " ", done.stderr)

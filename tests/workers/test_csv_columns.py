@@ -1,0 +1,41 @@
+"""Which column of a file holds what."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.csv_columns import IGNORED, Columns, UnusableFile
+
+HEADER = "Mobile;Naam;Straat;phone\n"
+
+
+def test_columns_are_taken_by_their_own_names_or_by_those_that_are_given():
+    columns = Columns.of(HEADER, "sms", {"phone": "MOBILE", "first_name": "naam"}, ignore=True)
+    assert columns.names == ["Mobile", "Naam", "Straat", "phone"]
+    # The file's own column `phone` gives way to the one that was given.
+    assert columns.holds == ["phone", "first_name", IGNORED, IGNORED]
+    assert columns.delimiter == ";"
+    plain = Columns.of("CustomField1,,Error,PHONE", "sms", {}, ignore=False)
+    assert plain.holds == ["customfield1", "", "error", "phone"]
+    assert Columns.of(
+        "Name=Full,Mail", "email", {"email": "Mail", "last_name": "name=full"}, ignore=False
+    ).holds == [
+        "last_name",
+        "email",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "given", "ignore", "sentence"),
+    [
+        (HEADER, {}, False, "unknown columns: Mobile, Naam, Straat;"),
+        (HEADER, {"phone": "Mobile"}, False, "unknown columns: Naam, Straat, phone;"),
+        (HEADER, {"first_name": "Name"}, True, "no column 'Name'; the file has: Mobile, Naam, Straat, phone"),
+        ("Mobile;Naam", {}, True, "no column 'phone'; the file has: Mobile, Naam"),
+        ("Mobile;mobile;Naam;Naam", {"phone": "Mobile"}, True, "named twice: mobile$"),
+        ('"Mobile\n', {"phone": "Mobile"}, True, "header cannot be read"),
+    ],
+)
+def test_a_header_that_is_of_no_use_is_explained(header, given, ignore, sentence):
+    with pytest.raises(UnusableFile, match=sentence):
+        Columns.of(header, "sms", given, ignore=ignore)

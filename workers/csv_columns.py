@@ -1,0 +1,98 @@
+"""What each column of a file of contacts holds: by its own name, or by the name that somebody says it has."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "UnusableFile", "known_columns", "same_name"]
+
+#: The name of the custom fields' columns, and how many there are; vendor's document, "Add contact".
+CUSTOM_COLUMNS: Final = {"sms": ("customfield", 7), "email": ("custom", 10)}
+#: The column that a file of refused rows has; ignored here.
+ERROR_COLUMN: Final = "error"
+#: What a column holds that is to be left out.
+IGNORED: Final = "(ignored)"
+DELIMITERS: Final = ",;\t"
+
+
+class UnusableFile(Exception):  # noqa: N818 - says what the file is
+    """The file cannot be imported as it is: mend it. Nothing was enqueued."""
+
+
+def known_columns(channel: str) -> dict[str, str]:
+    """Return the argument that each known column holds, the number or the address first; of a custom field, its number."""
+    identifying = "phone" if channel == "sms" else "email"
+    prefix, count = CUSTOM_COLUMNS[channel]
+    custom = {f"{prefix}{number}": str(number) for number in range(1, count + 1)}
+    return {**{name: name for name in (identifying, "first_name", "last_name")}, **custom}
+
+
+def same_name(name: str) -> str:
+    """Return the form in which names of columns are compared."""
+    return name.strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The header of a file."""
+
+    #: The names as they stand in the file.
+    names: list[str]
+    #: What each column holds: a known column's name, ERROR_COLUMN, IGNORED, or nothing where it has no name.
+    holds: list[str]
+    delimiter: str
+
+    @classmethod
+    def of(cls, header: str, channel: str, given: Mapping[str, str], *, ignore: bool) -> Columns:
+        """Read the header line. ``given`` names columns of the file by what they hold; unknown ones are ignored if they may be.
+
+        Raises:
+            UnusableFile: says what is wrong with the header.
+        """
+        known = known_columns(channel)
+        own_names = {same_name(name): column for column, name in given.items()}
+        # A column that is given takes the place of one that has its name.
+        meaning = {name: name for name in (*known, ERROR_COLUMN, "") if name not in given} | own_names
+        names, delimiter = _split(header, meaning)
+        found = [same_name(name) for name in names]
+        told = ", ".join(name for name in names if name)[:300]
+        if absent := [name for name in given.values() if same_name(name) not in found]:
+            raise UnusableFile(f"there is no column '{', '.join(absent)}'; the file has: {told}")
+        unknown = [name for name, form in zip(names, found, strict=True) if form not in meaning]
+        if unknown and not ignore:
+            raise UnusableFile(
+                f"unknown columns: {', '.join(unknown)[:300]}; for channel '{channel}' these are known: {', '.join(known)}. "
+                "Say with --column what a column holds, or leave unknown ones out with --ignore-columns"
+            )
+        if twice := sorted({form for form in found if form and form in meaning and found.count(form) > 1}):
+            raise UnusableFile(f"columns named twice: {', '.join(twice)}")
+        holds = [meaning.get(form, IGNORED) for form in found]
+        identifying = next(iter(known))
+        if identifying not in holds:
+            raise UnusableFile(
+                f"there is no column '{identifying}'; the file has: {told}. "
+                f"If one of them holds it: --column {identifying}=NAME"
+            )
+        return cls(names, holds, delimiter)
+
+
+def _split(header: str, known: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the names of the columns and the delimiter that makes most of them known, or else most columns."""
+    candidates = []
+    for delimiter in DELIMITERS:
+        try:
+            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter, strict=True))]
+        except csv.Error:
+            continue
+        candidates.append(
+            (sum(same_name(name) in known for name in names if name), len(names), names, delimiter)
+        )
+    if not candidates:
+        raise UnusableFile(
+            "the header cannot be read: is a quote missing, or one too many? Names of columns hold no line breaks"
+        )
+    *_, names, delimiter = max(candidates, key=lambda candidate: candidate[:2])
+    return names, delimiter
