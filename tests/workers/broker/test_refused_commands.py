@@ -109,7 +109,7 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
     "fetch": (
         _ready_and_due,
         [READS.ready, READS.bodies, ACKS, READS.delayed, READS.forward],
-        lambda: [10, 1 << 20],
+        lambda: [10, 1 << 20, 1 << 20],
     ),
     "hand_back these": (_outstanding, [READS.ready, READS.bodies, ACKS], lambda: ["these", *IDS]),
     "hand_back others": (_outstanding, [READS.ready, READS.bodies, ACKS], lambda: ["others", "b"]),
