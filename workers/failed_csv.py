@@ -12,7 +12,7 @@ from typing import Any, Self
 import orjson
 
 from workers.broker import DeadLetter
-from workers.contacts_csv import ERROR_COLUMN
+from workers.csv_columns import ERROR_COLUMN
 
 __all__ = ["FailedFile", "harmless"]
 
