@@ -51,9 +51,9 @@ def end_of_stream(client: redis.Redis, stream: str) -> str:
     return last[0][0].decode() if last else "0-0"
 
 
-def history(client: redis.Redis, stream: str) -> Iterator[Event]:
-    """Yield every event that is on the stream, oldest first."""
-    after = "-"
+def history(client: redis.Redis, stream: str, began: str = "-") -> Iterator[Event]:
+    """Yield every event that is on the stream, oldest first, from the entry id ``began`` on."""
+    after = began
     while True:
         entries: Any = client.xrange(stream, min=after, max="+", count=READ_AT_ONCE)
         if not entries:

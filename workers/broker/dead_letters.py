@@ -54,8 +54,19 @@ class DeadLetter:
 class DeadLetters:
     """The dead letters of some queues. Every method raises redis.RedisError when Redis cannot be asked."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, queues: Iterable[str]) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        keys: Keys,
+        queues: Iterable[str],
+        *,
+        kind: str | None = None,
+        batch_id: str | None = None,
+    ) -> None:
+        """``kind`` and ``batch_id`` leave out all letters of others."""
         self._client = client
+        self._kind = kind
+        self._batch_id = batch_id
         self._runner = ThreadRunner(client)
         self._keys = keys
         self._queues = list(queues)
@@ -67,6 +78,8 @@ class DeadLetters:
 
     def count(self) -> int:
         """How many there are."""
+        if self._kind or self._batch_id:
+            return sum(1 for _ in self.oldest_first())
         return sum(int(self._client.zcard(self._keys.queue(name).dead)) for name in self._queues)
 
     def oldest_first(self) -> Iterator[DeadLetter]:
@@ -176,9 +189,14 @@ class DeadLetters:
         queue = self._keys.queue(name)
         ids: list[Any] = [entry_id for entry_id, _ in page]
         reasons: Any = self._client.hmget(queue.dead_reasons, ids)
-        return [
+        letters = [
             self._letter(name, entry_id, died, reason)
             for (entry_id, died), reason in zip(page, reasons, strict=True)
+        ]
+        return [
+            letter
+            for letter in letters
+            if self._kind in {None, letter.kind} and self._batch_id in {None, letter.batch_id}
         ]
 
     def _letter(self, name: str, entry_id: bytes, died: float, reason: bytes | None) -> DeadLetter:

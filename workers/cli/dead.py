@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Annotated, Any
 
 import orjson
 import typer
 
 from actors import QUEUES
+from actors.event_data import ERROR_KINDS
 from config.keys import Keys
 from workers.broker import DeadLetter, DeadLetters, NotRetried
 from workers.cli.output import say, say_json
@@ -25,26 +27,39 @@ dead = typer.Typer(
     help="Look at jobs that failed or could not be read, and send them again. They are kept for 7 days.",
 )
 
+#: Why a letter is dead: the kinds of a failure, and what was no readable job.
+KINDS = (*ERROR_KINDS, "unreadable")
+
 Queue = Annotated[
     str | None, typer.Option("--queue", metavar="Q", help=f"Only this queue: {', '.join(QUEUES)}.")
 ]
+Kind = Annotated[str | None, typer.Option("--kind", metavar="K", help=f"Only this kind: {', '.join(KINDS)}.")]
+Batch = Annotated[str | None, typer.Option("--batch", metavar="B", help="Only letters of this batch.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 _ROW = "{:<36}  {:<24}  {:<8}  {:<14}  {}"
 
 
 @contextmanager
-def _letters(queue: str | None) -> Iterator[DeadLetters]:
+def _letters(queue: str | None, kind: str | None = None, batch: str | None = None) -> Iterator[DeadLetters]:
     if queue is not None and queue not in QUEUES:
         raise typer.BadParameter(
             f"no such queue: {queue}; known are {', '.join(QUEUES)}", param_hint="--queue"
         )
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter(f"no such kind: {kind}; known are {', '.join(KINDS)}", param_hint="--kind")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
-        yield DeadLetters(client, Keys.of(settings), [queue] if queue else QUEUES)
+        yield DeadLetters(client, Keys.of(settings), [queue] if queue else QUEUES, kind=kind, batch_id=batch)
 
 
 @dead.command("list")
-def list_letters(queue: Queue = None, as_json: AsJson = False) -> None:
+def list_letters(
+    queue: Queue = None,
+    kind: Kind = None,
+    batch: Batch = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List dead letters, the oldest of each queue first.
 
     Examples:
@@ -53,9 +68,9 @@ def list_letters(queue: Queue = None, as_json: AsJson = False) -> None:
 
         coupontools-worker dead list --queue contacts --json | jq -r .message_id
     """
-    with _letters(queue) as letters:
+    with _letters(queue, kind, batch) as letters:
         number = 0
-        for letter in letters.oldest_first():
+        for letter in islice(letters.oldest_first(), limit):
             if as_json:
                 say_json(_told(letter))
                 continue
@@ -106,6 +121,8 @@ def retry_letters(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters that exist now.")] = False,
     queue: Queue = None,
+    kind: Kind = None,
+    batch: Batch = None,
     as_json: AsJson = False,
 ) -> None:
     """Send dead letters again, each under a new message id.
@@ -121,7 +138,7 @@ def retry_letters(
     """
     if every == bool(message_ids):
         raise typer.BadParameter("give message ids, or --all", param_hint="ID...")
-    with _letters(queue) as letters:
+    with _letters(queue, kind, batch) as letters:
         retried = problems = 0
         for letter in _chosen(letters, message_ids):
             if isinstance(letter, str):
@@ -152,6 +169,8 @@ def retry_letters(
 @dead.command("purge")
 def purge_letters(
     queue: Queue = None,
+    kind: Kind = None,
+    batch: Batch = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -163,12 +182,16 @@ def purge_letters(
 
         coupontools-worker dead purge --queue webhooks --yes
     """
-    with _letters(queue) as letters:
+    with _letters(queue, kind, batch) as letters:
         began = letters.now()
         count = letters.count()
         where = f"of {queue}" if queue else "of all queues"
-        # Without a terminal there is nobody who could answer the question.
-        if count and not yes and not as_json and sys.stdin.isatty():
+        if count and not yes:
+            # Without a terminal there is nobody who could answer the question.
+            if as_json or not sys.stdin.isatty():
+                raise typer.BadParameter(
+                    f"{count} dead letters {where} would be forgotten; say --yes", param_hint="--yes"
+                )
             typer.confirm(f"forget {count} dead letters {where}?", abort=True, err=True)
         purged = sum(letters.purge(page) for page in letters.that_died_before(began))
     if as_json:

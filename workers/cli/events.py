@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -16,6 +19,8 @@ from workers.stream import Event, end_of_stream, follow, history
 
 __all__ = ["events"]
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
 
 def events(
     follow_on: Annotated[
@@ -24,6 +29,24 @@ def events(
     as_json: Annotated[bool, typer.Option("--json", help="One CloudEvent as JSON a line.")] = False,
     only: Annotated[
         str | None, typer.Option("--type", metavar="T", help="Only this type, e.g. contact.failed.")
+    ] = None,
+    message_id: Annotated[
+        str | None, typer.Option("--id", metavar="I", help="Only the answers to this message id.")
+    ] = None,
+    correlation_id: Annotated[
+        str | None, typer.Option("--correlation-id", metavar="C", help="Only jobs with this correlation id.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="B", help="Only jobs of this batch.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="Only later ones: 30s, 15m, 2h, 3d, or a time (RFC 3339)."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Stop after so many.")
     ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Leave out what is on the stream already; with --follow.")
@@ -37,6 +60,8 @@ def events(
 
         coupontools-worker events --follow --new --type contact.failed
 
+        coupontools-worker events --since 2h --batch spring-2026
+
         coupontools-worker events --json | jq .data
     """
     wanted = None if only is None else only.removeprefix(PREFIX)
@@ -44,12 +69,22 @@ def events(
         raise typer.BadParameter(
             f"there is no type {only!r}; known are {', '.join(EVENTS)}", param_hint="--type"
         )
+    began = "-" if since is None else str(_moment(since))
     settings = command_settings()
     shown = 0
 
+    def matches(event: Event) -> bool:
+        told = event.event
+        return (
+            (wanted is None or event.type == PREFIX + wanted)
+            and (message_id is None or message_id in {told["id"], told["id"].rpartition("/")[0]})
+            and (correlation_id is None or told.get("correlationid") == correlation_id)
+            and (batch is None or told.get("batchid") == batch)
+        )
+
     def show(event: Event) -> None:
         nonlocal shown
-        if wanted and event.type != PREFIX + wanted:
+        if not matches(event):
             return
         shown += 1
         # Print each event at once: a stream may hold a million.
@@ -57,11 +92,13 @@ def events(
             say_json(event.raw)
         else:
             say(event_line(event.event))
+        if shown == limit:
+            raise typer.Exit
 
     with sync_client(settings.redis_url) as client:
         last = end_of_stream(client, settings.events_stream) if new else "0-0"
         if not new:
-            for event in history(client, settings.events_stream):
+            for event in history(client, settings.events_stream, began):
                 show(event)
                 last = event.entry_id
         if not follow_on:
@@ -71,3 +108,21 @@ def events(
         for coming in follow(client, settings.events_stream, last):
             if coming is not None:
                 show(coming)
+
+
+def _moment(since: str) -> int:
+    """Return a moment in Unix milliseconds, of a span that ends now or of a time.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    if span := re.fullmatch(r"([0-9]{1,9})([smhd])", since.strip()):
+        return max(0, round((time.time() - int(span[1]) * _UNITS[span[2]]) * 1000))
+    try:
+        moment = datetime.fromisoformat(since.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"must be a span such as 2h or a time such as 2026-01-31T09:00:00Z; got {since!r}",
+            param_hint="--since",
+        ) from None
+    return max(0, round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))

@@ -188,11 +188,12 @@ def test_purge_asks_who_can_answer(house: House, command):
     assert nothing_half_done(house)
 
 
-def test_purge_asks_nobody_where_nobody_can_answer(house: House, command):
+def test_purge_forgets_nothing_unasked_where_nobody_can_answer(house: House, command):
     bury(house, {"n": 1})
-    assert json.loads(command("dead", "purge", "--json").stdout) == {"purged": 1}
-    bury(house, {"n": 2})
-    assert command("dead", "purge", stdin="").returncode == 0
+    assert command("dead", "purge", "--json").returncode == 2
+    assert command("dead", "purge", stdin="").returncode == 2
+    assert house.redis.zcard("dramatiq:contacts.XQ") == 1
+    assert json.loads(command("dead", "purge", "--json", "--yes").stdout) == {"purged": 1}
     assert house.redis.zcard("dramatiq:contacts.XQ") == 0
 
 
