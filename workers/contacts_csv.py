@@ -7,6 +7,7 @@ broken one is refused with all the lines that it spans, and reading goes on behi
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
@@ -15,7 +16,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
-from workers.csv_columns import ERROR_COLUMN, IGNORED, Columns, UnusableFile, known_columns
+from workers.csv_columns import ERROR_COLUMN, IGNORED, Columns, known_columns
+from workers.csv_source import UnusableFile, check_format, open_source
 from workers.national_numbers import Country
 
 __all__ = ["ContactsFile", "Row"]
@@ -68,11 +70,12 @@ class ContactsFile:
     ) -> None:
         self._country = country
         self._known = known_columns(channel)
-        self.size = path.stat().st_size
-        self._bytes = path.open("rb")
+        self._bytes = open_source(path)
+        self.size = os.fstat(self._bytes.fileno()).st_size
         # Bytes that are no UTF-8 become lone surrogates, so that one bad row is refused and the others go on.
         self._file = TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
+            check_format(self._bytes)
             self.columns = Columns.of(self._read_header(), channel, columns, ignore=ignore_columns)
         except BaseException:
             self._file.close()
@@ -119,8 +122,8 @@ class ContactsFile:
         extra = []
         problem = None
         for column, cell in zip_longest(self.columns.holds, cells, fillvalue=""):
-            if _is_no_text(cell):
-                problem = "is not UTF-8 text; save the file as 'CSV UTF-8'"
+            if not_text := _why_no_text(cell):
+                problem = not_text
             elif last > first and self._swallows_rows(column, cell):
                 problem = f"{STRAY_QUOTE} Names, numbers and addresses hold no line breaks"
             text = cell.strip()
@@ -157,8 +160,8 @@ class ContactsFile:
 
     def _read_header(self) -> str:
         text = self._file.readline(LONGEST_HEADER)
-        if _is_no_text(text):
-            raise UnusableFile("the header is not UTF-8 text; save the file as 'CSV UTF-8'")
+        if problem := _why_no_text(text):
+            raise UnusableFile(f"the header {problem}")
         if not text.strip():
             raise UnusableFile("there is no header; the first line must name the columns")
         return text
@@ -171,6 +174,10 @@ def _noted(lines: Iterable[str], record: list[str]) -> Iterator[str]:
         yield line
 
 
-def _is_no_text(text: str) -> bool:
-    """Return whether it holds a NUL, or bytes that are no UTF-8, which `surrogateescape` turned into lone surrogates."""
-    return "\0" in text or (not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text))
+def _why_no_text(text: str) -> str | None:
+    """Return what is wrong with text that holds a NUL, or bytes that are no UTF-8: `surrogateescape` turned them into lone surrogates."""
+    if "\0" in text:
+        return "holds a NUL character, which is no text: take it out"
+    if not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text):
+        return "is not UTF-8 text; save the file as 'CSV UTF-8'"
+    return None

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "UnusableFile", "known_columns", "same_name"]
+from workers.csv_source import UnusableFile
+
+__all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "known_columns", "same_name"]
 
 #: The name of the custom fields' columns, and how many there are; vendor's document, "Add contact".
 CUSTOM_COLUMNS: Final = {"sms": ("customfield", 7), "email": ("custom", 10)}
@@ -16,10 +18,6 @@ ERROR_COLUMN: Final = "error"
 #: What a column holds that is to be left out.
 IGNORED: Final = "(ignored)"
 DELIMITERS: Final = ",;\t"
-
-
-class UnusableFile(Exception):  # noqa: N818 - says what the file is
-    """The file cannot be imported as it is: mend it. Nothing was enqueued."""
 
 
 def known_columns(channel: str) -> dict[str, str]:

@@ -11,12 +11,18 @@ from typing import Any, Self
 
 from workers.contacts_csv import Row
 from workers.csv_columns import ERROR_COLUMN, Columns, same_name
+from workers.csv_source import is_stream
 
 __all__ = ["RefusedFile", "free_name"]
 
 
 def free_name(source: Path) -> Path:
-    """Return ``FILE.refused.csv`` beside ``FILE.csv``, or the first of ``FILE.refused-2.csv``, ``-3`` ... that does not exist yet."""
+    """Return ``FILE.refused.csv`` beside ``FILE.csv``, or the first of ``FILE.refused-2.csv``, ``-3`` ... that does not exist yet.
+
+    Of a stream it is ``stdin.refused.csv`` in the working directory.
+    """
+    if is_stream(source):
+        source = Path("stdin.csv")
     plain = source.with_suffix(".refused.csv")
     numbered = (source.with_suffix(f".refused-{number}.csv") for number in itertools.count(2))
     return next(path for path in itertools.chain([plain], numbered) if not path.exists())
@@ -25,11 +31,13 @@ def free_name(source: Path) -> Path:
 class RefusedFile:
     """A file with the header of the source and a last column `error`. The first refused row creates it, never over a file that exists.
 
+    Without a ``path``, nothing is kept.
+
     Raises:
         OSError: from ``add``, the file cannot be created (it exists by now, the folder is read-only) or written.
     """
 
-    def __init__(self, path: Path, columns: Columns) -> None:
+    def __init__(self, path: Path | None, columns: Columns) -> None:
         self.path = path
         self._kept = [at for at, name in enumerate(columns.names) if same_name(name) != ERROR_COLUMN]
         self._header = [columns.names[at] for at in self._kept]
@@ -53,13 +61,15 @@ class RefusedFile:
 
     def add(self, row: Row, problem: str) -> int:
         """Write one row as it was, and why it was refused; of a broken record each line. Return how many rows that makes."""
+        rows = [cells for line in row.broken if (cells := self._cells(line))] or [row.cells]
+        if self.path is None:
+            return len(rows)
         if self._file is None:
             # It holds people's numbers and names: nobody but its owner may read it.
             number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
             self._writer = csv.writer(self._file, delimiter=self._delimiter)
             self._writer.writerow([*self._header, ERROR_COLUMN])
-        rows = [cells for line in row.broken if (cells := self._cells(line))] or [row.cells]
         for cells in rows:
             kept = [cells[at] if at < len(cells) else "" for at in self._kept]
             self._writer.writerow([*kept, problem])

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from workers.contacts_csv import ContactsFile, Row
-from workers.csv_columns import Columns, UnusableFile
+from workers.csv_columns import Columns
+from workers.csv_source import UnusableFile
 from workers.refused_csv import RefusedFile, free_name
 
 
@@ -113,7 +114,7 @@ def test_a_long_stretch_behind_an_open_quote_is_one_record_and_reading_goes_on(w
     ("line", "problem"),
     [
         (b"+2,Zo\xeb", "UTF-8"),
-        (b"+2,Zo\0", "UTF-8"),
+        (b"+2,Zo\0", "holds a NUL"),
         (b"+2," + b"x" * 200_000, "field limit"),
         (b"+2,x," + b"," * 300 + b"x" * 3_000_000, "field limit"),
     ],
@@ -140,7 +141,12 @@ def test_cells_without_a_column_are_told(write):
         ("email,custom11\n", "email", "unknown columns: custom11"),
         ("first_name\n", "sms", "there is no column 'phone'"),
         ("phone,Phone\n", "sms", "named twice: phone"),
-        ("phone\n".encode("utf-16"), "sms", "not UTF-8"),
+        ("phone\n".encode("utf-16"), "sms", "UTF-16 text; save it as 'CSV UTF-8'"),
+        ("phone\n+32470123456\n".encode("utf-16-be"), "sms", "iconv -f UTF-16"),
+        (b"PK\x03\x04\x14\0\x06\0\x08\0", "sms", "this is a workbook"),
+        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(60), "sms", "this is a workbook"),
+        (b"phone,first_name\0\n", "sms", "the header holds a NUL"),
+        (b"phone,pr\xe9nom\n", "sms", "the header is not UTF-8"),
         ("+32470123456,Ada\n", "sms", "unknown columns"),
         ("phone," * 300_000, "sms", "unknown columns: phon"),
     ],

@@ -23,6 +23,8 @@ SHOWN_ROWS = 1000
 class Tally:
     """What an import has done so far."""
 
+    #: Are the rows only checked?
+    dry_run: bool = False
     rows: int = 0
     enqueued: int = 0
     refused: int = 0
@@ -43,7 +45,9 @@ class Tally:
         return self.rows / max(self.seconds, 1e-6)
 
     def __str__(self) -> str:
-        counts = f"{self.enqueued:,} enqueued, {self.refused:,} refused, {self.repeated:,} repeated"
+        right = self.rows - self.refused - self.repeated
+        done = f"{right:,} right" if self.dry_run else f"{self.enqueued:,} enqueued"
+        counts = f"{done}, {self.refused:,} refused, {self.repeated:,} repeated"
         return f"{self.rows:,} rows read, {counts}, {self.rate:,.0f} rows/s"
 
 

@@ -198,6 +198,11 @@ def test_what_cannot_be_imported_at_all_is_wrong_usage(command, tmp_path, conten
     assert [one.name for one in tmp_path.iterdir()] == ["people.csv"]
 
 
+def test_a_file_that_does_not_exist_is_wrong_usage(command, tmp_path):
+    done = command("import", str(tmp_path / "none.csv"), *SMS)
+    assert (done.returncode, "does not exist" in done.stderr) == (2, True)
+
+
 def test_every_job_carries_what_was_given_for_all(house: House, command, tmp_path):
     path = numbered(tmp_path / "people.csv", 1)
     given = ("--correlation-id", "spring", "--deadline-seconds", "7", "--batch-id", "b 1")
@@ -363,3 +368,88 @@ def test_a_column_that_cannot_be_is_a_clear_error(command, tmp_path, given, sent
     done = command("import", str(path), *SMS, *options, "--ignore-columns", COLUMNS="400")
     assert done.returncode == 2
     assert sentence in re.sub(r"[\s│]+", " ", done.stderr)
+
+
+def test_standard_input_is_read_and_its_refused_rows_are_kept_here(
+    house: House, command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    content = "phone,first_name\n+32470000001,Zoë\n0470,Bob\n"
+    for name in ("stdin.refused.csv", "stdin.refused-2.csv"):
+        done = command("import", "-", *SMS, stdin=content)
+        assert (done.returncode, f"refused rows are in {name}" in done.stdout) == (1, True)
+    assert (tmp_path / "stdin.refused.csv").read_text().splitlines()[1].startswith("0470,Bob,")
+    assert [job["first_name"] for job in jobs(house)] == ["Zoë", "Zoë"]
+    done = command("import", "-", *SMS, "--refused", "chosen.csv", stdin=content)
+    assert (tmp_path / "chosen.csv").exists()
+    done = command("import", "-", *SMS, stdin="")
+    assert (done.returncode, done.stderr.splitlines()[0].split(";")[0]) == (
+        2,
+        "standard input: there is no header",
+    )
+
+
+def test_a_pipe_is_read_too(house: House, importing, tmp_path):
+    pipe = tmp_path / "people.csv"
+    os.mkfifo(pipe)
+    process = importing(pipe, "--refused", str(tmp_path / "refused.csv"))
+    with pipe.open("w") as file:
+        file.write("phone\n+32470000001\n")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert len(jobs(house)) == 1
+
+
+def test_ctrl_c_ends_the_wait_for_standard_input(house: House, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "workers.cli",
+        "import",
+        "-",
+        *SMS,
+        "--refused",
+        str(tmp_path / "refused.csv"),
+    ]
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    environment = {**house.environment(), "TMPDIR": str(copies)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # More than a pipe holds: when all is written, it has begun to read.
+        process.stdin.write(b"phone\n" + b"+32470000001\n" * 100_000)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert b"Traceback" not in process.stderr.read()
+    assert jobs(house) == []
+    assert list(copies.iterdir()) == []
+
+
+def test_a_dry_run_only_checks(house: House, command, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("phone\n+32470000001\n0470\n+32470000001\n")
+    done = command("import", str(path), *SMS, "--dry-run", REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "3 rows read, 1 right, 1 refused, 1 repeated" in done.stdout
+    assert "nothing was enqueued" in done.stdout
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["line 3", "line 4"]
+    assert [one.name for one in tmp_path.iterdir()] == ["people.csv"]
+    kept = tmp_path / "kept.csv"
+    done = command("import", str(path), *SMS, "--dry-run", "--json", "--refused", str(kept))
+    summary = json.loads(done.stdout)
+    assert [summary[name] for name in ("rows", "enqueued", "refused", "repeated", "dry_run")] == [
+        3,
+        0,
+        1,
+        1,
+        True,
+    ]
+    assert kept.read_text().splitlines()[1].startswith("0470,")
+    assert jobs(house) == []
+
+
+def test_a_workbook_is_told_as_one(command, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_bytes(b"PK\x03\x04\x14\0\x06\0")
+    done = command("import", str(path), *SMS)
+    assert (done.returncode, done.stderr.startswith("people.csv: this is a workbook")) == (2, True)

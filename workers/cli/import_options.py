@@ -1,0 +1,87 @@
+"""The options of `import`, checked before the file is opened: a wrong one would refuse every row."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from actors import JOBS, InvalidJob
+from workers.cli.job_options import check_text
+from workers.csv_columns import ERROR_COLUMN, known_columns, same_name
+from workers.national_numbers import Country
+from workers.refused_csv import free_name
+
+__all__ = ["columns_of_file", "constant_arguments", "country_of_numbers", "refused_file"]
+
+
+def constant_arguments(
+    channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None
+) -> dict[str, Any]:
+    """Return the arguments that all rows have in common. They are checked here, or a wrong one would refuse every row."""
+    given = {
+        "channel": channel,
+        "group_id": group_id,
+        "correlation_id": correlation_id,
+        "deadline_seconds": deadline_seconds,
+    }
+    constant = {name: value for name, value in given.items() if value is not None}
+    check_text(correlation_id, "--correlation-id")
+    try:
+        JOBS["list_contacts"].parse(constant)
+    except InvalidJob as error:
+        problem = error.problems[0]
+        raise typer.BadParameter(problem.message, param_hint=f"--{problem.field.replace('_', '-')}") from None
+    return constant
+
+
+def country_of_numbers(code: str | None, channel: str) -> Country | None:
+    """Return the country whose numbers may lack their `+`."""
+    if code is None:
+        return None
+    if channel != "sms":
+        raise typer.BadParameter("is of use only with --channel sms", param_hint="--country")
+    try:
+        return Country(code)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--country") from None
+
+
+def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
+    """Return the names of the file's columns, by the known columns that they are."""
+    check_text(given, "--column")
+    columns: dict[str, str] = {}
+    for item in given:
+        column, sign, name = (part.strip() for part in item.partition("="))
+        problem = None
+        if not sign or not name:
+            problem = f"must be COLUMN=NAME, e.g. phone=Mobile; got {item!r}"
+        elif (column := same_name(column)) not in known_columns(channel):
+            problem = f"'{column}' is none of {', '.join(known_columns(channel))}"
+        elif column in columns:
+            problem = f"'{column}' is given twice: {columns[column]!r} and {name!r}"
+        elif same_name(name) in map(same_name, columns.values()):
+            problem = f"the column {name!r} is given twice"
+        elif same_name(name) == ERROR_COLUMN:
+            problem = f"'{ERROR_COLUMN}' is the column of why a row was refused"
+        if problem:
+            raise typer.BadParameter(problem, param_hint="--column")
+        columns[column] = name
+    return columns
+
+
+def refused_file(given: Path | None, source: Path, *, dry_run: bool) -> Path | None:
+    """Return where refused rows go. A dry run keeps them only where somebody says where."""
+    if given is None and dry_run:
+        return None
+    if given is not None and given.exists():
+        raise typer.BadParameter("exists already and is not overwritten", param_hint="--refused")
+    target = given or free_name(source)
+    if not os.access(target.parent, os.W_OK):
+        raise typer.BadParameter(
+            f"no file can be created in {target.parent}; choose another with --refused",
+            param_hint="--refused",
+        )
+    return target

@@ -1,0 +1,141 @@
+"""One run of `import` over one file: rows become jobs, a batch at a time, and wrong ones are kept."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from actors import JOBS, InvalidJob
+from config import redact_text
+from config.keys import Keys
+from workers.cli.import_progress import ImportProgress, Tally
+from workers.contacts_csv import ContactsFile, Row
+from workers.first_lines import FirstLines
+from workers.producer import Enqueued, enqueue_all, job_message
+from workers.redis_link import is_outage
+from workers.refused_csv import RefusedFile
+
+__all__ = ["BULK", "ImportRun", "Stopped", "noted_signals"]
+
+#: Jobs enqueued in one step.
+BATCH = 500
+#: How long an import waits for a Redis that went away meanwhile, in seconds.
+PATIENCE_SECONDS = 300.0
+PAUSE_SECONDS = 0.5
+
+_ADD_CONTACT = JOBS["add_contact"]
+#: Their queue: a mass of contacts never delays a single one.
+BULK = "bulk"
+
+
+class Stopped(Exception):  # noqa: N818 - says what happened to the import
+    """The import ended before the end of its file; the message says why."""
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM, so that the import ends between two batches. A second signal ends it at once."""
+    signals: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if signals:
+            sys.exit(128 + number)
+        signals.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRun:
+    """One run over one file."""
+
+    #: None in a dry run: the rows are only checked.
+    client: redis.Redis | None
+    keys: Keys
+    constant: dict[str, Any]
+    tally: Tally
+    progress: ImportProgress
+    #: The signals that have arrived.
+    signals: list[int]
+    first_lines: FirstLines = field(default_factory=FirstLines)
+
+    def run(self, contacts: ContactsFile, refused: RefusedFile) -> None:
+        """Enqueue a job for each right row, a batch at a time, and keep the wrong ones.
+
+        Raises:
+            Stopped: by a signal, or because Redis was away for too long.
+        """
+        batch: list[Enqueued] = []
+        for row in contacts.rows():
+            self.tally.rows += 1
+            problem = row.problem
+            if problem is None:
+                try:
+                    batch += self._messages(row)
+                except InvalidJob as error:
+                    problem = str(error)
+            if problem is not None:
+                rows = refused.add(row, problem)
+                self.tally.refused += rows
+                self.tally.rows += rows - 1
+                self.progress.refused(row.where, problem)
+            if len(batch) >= BATCH or self.signals:
+                self._enqueue(batch)
+                batch.clear()
+                self.tally.line = row.last_line
+                self.progress.read(contacts.position)
+                if self.signals:
+                    raise Stopped("stopped")
+        self._enqueue(batch)
+        self.progress.read(contacts.size)
+
+    def _messages(self, row: Row) -> list[Enqueued]:
+        """Return the message of a row; none where an earlier row has the same number or address.
+
+        Raises:
+            InvalidJob: an argument of the row is wrong.
+        """
+        arguments = {**self.constant, **row.arguments}
+        job = _ADD_CONTACT.parse(arguments)
+        if first := self.first_lines.note(job.needle(), row.line):
+            self.tally.repeated += 1
+            self.progress.repeated(row.where, first)
+            return []
+        return [job_message(_ADD_CONTACT.actor, arguments, BULK)]
+
+    def _enqueue(self, batch: list[Enqueued]) -> None:
+        """Enqueue a batch, and wait for Redis if it is away."""
+        if self.client is None:
+            return
+        away_since: float | None = None
+        while batch:
+            try:
+                enqueue_all(self.client, self.keys, batch)
+            except redis.RedisError as error:
+                if not is_outage(error):
+                    raise
+                if away_since is None:
+                    away_since = time.monotonic()
+                    self.progress.say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
+                if time.monotonic() - away_since > PATIENCE_SECONDS:
+                    raise Stopped(f"Redis did not answer for {PATIENCE_SECONDS:g} s") from None
+                if self.signals:
+                    raise Stopped("stopped while Redis did not answer") from None
+                time.sleep(PAUSE_SECONDS)
+                continue
+            if away_since is not None:
+                self.progress.say("Redis is back")
+            self.tally.enqueued += len(batch)
+            return
