@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
@@ -17,6 +18,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from workers.csv_columns import ERROR_COLUMN, IGNORED, Columns, known_columns
+from workers.csv_formulas import as_meant
 from workers.csv_source import UnusableFile, check_format, open_source
 from workers.national_numbers import Country
 
@@ -81,7 +83,8 @@ class ContactsFile:
             self._file.close()
             raise
         #: What only another row holds: every row has delimiters, and every right one a number or an address.
-        self._marks = (self.columns.delimiter, "+" if channel == "sms" else "@")
+        number = r"\+|^[\d ./()\-]{7,}\r?$" if channel == "sms" else "@"
+        self._other_row = re.compile(f"{re.escape(self.columns.delimiter)}|{number}", re.MULTILINE)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +129,7 @@ class ContactsFile:
                 problem = not_text
             elif last > first and self._swallows_rows(column, cell):
                 problem = f"{STRAY_QUOTE} Names, numbers and addresses hold no line breaks"
-            text = cell.strip()
+            text = as_meant(cell.strip()).strip()
             if not text or column in {ERROR_COLUMN, IGNORED}:
                 continue
             if not column:
@@ -156,7 +159,7 @@ class ContactsFile:
         if "\n" not in cell and "\r" not in cell:
             return False
         may_hold = column == IGNORED or self._known.get(column, "").isdecimal()
-        return not may_hold or any(mark in cell for mark in self._marks)
+        return not may_hold or self._other_row.search(cell) is not None
 
     def _read_header(self) -> str:
         text = self._file.readline(LONGEST_HEADER)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from workers.csv_formulas import as_meant
 from workers.csv_source import UnusableFile
 
 __all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "known_columns", "same_name"]
@@ -30,7 +31,7 @@ def known_columns(channel: str) -> dict[str, str]:
 
 def same_name(name: str) -> str:
     """Return the form in which names of columns are compared."""
-    return name.strip().lower()
+    return as_meant(name.strip()).strip().lower()
 
 
 @dataclass(frozen=True, slots=True)

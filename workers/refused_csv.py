@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from workers.contacts_csv import Row
 from workers.csv_columns import ERROR_COLUMN, Columns, same_name
+from workers.csv_formulas import as_text
 from workers.csv_source import is_stream
 
 __all__ = ["RefusedFile", "free_name"]
@@ -40,6 +41,7 @@ class RefusedFile:
     def __init__(self, path: Path | None, columns: Columns) -> None:
         self.path = path
         self._kept = [at for at, name in enumerate(columns.names) if same_name(name) != ERROR_COLUMN]
+        self._columns = len(columns.names)
         self._header = [columns.names[at] for at in self._kept]
         self._delimiter = columns.delimiter
         self._file: Any = None
@@ -60,7 +62,10 @@ class RefusedFile:
         return self._file is not None
 
     def add(self, row: Row, problem: str) -> int:
-        """Write one row as it was, and why it was refused; of a broken record each line. Return how many rows that makes."""
+        """Write one row as it was, and why it was refused; of a broken record each line. Return how many rows that makes.
+
+        Cells that no column has a name for come last, so that nothing is lost.
+        """
         rows = [cells for line in row.broken if (cells := self._cells(line))] or [row.cells]
         if self.path is None:
             return len(rows)
@@ -69,11 +74,14 @@ class RefusedFile:
             number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
             self._writer = csv.writer(self._file, delimiter=self._delimiter)
-            self._writer.writerow([*self._header, ERROR_COLUMN])
+            self._write([*self._header, ERROR_COLUMN])
         for cells in rows:
             kept = [cells[at] if at < len(cells) else "" for at in self._kept]
-            self._writer.writerow([*kept, problem])
+            self._write([*kept, problem, *cells[self._columns :]])
         return len(rows)
+
+    def _write(self, cells: list[str]) -> None:
+        self._writer.writerow([as_text(cell) for cell in cells])
 
     def _cells(self, line: str) -> list[str]:
         """Return the cells of one line of a broken record. The line with the stray quote stays whole, for somebody to mend."""

@@ -82,6 +82,7 @@ def test_line_numbers_are_those_of_the_file(write):
         ('+2,b,"gold\n+3,c,silver\n+4,d,"\n', (3, 5)),
         ('+2,b,"gold\n+3\n"\n', (3, 5)),
         ('+2,b,"gold\n0470,c\n"\n', (3, 5)),
+        ('+2,b,"gold\n0470 12 34 56\n0032470123457"\n', (3, 5)),
         ('+2,b,,"must be E.164\n+3,c"\n', (3, 4)),
         ('+2,"b"c\n', (3, 3)),
     ],
@@ -174,9 +175,9 @@ def test_refused_rows_can_be_mended_and_read_again(write, tmp_path):
         header, *others = csv.reader(file, delimiter=";")
     assert header == ["phone", "first_name", "error"]
     assert [cells[:2] for cells in others] == [
-        ['+1;"a;', ""],
+        ["'+1;\"a;", ""],
         ['b"', ""],
-        ['+2;"open"x', ""],
+        ['\'+2;"open"x', ""],
         ["+3", "Zoë"],
         ["+4", "c"],
         ["+5", "\udcff"],

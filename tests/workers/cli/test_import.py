@@ -107,7 +107,7 @@ def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
     assert header == ["phone", "first_name", "customfield1", "error"]
     # Of the broken record, only the line with the stray quote must be mended; what it swallowed are rows again.
     assert [cells[:2] for cells in refused[1:3]] == [
-        ['+32470000002,"open', ""],
+        ["'+32470000002,\"open", ""],
         ["+32470000009", 'swallowed"'],
     ]
     assert command("import", str(target), *SMS).returncode == 1
