@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from workers.csv_columns import ERROR_COLUMN, IGNORED, Columns, known_columns
 from workers.csv_formulas import as_meant
-from workers.csv_source import UnusableFile, check_format, open_source
+from workers.csv_source import UnusableFile, check_format, count_lines, open_source
 from workers.national_numbers import Country
 
 __all__ = ["ContactsFile", "Row"]
@@ -78,6 +78,8 @@ class ContactsFile:
         self._file = TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
         try:
             check_format(self._bytes)
+            #: There are no more rows than that: line breaks inside of cells count, too.
+            self.most_rows = max(count_lines(self._bytes) - 1, 0)
             self.columns = Columns.of(self._read_header(), channel, columns, ignore=ignore_columns)
         except BaseException:
             self._file.close()

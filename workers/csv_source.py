@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
-__all__ = ["STDIN", "UnusableFile", "check_format", "is_stream", "open_source"]
+__all__ = ["STDIN", "UnusableFile", "check_format", "count_lines", "is_stream", "open_source"]
 
 #: The name of standard input on a command line.
 STDIN: Final = Path("-")
@@ -19,6 +19,7 @@ WORKBOOKS: Final = (b"PK\x03\x04", bytes.fromhex("d0cf11e0a1b11ae1"))
 UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 #: So many bytes show whether a file without a byte order mark is UTF-16: half of them are NUL.
 LOOKED_AT: Final = 64
+CHUNK: Final = 2**20
 
 
 class UnusableFile(Exception):  # noqa: N818 - says what the file is
@@ -51,6 +52,18 @@ def open_source(path: Path) -> IO[bytes]:
         copy.close()
         raise
     return copy
+
+
+def count_lines(file: IO[bytes]) -> int:
+    """Return the lines of a file that stands at its beginning, with whichever line end it has."""
+    ends = {b"\n": 0, b"\r": 0}
+    last = b""
+    while chunk := file.read(CHUNK):
+        for end in ends:
+            ends[end] += chunk.count(end)
+        last = chunk[-1:]
+    file.seek(0)
+    return max(ends.values()) + (last not in {b"", *ends})
 
 
 def check_format(file: IO[bytes]) -> None:

@@ -15,7 +15,8 @@ from config import Settings, redact_text
 from config.keys import Keys
 from workers.cli.import_options import columns_of_file, constant_arguments, country_of_numbers, refused_file
 from workers.cli.import_progress import ImportProgress, Tally
-from workers.cli.import_run import BULK, ImportRun, Stopped, noted_signals
+from workers.cli.import_run import ImportRun, Stopped, noted_signals
+from workers.cli.import_time import BULK, SURE_SHARE, ImportTime
 from workers.cli.job_options import LARGEST_NUMBER
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
@@ -65,7 +66,10 @@ def import_csv(
     deadline_seconds: Annotated[
         int | None,
         typer.Option(
-            min=1, max=LARGEST_NUMBER, help="How long each job may wait; else JOB_DEADLINE_SECONDS."
+            min=1,
+            max=LARGEST_NUMBER,
+            help="How long each job may wait. Else JOB_DEADLINE_SECONDS, or three times as long as the contacts take at the "
+            "share of the pace that imports are sure of, whichever is longer.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -114,12 +118,18 @@ def import_csv(
         ):
             if client is not None:
                 client.ping()
+            pace = ImportTime.of(settings, client, contacts.most_rows, deadline_seconds)
             with ImportProgress(tally, contacts.size) as progress:
                 try:
-                    ImportRun(client, keys, constant, tally, progress, signals).run(contacts, out)
+                    ImportRun(client, keys, constant | pace.arguments, tally, progress, signals).run(
+                        contacts, out
+                    )
                 except Stopped as error:
                     stopped = error
-            backlog = 0 if client is None or stopped else client.llen(keys.queue(BULK).ready)
+            waiting = tally.right if dry_run else tally.enqueued
+            if client is not None and stopped is None:
+                # Earlier imports wait there, too.
+                waiting = client.llen(keys.queue(BULK).ready)
     except UnusableFile as error:
         say(f"{shown}: {error}", err=True)
         raise typer.Exit(2) from None
@@ -129,11 +139,16 @@ def import_csv(
     except redis.RedisError as error:
         say(f"Redis does not answer: {redact_text(str(error))}; {_how_far(tally)}", err=True)
         raise typer.Exit(1) from None
-    _summary(tally, batch, target if out.created else None, complete=stopped is None, as_json=as_json)
+    _summary(tally, pace, waiting, target if out.created else None, complete=stopped is None, as_json=as_json)
     if stopped is not None:
         say(f"{stopped}; {_how_far(tally)}", err=True)
         raise typer.Exit(128 + signals[0] if signals else 1)
-    _warn_of_deadline(settings, int(backlog), deadline_seconds)
+    if pace.expires_first(waiting):
+        say(
+            f"warning: {waiting:,} contacts wait, and the last of them expire before it is their turn: raise COUPONTOOLS_RATE_LIMIT, or "
+            "import with a larger --deadline-seconds",
+            err=True,
+        )
     raise typer.Exit(1 if tally.refused else 0)
 
 
@@ -151,19 +166,27 @@ def _how_far(tally: Tally) -> str:
     )
 
 
-def _summary(tally: Tally, batch: str, refused: Path | None, *, complete: bool, as_json: bool) -> None:
+def _summary(
+    tally: Tally, pace: ImportTime, waiting: int, refused: Path | None, *, complete: bool, as_json: bool
+) -> None:
     # Linux counts in KiB, macOS in bytes: man 2 getrusage.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     if as_json:
         told = {
-            "batch_id": plain(batch),
+            # Import makes no batches yet, and does not look who is in the group.
+            "batch_id": None,
             "rows": tally.rows,
             "enqueued": tally.enqueued,
             "refused": tally.refused,
             "repeated": tally.repeated,
+            "present": 0,
             "refused_file": None if refused is None else plain(str(refused)),
             "complete": complete,
             "dry_run": tally.dry_run,
+            "waiting": waiting,
+            "deadline_seconds": pace.deadline_seconds,
+            "seconds_at_pace": pace.seconds(waiting),
+            "seconds_at_sure_share": pace.seconds(waiting, SURE_SHARE),
             "seconds": round(tally.seconds, 3),
             "rows_per_second": round(tally.rate, 1),
             "peak_memory_mib": round(peak, 1),
@@ -171,20 +194,9 @@ def _summary(tally: Tally, batch: str, refused: Path | None, *, complete: bool, 
         say_json(told)
         return
     say(f"{tally} ({tally.seconds:,.1f} s, at most {peak:,.0f} MiB of memory)")
+    if waiting:
+        say(pace.told(waiting))
     if tally.dry_run:
         say("nothing was enqueued: this was a dry run")
     if refused is not None:
         say(f"refused rows are in {refused}: mend them there and import that file")
-
-
-def _warn_of_deadline(settings: Settings, backlog: int, deadline_seconds: int | None) -> None:
-    """Warn where jobs would expire before a worker carries them out."""
-    rate = settings.coupontools_rate_limit
-    lives = deadline_seconds or settings.job_deadline_seconds
-    if rate and backlog / rate > lives:
-        say(
-            f"warning: {backlog:,} contacts wait; at {rate:g} requests a second they take {backlog / rate / 3600:,.1f} h, but a job "
-            f"expires after {lives / 3600:,.1f} h: raise COUPONTOOLS_RATE_LIMIT or JOB_DEADLINE_SECONDS (for the worker, at any time), "
-            "or import with --deadline-seconds",
-            err=True,
-        )

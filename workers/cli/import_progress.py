@@ -44,9 +44,13 @@ class Tally:
         """Return the rows a second."""
         return self.rows / max(self.seconds, 1e-6)
 
+    @property
+    def right(self) -> int:
+        """Return the rows that are contacts of their own."""
+        return self.rows - self.refused - self.repeated
+
     def __str__(self) -> str:
-        right = self.rows - self.refused - self.repeated
-        done = f"{right:,} right" if self.dry_run else f"{self.enqueued:,} enqueued"
+        done = f"{self.right:,} right" if self.dry_run else f"{self.enqueued:,} enqueued"
         counts = f"{done}, {self.refused:,} refused, {self.repeated:,} repeated"
         return f"{self.rows:,} rows read, {counts}, {self.rate:,.0f} rows/s"
 

@@ -16,13 +16,14 @@ from actors import JOBS, InvalidJob
 from config import redact_text
 from config.keys import Keys
 from workers.cli.import_progress import ImportProgress, Tally
+from workers.cli.import_time import BULK
 from workers.contacts_csv import ContactsFile, Row
 from workers.first_lines import FirstLines
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import is_outage
 from workers.refused_csv import RefusedFile
 
-__all__ = ["BULK", "ImportRun", "Stopped", "noted_signals"]
+__all__ = ["ImportRun", "Stopped", "noted_signals"]
 
 #: Jobs enqueued in one step.
 BATCH = 500
@@ -31,8 +32,6 @@ PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 0.5
 
 _ADD_CONTACT = JOBS["add_contact"]
-#: Their queue: a mass of contacts never delays a single one.
-BULK = "bulk"
 
 
 class Stopped(Exception):  # noqa: N818 - says what happened to the import

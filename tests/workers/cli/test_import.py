@@ -453,3 +453,59 @@ def test_a_workbook_is_told_as_one(command, tmp_path):
     path.write_bytes(b"PK\x03\x04\x14\0\x06\0")
     done = command("import", str(path), *SMS)
     assert (done.returncode, done.stderr.startswith("people.csv: this is a workbook")) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "deadline"),
+    [
+        # 300 contacts take 300 s at the tenth of 10 a second, so they get three times that,
+        ((10, 60, None), 900),
+        # but no job gets less than the setting, which its worker knows itself.
+        ((10, 1000, None), None),
+        ((10, 60, 70), 70),
+        ((0, 60, None), None),
+    ],
+)
+def test_jobs_live_three_times_as_long_as_they_take_at_the_share_that_is_sure(
+    house: House, command, tmp_path, settings, deadline
+):
+    path = numbered(tmp_path / "people.csv", 300)
+    # Without a line end at the end of the file.
+    path.write_text(path.read_text().rstrip())
+    rate, setting, given = settings
+    options = ("--deadline-seconds", str(given)) if given else ()
+    done = command(
+        "import",
+        str(path),
+        *SMS,
+        "--json",
+        *options,
+        COUPONTOOLS_RATE_LIMIT=rate,
+        JOB_DEADLINE_SECONDS=setting,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {job.get("deadline_seconds") for job in jobs(house)} == {deadline}
+    summary = json.loads(done.stdout)
+    assert summary["deadline_seconds"] == (deadline or setting)
+    times = [summary[name] for name in ("seconds_at_pace", "seconds_at_sure_share")]
+    assert times == ([30, 300] if rate else [None, None])
+
+
+def test_the_summary_says_how_long_it_will_take(house: House, command, tmp_path):
+    path = numbered(tmp_path / "people.csv", 300)
+    told = "300 contacts wait: 30 s at the present pace (10 requests a second), 5 min at the share of it that imports are sure of (10%)"
+    for options in (["--dry-run"], []):
+        done = command("import", str(path), *SMS, *options, COUPONTOOLS_RATE_LIMIT=10)
+        assert f"{told}; a job expires after 24.0 h" in done.stdout
+    # Those wait before the next ones; and the pace of a worker that lives counts more than the setting here.
+    house.worker("--queues", "reads", COUPONTOOLS_RATE_LIMIT=5)
+    done = command("import", str(path), *SMS, "--json", JOB_DEADLINE_SECONDS=1, COUPONTOOLS_RATE_LIMIT=10)
+    assert json.loads(done.stdout)["deadline_seconds"] == 3600
+
+
+def test_the_summary_is_one_line_of_json_with_the_promised_names(house: House, command, tmp_path):
+    path = numbered(tmp_path / "people.csv", 2)
+    (line,) = command("import", str(path), *SMS, "--json").stdout.splitlines()
+    summary = json.loads(line)
+    promised = {"batch_id": None, "rows": 2, "enqueued": 2, "refused": 0, "repeated": 0, "present": 0}
+    assert {name: summary[name] for name in promised} == promised

@@ -1,0 +1,86 @@
+"""How long the contacts of an import take, and how long their jobs may wait."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import redis
+
+from config import Settings
+from config.keys import Keys
+from delivery import LANES
+from workers.cli.job_options import LARGEST_NUMBER
+from workers.state import read_workers
+
+__all__ = ["BULK", "SURE_SHARE", "ImportTime"]
+
+#: The queue of an import's jobs: a mass of contacts never delays a single one.
+BULK: Final = "bulk"
+#: What this lane gets of the pace whatever else is asked for.
+SURE_SHARE: Final = LANES[BULK] / sum(LANES.values())
+#: A deadline is so many times what the contacts take at the share that is sure: holds and outages take time, too.
+DEADLINE_FACTOR: Final = 3
+#: Up to how many of a unit a duration is told in it.
+UNITS: Final = (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48), ("days", 86400, math.inf))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportTime:
+    """The pace at which an import is carried out."""
+
+    #: API requests a second over all workers; 0 = no limit.
+    rate: float
+    #: After how long a job of this import expires.
+    deadline_seconds: float
+    #: Do its jobs carry the deadline? Else the worker's setting counts, which may be raised later.
+    carried: bool
+
+    @classmethod
+    def of(cls, settings: Settings, client: redis.Redis | None, rows: int, given: int | None) -> ImportTime:
+        """Return the pace and the deadline of an import of at most ``rows``; ``given`` is a deadline that somebody chose.
+
+        Raises:
+            redis.RedisError: Redis could not be asked.
+        """
+        rate, waiting = settings.coupontools_rate_limit, 0
+        if client is not None:
+            workers, _ = read_workers(client, settings)
+            rate = next((worker.rate for worker in workers if worker.rate is not None), rate)
+            waiting = client.llen(Keys.of(settings).queue(BULK).ready)
+        if given is not None:
+            return cls(rate, given, carried=True)
+        needed = math.ceil(DEADLINE_FACTOR * (rows + waiting) / (rate * SURE_SHARE)) if rate else 0
+        if needed > settings.job_deadline_seconds:
+            return cls(rate, min(needed, LARGEST_NUMBER), carried=True)
+        return cls(rate, settings.job_deadline_seconds, carried=False)
+
+    @property
+    def arguments(self) -> dict[str, int]:
+        """Return what each job is given."""
+        return {"deadline_seconds": int(self.deadline_seconds)} if self.carried else {}
+
+    def seconds(self, contacts: int, share: float = 1.0) -> float | None:
+        """Return how long so many contacts take at a share of the pace; None where it has no limit."""
+        return round(contacts / (self.rate * share), 1) if self.rate else None
+
+    def told(self, contacts: int) -> str:
+        """Return how long so many contacts take, for people."""
+        pace, sure = self.seconds(contacts), self.seconds(contacts, SURE_SHARE)
+        expire = f"a job expires after {_duration(self.deadline_seconds)}"
+        if pace is None or sure is None:
+            return f"{contacts:,} contacts wait; no pace is set, so nobody knows how long they take; {expire}"
+        return (
+            f"{contacts:,} contacts wait: {_duration(pace)} at the present pace ({self.rate:g} requests a second), {_duration(sure)} at "
+            f"the share of it that imports are sure of ({SURE_SHARE:.0%}); {expire}"
+        )
+
+    def expires_first(self, contacts: int) -> bool:
+        """Return whether jobs would expire though nothing else is asked for."""
+        return (self.seconds(contacts) or 0) > self.deadline_seconds
+
+
+def _duration(seconds: float) -> str:
+    name, length = next((name, length) for name, length, most in UNITS if seconds < most * length)
+    return f"{seconds / length:,.{int(length >= 3600)}f} {name}"
