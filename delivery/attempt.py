@@ -102,7 +102,7 @@ class Attempt:
                     await asyncio.sleep(claim.wait / 1000)
                 if self.lease.slot_missed or (self.means.gate.holds_up(task.holds) and not claim.probe):
                     # Its slot has passed, or a hold began while it slept until its slot.
-                    await self.settle(Waiting(uncount=True, keep=True))
+                    await self.settle(Waiting(uncount=True, keep=True), account.SILENT)
                     return False
                 if task.job.named and claim.baseline is None and not await self._note_baseline():
                     return True
@@ -136,7 +136,9 @@ class Attempt:
         """Note what is there before the call. Return False when there was no room for a listing: the message waits."""
         with self.means.gate.one_listing() as is_room:
             if not is_room:
-                await self.settle(Waiting(uncount=True, delay=round(LISTING_ROOM_SECONDS * 1000)))
+                await self.settle(
+                    Waiting(uncount=True, delay=round(LISTING_ROOM_SECONDS * 1000)), account.SILENT
+                )
                 return False
             async with self.lease.kept():
                 with self._measured():

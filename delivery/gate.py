@@ -153,8 +153,10 @@ class Gate:
 
     @property
     def waiting_lanes(self) -> list[str]:
-        """The lanes of which jobs wait here."""
-        return [lane for lane, waiters in self._waiting.items() if waiters]
+        """The lanes of which jobs wait here, and could be let in: a turn that nobody may take would stop all others."""
+        return [
+            lane for lane, waiters in self._waiting.items() if waiters and (lane != LISTINGS or self.may_list)
+        ]
 
     # -- Listings -------------------------------------------------------------------------------------------------------------
 
@@ -302,7 +304,7 @@ class Gate:
         waiter.future.set_result(None)
 
     def _next(self, now: float) -> list[_Waiter] | None:
-        if self._overdue:
+        if self._overdue and (self._overdue[0].lane != LISTINGS or self.may_list):
             return self._overdue
         if self._paced_until > now:
             return None

@@ -13,6 +13,8 @@ local maxlen, delayed_prefix, is_busy = ARGV[1], ARGV[2], ARGV[3] == '1'
 -- Answers how many messages came back, and the holds that began and ended (see holds.lua).
 
 local BATCH = 500
+-- Further ahead than any probe: the clock was set back since.
+local FURTHEST_PROBE_MS = HOLD_CAP_MS.refused + 3600000
 -- Who was let out to probe, and did not (it was answered before, or its lost call was found), is followed after so long by twice as many;
 -- but one of them probes, and claim parks the others anew.
 local LET_OUT_AGAIN_MS, LET_OUT_MOST = 1000, 256
@@ -62,7 +64,7 @@ local flat = redis.call('HGETALL', holds)
 for i = 1, #flat, 2 do
   local name, hold = flat[i], cjson.decode(flat[i + 1])
   if hold.untold then tell_begun(account, name, hold) end
-  local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or math.huge))
+  local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or FURTHEST_PROBE_MS))
   local secrets = hold.secret and secrets_of(holds, workers, heartbeats)
   if secrets and secrets[hold.secret] == nil then
     -- Nobody uses it any more.
@@ -72,7 +74,7 @@ for i = 1, #flat, 2 do
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
     -- Nobody is left to find out, and nobody waits for it.
     end_hold(account, name, hold)
-  elseif is_due and (hold.let_out or 0) + LET_OUT_AGAIN_MS <= now then
+  elseif is_due and ((hold.let_out or 0) > now or (hold.let_out or 0) + LET_OUT_AGAIN_MS <= now) then
     local place = candidate(name, hold)
     if hold.kind == 'refused' and not hold.any then
       -- A refused call that is the only one left, or a kind of call that nobody makes any more.

@@ -182,6 +182,18 @@ async def test_listings_never_have_more_than_a_quarter_of_the_places() -> None:
     await crowd.end()
 
 
+async def test_a_lane_that_has_no_room_claims_no_turn() -> None:
+    """Nobody could take it, and all other lanes would wait for it."""
+    crowd = Crowd(Gate(4))
+    for number in range(3):
+        await crowd.add(f"read {number}", lane="reads")
+    assert crowd.inside == ["read 0"]
+    assert crowd.gate.waiting_lanes == []
+    await crowd.let_go("read 0")
+    assert crowd.inside == ["read 1"]
+    await crowd.end()
+
+
 async def test_even_one_place_can_be_listed_from() -> None:
     crowd = Crowd(Gate(1))
     await crowd.add("read", lane="reads")

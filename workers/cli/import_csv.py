@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+import uuid
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ import typer
 
 from config import Settings, redact_text
 from config.keys import Keys
+from delivery import Policy, sizing
 from workers.cli.import_options import columns_of_file, constant_arguments, country_of_numbers, refused_file
 from workers.cli.import_progress import ImportProgress, Tally
 from workers.cli.import_run import ImportRun, Stopped, noted_signals
@@ -22,7 +24,7 @@ from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.contacts_csv import ContactsFile
 from workers.csv_source import STDIN, UnusableFile
-from workers.redis_link import sync_client
+from workers.redis_link import ThreadRunner, sync_client
 from workers.refused_csv import RefusedFile
 
 __all__ = ["import_csv"]
@@ -98,7 +100,8 @@ def import_csv(
     """
     if file != STDIN and not file.exists():
         raise typer.BadParameter(f"file '{file}' does not exist", param_hint="FILE.csv")
-    constant = constant_arguments(channel, group_id, correlation_id, deadline_seconds)
+    batch = batch_id or str(uuid.uuid4())
+    constant = constant_arguments(channel, group_id, correlation_id, deadline_seconds, batch)
     numbers_of = country_of_numbers(country, channel)
     columns = columns_of_file(column or [], channel)
     target = refused_file(refused, file, dry_run=dry_run)
@@ -126,6 +129,9 @@ def import_csv(
                     )
                 except Stopped as error:
                     stopped = error
+            # Of one that was stopped, as many as were enqueued; going on under the same id makes it larger.
+            if client is not None and tally.enqueued and not (stopped and stopped.redis_away):
+                ThreadRunner(client).run(*sizing(keys, Policy.of(settings), batch, tally.enqueued))
             waiting = tally.right if dry_run else tally.enqueued
             if client is not None and stopped is None:
                 # Earlier imports wait there, too.
@@ -139,7 +145,15 @@ def import_csv(
     except redis.RedisError as error:
         say(f"Redis does not answer: {redact_text(str(error))}; {_how_far(tally)}", err=True)
         raise typer.Exit(1) from None
-    _summary(tally, pace, waiting, target if out.created else None, complete=stopped is None, as_json=as_json)
+    _summary(
+        tally,
+        pace,
+        waiting,
+        target if out.created else None,
+        batch=None if dry_run else batch,
+        complete=stopped is None,
+        as_json=as_json,
+    )
     if stopped is not None:
         say(f"{stopped}; {_how_far(tally)}", err=True)
         raise typer.Exit(128 + signals[0] if signals else 1)
@@ -167,14 +181,21 @@ def _how_far(tally: Tally) -> str:
 
 
 def _summary(
-    tally: Tally, pace: ImportTime, waiting: int, refused: Path | None, *, complete: bool, as_json: bool
+    tally: Tally,
+    pace: ImportTime,
+    waiting: int,
+    refused: Path | None,
+    *,
+    batch: str | None,
+    complete: bool,
+    as_json: bool,
 ) -> None:
     # Linux counts in KiB, macOS in bytes: man 2 getrusage.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     if as_json:
         told = {
-            # Import makes no batches yet, and does not look who is in the group.
-            "batch_id": None,
+            # It does not look who is in the group.
+            "batch_id": None if batch is None else plain(batch),
             "rows": tally.rows,
             "enqueued": tally.enqueued,
             "refused": tally.refused,
@@ -198,5 +219,7 @@ def _summary(
         say(pace.told(waiting))
     if tally.dry_run:
         say("nothing was enqueued: this was a dry run")
+    if batch is not None and tally.enqueued:
+        say(f"batch {batch}: `coupontools-worker batches {batch}` shows how far it is")
     if refused is not None:
         say(f"refused rows are in {refused}: mend them there and import that file")

@@ -18,7 +18,7 @@ __all__ = ["columns_of_file", "constant_arguments", "country_of_numbers", "refus
 
 
 def constant_arguments(
-    channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None
+    channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None, batch_id: str
 ) -> dict[str, Any]:
     """Return the arguments that all rows have in common. They are checked here, or a wrong one would refuse every row."""
     given = {
@@ -26,9 +26,11 @@ def constant_arguments(
         "group_id": group_id,
         "correlation_id": correlation_id,
         "deadline_seconds": deadline_seconds,
+        "batch_id": batch_id,
     }
     constant = {name: value for name, value in given.items() if value is not None}
     check_text(correlation_id, "--correlation-id")
+    check_text(batch_id, "--batch-id")
     try:
         JOBS["list_contacts"].parse(constant)
     except InvalidJob as error:

@@ -37,6 +37,10 @@ _ADD_CONTACT = JOBS["add_contact"]
 class Stopped(Exception):  # noqa: N818 - says what happened to the import
     """The import ended before the end of its file; the message says why."""
 
+    def __init__(self, why: str, *, redis_away: bool = False) -> None:
+        super().__init__(why)
+        self.redis_away = redis_away
+
 
 @contextmanager
 def noted_signals() -> Iterator[list[int]]:
@@ -129,9 +133,11 @@ class ImportRun:
                     away_since = time.monotonic()
                     self.progress.say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
                 if time.monotonic() - away_since > PATIENCE_SECONDS:
-                    raise Stopped(f"Redis did not answer for {PATIENCE_SECONDS:g} s") from None
+                    raise Stopped(
+                        f"Redis did not answer for {PATIENCE_SECONDS:g} s", redis_away=True
+                    ) from None
                 if self.signals:
-                    raise Stopped("stopped while Redis did not answer") from None
+                    raise Stopped("stopped while Redis did not answer", redis_away=True) from None
                 time.sleep(PAUSE_SECONDS)
                 continue
             if away_since is not None:

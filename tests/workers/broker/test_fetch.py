@@ -55,3 +55,17 @@ def test_the_queue_does_not_overtake_what_is_due_and_did_not_fit(house: House) -
     put(house, "r", 1)
     assert fetch(house, 10, 1000) == ["d"]
     assert fetch(house, 10, 1000) == ["large", "r"]
+
+
+def test_what_was_brought_forward_and_handed_back_is_not_lost(house: House) -> None:
+    """Both its entries in the list were passed over for one mark, and only its body remained."""
+    put(house, "a", 10)
+    house.redis.rpush("ready", "a")
+    house.redis.sadd("forward", "a")
+    assert fetch(house, 10, 1000) == ["a"]
+    # Its second entry is a repeat while it is outstanding, and is left behind when it is answered.
+    house.redis.rpush("ready", "a")
+    house.redis.srem("acks", "a")
+    house.redis.hdel("bodies", "a")
+    assert fetch(house, 10, 1000) == []
+    assert not house.redis.exists("forward", "ready")

@@ -507,5 +507,6 @@ def test_the_summary_is_one_line_of_json_with_the_promised_names(house: House, c
     path = numbered(tmp_path / "people.csv", 2)
     (line,) = command("import", str(path), *SMS, "--json").stdout.splitlines()
     summary = json.loads(line)
-    promised = {"batch_id": None, "rows": 2, "enqueued": 2, "refused": 0, "repeated": 0, "present": 0}
+    assert summary.pop("batch_id")
+    promised = {"rows": 2, "enqueued": 2, "refused": 0, "repeated": 0, "present": 0}
     assert {name: summary[name] for name in promised} == promised

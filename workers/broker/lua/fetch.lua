@@ -3,7 +3,7 @@
 -- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
---       5 forward: set of ids whose place in the list counts no more
+--       5 forward: set of ids that were brought forward: their place in the list is left behind when they are answered
 -- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
 --       3 bytes of the longest message that is read; of a longer one the answer has its size in place of the message
 -- Answers Redis's time (ms), then id, message (or nil), id, message ...
@@ -57,12 +57,18 @@ if taken > 0 then redis.call('ZREM', delayed, unpack(due, 1, taken)) end
 if taken == #due and taken < most then
   local ids = redis.call('LRANGE', ready, 0, most - taken - 1)
   local count = fitting(ids)
+  local stale = {}
   for i = 1, count do
-    if redis.call('SISMEMBER', forward, ids[i]) == 0 then take(ids[i], body_of(ids[i])) end
+    local body = body_of(ids[i])
+    -- What was brought forward and is answered has left its place in the list behind. As long as it is not answered it is taken from there
+    -- as well: twice is caught by the ledger, and nobody can tell here whether it stands anywhere else.
+    if not body and redis.call('SISMEMBER', forward, ids[i]) == 1 then
+      stale[#stale + 1] = ids[i]
+    else
+      take(ids[i], body)
+    end
   end
-  if count > 0 then
-    redis.call('LTRIM', ready, count, -1)
-    redis.call('SREM', forward, unpack(ids, 1, count))
-  end
+  if count > 0 then redis.call('LTRIM', ready, count, -1) end
+  if #stale > 0 then redis.call('SREM', forward, unpack(stale)) end
 end
 return answer

@@ -56,8 +56,8 @@ for q = 5, #ARGV do
   end, overdue = function(id, since)
     -- An id that is only in `forward` would be passed over and lost, one that is only in `delayed` be fetched twice.
     redis.call('ZADD', queue.delayed, 'XX', 0, NOBODY)
-    redis.call('SADD', queue.forward, id)
-    redis.call('ZADD', queue.delayed, whole(since), id)
+    -- Once: what was put off since then waits for its time.
+    if redis.call('SADD', queue.forward, id) == 1 then redis.call('ZADD', queue.delayed, 'NX', whole(since), id) end
     redis.call('PEXPIRE', queue.forward, FORWARD_MS)
   end }
   places[#places + 1] = { name = 'due ' .. queue.name, queue = queue, ids = function(from, count)
