@@ -99,9 +99,13 @@ def webhook(number: int = 1, **fields: Any) -> bytes:
 
 def enqueued(house: House) -> dict[str, dict[str, Any]]:
     """Every message on the queue, by its message id."""
-    bodies = house.redis.hgetall("dramatiq:webhooks.msgs")
+    # At one moment: a message may come between two looks.
+    with house.redis.pipeline(transaction=True) as pipeline:
+        pipeline.hgetall("dramatiq:webhooks.msgs")
+        pipeline.llen("dramatiq:webhooks")
+        bodies, entries = pipeline.execute()
     messages = [json.loads(body) for body in bodies.values()]
-    assert len(bodies) == house.redis.llen("dramatiq:webhooks")
+    assert len(bodies) == entries
     return {message["message_id"]: message for message in messages}
 
 
