@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["OutputFailed", "prepare_streams"]
 
@@ -33,11 +33,23 @@ class OutputFailed(Exception):  # noqa: N818 - says what happened
 
 
 class _StandardOutput(io.FileIO):
+    """Write all that it is given, and keep none of it.
+
+    A buffer would keep a line that is written already when Ctrl-C comes between the system's answer and the buffer's book-keeping, and
+    write it again at the end of the process.
+    """
+
     def write(self, data: Any) -> int:
+        left = memoryview(data)
         try:
-            return super().write(data)
+            while left:
+                written = super().write(left)
+                if written is None:
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                left = left[written:]
         except OSError as error:
             raise OutputFailed(error) from None
+        return len(data)
 
 
 def prepare_streams() -> None:
@@ -54,7 +66,8 @@ def prepare_streams() -> None:
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - stays open to the end
     sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(_StandardOutput(1, "w", closefd=False)),
+        # The text layer is content with a file that has no buffer, which its type does not say.
+        cast("io.BufferedWriter", _StandardOutput(1, "w", closefd=False)),
         encoding=sys.stdout.encoding if sys.stdout else "utf-8",
         # A terminal whose encoding has no "✓" shows a "?"; without this a command would end in a traceback.
         errors="replace",

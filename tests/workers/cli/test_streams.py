@@ -51,6 +51,31 @@ def test_events_that_are_followed_end_with_their_reader(house: House):
         assert process.stderr.read() == b""
 
 
+def test_ctrl_c_at_the_end_of_a_write_prints_no_line_twice():
+    program = """
+import io, sys
+from workers.cli.output import say, say_json
+from workers.cli.streams import prepare_streams
+
+def interrupt(frame, event, function):
+    if event == "c_return" and function.__name__ == "write" and isinstance(function.__self__, io.FileIO):
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+
+prepare_streams()
+for show in (lambda: say("a line"), lambda: say_json({"a": 1})):
+    sys.setprofile(interrupt)
+    try:
+        show()
+    except KeyboardInterrupt:
+        pass
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'a line\n{"a":1}\n', "")
+
+
 def test_a_worker_without_standard_streams_works(house: House, tmp_path: Path):
     command = f"exec {sys.executable} -m workers.cli run <&- >&- 2>&-"
     with subprocess.Popen(["/bin/sh", "-c", command], env=house.environment(STATE_DIR=tmp_path)) as process:
