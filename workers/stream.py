@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 import redis
 
+from workers.redis_link import Patience
+
 __all__ = ["Event", "end_of_stream", "follow", "history", "is_answer"]
 
 READ_AT_ONCE = 500
@@ -62,10 +64,19 @@ def history(client: redis.Redis, stream: str, began: str = "-") -> Iterator[Even
         after = f"({entries[-1][0].decode()}"
 
 
-def follow(client: redis.Redis, stream: str, after: str, *, block_ms: int = 1000) -> Iterator[Event | None]:
-    """Yield the events after the entry ``after``, without end; None whenever nothing came for ``block_ms``."""
+def follow(
+    client: redis.Redis, stream: str, after: str, *, block_ms: int = 1000, patience: Patience | None = None
+) -> Iterator[Event | None]:
+    """Yield the events after the entry ``after``, without end; None whenever nothing came for ``block_ms``.
+
+    Where Redis goes away, ``patience`` waits for it.
+    """
     while True:
-        answer: Any = client.xread({stream: after}, count=READ_AT_ONCE, block=block_ms)
+
+        def read(last: str = after) -> Any:
+            return client.xread({stream: last}, count=READ_AT_ONCE, block=block_ms)
+
+        answer = patience.ask(read) if patience else read()
         if not answer:
             yield None
             continue

@@ -14,7 +14,7 @@ from delivery import PREFIX
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.cli.show import event_line
-from workers.redis_link import sync_client
+from workers.redis_link import Patience, sync_client
 from workers.stream import Event, end_of_stream, follow, history
 
 __all__ = ["events"]
@@ -105,7 +105,8 @@ def events(
             if not shown and not as_json:
                 say("no events")
             return
-        for coming in follow(client, settings.events_stream, last):
+        patience = Patience(lambda text: say(text, err=True))
+        for coming in follow(client, settings.events_stream, last, patience=patience):
             if coming is not None:
                 show(coming)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +12,13 @@ from typing import Any
 import redis
 
 from actors import JOBS, InvalidJob
-from config import redact_text
 from config.keys import Keys
 from workers.cli.import_progress import ImportProgress, Tally
 from workers.cli.import_time import BULK
 from workers.contacts_csv import ContactsFile, Row
 from workers.first_lines import FirstLines
 from workers.producer import Enqueued, enqueue_all, job_message
-from workers.redis_link import is_outage
+from workers.redis_link import Patience
 from workers.refused_csv import RefusedFile
 
 __all__ = ["ImportRun", "Stopped", "noted_signals"]
@@ -28,8 +26,7 @@ __all__ = ["ImportRun", "Stopped", "noted_signals"]
 #: Jobs enqueued in one step.
 BATCH = 500
 #: How long an import waits for a Redis that went away meanwhile, in seconds.
-PATIENCE_SECONDS = 300.0
-PAUSE_SECONDS = 0.5
+LONGEST_OUTAGE_SECONDS = 300.0
 
 _ADD_CONTACT = JOBS["add_contact"]
 
@@ -120,27 +117,21 @@ class ImportRun:
 
     def _enqueue(self, batch: list[Enqueued]) -> None:
         """Enqueue a batch, and wait for Redis if it is away."""
-        if self.client is None:
+        client = self.client
+        if client is None or not batch:
             return
-        away_since: float | None = None
-        while batch:
-            try:
-                enqueue_all(self.client, self.keys, batch)
-            except redis.RedisError as error:
-                if not is_outage(error):
-                    raise
-                if away_since is None:
-                    away_since = time.monotonic()
-                    self.progress.say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
-                if time.monotonic() - away_since > PATIENCE_SECONDS:
-                    raise Stopped(
-                        f"Redis did not answer for {PATIENCE_SECONDS:g} s", redis_away=True
-                    ) from None
-                if self.signals:
-                    raise Stopped("stopped while Redis did not answer", redis_away=True) from None
-                time.sleep(PAUSE_SECONDS)
-                continue
-            if away_since is not None:
-                self.progress.say("Redis is back")
-            self.tally.enqueued += len(batch)
-            return
+        patience = Patience(
+            self.progress.say, lambda away: bool(self.signals) or away > LONGEST_OUTAGE_SECONDS
+        )
+        try:
+            patience.ask(lambda: enqueue_all(client, self.keys, batch))
+        except redis.RedisError:
+            if not patience.is_away:
+                raise
+            why = (
+                "stopped while Redis did not answer"
+                if self.signals
+                else f"Redis did not answer for {LONGEST_OUTAGE_SECONDS:g} s"
+            )
+            raise Stopped(why, redis_away=True) from None
+        self.tally.enqueued += len(batch)

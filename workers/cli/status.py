@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from config import Settings, redact_text
-from workers.cli.output import plain, say_json
+from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
-from workers.redis_link import sync_client
+from workers.redis_link import Patience, sync_client
 from workers.state import State, find_other_queues, read_state
 
 __all__ = ["status"]
@@ -57,8 +57,9 @@ def status(
             else:
                 Console().print(_tables(state, settings))
         elif as_json:
+            patience = Patience(lambda text: say(text, err=True))
             while True:
-                say_json(_as_json(read_state(client, settings, others)))
+                say_json(_as_json(patience.ask(lambda: read_state(client, settings, others))))
                 time.sleep(WATCH_SECONDS)
         else:
             _watch(client, settings, others)

@@ -1,0 +1,68 @@
+"""Commands that wait or follow go on when Redis is back, and say so: whatever asks Redis is asked again until Redis answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import redis
+
+from config import redact_text
+from workers.redis_link.link import is_outage
+
+__all__ = ["Patience"]
+
+T = TypeVar("T")
+
+PAUSE_SECONDS = 0.5
+
+
+def _never(away_seconds: float) -> bool:
+    del away_seconds
+    return False
+
+
+class Patience:
+    """Asks Redis, again and again while it is away. ``say`` is told once that Redis is away, and once that it is back.
+
+    ``give_up`` is asked before each pause whether to wait no longer; it gets the seconds that Redis has been away.
+    """
+
+    def __init__(self, say: Callable[[str], None], give_up: Callable[[float], bool] = _never) -> None:
+        self._say = say
+        self._give_up = give_up
+        self._away_since: float | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Redis did not answer when it was last asked."""
+        return self._away_since is not None
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """Return what ``question`` returns, which asks Redis and may be asked again.
+
+        Raises:
+            redis.RedisError: the question itself is wrong, or Redis is away and ``give_up`` said so.
+        """
+        while True:
+            try:
+                answer = question()
+            except redis.RedisError as error:
+                if not is_outage(error):
+                    raise
+                self._wait(error)
+                continue
+            if self._away_since is not None:
+                self._away_since = None
+                self._say("Redis is back")
+            return answer
+
+    def _wait(self, error: redis.RedisError) -> None:
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            self._say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
+        if self._give_up(now - self._away_since):
+            raise error
+        time.sleep(PAUSE_SECONDS)
