@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict
 
 from actors.arguments import (
-    CUSTOM_FIELDS,
     ArgumentError,
     ChannelName,
     CustomFields,
@@ -28,6 +27,7 @@ from actors.likeness import (
     shown_number,
 )
 from coupontools import (
+    SPELLING,
     Call,
     Channel,
     Contact,
@@ -47,9 +47,9 @@ GROUP_NOT_FOUND = 514
 AT_ONCE = 500
 
 
-def _of_channel(channel: str, needed: str, foreign: str) -> dict[str, Any]:
+def _of_channel(channel: Channel) -> dict[str, Any]:
     """Return the JSON Schema of what the arguments for one channel are."""
-    numbers = [str(number) for number in range(1, CUSTOM_FIELDS[channel] + 1)]
+    needed, foreign = _addresses(channel)
     return {
         "if": {"properties": {"channel": {"const": channel}}},
         "then": {
@@ -57,10 +57,15 @@ def _of_channel(channel: str, needed: str, foreign: str) -> dict[str, Any]:
             "properties": {
                 needed: {"type": "string"},
                 foreign: {"type": "null"},
-                "custom_fields": {"propertyNames": {"enum": numbers}},
+                "custom_fields": {"propertyNames": {"enum": list(SPELLING[channel].custom)}},
             },
         },
     }
+
+
+def _addresses(channel: Channel) -> tuple[str, str]:
+    """Return the argument that a channel needs, and the one that belongs to the other."""
+    return ("phone", "email") if channel is Channel.SMS else ("email", "phone")
 
 
 class ContactAdded(Answer):
@@ -118,7 +123,7 @@ class AddContact(Job):
     conflict = (
         "this contact was added to the group before, with other data, and the API cannot change a contact"
     )
-    together = (_of_channel("sms", "phone", "email"), _of_channel("email", "email", "phone"))
+    together = tuple(_of_channel(channel) for channel in Channel)
 
     channel: ChannelName
     group_id: GroupId
@@ -150,12 +155,12 @@ class AddContact(Job):
         if channel not in ("sms", "email"):
             return []
         problems = []
-        needed, foreign = ("phone", "email") if channel == "sms" else ("email", "phone")
+        needed, foreign = _addresses(Channel(channel))
         if given.get(needed) is None:
             problems.append(ArgumentError(needed, f"is required for channel '{channel}'"))
         if given.get(foreign) is not None:
             problems.append(ArgumentError(foreign, f"is no argument for channel '{channel}'"))
-        numbers = [str(number) for number in range(1, CUSTOM_FIELDS[channel] + 1)]
+        numbers = SPELLING[Channel(channel)].custom
         problems += [
             ArgumentError(
                 f"custom_fields.{number}",

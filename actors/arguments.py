@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from coupontools.webhooks import MAX_BYTES, MAX_DEPTH, MAX_ID, check_shape, identify
 
 __all__ = [
-    "CUSTOM_FIELDS",
     "MOST_OF_A_BATCH",
     "REPLY_NAME",
     "ArgumentError",
@@ -28,9 +27,6 @@ __all__ = [
     "ReplyName",
     "WebhookId",
 ]
-
-#: The most custom fields each channel has; vendor's document, "Add contact".
-CUSTOM_FIELDS = {"sms": 7, "email": 10}
 
 # Syntax only: whether anybody can be reached under a name is for the API to say, and the vendor's own example is
 # test@test.test ("Directory page"). https://github.com/JoshData/python-email-validator#special-use-domain-names

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from coupontools import SPELLING, Channel
 from workers.csv_formulas import as_meant
 from workers.csv_source import UnusableFile
 
 __all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "known_columns", "same_name"]
 
-#: The name of the custom fields' columns, and how many there are; vendor's document, "Add contact".
-CUSTOM_COLUMNS: Final = {"sms": ("customfield", 7), "email": ("custom", 10)}
 #: The column that a file of refused rows has; ignored here.
 ERROR_COLUMN: Final = "error"
 #: What a column holds that is to be left out.
@@ -22,11 +21,14 @@ DELIMITERS: Final = ",;\t"
 
 
 def known_columns(channel: str) -> dict[str, str]:
-    """Return the argument that each known column holds, the number or the address first; of a custom field, its number."""
-    identifying = "phone" if channel == "sms" else "email"
-    prefix, count = CUSTOM_COLUMNS[channel]
-    custom = {f"{prefix}{number}": str(number) for number in range(1, count + 1)}
-    return {**{name: name for name in (identifying, "first_name", "last_name")}, **custom}
+    """Return the argument that each known column holds, the number or the address first; of a custom field, its number.
+
+    Raises:
+        ValueError: there is no such channel.
+    """
+    spelling = SPELLING[Channel(channel)]
+    named = {name: name for name in (spelling.address, "first_name", "last_name")}
+    return named | {column: number for number, column in spelling.custom.items()}
 
 
 def same_name(name: str) -> str:
