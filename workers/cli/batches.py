@@ -15,7 +15,7 @@ from delivery import batch_key
 from workers.broker import DeadLetters
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
-from workers.failed_csv import FailedFile
+from workers.imports.dead_rows import FailedFile
 from workers.lookup import time_of
 from workers.redis_link import sync_client
 from workers.state import QUEUES

@@ -16,16 +16,24 @@ from config import Settings, redact_text
 from config.keys import Keys
 from delivery import Policy, sizing
 from workers.cli.import_options import columns_of_file, constant_arguments, country_of_numbers, refused_file
-from workers.cli.import_progress import ImportProgress, Tally
-from workers.cli.import_run import ImportRun, Stopped, noted_signals
-from workers.cli.import_time import BULK, SURE_SHARE, ImportTime
+from workers.cli.import_progress import ImportProgress
+from workers.cli.import_signals import noted_signals
 from workers.cli.job_options import LARGEST_NUMBER
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
-from workers.contacts_csv import ContactsFile
-from workers.csv_source import STDIN, UnusableFile
+from workers.imports import (
+    BULK,
+    STDIN,
+    SURE_SHARE,
+    ContactsFile,
+    ImportRun,
+    ImportTime,
+    RefusedFile,
+    Stopped,
+    Tally,
+    UnusableFile,
+)
 from workers.redis_link import ThreadRunner, sync_client
-from workers.refused_csv import RefusedFile
 
 __all__ = ["import_csv"]
 

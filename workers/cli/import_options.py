@@ -10,9 +10,9 @@ import typer
 
 from actors import JOBS, InvalidJob
 from workers.cli.job_options import check_text
-from workers.csv_columns import ERROR_COLUMN, known_columns, same_name
-from workers.national_numbers import Country
-from workers.refused_csv import free_name
+from workers.imports.columns import ERROR_COLUMN, known_columns, same_name
+from workers.imports.kept_rows import free_name
+from workers.imports.national_numbers import Country
 
 __all__ = ["columns_of_file", "constant_arguments", "country_of_numbers", "refused_file"]
 

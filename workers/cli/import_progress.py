@@ -3,56 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from workers.cli.output import plain
+from workers.imports import Tally
 
-__all__ = ["ImportProgress", "Tally"]
+__all__ = ["ImportProgress"]
 
 #: How often a line is printed where there is no terminal, in seconds.
 PLAIN_EVERY_SECONDS = 5.0
 #: Refused rows that are shown one by one; the file of refused rows has them all. So many repeated rows are shown, too.
 SHOWN_ROWS = 1000
-
-
-@dataclass(slots=True)
-class Tally:
-    """What an import has done so far."""
-
-    #: Are the rows only checked?
-    dry_run: bool = False
-    rows: int = 0
-    enqueued: int = 0
-    refused: int = 0
-    #: Rows whose number or address stands further up in the file.
-    repeated: int = 0
-    #: The last physical line up to which every row is enqueued or refused.
-    line: int = 1
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds(self) -> float:
-        """Return how long it has taken."""
-        return time.monotonic() - self.began
-
-    @property
-    def rate(self) -> float:
-        """Return the rows a second."""
-        return self.rows / max(self.seconds, 1e-6)
-
-    @property
-    def right(self) -> int:
-        """Return the rows that are contacts of their own."""
-        return self.rows - self.refused - self.repeated
-
-    def __str__(self) -> str:
-        done = f"{self.right:,} right" if self.dry_run else f"{self.enqueued:,} enqueued"
-        counts = f"{done}, {self.refused:,} refused, {self.repeated:,} repeated"
-        return f"{self.rows:,} rows read, {counts}, {self.rate:,.0f} rows/s"
 
 
 class ImportProgress(Progress):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.national_numbers import Country
+from workers.imports.national_numbers import Country
 
 
 @pytest.mark.parametrize(

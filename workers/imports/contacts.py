@@ -17,10 +17,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
-from workers.csv_columns import ERROR_COLUMN, IGNORED, Columns, known_columns
-from workers.csv_formulas import as_meant
-from workers.csv_source import UnusableFile, check_format, count_lines, open_source
-from workers.national_numbers import Country
+from workers.imports.columns import ERROR_COLUMN, IGNORED, Columns, known_columns
+from workers.imports.formulas import as_meant
+from workers.imports.national_numbers import Country
+from workers.imports.source import UnusableFile, check_format, count_lines, open_source
 
 __all__ = ["ContactsFile", "Row"]
 

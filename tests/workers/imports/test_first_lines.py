@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from workers.first_lines import FirstLines
+from workers.imports.first_lines import FirstLines
 
 
 def test_it_tells_the_first_line_of_everybody_however_many_they_are():

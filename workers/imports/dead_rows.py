@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 from workers.broker import DeadLetter
-from workers.csv_columns import ERROR_COLUMN, known_columns
-from workers.private_csv import PrivateCsv
+from workers.imports.columns import ERROR_COLUMN, known_columns
+from workers.imports.private_csv import PrivateCsv
 
 __all__ = ["FailedFile"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from workers.csv_formulas import as_text
+from workers.imports.formulas import as_text
 
 __all__ = ["PrivateCsv"]
 

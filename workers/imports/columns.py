@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from coupontools import SPELLING, Channel
-from workers.csv_formulas import as_meant
-from workers.csv_source import UnusableFile
+from workers.imports.formulas import as_meant
+from workers.imports.source import UnusableFile
 
 __all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "known_columns", "same_name"]
 

@@ -6,10 +6,10 @@ import csv
 import itertools
 from pathlib import Path
 
-from workers.contacts_csv import Row
-from workers.csv_columns import ERROR_COLUMN, Columns, same_name
-from workers.csv_source import is_stream
-from workers.private_csv import PrivateCsv
+from workers.imports.columns import ERROR_COLUMN, Columns, same_name
+from workers.imports.contacts import Row
+from workers.imports.private_csv import PrivateCsv
+from workers.imports.source import is_stream
 
 __all__ = ["RefusedFile", "free_name"]
 

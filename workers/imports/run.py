@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
 from actors import JOBS, InvalidJob
 from config.keys import Keys
-from workers.cli.import_progress import ImportProgress, Tally
-from workers.cli.import_time import BULK
-from workers.contacts_csv import ContactsFile, Row
-from workers.first_lines import FirstLines
+from workers.imports.contacts import ContactsFile, Row
+from workers.imports.first_lines import FirstLines
+from workers.imports.kept_rows import RefusedFile
+from workers.imports.pace import BULK
 from workers.producer import Enqueued, enqueue_all, job_message
 from workers.redis_link import Patience
-from workers.refused_csv import RefusedFile
 
-__all__ = ["ImportRun", "Stopped", "noted_signals"]
+__all__ = ["ImportRun", "Stopped", "Tally", "Watcher"]
 
 #: Jobs enqueued in one step.
 BATCH = 500
@@ -31,30 +27,64 @@ LONGEST_OUTAGE_SECONDS = 300.0
 _ADD_CONTACT = JOBS["add_contact"]
 
 
+@dataclass(slots=True)
+class Tally:
+    """What an import has done so far."""
+
+    #: Are the rows only checked?
+    dry_run: bool = False
+    rows: int = 0
+    enqueued: int = 0
+    refused: int = 0
+    #: Rows whose number or address stands further up in the file.
+    repeated: int = 0
+    #: The last physical line up to which every row is enqueued or refused.
+    line: int = 1
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it has taken."""
+        return time.monotonic() - self.began
+
+    @property
+    def rate(self) -> float:
+        """Return the rows a second."""
+        return self.rows / max(self.seconds, 1e-6)
+
+    @property
+    def right(self) -> int:
+        """Return the rows that are contacts of their own."""
+        return self.rows - self.refused - self.repeated
+
+    def __str__(self) -> str:
+        done = f"{self.right:,} right" if self.dry_run else f"{self.enqueued:,} enqueued"
+        counts = f"{done}, {self.refused:,} refused, {self.repeated:,} repeated"
+        return f"{self.rows:,} rows read, {counts}, {self.rate:,.0f} rows/s"
+
+
+class Watcher(Protocol):
+    """Who is told how an import goes."""
+
+    def read(self, position: int) -> None:
+        """Be told that so many bytes of the file are done."""
+
+    def refused(self, where: str, problem: str) -> None:
+        """Be told that a row was refused."""
+
+    def repeated(self, where: str, first: int) -> None:
+        """Be told that a row's number or address stands in the line ``first`` already."""
+
+    def say(self, text: str) -> None:
+        """Be told what people should know, such as that Redis is away."""
+
+
 class Stopped(Exception):  # noqa: N818 - says what happened to the import
     """The import ended before the end of its file; the message says why."""
 
     def __init__(self, why: str, *, redis_away: bool = False) -> None:
         super().__init__(why)
         self.redis_away = redis_away
-
-
-@contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM, so that the import ends between two batches. A second signal ends it at once."""
-    signals: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if signals:
-            sys.exit(128 + number)
-        signals.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +96,7 @@ class ImportRun:
     keys: Keys
     constant: dict[str, Any]
     tally: Tally
-    progress: ImportProgress
+    progress: Watcher
     #: The signals that have arrived.
     signals: list[int]
     first_lines: FirstLines = field(default_factory=FirstLines)

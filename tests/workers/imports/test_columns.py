@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.csv_columns import IGNORED, Columns
-from workers.csv_source import UnusableFile
+from workers.imports.columns import IGNORED, Columns
+from workers.imports.source import UnusableFile
 
 HEADER = "Mobile;Naam;Straat;phone\n"
 

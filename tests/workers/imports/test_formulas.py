@@ -6,9 +6,9 @@ import csv
 
 import pytest
 
-from workers.contacts_csv import ContactsFile
-from workers.csv_formulas import as_meant, as_text
-from workers.refused_csv import RefusedFile
+from workers.imports.contacts import ContactsFile
+from workers.imports.formulas import as_meant, as_text
+from workers.imports.kept_rows import RefusedFile
 
 
 @pytest.mark.parametrize(

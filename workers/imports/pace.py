@@ -11,7 +11,6 @@ import redis
 from config import Settings
 from config.keys import Keys
 from delivery import LANES
-from workers.cli.job_options import LARGEST_NUMBER
 from workers.state import read_workers
 
 __all__ = ["BULK", "SURE_SHARE", "ImportTime"]
@@ -22,6 +21,8 @@ BULK: Final = "bulk"
 SURE_SHARE: Final = LANES[BULK] / sum(LANES.values())
 #: A deadline is so many times what the contacts take at the share that is sure: holds and outages take time, too.
 DEADLINE_FACTOR: Final = 3
+#: A longer deadline is of no use to anybody: a hundred years.
+LONGEST_SECONDS: Final = 100 * 365 * 86400
 #: Up to how many of a unit a duration is told in it.
 UNITS: Final = (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48), ("days", 86400, math.inf))
 
@@ -53,7 +54,7 @@ class ImportTime:
             return cls(rate, given, carried=True)
         needed = math.ceil(DEADLINE_FACTOR * (rows + waiting) / (rate * SURE_SHARE)) if rate else 0
         if needed > settings.job_deadline_seconds:
-            return cls(rate, min(needed, LARGEST_NUMBER), carried=True)
+            return cls(rate, min(needed, LONGEST_SECONDS), carried=True)
         return cls(rate, settings.job_deadline_seconds, carried=False)
 
     @property

@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from workers.contacts_csv import ContactsFile, Row
-from workers.csv_columns import Columns
-from workers.csv_source import UnusableFile
-from workers.refused_csv import RefusedFile, free_name
+from workers.imports.columns import Columns
+from workers.imports.contacts import ContactsFile, Row
+from workers.imports.kept_rows import RefusedFile, free_name
+from workers.imports.source import UnusableFile
 
 
 def rows(path, channel: str = "sms") -> list[Row]:
