@@ -1,11 +1,13 @@
 """One call to the API: its headers, its time limits, and its answer judged."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -14,7 +16,10 @@ from coupontools.dialect import UnreadableError
 from coupontools.endpoints import Endpoint
 from coupontools.envelope import Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened
-from coupontools.transport import Answer, Exchange, Http
+from coupontools.exchange import Answer, Exchange
+
+if TYPE_CHECKING:
+    from coupontools.transport import Http
 
 ANSWER_BYTES = 1 << 20
 """The longest answer that is read, except of a listing."""

@@ -9,7 +9,6 @@ from coupontools.calls import Call, Caller
 from coupontools.endpoints import SPELLING, find_endpoint
 from coupontools.listing import Listing
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
-from coupontools.transport import Http
 
 _NO_EXTRAS = Call()
 
@@ -97,6 +96,9 @@ class Coupontools:
         for name, value in (("client_id", client_id), ("client_secret", client_secret)):
             if not (value and value.isascii() and value.isprintable() and value == value.strip()):
                 raise ValueError(f"{name} must be printable ASCII without blanks around it")
+        # Loaded only where calls are made: the HTTP library takes a third of the time in which a command starts.
+        from coupontools.transport import Http  # noqa: PLC0415
+
         self._http = Http(max_connections=max_connections)
         caller = Caller(
             self._http,

@@ -14,8 +14,8 @@ from coupontools.distinct import DistinctIds
 from coupontools.endpoints import Endpoint
 from coupontools.envelope import Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened
+from coupontools.exchange import Answer
 from coupontools.listing_parser import SLICE_BYTES, ListingParser
-from coupontools.transport import Answer
 
 LISTING_BYTES = 512 << 20
 """The longest listing that is read, decompressed: some four million contacts."""

@@ -5,10 +5,9 @@ request. This is the only module that imports httpx.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, cast
 
@@ -18,7 +17,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
-from coupontools.errors import MayHaveHappened
+from coupontools.exchange import Answer, Exchange
 from coupontools.faults import NETWORK_FAILURES, explain
 
 IDLE_SECONDS = 4.0
@@ -26,37 +25,6 @@ IDLE_SECONDS = 4.0
 A call sent in the moment in which the server closes the connection may have been carried out or not."""
 DNS_SECONDS = 10
 """How long addresses are kept: one DNS look-up serves a burst of connections, and a moved host is found soon."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Exchange:
-    """One call's limits and, while it runs, how far it has come. All times in seconds; None is no limit."""
-
-    connect_timeout: float | None
-    total_timeout: float | None = None
-    idle_timeout: float | None = None
-    before_send: Callable[[], None] | None = None
-    begun: bool = False
-    """True from just before the first byte of the request is written."""
-    refusal: BaseException | None = field(default=None, repr=False)
-    """What `before_send` raised."""
-    connection: ResponseHandler | None = field(default=None, repr=False)
-    """What the request was written to."""
-
-    def begin(self) -> None:
-        """Ask `before_send`, then count the request as begun."""
-        if self.before_send is not None:
-            try:
-                self.before_send()
-            except BaseException as refusal:
-                self.refusal = refusal
-                raise
-        self.begun = True
-
-    def drop_connection(self) -> None:
-        """Close the connection, though its answer may have been read to the end, so that no other call gets it."""
-        if self.connection is not None:
-            self.connection.close()
 
 
 _exchange: ContextVar[Exchange] = ContextVar("coupontools_exchange")
@@ -240,26 +208,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 def _address(url: str) -> httpx.URL:
     # httpx parses an address as slowly as it writes a request, and the API has only a few.
     return httpx.URL(url)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer whose document is still to be read."""
-
-    status: int
-    headers: Mapping[str, str]
-    chunks: AsyncIterator[bytes]
-    drop_connection: Callable[[], None]
-    """Close the connection: this answer is another call's, and so may be the next one."""
-
-    async def read(self, limit: int) -> bytes:
-        """Return the whole document; raises MayHaveHappened if it breaks off or exceeds `limit` bytes."""
-        document = bytearray()
-        async for chunk in self.chunks:
-            document += chunk
-            if len(document) > limit:
-                raise MayHaveHappened(f"the answer is longer than {limit} bytes", status=self.status)
-        return bytes(document)
 
 
 class Http:
