@@ -6,14 +6,14 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from config.keys import HoldKind
+from coupontools import Scope
+
 __all__ = ["COMMON_EVENTS", "ERROR_KINDS", "ONE_CALL", "ONE_PAGE", "Answer", "Data", "JobFailed", "Page"]
 
 ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "cancelled", "internal"]
 #: How a job may end without success.
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
-Scope = Literal["account", "sms", "email"]
-HoldKind = Literal["refused", "outage", "paused", "asked"]
-
 
 #: What `Answer` tells in the examples of the published schemas.
 ONE_CALL: Final = {"attempts": 1, "replayed": False, "reconciled": False}
@@ -107,7 +107,18 @@ class MessageRejected(Data):
     raw: str
 
 
-class AccountHeld(Data):
+class Hold(Data):
+    """What held work waits for."""
+
+    scope: Scope
+    kind: HoldKind
+    code: int | None
+    message: str
+    retry_at: str | None
+    worker: str | None
+
+
+class AccountHeld(Hold):
     """Work is held: the account or its credentials are refused, the API does not answer or asks for a pause, or an operator paused it."""
 
     model_config = ConfigDict(
@@ -125,15 +136,8 @@ class AccountHeld(Data):
         }
     )
 
-    scope: Scope
-    kind: HoldKind
-    code: int | None
-    message: str
-    retry_at: str | None
-    worker: str | None
 
-
-class AccountReleased(Data):
+class AccountReleased(Hold):
     """Work goes on."""
 
     model_config = ConfigDict(
@@ -150,13 +154,6 @@ class AccountReleased(Data):
             ]
         }
     )
-
-    scope: Scope
-    kind: HoldKind
-    code: int | None
-    message: str
-    retry_at: str | None
-    worker: str | None
 
 
 class BatchFinished(Data):

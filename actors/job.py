@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actors.arguments import ArgumentError, InvalidJob, Printable, ReplyName
 from actors.event_data import Answer
-from coupontools import Call, Coupontools, Rejected
+from coupontools import Call, Coupontools, Rejected, Scope
 from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["BATCH_TOGETHER", "Job"]
@@ -91,7 +91,7 @@ class Job(BaseModel):
         for queue in (cls.queue, *cls.also):
             if queue not in LANES:
                 raise TypeError(
-                    f"{place}: add the queue `{queue}` to LANES in delivery/gate.py, with its weight"
+                    f"{place}: add the queue `{queue}` to QUEUES in config/keys.py, and its weight to LANES in delivery/gate.py"
                 )
         of_flag = {
             "effect": ("listing", "needle", "read_back", "found"),
@@ -180,7 +180,7 @@ class Job(BaseModel):
         return group_id
 
     @property
-    def scope(self) -> Literal["account", "sms", "email"]:
+    def scope(self) -> Scope:
         """Whose troubles concern this job: its channel's, or the whole account's alone."""
         channel: Literal["sms", "email"] | None = getattr(self, "channel", None)
         return channel or "account"

@@ -1,4 +1,8 @@
-"""One form for each number, address and name, however it is written: what has one form is one thing."""
+"""One form for each number, address and name, however it is written: what has one form is one thing.
+
+And whether what was told is certainly another one: then the answer is a left-over, or from a mixed-up cache. What is left out, hidden in
+part or written so that it cannot be compared is not certain: it may be ours.
+"""
 
 import html
 import re
@@ -14,6 +18,9 @@ _SEPARATORS = str.maketrans("", "", " \t\u00a0\u2009\u202f.-/()\u2010\u2011\u201
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # Digits are left out where separators are repeated: `32470...456` is no number of eight digits.
 _GAP = re.compile(r"([ .-])\1")
+_COUNTRY_DIGITS = 3
+_HIDDEN_DIGITS = re.compile(r"[^0-9]+")
+_HIDDEN_LETTERS = re.compile(r"[*\u2022\u2026]+")
 
 
 def comparable_number(told: str) -> str | None:
@@ -73,3 +80,32 @@ def mangled(text: str) -> list[str]:
     raw = text.encode(errors="replace")
     plain = unicodedata.normalize("NFKD", text)
     return [raw.decode("latin-1"), raw.decode("cp1252", "replace"), plain.encode("ascii", "ignore").decode()]
+
+
+def is_another_number(told: str, sent: str) -> bool:
+    """Return whether a number that was told, whole, national or masked, cannot be the one sent (E.164)."""
+    digits = comparable_number(sent)
+    if digits is None:
+        return False
+    first, *others = _HIDDEN_DIGITS.split(without_separators(told).lstrip("+"))
+    beginning = first.lstrip("0")
+    if others:
+        # A national number begins after the country code.
+        begins_alike = beginning in digits[: len(beginning) + (_COUNTRY_DIGITS if first != beginning else 0)]
+        return not (begins_alike and digits.endswith(others[-1]))
+    return not digits.endswith(comparable_number(told) or beginning)
+
+
+def is_another_address(told: str, sent: str) -> bool:
+    """Return whether an email address that was told, whole or masked, cannot be the one sent."""
+    beginning, *others = _HIDDEN_LETTERS.split(unescaped(told).lower())
+    address, ours = comparable_address(told), comparable_address(sent)
+    if others:
+        plain = unescaped(sent).lower()
+        return not (plain.startswith(beginning) and plain.endswith(others[-1]))
+    return address is not None and ours is not None and address != ours
+
+
+def is_another_name(told: str, sent: str) -> bool:
+    """Return whether a name that was told, in whatever case or escaping, perhaps cut, cannot be the one sent."""
+    return not comparable_name(sent).casefold().startswith(comparable_name(told).casefold())

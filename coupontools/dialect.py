@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from coupontools.another import is_another_address, is_another_name, is_another_number
+from coupontools.comparable import is_another_address, is_another_name, is_another_number
 from coupontools.endpoints import SPELLING
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
 

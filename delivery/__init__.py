@@ -3,7 +3,7 @@
 ``attempt`` is the line that a job travels; read it first.
 """
 
-from delivery.account import SCOPES, pausing, tell, unparking
+from delivery.account import pausing, tell, unparking
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, envelope, timestamp
 from delivery.batches import batch_key, cancelling, sizing
 from delivery.delivery import Delivery
@@ -20,7 +20,6 @@ from delivery.task import Task
 __all__ = [
     "LANES",
     "PREFIX",
-    "SCOPES",
     "SOURCE",
     "Changes",
     "Delivery",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from config.keys import Keys
+from config.keys import SCOPES, Keys
 from coupontools import CoupontoolsError
 from delivery.gate import Gate
 from delivery.ledger import SCRIPTS, Ledger
@@ -22,7 +22,6 @@ from delivery.settlement import Changes, Signal
 from delivery.task import Task, now
 
 __all__ = [
-    "SCOPES",
     "SILENT",
     "it_works",
     "listing_trouble",
@@ -36,8 +35,6 @@ __all__ = [
 
 log = structlog.get_logger("delivery")
 
-#: What can be held: all work of the account, or one channel's.
-SCOPES: Final = ("account", "sms", "email")
 #: The client id or the secret is not correct (the vendor's public error list).
 BAD_CREDENTIALS: Final = 1000
 #: The call told nothing of the account, or was not made.

@@ -65,21 +65,12 @@ class Claim:
                 return cls(verb, deadline, reason=rest[0].decode(), wait=float(rest[1]))
             case "replay":
                 return cls(verb, deadline, outcome=rest[0])
-            case "cancelled":
-                attempts, reconciled, owned = rest
+            case "cancelled" | "expired" | "unknown":
+                attempts, reconciled, owned, *why = rest
                 return cls(
                     verb,
                     deadline,
-                    attempts=int(attempts),
-                    reconciled=reconciled == b"1",
-                    owned=owned == b"1",
-                )
-            case "expired" | "unknown":
-                attempts, reconciled, owned, why = rest
-                return cls(
-                    verb,
-                    deadline,
-                    reason=why.decode("utf-8", "replace"),
+                    reason=b"".join(why).decode("utf-8", "replace"),
                     attempts=int(attempts),
                     reconciled=reconciled == b"1",
                     owned=owned == b"1",

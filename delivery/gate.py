@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from config.keys import QUEUES
+
 __all__ = ["LANES", "LISTINGS", "Benched", "Draining", "Gate", "Held", "Ticket"]
 
 #: The lanes in the order of their urgency, each with its weight: of the pace and of the places, a lane with work gets at least its weight's
-#: share of all. Every lane is a queue.
-LANES: Final = MappingProxyType({"webhooks": 8, "groups": 4, "contacts": 4, "reads": 2, "bulk": 2})
+#: share of all. Every queue is a lane.
+LANES: Final = MappingProxyType(dict(zip(QUEUES, (8, 4, 4, 2, 2), strict=True)))
 #: The lane whose jobs are listings. They alone can last, so they, and listings that read back, have no more than this share of the places.
 LISTINGS = "reads"
 LISTINGS_SHARE = 0.25

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
-from coupontools import Call, Coupontools, Rejected
+from coupontools import Call, Coupontools, Rejected, Scope
 
 __all__ = ["Job", "KnownIds", "Outcome", "Pages", "Told", "Unknown", "Verdict"]
 
@@ -129,7 +129,7 @@ class Job(Protocol):
         """Where the answer is pushed to as well."""
 
     @property
-    def scope(self) -> Literal["account", "sms", "email"]:
+    def scope(self) -> Scope:
         """Whose troubles concern this job: its channel's, or the whole account's alone."""
 
     @property

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import redis
 
 from actors import JOBS
-from config.keys import Keys
+from config.keys import QUEUES, Keys
 from delivery.task import short_digest
-from workers.state import QUEUES, WorkerState
+from workers.redis_state import rfc3339
+from workers.state import WorkerState
 
 __all__ = ["Found", "Lookup", "by_argument", "by_id", "by_key", "time_of"]
 
@@ -250,7 +250,6 @@ def _since(fields: dict[str, Any]) -> str | None:
 def time_of(milliseconds: float) -> str | None:
     """Return a moment as RFC 3339 in UTC; None where it is none."""
     try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return rfc3339(milliseconds)
     except (ValueError, OverflowError, OSError):
         return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from config import Settings
-from config.keys import Keys
+from config.keys import QUEUES, SCOPES, Keys
 from workers.other_queues import other_queues
 from workers.redis_state import RedisState, read_redis, rfc3339
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 __all__ = [
-    "HOLD_KINDS",
-    "QUEUES",
-    "SCOPES",
     "State",
     "account_keys",
     "find_other_queues",
@@ -34,8 +31,6 @@ __all__ = [
     "read_workers",
 ]
 
-#: Every queue there is. Written down rather than imported from the actors: a health check would load all that carries jobs out.
-QUEUES = ("webhooks", "groups", "contacts", "reads", "bulk")
 #: What a worker says of itself, and of which kind it is.
 _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
     "queues": list,
@@ -48,10 +43,6 @@ _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
 LONGEST_BODY = 2**20
 #: Of what a worker has in hand, so many are looked at for the oldest.
 IN_HAND = 200
-#: What can be held: all work of the account, or one channel's.
-SCOPES = ("account", "sms", "email")
-#: Why: the API refuses, does not answer, or asks for a pause; or an operator paused it.
-HOLD_KINDS = ("refused", "outage", "asked", "paused")
 
 
 @dataclass(frozen=True, slots=True)

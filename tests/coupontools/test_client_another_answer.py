@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coupontools import Coupontools, Group, MayHaveHappened, NewContact
-from coupontools.another import is_another_address, is_another_name, is_another_number
+from coupontools.comparable import is_another_address, is_another_name, is_another_number
 from sandbox import Sandbox
 from tests.harness.client import contact, fails_after, read
 

@@ -10,7 +10,7 @@ import redis
 import typer
 
 from config import Settings
-from config.keys import Keys
+from config.keys import QUEUES, Keys
 from delivery import batch_key
 from workers.broker import DeadLetters
 from workers.cli.output import plain, say, say_json
@@ -18,7 +18,6 @@ from workers.cli.settings import command_settings
 from workers.imports.dead_rows import FailedFile
 from workers.lookup import time_of
 from workers.redis_link import sync_client
-from workers.state import QUEUES
 
 __all__ = ["Batch", "batches", "read_batch"]
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from config import load_settings
-from delivery import SCOPES, pausing
+from config.keys import SCOPES
+from delivery import pausing
 from workers.redis_link import ThreadRunner, sync_client
 from workers.state import account_keys, read_workers
 

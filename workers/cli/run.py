@@ -11,6 +11,7 @@ import typer
 
 from config import Settings, load_settings, setup_logging
 from config.env_file import oddities
+from config.keys import QUEUES
 from config.settings import MOST_CONCURRENCY, MOST_PROCESSES
 from workers.signals import held_back
 
@@ -31,7 +32,7 @@ def run(
         ),
     ] = None,
     queues: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these queues: contacts, groups, webhooks, reads.")
+        str | None, typer.Option(metavar="A,B", help=f"Only these queues: {', '.join(QUEUES)}.")
     ] = None,
 ) -> None:
     """Run the worker until SIGTERM, then drain and exit 0.
@@ -90,7 +91,7 @@ def _warn(settings: Settings) -> None:
 def _queues() -> tuple[str, ...]:
     """Return every job's queue. Half a job is told here, once, and not by each process that cannot start because of it."""
     try:
-        from actors import QUEUES  # noqa: PLC0415 - what a wrong setting need not wait for
+        import actors  # noqa: PLC0415 - what a wrong setting need not wait for
     except TypeError as error:
         raise SystemExit(f"coupontools-worker: {error}") from None
-    return QUEUES
+    return actors.QUEUES
