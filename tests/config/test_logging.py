@@ -308,7 +308,7 @@ def test_a_pipe_that_nobody_reads_stops_no_work():
         process.stdin.write(b"\n")
         process.stdin.flush()
         written += [json.loads(line) for line in process.stderr.read().splitlines()]
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
     *lines, dropped, last = written
     assert [line["number"] for line in lines] == list(range(len(lines)))
     assert (dropped["event"], dropped["lines"]) == ("log.dropped", 3000 - len(lines))

@@ -14,7 +14,7 @@ import pytest
 from coupontools import Coupontools
 
 SECRET = "s3cr3t-of-the-account"
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 @dataclass
@@ -166,6 +166,7 @@ async def connect() -> AsyncIterator[Callable[..., Coupontools]]:
 
     def make(url: str, **settings: Any) -> Coupontools:
         settings.setdefault("timeout", DEADLINE)
+        settings.setdefault("connect_timeout", DEADLINE)
         credentials = {"client_id": "the-id", "client_secret": SECRET}
         clients.append(Coupontools(base_url=url, **(credentials | settings)))
         return clients[-1]

@@ -112,7 +112,7 @@ async def test_no_answer_in_time(wire: Any, connect: Any, said: bytes) -> None:
     api = connect(await wire.serve(script), timeout=SHORT)
     began = time.monotonic()
     await may_have_happened(api.sms.create_group("x"), "no answer in time")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert len(wire.requests) == 1
 
 

@@ -51,7 +51,7 @@ async def test_tls_handshake_that_never_ends(connect: Any) -> None:
         api = connect(address(listener, "https"), connect_timeout=SHORT)
         began = time.monotonic()
         await not_sent(api.sms.create_group("x"), "no connection in time")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 async def test_connection_that_is_never_accepted(connect: Any) -> None:

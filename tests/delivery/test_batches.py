@@ -88,15 +88,15 @@ def test_an_answer_comes_where_the_caller_waits(house: House) -> None:
     house.enqueue("add_contact", {**contacts(group_id, 1)[0], "reply_to": "shop:1"})
     wrong = house.enqueue("add_contact", channel="sms", group_id="no group", phone="+1", reply_to="shop:2")
     listing = house.enqueue("list_contacts", channel="sms", group_id=group_id, reply_to="shop:3")
-    _, told = house.redis.blpop(["coupontools:reply:shop:1"], timeout=30)
+    _, told = house.redis.blpop(["coupontools:reply:shop:1"], timeout=120)
     assert json.loads(told)["type"] == "coupontools.contact.added"
-    _, told = house.redis.blpop(["coupontools:reply:shop:2"], timeout=30)
+    _, told = house.redis.blpop(["coupontools:reply:shop:2"], timeout=120)
     assert (json.loads(told)["id"], json.loads(told)["data"]["error"]["kind"]) == (wrong, "invalid")
-    first = json.loads(house.redis.blpop(["coupontools:reply:shop:3"], timeout=30)[1])
+    first = json.loads(house.redis.blpop(["coupontools:reply:shop:3"], timeout=120)[1])
     pages = first["data"]["pages"]
     ids = [first["id"]]
     ids += [
-        json.loads(house.redis.blpop(["coupontools:reply:shop:3"], timeout=30)[1])["id"]
+        json.loads(house.redis.blpop(["coupontools:reply:shop:3"], timeout=120)[1])["id"]
         for _ in range(pages - 1)
     ]
     assert ids == [f"{listing}/{page}" for page in range(1, pages + 1)]

@@ -15,7 +15,7 @@ from delivery.gate import LANES, Draining, Gate, Held, Ticket
 LONG = 3600.0
 SMS = frozenset({"account/refused", "sms/refused"})
 EMAIL = frozenset({"account/refused", "email/refused"})
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 async def turns(count: int = 5) -> None:

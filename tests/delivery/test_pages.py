@@ -73,7 +73,7 @@ def test_half_a_million_rows_in_bounded_memory() -> None:
 
 @pytest.fixture
 def steps(_redis_server: EmbeddedRedis) -> Any:
-    with redis.Redis(port=_redis_server.port, socket_timeout=10) as client:
+    with redis.Redis(port=_redis_server.port, socket_timeout=30) as client:
         yield LedgerSteps(client, "list_contacts")
 
 

@@ -77,14 +77,15 @@ def test_forged_webhooks_take_no_other_lane_s_share(house: House, ids: str) -> N
         house.enqueue_many(
             "create_group", [{"channel": "email", "name": f"G{n}"} for n in range(10 * FLOOD_SECONDS)]
         )
-        before, began = house.tally(), time.monotonic()
-        wait_for(lambda: time.monotonic() - began > FLOOD_SECONDS, seconds=60, what="a while of the flood")
-        after, took = house.tally(), time.monotonic() - began
+        before, made = house.tally(), calls(house).total()
+        some = FLOOD_SECONDS * RATE
+        wait_for(lambda: calls(house).total() - made >= some, what=f"{some} calls more", show=house.log_tail)
+        after, made = house.tally(), calls(house).total() - made
     share = {
-        kind: (after[kind] - before[kind]) / took / RATE
+        kind: (after[kind] - before[kind]) / made
         for kind in ("webhook.rejected", "contact.added", "group.created", "groups.listed")
     }
-    sys.stdout.write(f"\nforged webhooks, {ids}, shares of {RATE} calls a second: {share}\n")
+    sys.stdout.write(f"\nforged webhooks, {ids}, answered for each of {made} calls: {share}\n")
     assert share["contact.added"] >= 0.09
     assert share["groups.listed"] >= 0.09
     # A group costs two calls: its baseline, too.
@@ -99,16 +100,15 @@ def test_a_genuine_webhook_is_answered_at_once_whatever_else_waits(house: House)
     enqueue_bulk(house, contacts(group_id, 500, first=5000))
     house.enqueue_many("list_contacts", [{"channel": "sms", "group_id": group_id}] * 50)
     wait_for(lambda: calls(house).total() >= 15, show=house.log_tail)
-    took = []
+    waited = []
     for body in bodies:
-        began = time.monotonic()
+        made = calls(house).total()
         event = house.answer(house.enqueue("verify_webhook", payload=body))
-        took.append(time.monotonic() - began)
+        waited.append(calls(house).total() - made)
         assert event["type"] == "coupontools.webhook.verified"
-    seconds = ", ".join(f"{each:.2f}" for each in took)
-    sys.stdout.write(f"\ngenuine webhooks behind 2,550 jobs at 10/s answered after {seconds} s\n")
+    sys.stdout.write(f"\ngenuine webhooks behind 2,550 jobs were answered after so many calls: {waited}\n")
     # Its turn comes within a few slots.
-    assert sorted(took)[2] < 2
+    assert sorted(waited)[2] < 20
 
 
 def test_a_single_contact_does_not_wait_for_an_import(house: House) -> None:
@@ -116,14 +116,15 @@ def test_a_single_contact_does_not_wait_for_an_import(house: House) -> None:
     house.worker(WORKER_PROCESSES=2, COUPONTOOLS_RATE_LIMIT=10)
     enqueue_bulk(house, contacts(group_id, 3000))
     wait_for(lambda: calls(house).total() >= 15, show=house.log_tail)
-    took = []
+    waited = []
     for job in contacts(group_id, 5, first=9000):
-        began = time.monotonic()
+        made = calls(house).total()
         house.answer(house.enqueue("add_contact", job))
-        took.append(time.monotonic() - began)
-    seconds = ", ".join(f"{each:.2f}" for each in took)
-    sys.stdout.write(f"\nsingle contacts during an import of 3,000 at 10/s answered after {seconds} s\n")
-    assert sorted(took)[2] < 2
+        waited.append(calls(house).total() - made)
+    sys.stdout.write(
+        f"\nsingle contacts during an import of 3,000 were answered after so many calls: {waited}\n"
+    )
+    assert sorted(waited)[2] < 20
 
 
 def test_listings_that_drip_leave_room_for_others_and_end(house: House) -> None:
@@ -137,6 +138,7 @@ def test_listings_that_drip_leave_room_for_others_and_end(house: House) -> None:
     began = time.monotonic()
     quick = house.enqueue_many("add_contact", contacts(group_id, 30))
     house.wait_answered(quick, seconds=15)
+    assert house.tally()["contacts.failed"] < 16
     sys.stdout.write(
         f"\n30 contacts beside 16 listings that drip, 8 places: {time.monotonic() - began:.1f} s\n"
     )

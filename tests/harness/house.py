@@ -19,7 +19,7 @@ from typing import Any, Self
 import redis
 
 from sandbox import Sandbox
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import PATIENCE, wait_for
 from workers.embedded import EmbeddedRedis
 
 QUEUES = {
@@ -117,13 +117,13 @@ class RunningWorker:
         """SIGTERM to the supervisor; answers the exit code."""
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(timeout=seconds)
+        return self.process.wait(timeout=seconds * PATIENCE)
 
     def kill(self) -> None:
         """Ends everything at once."""
         with suppress(ProcessLookupError):
             self.signal_all(signal.SIGKILL)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
     def close(self) -> None:
         """Frees what is left."""
@@ -138,7 +138,7 @@ class House:
     def __init__(self, server: EmbeddedRedis, sandbox: Sandbox) -> None:
         self.server = server
         self.sandbox = sandbox
-        self.redis = redis.Redis.from_url(server.url, socket_timeout=10)
+        self.redis = redis.Redis.from_url(server.url, socket_timeout=30)
         self.workers: list[RunningWorker] = []
 
     def __enter__(self) -> Self:
@@ -189,7 +189,7 @@ class House:
             capture_output=True,
             text=True,
             input=stdin,
-            timeout=seconds,
+            timeout=seconds * PATIENCE,
             check=False,
         )
 

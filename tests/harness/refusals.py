@@ -24,7 +24,7 @@ class Refusals:
     def __init__(self, admin: redis.Redis, port: int) -> None:
         self._admin = admin
         self.url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}/0"
-        self.client = redis.Redis.from_url(self.url, socket_timeout=10)
+        self.client = redis.Redis.from_url(self.url, socket_timeout=30)
 
     def __enter__(self) -> Self:
         self._acl("reset", "on", f">{PASSWORD}", *KEYS, "+@all")

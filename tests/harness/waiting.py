@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: Deadlines are named for an idle machine; a busy one takes several times as long, and only a test that fails waits for them to pass.
+PATIENCE = 4.0
+
 
 def wait_for(
     condition: Callable[[], T],
@@ -17,11 +20,13 @@ def wait_for(
     show: Callable[[], Any] = lambda: "",
 ) -> T:
     """The first truthy answer of ``condition``; asked again every few milliseconds."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while True:
         answer = condition()
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come about in {seconds:g} s; last: {answer!r} {show()}")
+            raise AssertionError(
+                f"{what} did not come about in {seconds * PATIENCE:g} s; last: {answer!r} {show()}"
+            )
         time.sleep(0.02)

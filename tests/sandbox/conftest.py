@@ -40,7 +40,7 @@ def path_of(endpoint: str) -> str:
 @pytest.fixture
 def api(sandbox: Sandbox) -> Iterator[Api]:
     """`api("sms/addcontact", phone=...)`: a call as an API client makes it."""
-    with httpx.Client(base_url=sandbox.url, headers=CREDENTIALS, timeout=20) as client:
+    with httpx.Client(base_url=sandbox.url, headers=CREDENTIALS, timeout=120) as client:
 
         def call(endpoint: str, headers: dict[str, str] | None = None, **parameters: Any) -> httpx.Response:
             return client.post(path_of(endpoint), json=parameters, headers=headers)

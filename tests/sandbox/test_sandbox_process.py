@@ -19,7 +19,7 @@ import pytest
 from sandbox import Sandbox, SandboxConfig, SandboxStartError, create_app, serve
 
 CREDENTIALS = {"X-Client-Id": "sandbox-id", "X-Client-Secret": "sandbox-secret"}
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

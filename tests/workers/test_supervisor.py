@@ -330,7 +330,7 @@ def test_a_thread_that_ends_is_noticed(house: House) -> None:
         assert len(broker.parts) == 3
         consumer = worker.consumers["reads"]
         consumer.stop()
-        consumer.join(timeout=30)
+        consumer.join(timeout=120)
         assert dead_parts(worker, broker) == [consumer.name]
     finally:
         worker.stop()

@@ -42,7 +42,7 @@ def test_an_emptied_redis_is_told_of_once(house: House) -> None:
     assert told["warnings"] == [
         f"Redis forgot something: seen at {told['forgot_at']}; jobs may be gone, or carried out twice"
     ]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
         metrics = page.read().decode()
     # Both workers saw the one loss.
     assert "\ncoupontools_redis_forgot_total 1.0\n" in metrics

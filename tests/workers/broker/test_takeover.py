@@ -39,7 +39,7 @@ def test_jobs_of_a_killed_process_are_taken_over_though_the_queue_is_idle(house:
     took = time.monotonic() - killed
     print(f"taken over {took:.1f} s after kill -9 with WORKER_HEARTBEAT_SECONDS={heartbeat:g}, idle queue")  # noqa: T201
     # The promise is twice the heartbeat; the rest is for a machine that has no time for its processes.
-    assert took < 2 * heartbeat + (0 if os.environ.get("CHAOS_SCALE") else 10)
+    assert took < 2 * heartbeat + (0 if os.environ.get("CHAOS_SCALE") else 40)
     wait_for(lambda: house.workers[1].log_lines("worker.taken_over"), what="the line")
     assert len(house.workers[1].log_lines("worker.taken_over")) == 1
     # Each waits for the lease of the dead worker's call, a minute long, before anybody may ask again: taken over, none answered, none lost.

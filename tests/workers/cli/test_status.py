@@ -179,7 +179,7 @@ def test_watch_goes_on_until_interrupted(house: House):
             what="the second look",
         )
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(timeout=30) == 130
+        assert watching.wait(timeout=120) == 130
     assert first["queues"]["reads"]["ready"] == 0
 
 

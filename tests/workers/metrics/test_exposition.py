@@ -25,7 +25,7 @@ from workers.metrics.attempts import attempt_metrics
 
 
 def scrape(port: int) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text = answer.read().decode()
     return {
         name: float(value) for name, value in re.findall(r"^([a-z_]+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
@@ -164,7 +164,7 @@ def test_half_sent_requests_keep_nobody_out_and_hold_few_threads(
     port, before = free_port(), threading.active_count()
     with exposition(Settings(), port), ExitStack() as stack:
         for _ in range(400):
-            half = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=120))
             half.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
         assert total(scrape(port), "coupontools_redis_up") == 1
         # The places, and the thread that accepts.
@@ -181,4 +181,4 @@ def test_the_page_is_served_to_this_machine_alone_unless_asked(house: House):
     house.worker(METRICS_PORT=port)
     # Every address of 127.0.0.0/8 is this machine; a server of all addresses would answer here, too.
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics", timeout=10)
+        urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics", timeout=60)

@@ -46,7 +46,7 @@ class Receiver:
         if kind is not None:
             sys.stderr.write(self.log_text[-6000:])
         self.process.kill()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
         self._log.close()
 
     @property

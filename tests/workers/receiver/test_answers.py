@@ -129,14 +129,14 @@ def test_a_body_has_at_most_256_kib(house: House, receiver: Receiver):
 
 def test_an_oversized_body_is_not_read_on(receiver: Receiver):
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as sender:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender:
         sender.sendall(head.encode())
         # Answered before a byte of the body was sent.
         assert sender.recv(4096).startswith(b"HTTP/1.1 413 ")
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     sent = 0
     with (
-        socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as sender,
+        socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender,
         suppress(ConnectionError),
     ):
         sender.sendall(head.encode())
@@ -159,7 +159,7 @@ def test_no_token_is_logged(receiver: Receiver):
     ):
         for method in ("POST", "GET"):
             receiver.status(method, path, b"{" if method == "POST" else None)
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as sender:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender:
         sender.sendall(f"POST /webhooks/{wrong} HTTP/1.1\r\nbroken {TOKEN}\r\n\r\n".encode())
         assert sender.recv(4096).startswith(b"HTTP/1.1 400 ")
     wait_for(lambda: "Invalid HTTP request" in receiver.log_text)
@@ -175,7 +175,7 @@ def test_no_token_is_logged(receiver: Receiver):
 def test_sigterm_answers_what_has_begun_and_exits_with_0(house: House, receiver: Receiver):
     body = webhook()
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as sender:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender:
         sender.sendall(head + body[:10])
         # Requests are begun in their order: when this one is answered, the other is in hand.
         assert receiver.status("GET", "/health") == 200
@@ -184,7 +184,7 @@ def test_sigterm_answers_what_has_begun_and_exits_with_0(house: House, receiver:
         wait_for(lambda: receiver.status("GET", "/health") == 0)
         sender.sendall(body[10:])
         assert sender.recv(4096).startswith(b"HTTP/1.1 200 ")
-    assert receiver.process.wait(timeout=20) == 0
+    assert receiver.process.wait(timeout=120) == 0
     assert len(enqueued(house)) == 1
     assert receiver.log_lines()[-1]["event"] == "receiver.stopped"
 
@@ -193,7 +193,7 @@ def test_sigterm_answers_what_has_begun_and_exits_with_0(house: House, receiver:
 def test_a_sender_that_leaves_early_loses_nothing(house: House, receiver: Receiver, half_closed: bool):
     body = webhook()
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as sender:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender:
         sender.sendall(head + body)
         if half_closed:
             sender.shutdown(socket.SHUT_WR)
@@ -204,7 +204,7 @@ def test_a_sender_that_leaves_early_loses_nothing(house: House, receiver: Receiv
 
 def test_half_a_body_is_no_webhook(house: House, receiver: Receiver):
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as sender:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender:
         sender.sendall(head + webhook())
         sender.shutdown(socket.SHUT_WR)
         assert sender.recv(4096) == b""
