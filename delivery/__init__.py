@@ -4,7 +4,7 @@
 """
 
 from delivery.account import pausing, tell, unparking
-from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, envelope, timestamp
+from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection, timestamp
 from delivery.batches import batch_key, cancelling, sizing
 from delivery.delivery import Delivery
 from delivery.gate import LANES, Gate
@@ -42,9 +42,9 @@ __all__ = [
     "batch_key",
     "cancelling",
     "dead_reason",
-    "envelope",
     "load_scripts",
     "pausing",
+    "rejection",
     "sizing",
     "tell",
     "timestamp",

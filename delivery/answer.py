@@ -15,7 +15,7 @@ import orjson
 from coupontools import Rejected
 from delivery.job import Job, Outcome, Pages
 from delivery.settlement import Done, EndedUnknown, Event, Failed, MorePages, Replayed, SetAside
-from delivery.task import Task
+from delivery.task import Task, short_digest
 
 __all__ = [
     "CANCELLED",
@@ -35,6 +35,7 @@ __all__ = [
     "envelope",
     "failed",
     "refusal",
+    "rejection",
     "replayed",
     "used_id",
     "without_record",
@@ -47,8 +48,9 @@ BATCH_BYTES = 1024 * 1024
 REMEMBERED_BYTES = 8 * 1024 * 1024
 #: The longest answer that is kept for others that ask the same.
 TOLD_BYTES = 64 * 1024
-#: First characters of a rejected message that its event shows.
+#: First characters of a rejected message that its event shows, and the longest Redis id that it repeats whole.
 RAW_CHARACTERS = 1000
+LONGEST_ID = 100
 #: Why a message is rejected whose id was answered before.
 USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
 
@@ -228,16 +230,22 @@ def failed(task: Task, failure: Failure, progress: Progress, *, owned: bool = Tr
 
 def used_id(task: Task, body: bytes) -> SetAside:
     """Return the settlement of a message whose id was answered before: the first answer stands."""
-    data = {
-        "queue": task.queue,
-        "redis_message_id": task.receipt.id,
-        "reason": USED_ID,
-        "raw": body.decode("utf-8", "replace")[:RAW_CHARACTERS],
-    }
     return SetAside(
-        events=[envelope("message.rejected", event_id=f"{task.queue}/{task.receipt.id}", data=data)],
+        events=[rejection(task.queue, task.receipt.id, USED_ID, body)],
         reason=dead_reason(task.message_id, task.job.actor, Failure("unreadable", USED_ID)),
     )
+
+
+def rejection(queue: str, redis_id: str, reason: str, body: bytes | None) -> Event:
+    """Return the event of an entry that is set aside. A long Redis id, which may be anything, is told by its beginning and a digest."""
+    name = redis_id if len(redis_id) <= LONGEST_ID else f"{redis_id[:60]}{short_digest(redis_id)}"
+    data = {
+        "queue": queue,
+        "redis_message_id": name,
+        "reason": reason,
+        "raw": (body or b"").decode("utf-8", "replace")[:RAW_CHARACTERS],
+    }
+    return envelope("message.rejected", event_id=f"{queue}/{name}", data=data)
 
 
 def dead_reason(message_id: str, actor: str, failure: Failure, batch_id: str | None = None) -> str:

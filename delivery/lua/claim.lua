@@ -48,8 +48,6 @@ local OTHER_FIRST_MS, OTHER_LAST_MS = 300, 30000
 local READER_SOON_MS = 2000
 -- How soon a look-up asks again for which this process has no room: another may have it.
 local ROOM_SOON_MS = 500
--- A call whose deadline comes before it may be read back is looked up once, so long before the deadline; only what is found counts.
-local LAST_LOOK_MS = 5000
 
 -- The deadline in force: that of the message, and what holds took of its time.
 local deadline = job.deadline + stood_still(job.since, still, held, job.scope)
@@ -101,13 +99,6 @@ local function take_probes()
       end
     end
   end
-end
-
--- When the answer of a call that was lost at `lost_at` is to be looked for.
-local function look_time(lost_at)
-  local due = lost_at + job.read_back_after
-  if due < deadline or deadline <= now then return due end
-  return math.max(now, deadline - math.min(LAST_LOOK_MS, (deadline - lost_at) / 2))
 end
 
 -- 1. Is the message still here, and was it, or its job, answered before? ---------------------------------------------------------
@@ -166,7 +157,7 @@ if r.state == 'running' then
   redis.call('HDEL', record, NOBODY)
   -- Its worker died. A group whose baseline was never noted was never asked for; a read changes nothing.
   if job.effect and (not job.named or r.baseline) then
-    r.state, r.lost_at, r.look_at, r.verdict = 'unknown', lease_end, look_time(lease_end), nil
+    r.state, r.lost_at, r.look_at, r.verdict = 'unknown', lease_end, look_time(lease_end, job.read_back_after, deadline), nil
     write(record, { state = 'unknown', lost_at = r.lost_at, look_at = r.look_at })
     forget(record, 'token', 'verdict', 'evidence')
     redis.call('ZADD', unknown, whole(r.look_at), record)
@@ -276,7 +267,7 @@ if must_read_back then
   local due = tonumber(r.look_at)
   if tonumber(r.lost_at) > now then
     -- The clock was set back since.
-    r.lost_at, due = now, look_time(now)
+    r.lost_at, due = now, look_time(now, job.read_back_after, deadline)
     write(record, { lost_at = now, look_at = due })
     redis.call('ZADD', unknown, whole(due), record)
   end

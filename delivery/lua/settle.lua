@@ -67,9 +67,6 @@ local function free_name()
   if redis.call('GET', name) == record then redis.call('DEL', name) end
 end
 
--- A call whose deadline comes before it may be read back is looked up once, so long before the deadline; only what is found counts.
-local LAST_LOOK_MS = 5000
-
 -- Puts the message off, but not beyond `latest`.
 local function defer(latest)
   if job.keep or used or redis.call('SISMEMBER', acks, job.id) == 0 then return end
@@ -207,10 +204,7 @@ elseif op == 'lost' then
     -- Which groups had the name before is lost, too: any that has it may be an older one.
     if job.named then write(record, { baseline = '["*"]' }) end
   end
-  local look_at = now + math.max(job.delay, job.read_back_after)
-  if look_at >= job.deadline and job.deadline > now then
-    look_at = math.max(now, job.deadline - math.min(LAST_LOOK_MS, (job.deadline - now) / 2))
-  end
+  local look_at = look_time(now, math.max(job.delay, job.read_back_after), job.deadline)
   write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why })
   redis.call('ZADD', unknown, whole(look_at), record)
   redis.call('PEXPIRE', record, whole(job.life))

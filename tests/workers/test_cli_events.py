@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 
-from delivery import envelope
+from delivery.answer import envelope
 from tests.harness import House
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import threading
 import time
 from collections import deque
@@ -17,7 +16,7 @@ from dramatiq.broker import Consumer
 from dramatiq.errors import ConnectionClosed
 
 from config.keys import Keys
-from delivery import Receipt, envelope
+from delivery import Receipt, rejection
 from workers.broker.entries import DurableMessage, Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import Link, ThreadRunner, is_outage, is_replica_now
@@ -32,15 +31,11 @@ FETCH_AT_ONCE = 256
 FETCH_BYTES = 8 << 20
 #: An entry of more bytes is no job, and is not even read: one of 61 MiB would end a worker whose memory is bounded, again and again.
 LONGEST_ENTRY = 1 << 20
-#: The longest Redis id that an event's id repeats whole.
-LONGEST_ID = 100
 #: While the window is fuller than this share, wait a moment for more room rather than fetch one by one.
 ROOM_WORTH_A_FETCH = 0.125
 MOMENT_SECONDS = 0.005
 #: How often a worker that may not call looks whether it may.
 BENCHED_SECONDS = 0.1
-#: First characters of an unreadable entry that its event shows.
-RAW_CHARACTERS = 1000
 
 
 class Home(Protocol):
@@ -294,19 +289,7 @@ class DurableConsumer(Consumer):
 
     def _set_aside(self, entry_id: str | bytes, body: bytes | None, reason: str) -> None:
         name = entry_id.decode("utf-8", "backslashreplace") if isinstance(entry_id, bytes) else entry_id
-        data = {
-            "queue": self._queue,
-            "redis_message_id": name,
-            "reason": reason,
-            "raw": (body or b"").decode("utf-8", "replace")[:RAW_CHARACTERS],
-        }
-        short = (
-            name
-            if len(name) <= LONGEST_ID
-            else f"{name[:60]}{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-        )
-        data["redis_message_id"] = short
-        kind, event = envelope("message.rejected", event_id=f"{self._queue}/{short}", data=data)
+        kind, event = rejection(self._queue, name, reason, body)
         keys = self._keys
         self._runner.run(
             SCRIPTS["set_aside"],
