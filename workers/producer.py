@@ -23,7 +23,7 @@ class Enqueued:
     """A message as it goes to Redis."""
 
     queue: str
-    redis_message_id: str
+    #: Also the id under which it lies there, so that `job` finds it at once however many wait.
     message_id: str
     body: bytes
 
@@ -31,17 +31,17 @@ class Enqueued:
 def job_message(actor: str, arguments: dict[str, Any], queue: str | None = None) -> Enqueued:
     """Return the message of one job, as the docs describe it; ``queue`` is another than the job's first."""
     queue = queue or JOBS[actor].queue
-    redis_message_id, message_id = str(uuid.uuid4()), str(uuid.uuid4())
+    message_id = str(uuid.uuid4())
     message = {
         "queue_name": queue,
         "actor_name": actor,
         "args": [],
         "kwargs": arguments,
-        "options": {"redis_message_id": redis_message_id},
+        "options": {"redis_message_id": message_id},
         "message_id": message_id,
         "message_timestamp": int(time.time() * 1000),
     }
-    return Enqueued(queue, redis_message_id, message_id, orjson.dumps(message))
+    return Enqueued(queue, message_id, orjson.dumps(message))
 
 
 def enqueue_all(client: redis.Redis, keys: Keys, messages: list[Enqueued]) -> int:
@@ -56,6 +56,6 @@ def enqueue_all(client: redis.Redis, keys: Keys, messages: list[Enqueued]) -> in
     for message in messages:
         queue = keys.queue(message.queue)
         names += [queue.ready, queue.bodies]
-        arguments += [message.redis_message_id, message.body]
+        arguments += [message.message_id, message.body]
     new: int = ThreadRunner(client).run(SCRIPTS["enqueue_all"], names, arguments)
     return new

@@ -85,7 +85,7 @@ def follow(
         after = entries[-1][0].decode()
 
 
-def is_answer(event: Event, message_id: str, redis_message_id: str) -> bool:
-    """Return whether this event answers that message."""
+def is_answer(event: Event, message_id: str) -> bool:
+    """Return whether this event answers that message, one that we enqueued: its two ids are one."""
     event_id = str(event.event["id"])
-    return event_id.split("/", maxsplit=1)[0] == message_id or event_id.endswith(f"/{redis_message_id}")
+    return event_id.split("/", maxsplit=1)[0] == message_id or event_id.endswith(f"/{message_id}")

@@ -146,7 +146,7 @@ class DeadLetters:
             read_entry(letter.queue, letter.entry_id.decode("utf-8", "replace"), body, _HOMES)
         except Unreadable as error:
             raise NotRetried(f"is no readable job and cannot be retried: {error}") from None
-        redis_message_id, message_id = str(uuid.uuid4()), str(uuid.uuid4())
+        message_id = str(uuid.uuid4())
         message = orjson.loads(body)
         options = {name: value for name, value in message["options"].items() if name != "eta"}
         # It has left its batch, and nobody waits for its answer any more; but who waits for the first id learns of it.
@@ -155,7 +155,7 @@ class DeadLetters:
         message |= {
             "queue_name": letter.queue,
             "kwargs": {name: value for name, value in message["kwargs"].items() if name not in gone},
-            "options": {**options, "redis_message_id": redis_message_id},
+            "options": {**options, "redis_message_id": message_id},
             "message_id": message_id,
             "message_timestamp": int(time.time() * 1000),
         }
@@ -167,7 +167,7 @@ class DeadLetters:
         revived = self._runner.run(
             SCRIPTS["revive"],
             [queue.dead, queue.dead_bodies, queue.dead_reasons, queue.ready, queue.bodies],
-            [letter.entry_id, redis_message_id, again],
+            [letter.entry_id, message_id, again],
         )
         return message_id if revived else None
 

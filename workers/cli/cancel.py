@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from delivery import cancelling
-from workers.cli.job import find_by_id, looking
 from workers.cli.output import say
 from workers.cli.settings import command_settings
+from workers.lookup import open_lookup
 from workers.redis_link import ThreadRunner, sync_client
 from workers.state import account_keys, read_workers
 
@@ -49,22 +49,21 @@ def cancel(
         # First the marks: what is told below may be old a moment later, but no call begins after this.
         ThreadRunner(client).run(*cancelling(keys, messages=ids or (), batch_id=batch))
     too_late = 0
-    with looking() as lookup:
-        for message_id in ids or ():
-            found = next(find_by_id(lookup, message_id), None)
-            state = "not_found" if found is None else found.state
-            cancelled = found is not None and found.event is not None and _was_cancelled(found.event)
-            if found is None:
-                say(f"{message_id}: not found", err=True)
-            elif state in TOO_LATE and not cancelled:
-                say(f"{message_id}: {TOO_LATE[state]}", err=True)
-            else:
-                continue
-            too_late += 1
+    with open_lookup(settings) as lookup:
+        found = lookup.by_ids(ids or ())
+    for message_id in ids or ():
+        job = found.get(message_id)
+        if job is None:
+            say(f"{message_id}: not found", err=True)
+        elif job.state in TOO_LATE and not _was_cancelled(job.event):
+            say(f"{message_id}: {TOO_LATE[job.state]}", err=True)
+        else:
+            continue
+        too_late += 1
     raise typer.Exit(1 if too_late else 0)
 
 
-def _was_cancelled(event: dict[str, object]) -> bool:
-    data = event.get("data")
+def _was_cancelled(event: dict[str, object] | None) -> bool:
+    data = event.get("data") if event else None
     error = data.get("error") if isinstance(data, dict) else None
     return isinstance(error, dict) and error.get("kind") == "cancelled"

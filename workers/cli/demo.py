@@ -209,11 +209,7 @@ def play(parts: Parts, show: Callable[[Step, Event, int], None]) -> dict[str, in
                 raise parts.failure(f"no answer in {STAGE_SECONDS:g} s to: {titles}")
             if event is None:
                 continue
-            answered = [
-                step
-                for step in waiting
-                if is_answer(event, step.entry.message_id, step.entry.redis_message_id)
-            ]
+            answered = [step for step in waiting if is_answer(event, step.entry.message_id)]
             if not answered:
                 raise parts.failure(f"an event that nobody expected: {event.raw.decode()}")
             answered[0].event = event.event

@@ -106,8 +106,8 @@ def _wrong_job() -> Step:
 
 def _half_a_message() -> Step:
     whole = job_message("add_contact", {"channel": "sms"})
-    half = Enqueued(whole.queue, whole.redis_message_id, whole.message_id, whole.body[:60])
-    facts = {"queue": half.queue, "redis_message_id": half.redis_message_id, "raw": half.body.decode()}
+    half = Enqueued(whole.queue, whole.message_id, whole.body[:60])
+    facts = {"queue": half.queue, "redis_message_id": half.message_id, "raw": half.body.decode()}
     return Step("(half a message)", half, "message.rejected", facts)
 
 

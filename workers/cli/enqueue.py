@@ -94,7 +94,7 @@ def _await(client: Any, stream: str, after: str, message: Enqueued) -> list[dict
                     err=True,
                 )
             continue
-        if is_answer(entry, message.message_id, message.redis_message_id):
+        if is_answer(entry, message.message_id):
             answers.append(entry.event)
             if len(answers) >= answers[-1]["data"].get("pages", 1):
                 break

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from actors import JOBS
+from workers.cli.job_options import check_text
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
-from workers.lookup import Found, Lookup, by_argument, by_id, by_key
-from workers.redis_link import sync_client
-from workers.state import account_keys, read_workers
+from workers.cli.show import shown
+from workers.lookup import Found, open_lookup
 
-__all__ = ["job", "looking"]
-
-
-@contextmanager
-def looking() -> Iterator[Lookup]:
-    """Open what looks for jobs."""
-    settings = command_settings()
-    with sync_client(settings.redis_url) as client:
-        workers, _ = read_workers(client, settings)
-        yield Lookup(client, account_keys(settings, workers), workers)
+__all__ = ["job"]
 
 
 def job(
@@ -39,7 +28,8 @@ def job(
 ) -> None:
     """Say where a job is: waiting, delayed, held, running, unknown, answered or dead. Exit 1 if there is none.
 
-    What waits is found in seconds among a million; what was answered, as long as the event stream has it.
+    What was answered is found at once, for as long as the event stream or the record of outcomes has it; what waits in seconds among a
+    million.
 
     Examples:
 
@@ -53,27 +43,19 @@ def job(
         raise typer.BadParameter(
             f"there is no job {actor!r}; known are {', '.join(JOBS)}", param_hint="--actor"
         )
-    with looking() as lookup:
+    for text, flag in (
+        (message_id, "ID"),
+        (idempotency_key, "--idempotency-key"),
+        (correlation_id, "--correlation-id"),
+    ):
+        check_text(text, flag)
+    with open_lookup(command_settings()) as lookup:
         if message_id is not None:
-            found = list(find_by_id(lookup, message_id))
+            found = list(lookup.by_ids([message_id]).values())
         elif idempotency_key is not None:
-            key = idempotency_key
-            found = list(
-                lookup.find(
-                    by_key(key, actor),
-                    lambda event: event.get("idempotencykey") == key,
-                    "" if key.startswith("derived:") else key,
-                )
-            )
+            found = list(lookup.by_key(idempotency_key, actor))
         else:
-            wanted = str(correlation_id)
-            found = list(
-                lookup.find(
-                    by_argument("correlation_id", wanted),
-                    lambda event: event.get("correlationid") == wanted,
-                    wanted,
-                )
-            )
+            found = list(lookup.by_correlation_id(str(correlation_id)))
     if not found:
         missing = Found(message_id or "", "not_found")
         if as_json:
@@ -88,18 +70,8 @@ def job(
             say(_line(each))
 
 
-def find_by_id(lookup: Lookup, message_id: str) -> Iterator[Found]:
-    """Yield the job of this message id; one that was sent again is told of by the first id, too."""
-
-    def answers(event: dict[str, object]) -> bool:
-        event_id = str(event.get("id"))
-        return event_id == message_id or event_id.rpartition("/")[0] == message_id
-
-    yield from lookup.find(by_id(message_id), answers, message_id)
-
-
 def _line(found: Found) -> str:
-    parts = [found.message_id, found.state]
+    parts = [found.message_id or "(no message id)", found.state]
     for name, text in (
         ("", found.job),
         ("queue", found.queue),
@@ -108,9 +80,14 @@ def _line(found: Found) -> str:
         ("until", found.until),
         ("worker", found.worker),
         ("read back at", found.read_back_at),
-        ("event", None if found.event is None else str(found.event.get("type"))),
-        ("because", found.reason),
+        ("", None if found.reason is None or found.state == "dead" else found.reason),
+        ("", None if found.event is None else _gist(found.event)),
     ):
         if text:
             parts.append(f"{name} {text}".strip())
     return plain(", ".join(parts))
+
+
+def _gist(event: dict[str, Any]) -> str:
+    kind = str(event.get("type")).removeprefix("coupontools.")
+    return f"{kind}: {shown(event)}" if isinstance(event.get("data"), dict) else kind

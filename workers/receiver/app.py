@@ -168,7 +168,7 @@ def _message(body: bytes) -> Enqueued:
     message = job_message(_JOB.actor, {"payload": orjson.Fragment(body)})
     actors = {_JOB.actor: (_JOB.queue,)}
     try:
-        _JOB.parse(read_entry(message.queue, message.redis_message_id, message.body, actors).kwargs)
+        _JOB.parse(read_entry(message.queue, message.message_id, message.body, actors).kwargs)
     except (Unreadable, InvalidJob) as error:
         raise _Refused(400, str(error)) from None
     return message

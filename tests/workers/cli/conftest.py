@@ -21,8 +21,11 @@ class Done:
     stderr: str
 
 
+Command = Callable[..., Done]
+
+
 @pytest.fixture
-def command(house: House) -> Callable[..., Done]:
+def command(house: House) -> Command:
     """Runs a command against the house's Redis."""
 
     def run(*arguments: str, stdin: str | None = None, **settings: object) -> Done:

@@ -1,0 +1,86 @@
+"""What is told of one job: where it is, since when, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from actors import JOBS
+from workers.redis_state import rfc3339
+
+__all__ = ["Found", "answered", "fields_of", "job_of_event", "kwargs_of", "message_of_event", "time_of"]
+
+
+@dataclass(slots=True)
+class Found:
+    """One job; None where something does not apply."""
+
+    message_id: str
+    #: waiting | delayed | held | running | unknown | answered | dead | not_found
+    state: str
+    job: str | None = None
+    queue: str | None = None
+    #: Since when it is in this state; of what waits, when it was enqueued.
+    since: str | None = None
+    attempts: int | None = None
+    reason: str | None = None
+    until: str | None = None
+    worker: str | None = None
+    read_back_at: str | None = None
+    event: dict[str, Any] | None = None
+
+
+def answered(event: dict[str, Any]) -> Found:
+    """Return the job that an event answers."""
+    told = str(event.get("time"))
+    data = event.get("data")
+    attempts = data.get("attempts") if isinstance(data, dict) else None
+    return Found(
+        message_of_event(event),
+        "answered",
+        job=job_of_event(event),
+        since=told,
+        attempts=attempts if isinstance(attempts, int) else None,
+        event=event,
+    )
+
+
+def message_of_event(event: dict[str, Any]) -> str:
+    """Return the id of the message that an event answers: a listing has an event for each page."""
+    event_id = str(event.get("id"))
+    data = event.get("data")
+    pages = isinstance(data, dict) and "page" in data
+    return event_id.rpartition("/")[0] if pages else event_id
+
+
+def job_of_event(event: dict[str, Any]) -> str | None:
+    """Return which job an event answers; None of an event that answers none."""
+    kind = str(event.get("type")).removeprefix("coupontools.")
+    return next((name for name, job in JOBS.items() if kind in job.succeeds or kind == job.failed), None)
+
+
+def fields_of(text: bytes) -> dict[str, Any] | None:
+    """Return a JSON object; None where it is none."""
+    try:
+        fields = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def kwargs_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a message; none where they are no object."""
+    kwargs = fields.get("kwargs")
+    return kwargs if isinstance(kwargs, dict) else {}
+
+
+def time_of(milliseconds: object) -> str | None:
+    """Return a moment in Unix milliseconds as RFC 3339 in UTC; None where it is none."""
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return None
+    try:
+        return rfc3339(milliseconds)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,279 @@
+"""Where a job is: looked for in the queues, in workers' hands, where holds park, among the dead, and on the event stream.
+
+No index is kept for this: it is asked for seldom, and each job would pay for it. What was answered is found at once, by the mark that
+says so; so is a message whose two ids are one, as those are that we enqueue. Other messages that wait are read one after the other: a
+million take some seconds. (Searching them in Redis, by Lua, costs Redis twice as much as sending them.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import redis
+
+from actors import JOBS
+from config import Settings
+from config.keys import QUEUES, Keys
+from delivery.task import short_digest
+from workers.lookup.found import Found, answered, fields_of, kwargs_of, message_of_event
+from workers.lookup.place import Places, key_in_force
+from workers.redis_link import sync_client
+from workers.state import account_keys, read_workers
+
+__all__ = ["Lookup", "open_lookup"]
+
+#: Messages and events that one round trip reads.
+AT_ONCE = 2000
+#: Of so many texts each is looked for in a message before it is parsed.
+FEW = 4
+#: How far from the time that its mark tells an event is looked for first, in milliseconds.
+NEAR_MS = 2000
+#: A longer message is no job.
+LONGEST_BODY = 2**20
+
+Matches = Callable[[dict[str, Any]], bool]
+
+
+@contextmanager
+def open_lookup(settings: Settings) -> Iterator[Lookup]:
+    """Open what looks for jobs. Its methods raise redis.RedisError when Redis cannot be asked."""
+    with sync_client(settings.redis_url) as client:
+        yield Lookup(client, settings)
+
+
+class Lookup:
+    """Looks for jobs."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        workers, _ = read_workers(client, settings)
+        self._client = client
+        self._keys: Keys = account_keys(settings, workers)
+        self._kept_ms = round(settings.idempotency_ttl_seconds * 1000)
+        self._places = Places(client, self._keys, workers, settings.worker_heartbeat_seconds)
+
+    # -- By message id -------------------------------------------------------------------------------------------------------
+
+    def by_ids(self, message_ids: Collection[str]) -> dict[str, Found]:
+        """Return the jobs of these message ids; one that is nowhere is not among them."""
+        found: dict[str, Found] = {}
+        for message_id in message_ids:
+            if one := self._marked(message_id) or self._same_id(message_id):
+                found[message_id] = one
+        missing = {message_id for message_id in message_ids if message_id not in found}
+
+        def matches(fields: dict[str, Any]) -> bool:
+            return fields.get("message_id") in missing
+
+        def event_matches(event: dict[str, Any]) -> bool:
+            return message_of_event(event) in missing
+
+        for search in (self._unanswered, self._dead, self._answered):
+            if not missing:
+                break
+            for one in search(matches, event_matches, set(missing)):
+                found.setdefault(one.message_id, one)
+                missing.discard(one.message_id)
+                if not missing:
+                    break
+        return found
+
+    def _marked(self, message_id: str) -> Found | None:
+        """Return a job that was answered, by the mark that says so (delivery/lua/answered.lua)."""
+        mark: Any = self._client.get(self._keys.answered(message_id))
+        if not mark or mark[:1] not in b"+-":
+            return None
+        found = Found(message_id, "answered")
+        if event := self._event_of(message_id):
+            found = answered(event)
+        _, _, entry_id = mark.partition(b" ")
+        for name in QUEUES if entry_id else ():
+            body: Any = self._client.hget(self._keys.queue(name).dead_bodies, entry_id)
+            if body is not None:
+                return self._letter(name, entry_id, message_id, found.event, fields_of(body) or {})
+        if found.event is None:
+            found.reason = "its event is not on the stream any more"
+        return found
+
+    def _same_id(self, message_id: str) -> Found | None:
+        """Return a job whose message lies under its message id."""
+        for name in QUEUES:
+            queue = self._keys.queue(name)
+            for key in (queue.bodies, queue.stock_delayed_bodies):
+                fields = self._message(key, message_id)
+                if fields is not None and fields.get("message_id") == message_id:
+                    return self._places.find(
+                        name, message_id.encode(), fields, delayed_by_stock=key != queue.bodies
+                    )
+        return None
+
+    def _message(self, key: str, entry_id: str) -> dict[str, Any] | None:
+        if not 0 < self._client.hstrlen(key, entry_id) <= LONGEST_BODY:
+            return None
+        body: Any = self._client.hget(key, entry_id)
+        return fields_of(body or b"")
+
+    # -- By what a job says --------------------------------------------------------------------------------------------------
+
+    def by_correlation_id(self, correlation_id: str) -> Iterator[Found]:
+        """Yield every job with this correlation id, those that are not answered first."""
+
+        def matches(fields: dict[str, Any]) -> bool:
+            return kwargs_of(fields).get("correlation_id") == correlation_id
+
+        def event_matches(event: dict[str, Any]) -> bool:
+            return event.get("correlationid") == correlation_id
+
+        searches = (self._unanswered, self._dead, self._answered)
+        return _once(
+            chain.from_iterable(search(matches, event_matches, {correlation_id}) for search in searches)
+        )
+
+    def by_key(self, key: str, actor: str | None = None) -> Iterator[Found]:
+        """Yield the jobs of this idempotency key, given or derived, those that are not answered first."""
+        actors = [actor] if actor else list(JOBS)
+        on_record = [found for name in actors if (found := self._on_record(key, name))]
+        nothing = True
+        for found in _once(chain((one for one in on_record if one.message_id), self._with_key(key, actors))):
+            nothing = False
+            yield found
+        if nothing:
+            yield from on_record or self._unclaimed(key, actors)
+
+    def _with_key(self, key: str, actors: list[str]) -> Iterator[Found]:
+        def matches(fields: dict[str, Any]) -> bool:
+            return fields.get("actor_name") in actors and key_in_force(fields) == key
+
+        def event_matches(event: dict[str, Any]) -> bool:
+            return event.get("idempotencykey") == key and answered(event).job in {*actors, None}
+
+        # A derived key stands in no message.
+        texts = set() if _is_derived(key) else {key}
+        if texts:
+            yield from self._unanswered(matches, event_matches, texts)
+        yield from self._dead(matches, event_matches, texts)
+        yield from self._answered(matches, event_matches, {key})
+
+    def _unclaimed(self, key: str, actors: list[str]) -> Iterator[Found]:
+        """Yield jobs of a derived key that no worker has seen yet: the key of every message that waits is made for that."""
+
+        def matches(fields: dict[str, Any]) -> bool:
+            return fields.get("actor_name") in actors and key_in_force(fields) == key
+
+        return self._unanswered(matches, matches, set()) if _is_derived(key) else iter(())
+
+    def _on_record(self, key: str, actor: str) -> Found | None:
+        """Return the job that the ledger has on record: the message that it claimed last, or its outcome under no message id."""
+        record: Any = self._client.hmget(self._keys.record(actor, short_digest(key)), "s", "b", "id", "o")
+        state, bodies, entry_id, outcome = record
+        if state == b"done":
+            told = fields_of(outcome or b"{}") or {}
+            event = {"type": f"coupontools.{told.get('event')}", "subject": told.get("subject")}
+            reason = "its event is not on the stream any more; this is what is remembered of it"
+            return Found("", "answered", job=actor, reason=reason, event=event | {"data": told.get("data")})
+        for name in QUEUES if bodies and entry_id else ():
+            if self._keys.queue(name).bodies.encode() == bodies:
+                fields = self._message(bodies.decode(), entry_id.decode("utf-8", "surrogateescape"))
+                if fields is not None:
+                    return self._places.find(name, entry_id, fields, delayed_by_stock=False)
+        return None
+
+    # -- One after the other. ``texts``: one of them stands in every message and event that may match; none: read all --------
+
+    def _unanswered(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
+        for name in QUEUES:
+            queue = self._keys.queue(name)
+            for key in (queue.bodies, queue.stock_delayed_bodies):
+                for entry_id, fields in self._messages(key, texts):
+                    if matches(fields):
+                        yield self._places.find(name, entry_id, fields, delayed_by_stock=key != queue.bodies)
+
+    def _dead(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
+        for name in QUEUES:
+            for entry_id, fields in self._messages(self._keys.queue(name).dead_bodies, texts):
+                if matches(fields):
+                    message_id = str(fields.get("message_id"))
+                    yield self._letter(name, entry_id, message_id, self._event_of(message_id), fields)
+
+    def _answered(self, _: Matches, matches: Matches, texts: set[str]) -> Iterator[Found]:
+        for event in self._events(texts):
+            if matches(event):
+                yield answered(event)
+
+    def _letter(
+        self,
+        queue: str,
+        entry_id: bytes,
+        message_id: str,
+        event: dict[str, Any] | None,
+        fields: dict[str, Any],
+    ) -> Found:
+        text: Any = self._client.hget(self._keys.queue(queue).dead_reasons, entry_id)
+        reason = fields_of(text or b"{}") or {}
+        found = answered(event) if event else Found(message_id, "dead", job=fields.get("actor_name"))
+        found.state, found.queue = "dead", queue
+        found.since, found.reason = reason.get("died_at"), reason.get("message")
+        return found
+
+    def _messages(self, key: str, texts: Collection[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        may_match = _looks_for(texts)
+        for entry_id, body in self._client.hscan_iter(key, count=AT_ONCE):
+            if len(body) <= LONGEST_BODY and may_match(body):
+                fields = fields_of(body)
+                if fields is not None:
+                    yield entry_id, fields
+
+    def _event_of(self, message_id: str) -> dict[str, Any] | None:
+        """Return the last event that answers a message."""
+        left = self._client.pttl(self._keys.answered(message_id))
+        if 0 < left <= self._kept_ms:
+            # The mark was set with the event, and is kept for so long: that tells when.
+            seconds, micros = self._client.time()
+            at = seconds * 1000 + micros // 1000 - (self._kept_ms - left)
+            near: Any = self._client.xrange(self._keys.events, str(at - NEAR_MS), str(at + NEAR_MS))
+            for _, fields in reversed(near):
+                event = fields_of(fields.get(b"event", b""))
+                if event is not None and message_of_event(event) == message_id:
+                    return event
+        events = self._events({message_id})
+        return next((event for event in events if message_of_event(event) == message_id), None)
+
+    def _events(self, texts: Collection[str]) -> Iterator[dict[str, Any]]:
+        """Yield the events in which one of the texts stands, the newest first."""
+        may_match, before = _looks_for(texts), "+"
+        while True:
+            entries: Any = self._client.xrevrange(self._keys.events, max=before, min="-", count=AT_ONCE)
+            if not entries:
+                return
+            for _, fields in entries:
+                raw = fields.get(b"event", b"")
+                event = fields_of(raw) if may_match(raw) else None
+                if event is not None:
+                    yield event
+            before = f"({entries[-1][0].decode()}"
+
+
+def _once(many: Iterable[Found]) -> Iterator[Found]:
+    """Yield each job once: what moves meanwhile is met twice."""
+    told: set[str] = set()
+    for found in many:
+        if found.message_id not in told:
+            told.add(found.message_id)
+            yield found
+
+
+def _is_derived(key: str) -> bool:
+    return key.startswith("derived:")
+
+
+def _looks_for(texts: Collection[str]) -> Callable[[bytes], bool]:
+    """Return what says whether one of the texts may stand in some JSON, without parsing it. A text that is escaped may be any."""
+    if not 0 < len(texts) <= FEW:
+        return lambda _: True
+    wanted = [text.encode("utf-8", "surrogateescape") for text in texts]
+    if any(mark in text for mark in (b'"', b"\\", b"/") for text in wanted):
+        # Everybody writes a quote and a backslash with a backslash, and some a slash.
+        wanted.append(b"\\")
+    return lambda json: any(text in json for text in wanted) or b"\\u" in json

@@ -1,0 +1,127 @@
+"""Where a message that is not answered is, and why it is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from actors import JOBS
+from config.keys import Keys
+from delivery.task import short_digest
+from workers.lookup.found import Found, fields_of, kwargs_of, time_of
+from workers.state import WorkerState
+
+__all__ = ["Places", "key_in_force"]
+
+
+def key_in_force(fields: dict[str, Any]) -> str | None:
+    """Return the idempotency key of a message, given or derived; None where it has none."""
+    kind = JOBS.get(str(fields.get("actor_name")))
+    if kind is None:
+        return None
+    try:
+        return kind.parse(kwargs_of(fields)).key
+    except ValueError:
+        return kind.key_of_raw(kwargs_of(fields))
+
+
+class Places:
+    """Says where messages are. ``silence`` is how long a worker may not be heard and still count as living, in seconds."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, workers: list[WorkerState], silence: float) -> None:
+        self._client = client
+        self._keys = keys
+        self._workers = workers
+        self._silence = silence
+        seconds, micros = client.time()
+        self._now = seconds * 1000 + micros // 1000
+
+    def find(self, queue: str, entry_id: bytes, fields: dict[str, Any], *, delayed_by_stock: bool) -> Found:
+        """Return where this message of ``queue`` is."""
+        found = Found(str(fields.get("message_id")), "waiting", job=fields.get("actor_name"), queue=queue)
+        found.since = time_of(fields.get("message_timestamp"))
+        if delayed_by_stock:
+            options = fields.get("options")
+            found.state = "delayed"
+            found.until = time_of(options.get("eta") if isinstance(options, dict) else None)
+            return found
+        began = self._read_record(found, fields)
+        if worker := self._holder(queue, entry_id):
+            found.worker = worker
+            if found.state != "unknown":
+                found.state, found.since = "running", began or found.since
+        elif found.state != "unknown" and not self._is_held(found, queue, entry_id):
+            self._wait(found, queue, entry_id, str(kwargs_of(fields).get("channel")))
+        return found
+
+    def _read_record(self, found: Found, fields: dict[str, Any]) -> str | None:
+        """Fill in what the ledger knows of the job. Return when its call began, if one is under way."""
+        name = key_in_force(fields) or f"message\n{found.message_id}"
+        record = self._keys.record(str(found.job), short_digest(name))
+        known: Any = self._client.hmget(record, "s", "n", "rb", "w", "cl", "en")
+        state, attempts, look_at, why, claimed_at, lost_at = known
+        if attempts:
+            found.attempts = int(attempts)
+        if why:
+            found.reason = why.decode("utf-8", "replace")
+        if state == b"unknown":
+            found.state, found.read_back_at = "unknown", time_of(float(look_at or 0))
+            found.since = time_of(float(lost_at or 0))
+        return time_of(float(claimed_at)) if state == b"running" and claimed_at else None
+
+    def _holder(self, queue: str, entry_id: bytes) -> str | None:
+        entry = entry_id.decode("utf-8", "surrogateescape")
+        return next(
+            (
+                worker.id
+                for worker in self._workers
+                if self._client.sismember(self._keys.acks(worker.id, queue), entry)
+            ),
+            None,
+        )
+
+    def _is_held(self, found: Found, queue: str, entry_id: bytes) -> bool:
+        members: Any = self._client.smembers(self._keys.parked)
+        for member in members:
+            place = member.decode("utf-8", "replace")
+            hold, of_queue, _ = place.rsplit("|", 2)
+            if of_queue != queue:
+                continue
+            if self._client.zscore(f"{self._keys.parked}:{place}", entry_id) is None:
+                continue
+            text: Any = self._client.hget(self._keys.holds, hold)
+            told = fields_of(text or b"{}") or {}
+            found.state = "held"
+            found.reason = f"{hold}: {told.get('message', 'the hold is over, and it comes back')}"
+            found.since = max(filter(None, (time_of(told.get("since")), found.since)), default=None)
+            return True
+        return False
+
+    def _wait(self, found: Found, queue: str, entry_id: bytes, channel: str) -> None:
+        keys = self._keys.queue(queue)
+        due = self._client.zscore(keys.delayed, entry_id)
+        if due is not None and float(due) > self._now:
+            found.state, found.until = "delayed", time_of(float(due))
+            return
+        holds: Any = self._client.hvals(self._keys.holds)
+        for hold in filter(None, map(fields_of, holds)):
+            if hold.get("scope") in {"account", channel}:
+                found.reason = f"{hold.get('scope')} is held: {hold.get('message')}"
+                return
+        served = {
+            name
+            for worker in self._workers
+            if worker.seen_seconds_ago <= self._silence
+            for name in worker.queues
+        }
+        if queue not in served:
+            found.reason = f"no worker takes what waits in {queue}"
+            return
+        before: Any = (
+            self._client.lpos(keys.ready, entry_id.decode("utf-8", "surrogateescape"))
+            if due is None
+            else self._client.zrank(keys.delayed, entry_id)
+        )
+        if before is not None:
+            found.reason = f"behind {before:,} others in {queue}" if before else f"next in {queue}"
