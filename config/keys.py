@@ -33,6 +33,8 @@ key                                            type    written by    holds; life
 ``coupontools:batch:<digest>``                 hash    delivery      a batch's counts; ``IDEMPOTENCY_TTL_SECONDS`` after its last
                                                                      answer
 ``coupontools:batches``                        zset    delivery      the digests of batches, by their last answer (ms)
+``coupontools:minute:<n>``                     hash    delivery      what was answered in the minute that began n minutes after 1970,
+                                                                     by lane and outcome; 2 days
 ``coupontools:cancelled``                      hash    operators     what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
                                                                      (ms); 90 days after the last
 ``coupontools:answered:<message id>``          string  delivery      how this message was answered, or the answer while its events
@@ -261,6 +263,11 @@ class Keys:
     def batches(self) -> str:
         """Which batches there are."""
         return f"{self.prefix}:batches"
+
+    @property
+    def minutes(self) -> str:
+        """What was answered in each minute; the number of the minute follows."""
+        return f"{self.prefix}:minute"
 
     @property
     def cancelled(self) -> str:

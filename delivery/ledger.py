@@ -290,11 +290,13 @@ class Ledger:
         return _ms(max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience)
 
     def _told_elsewhere(self, task: Task, settlement: Settlement) -> dict[str, Any]:
-        """Where else the answer goes: the caller's list, and the counts of the batch."""
+        """Where else the answer goes: the caller's list, and the counts of its minute and its batch."""
         job, keys = task.job, self._keys
         told: dict[str, Any] = {}
         if job.reply_to:
             told["reply"] = keys.reply(job.reply_to)
+        if settlement.counted:
+            told["tally"] = [keys.minutes, task.queue, settlement.counted]
         if job.batch_id and settlement.counted:
             digest = short_digest(job.batch_id)
             told["counts"] = {
@@ -302,6 +304,7 @@ class Ledger:
                 "all": keys.batches,
                 "digest": digest,
                 "id": job.batch_id,
+                "lane": task.queue,
                 "size": job.batch_size or 0,
                 "as": settlement.counted,
             }

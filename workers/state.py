@@ -15,6 +15,7 @@ from config import Settings
 from config.keys import QUEUES, SCOPES, Keys
 from workers.other_queues import other_queues
 from workers.redis_state import RedisState, read_redis, rfc3339
+from workers.throughput import left_seconds, read_per_minute
 
 if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
@@ -56,6 +57,10 @@ class QueueState:
     dead: int
     #: How long ago the oldest unanswered job was enqueued, in Redis or in a worker's hand; None where there is none.
     oldest_seconds: float | None
+    #: How many jobs were answered a minute of late; what was set aside is not counted.
+    per_minute: float
+    #: How long what is ready, running or parked takes at this pace; None where something waits and nothing is answered.
+    left_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +173,23 @@ def _read_queues(
 
     numbers = iter(_at_one_moment(client, ask))
     oldest = _read_oldest(client, keys, names, places, holders)
+    paces = read_per_minute(client, keys)
     states = {}
     for name in names:
         ready, due, delayed, stock_delayed, dead, forward = (next(numbers) for _ in range(6))
         parked = sum(next(numbers) for _ in places[name])
         running = sum(next(numbers) for _ in holders)
+        ready = max(0, ready + due - forward)
+        per_minute = paces.get(name, 0.0)
         states[name] = QueueState(
-            ready=max(0, ready + due - forward),
+            ready=ready,
             delayed=delayed - due + stock_delayed,
             running=running,
             parked=parked,
             dead=dead,
             oldest_seconds=oldest[name],
+            per_minute=per_minute,
+            left_seconds=left_seconds(ready + running + parked, per_minute),
         )
     return states
 

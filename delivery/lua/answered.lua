@@ -26,42 +26,40 @@ local REPLIES_KEPT, REPLIES_TTL_MS = 10000, 3600000
 
 -- Tries what is to follow the events: were it refused after them, a repeat would write them once more.
 local function try_elsewhere(settlement)
-  local reply, counts = settlement.reply, settlement.counts
+  local reply, counts, tally = settlement.reply, settlement.counts, settlement.tally
   if reply then
     redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
     redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
   end
-  if counts then
-    redis.call('HSETNX', counts.key, 'id', counts.id)
-    redis.call('HINCRBY', counts.key, 'answered', 0)
-    redis.call('HSET', counts.key, 'id', counts.id)
-    redis.call('PEXPIRE', counts.key, whole(settlement.ttl))
-    redis.call('ZADD', counts.all, whole(now), counts.digest)
-    redis.call('ZREMRANGEBYSCORE', counts.all, '-inf', whole(now - settlement.ttl))
-    redis.call('ZREMRANGEBYRANK', counts.all, 0, -BATCHES_KEPT - 1)
-  end
+  if counts then try_count(counts, settlement.ttl) end
+  if tally then try_minute(tally) end
 end
 
 local function write_events(events, settlement)
   try_elsewhere(settlement)
-  local reply = settlement.reply
-  if reply and #settlement.events > 0 then
-    for _, event in ipairs(settlement.events) do redis.call('RPUSH', reply, event[2]) end
+  local reply, told = settlement.reply, settlement.events
+  if reply then
+    for _, event in ipairs(told) do redis.call('RPUSH', reply, event[2]) end
+  end
+  for i, event in ipairs(told) do
+    local added = redis.pcall('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])
+    if type(added) == 'table' and added.err then
+      -- A repeat pushes them again. The same command once more ends the script with its error.
+      if reply and i == 1 then redis.call('LTRIM', reply, 0, -#told - 1) end
+      redis.call('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])
+    end
+  end
+  if reply and #told > 0 then
     redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
     redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
-  end
-  for _, event in ipairs(settlement.events) do
-    redis.call('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])
   end
 end
 
 -- Writes the events of a settlement that is due, and marks its message as answered.
 local function give_answer(answered_key, events, due)
   write_events(events, due)
-  if due.counts then
-    count_answer(due.counts, due.since or now)
-    finish_batch(due.counts.key, events, due.maxlen)
-  end
+  if due.tally then count_minute(due.tally) end
+  if due.counts then count_answer(due.counts, due.since or now, events, due.maxlen) end
   local succeeded = due.op == 'done' or due.op == 'replay'
   local marker = succeeded and '+' .. due.asked or '-' .. due.asked .. ' ' .. due.id
   redis.call('SET', answered_key, marker, 'PX', whole(due.ttl))

@@ -1,21 +1,26 @@
 -- batch.lua: a prelude of other scripts: jobs of one batch are counted together, each once, in the step that answers it. Needs clock.lua.
 --
 --   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at, finished_at (ms); told: 1 once batch.finished was
---                    written; succeeded, replayed, failed:<kind>: how many ended so; answered: how many in all
+--                    written; lane: where its jobs are; succeeded, replayed, failed:<kind>: how many ended so; answered: how many in all
 --   batches  zset    digest of the id -> when its last job was answered (ms)
 
 local BATCHES_KEPT = 10000
 
+local function read_batch(key)
+  local flat, batch = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do batch[flat[i]] = flat[i + 1] end
+  return batch
+end
+
 -- Writes batch.finished, once, when as many jobs are answered as there are.
 local function finish_batch(key, events, maxlen)
-  local flat, batch, failed = redis.call('HGETALL', key), {}, {}
-  for i = 1, #flat, 2 do
-    batch[flat[i]] = flat[i + 1]
-    local kind = string.match(flat[i], '^failed:(.+)$')
-    if kind then failed[kind] = tonumber(flat[i + 1]) end
-  end
+  local batch, failed = read_batch(key), {}
   local size = tonumber(batch.size) or 0
   if batch.told or size == 0 or (tonumber(batch.answered) or 0) < size then return end
+  for name, count in pairs(batch) do
+    local kind = string.match(name, '^failed:(.+)$')
+    if kind then failed[kind] = tonumber(count) end
+  end
   local event = {
     specversion = '1.0', id = 'batch.finished/' .. batch.id, source = '/coupontools-worker', type = 'coupontools.batch.finished',
     time = rfc3339(now), datacontenttype = 'application/json', dataschema = 'urn:coupontools-worker:batch.finished:v1', batchid = batch.id,
@@ -28,16 +33,28 @@ local function finish_batch(key, events, maxlen)
   redis.call('HSET', key, 'told', 1, 'finished_at', whole(now))
 end
 
--- How large a batch is, as the largest that anybody said.
-local function size_batch(key, id, size)
-  redis.call('HSETNX', key, 'id', id)
-  if size > (tonumber(redis.call('HGET', key, 'size') or '0') or 0) then redis.call('HSET', key, 'size', whole(size)) end
+-- Tries all that count_answer does: were it refused after the answer's events, a repeat would write those once more. `counts` has key, all,
+-- digest, id, lane, size (0 for unknown) and as.
+local function try_count(counts, ttl_ms)
+  redis.call('HSETNX', counts.key, 'id', counts.id)
+  redis.call('HINCRBY', counts.key, 'answered', 0)
+  redis.call('HSET', counts.key, 'id', counts.id)
+  redis.call('PEXPIRE', counts.key, whole(ttl_ms))
+  redis.call('ZADD', counts.all, whole(now), counts.digest)
+  redis.call('ZREMRANGEBYSCORE', counts.all, '-inf', whole(now - ttl_ms))
+  redis.call('ZREMRANGEBYRANK', counts.all, 0, -BATCHES_KEPT - 1)
+  counts.before = read_batch(counts.key)
 end
 
--- `counts` has key, all, digest, id, size (0 for unknown) and as. What could be refused here was tried before (answered.lua).
-local function count_answer(counts, since)
-  size_batch(counts.key, counts.id, counts.size)
-  redis.call('HSETNX', counts.key, 'began_at', whole(since))
-  redis.call('HINCRBY', counts.key, counts.as, 1)
-  redis.call('HINCRBY', counts.key, 'answered', 1)
+-- Counts one answer, which was tried before.
+local function count_answer(counts, since, events, maxlen)
+  local key, before = counts.key, counts.before
+  local size = math.max(counts.size, tonumber(before.size) or 0)
+  if counts.size == size and size > 0 then redis.call('HSET', key, 'size', whole(size)) end
+  redis.call('HSETNX', key, 'began_at', whole(since))
+  redis.call('HINCRBY', key, counts.as, 1)
+  local answered = redis.call('HINCRBY', key, 'answered', 1)
+  -- Its pace is that of the lane whose job is answered first.
+  if answered == 1 then redis.call('HSET', key, 'lane', counts.lane) end
+  if not before.told and size > 0 and answered >= size then finish_batch(key, events, maxlen) end
 end

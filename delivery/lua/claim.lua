@@ -2,6 +2,7 @@
 -- include: proof.lua
 -- include: account.lua
 -- include: record.lua
+-- include: minutes.lua
 -- include: batch.lua
 -- include: answered.lua
 -- include: question.lua

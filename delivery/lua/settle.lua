@@ -4,6 +4,7 @@
 -- include: holds.lua
 -- include: signal.lua
 -- include: record.lua
+-- include: minutes.lua
 -- include: batch.lua
 -- include: answered.lua
 -- include: question.lua

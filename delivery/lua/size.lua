@@ -9,7 +9,9 @@ local batch, batches, events = KEYS[1], KEYS[2], KEYS[3]
 local id, digest, size, ttl_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 -- Answers 1
 
-size_batch(batch, id, size)
+redis.call('HSETNX', batch, 'id', id)
+-- Of several that said so, the largest counts.
+if size > (tonumber(read_batch(batch).size) or 0) then redis.call('HSET', batch, 'size', whole(size)) end
 redis.call('PEXPIRE', batch, ttl_ms)
 redis.call('ZADD', batches, whole(now), digest)
 finish_batch(batch, events, maxlen)

@@ -34,7 +34,20 @@ def finished(house: House) -> list[dict[str, Any]]:
 def counts(house: House, batch_id: str) -> dict[str, int]:
     found = house.redis.hgetall(KEYS.batch(short_digest(batch_id)))
     told = {name.decode(): value.decode() for name, value in found.items()}
-    return {name: int(value) for name, value in told.items() if name not in {"id", "began_at", "finished_at"}}
+    return {
+        name: int(value)
+        for name, value in told.items()
+        if name not in {"id", "lane", "began_at", "finished_at"}
+    }
+
+
+def answered_by_minute(house: House) -> Counter[str]:
+    """What was answered, by lane and outcome, of all minutes together."""
+    told: Counter[str] = Counter()
+    for key in house.redis.scan_iter(f"{KEYS.minutes}:*"):
+        assert 47 * 3600 < house.redis.ttl(key) <= 48 * 3600
+        told.update({name.decode(): int(count) for name, count in house.redis.hgetall(key).items()})
+    return Counter({name: count for name, count in told.items() if not name.endswith("|first")})
 
 
 def test_a_batch_is_counted_once_a_job_whatever_happens(house: House) -> None:
@@ -76,6 +89,11 @@ def test_a_batch_is_counted_once_a_job_whatever_happens(house: House) -> None:
     assert data["succeeded"] == house.counts()["contacts"] == 150
     assert counts(house, "spring")["answered"] == 165
     assert {events[0].get("batchid") for events in answers.values()} == {"spring"}
+    assert answered_by_minute(house) == {
+        "contacts|succeeded": 150,
+        "contacts|failed:invalid": 10,
+        **({"contacts|replayed": kinds["replayed"]} if kinds["replayed"] else {}),
+    }
     # What comes later adds to the counts, and tells nothing more.
     house.answer(house.enqueue("add_contact", {**jobs[0], "phone": "+32479999999", "batch_size": 165}))
     assert counts(house, "spring")["answered"] == 166
@@ -135,7 +153,9 @@ def test_what_is_cancelled_calls_nobody_and_is_answered_wherever_it_waits(house:
     )
     print(f"63 cancelled, of them parked, ready and delayed: {dict(ends)} in {took:.1f} s")  # noqa: T201
     assert set(ends) <= {"cancelled", "added"}
-    assert ends["cancelled"] >= 50
+    # How many were added meanwhile depends on how fast this machine is.
+    assert all(answers[late][0]["data"].get("error", {}).get("kind") == "cancelled" for late in later)
+    assert ends["cancelled"] > len(later)
     # What was in flight ends as it did.
     assert len(house.sandbox.requests()) - calls <= 4
     assert ends["added"] == house.counts()["contacts"]

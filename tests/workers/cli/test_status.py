@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from actors import JOBS
 from config.keys import Keys
 from tests.harness import House, message, wait_for
@@ -27,6 +29,7 @@ def told(command, **settings: object) -> dict:
 def test_an_empty_house(command):
     state = told(command, COUPONTOOLS_RATE_LIMIT="12.5")
     nothing = {"ready": 0, "delayed": 0, "running": 0, "parked": 0, "dead": 0, "oldest_seconds": None}
+    nothing |= {"per_minute": 0, "left_seconds": 0}
     assert state == {
         "queues": dict.fromkeys(QUEUES, nothing),
         "workers": [],
@@ -57,6 +60,10 @@ def test_everything_is_counted_where_it_is(house: House, command):
         )
     redis.sadd("dramatiq:__acks__.one.groups", "f", "g")
     redis.sadd("dramatiq:__acks__.two.groups", "h")
+    # Half a minute ago the first of 50 was answered: 100 a minute.
+    for ago, counts in ((60_000, {"contacts|succeeded": 30}), (0, {"contacts|failed:rejected": 20})):
+        first = {"contacts|first": round(now - 30_000)}
+        redis.hset(f"coupontools:minute:{int(now - ago) // 60_000}", mapping=counts | first)
     keys = Keys(account="mine")
     times = {"since": 1_699_999_999_000, "retry_at": 1_700_000_000_123}
     put_hold(redis, keys, "account/refused", code="1000", message="not correct", **times)
@@ -65,9 +72,12 @@ def test_everything_is_counted_where_it_is(house: House, command):
     contacts, groups = state["queues"]["contacts"], state["queues"]["groups"]
     assert 0 <= contacts.pop("oldest_seconds") < 60
     # What was delayed and is due is ready.
+    pace = contacts.pop("per_minute")
+    assert 1 < pace <= 101
+    assert contacts.pop("left_seconds") == pytest.approx(10 * 60 / pace, abs=0.1)
     assert contacts == {"ready": 8, "delayed": 3, "running": 0, "parked": 2, "dead": 0}
     nothing = {"ready": 0, "delayed": 0, "parked": 0, "dead": 0, "oldest_seconds": None}
-    assert groups == {**nothing, "running": 3}
+    assert groups == {**nothing, "running": 3, "per_minute": 0, "left_seconds": None}
     assert state["queues"]["webhooks"]["dead"] == 2
     assert [(worker["id"], worker["queues"]) for worker in state["workers"]] == [
         ("one", sorted(QUEUES)),

@@ -1,0 +1,52 @@
+"""How many jobs of each lane are answered a minute now, from what delivery counts in the step that answers them (minutes.lua)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from config.keys import Keys
+
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["left_seconds", "read_per_minute"]
+
+#: This minute and the one before it: enough to be steady, and soon 0 when nothing is answered any more.
+MINUTES: Final = 2
+#: What was answered within a shorter time than this is taken to have needed so long: one job is no pace.
+SHORTEST_SECONDS: Final = 5.0
+
+
+def read_per_minute(client: redis.Redis, keys: Keys) -> dict[str, float]:
+    """Return how many jobs a minute were answered of each lane, over the last one to two minutes or since its first answer in them.
+
+    A lane of which nothing was answered is absent.
+
+    Raises:
+        redis.RedisError: Redis could not be asked.
+    """
+    seconds, micros = client.time()
+    now = seconds + micros / 1e6
+    answered: Counter[str] = Counter()
+    began: dict[str, float] = {}
+    this_minute = int(now // 60)
+    for minute in range(this_minute - MINUTES + 1, this_minute + 1):
+        counts: Any = client.hgetall(f"{keys.minutes}:{minute}")
+        for name, count in counts.items():
+            lane, _, outcome = name.decode("utf-8", "replace").partition("|")
+            if outcome == "first":
+                began.setdefault(lane, int(count) / 1000)
+            else:
+                answered[lane] += int(count)
+    return {
+        lane: round(60 * count / max(SHORTEST_SECONDS, now - began.get(lane, now - 60)), 1)
+        for lane, count in answered.items()
+    }
+
+
+def left_seconds(waiting: int, per_minute: float) -> float | None:
+    """Return how long so many jobs take at this pace; None where nothing is answered."""
+    if not waiting:
+        return 0.0
+    return round(60 * waiting / per_minute, 1) if per_minute else None
