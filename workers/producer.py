@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import redis
+from dramatiq.common import dq_name
 
 from actors import JOBS
 from config.keys import Keys
@@ -28,18 +29,25 @@ class Enqueued:
     body: bytes
 
 
-def job_message(actor: str, arguments: dict[str, Any], queue: str | None = None) -> Enqueued:
-    """Return the message of one job, as the docs describe it; ``queue`` is another than the job's first."""
+def job_message(
+    actor: str, arguments: dict[str, Any], queue: str | None = None, *, delay: float = 0
+) -> Enqueued:
+    """Return the message of one job, as the docs describe it; ``queue`` is another than the job's first, ``delay`` is in seconds."""
     queue = queue or JOBS[actor].queue
-    message_id = str(uuid.uuid4())
+    message_id, now_ms = str(uuid.uuid4()), int(time.time() * 1000)
+    options: dict[str, Any] = {"redis_message_id": message_id}
+    if delay:
+        # As stock producers delay: their queue of delayed messages has a name of its own.
+        queue = dq_name(queue)
+        options["eta"] = now_ms + round(delay * 1000)
     message = {
         "queue_name": queue,
         "actor_name": actor,
         "args": [],
         "kwargs": arguments,
-        "options": {"redis_message_id": message_id},
+        "options": options,
         "message_id": message_id,
-        "message_timestamp": int(time.time() * 1000),
+        "message_timestamp": now_ms,
     }
     return Enqueued(queue, message_id, orjson.dumps(message))
 

@@ -27,7 +27,7 @@ from sandbox import Sandbox
 from workers.broker import DeadLetters
 from workers.cli.demo_story import Step, stages
 from workers.cli.output import say, say_json
-from workers.cli.show import event_row, shown
+from workers.cli.show import short_type, shown
 from workers.embedded import EmbeddedRedis, NoRedisServer, die_with_parent
 from workers.producer import enqueue_all
 from workers.redis_link import sync_client
@@ -100,7 +100,7 @@ def demo(
     def show(step: Step, event: Event, after_ms: int) -> None:
         if as_json:
             say_json(event.raw)
-        row = ROW.format(step.title, event_row(event.event)[1], f"{after_ms} ms", _gist(event.event))
+        row = ROW.format(step.title, short_type(event.event), f"{after_ms} ms", _gist(event.event))
         tell("\n".join(textwrap.wrap(row, width, subsequent_indent=ROW.format("", "", "", ""))))
 
     began = time.monotonic()

@@ -1,41 +1,82 @@
-"""`enqueue`: enqueues one job, and waits for its event if asked to."""
+"""`enqueue`: enqueues one job, or the jobs of a file, and waits for their events if asked to."""
 
 from __future__ import annotations
 
 import inspect
-import time
-from typing import Annotated, Any
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Annotated, Any
 
+import redis
 import typer
 from rich.console import Console
 
 from actors import JOBS, InvalidJob
-from config.keys import Keys
+from config import Settings
+from config.keys import QUEUES, Keys
+from workers.cli.job_lines import messages_of
 from workers.cli.job_options import job_options
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
-from workers.cli.show import event_row, events_table, failed
+from workers.cli.show import failed, print_event
+from workers.cli.wait import NoAnswer, Wait, tell_of_redis
 from workers.producer import Enqueued, enqueue_all, job_message
-from workers.redis_link import sync_client
-from workers.stream import end_of_stream, follow, is_answer
+from workers.redis_link import Patience, sync_client
+from workers.stream import end_of_stream
 
 __all__ = ["enqueue"]
 
 
 _OPTIONS = job_options(JOBS)
+#: A year; who delays for longer has mistaken the unit.
+LONGEST_DELAY_SECONDS = 31_536_000.0
+#: Jobs of a file that are enqueued in one step.
+AT_ONCE = 500
+#: How long it waits for a Redis that goes away meanwhile, in seconds.
+LONGEST_OUTAGE_SECONDS = 300.0
+TIMED_OUT = 3
 
 
 def enqueue(
-    job: Annotated[str, typer.Argument(metavar="JOB", help=f"One of {', '.join(JOBS)}.")],
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help=f"One of {', '.join(JOBS)}.")] = None,
     *,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE or -", help="Jobs instead of one: a JSON object a line, with job and its arguments."
+        ),
+    ] = None,
     queue: Annotated[
         str | None, typer.Option(metavar="QUEUE", help="bulk: add_contact for imports and other masses.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its event; exit 1 if it failed.")] = False,
+    delay: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=LONGEST_DELAY_SECONDS,
+            help="Carry it out so much later.",
+            show_default=False,
+        ),
+    ] = 0,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its event; exit 1 if it failed, 3 if it did not come.")
+    ] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, help="With --wait: how long at most; else until the job's deadline."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     **given: Any,
 ) -> None:
-    """Enqueue one job and print its message id.
+    """Enqueue one job and print its message id; or those of a file, of which wrong lines are told and left out.
+
+    Exit code 1 if a line was wrong or a job failed, 2 if an argument is wrong, 3 if the waiting timed out.
 
     Examples:
 
@@ -43,14 +84,47 @@ def enqueue(
 
         coupontools-worker enqueue add_contact --channel sms --group-id gro_119251 --phone +32470123456 --custom-field 1=gold
 
-        coupontools-worker enqueue verify_webhook --payload body.json --wait
+        coupontools-worker enqueue verify_webhook --payload body.json --wait --timeout 30
+
+        echo '{"job": "list_groups", "channel": "sms"}' | coupontools-worker enqueue --file - --wait
     """
+    arguments = {name: _OPTIONS[name].value(value) for name, value in given.items() if value is not None}
+    if timeout is not None and not wait:
+        raise typer.BadParameter("is of use only with --wait", param_hint="--timeout")
+    run = _Run(command_settings(), as_json=as_json)
+    if file is None:
+        message = _one(job, arguments, queue, delay)
+        patience = arguments.get("deadline_seconds", run.settings.job_deadline_seconds) + delay
+        run.enqueue(
+            [message], told=wait, seconds=(timeout if timeout is not None else patience) if wait else None
+        )
+    else:
+        if job is not None or arguments:
+            raise typer.BadParameter(
+                "stands alone: each line names its job and arguments", param_hint="--file"
+            )
+        if queue is not None and queue not in QUEUES:
+            raise typer.BadParameter(
+                f"no such queue: {queue}; known are {', '.join(QUEUES)}", param_hint="--queue"
+            )
+        patience = run.settings.job_deadline_seconds + delay
+        with _lines(file) as lines:
+            messages = messages_of(lines, run.refused, queue=queue, delay=delay)
+            run.enqueue(
+                messages, told=True, seconds=(timeout if timeout is not None else patience) if wait else None
+            )
+    raise typer.Exit(run.exit_code)
+
+
+def _one(job: str | None, arguments: dict[str, Any], queue: str | None, delay: float) -> Enqueued:
+    """Return the message of a job; end the command if anything of it is wrong."""
+    if job is None:
+        raise typer.BadParameter(f"is one of {', '.join(JOBS)}; or give --file", param_hint="JOB")
     if job not in JOBS:
         raise typer.BadParameter(f"there is no job {job!r}; known are {', '.join(JOBS)}", param_hint="JOB")
     queues = (JOBS[job].queue, *JOBS[job].also)
     if queue is not None and queue not in queues:
         raise typer.BadParameter(f"{job} may be put on {' or '.join(queues)}", param_hint="--queue")
-    arguments = {name: _OPTIONS[name].value(value) for name, value in given.items() if value is not None}
     try:
         JOBS[job].parse(arguments)
     except InvalidJob as error:
@@ -58,47 +132,71 @@ def enqueue(
             name, _, key = problem.field.partition(".")
             say(f"{_OPTIONS[name].flag} {key}".rstrip() + f": {problem.message}", err=True)
         raise typer.Exit(2) from None
-
-    settings = command_settings()
-    message = job_message(job, arguments, queue)
-    with sync_client(settings.redis_url) as client:
-        after = end_of_stream(client, settings.events_stream)
-        enqueue_all(client, Keys.of(settings), [message])
-        if as_json:
-            say_json({"message_id": message.message_id})
-        else:
-            say(message.message_id)
-        if not wait:
-            return
-        answers = _await(client, settings.events_stream, after, message)
-    if as_json:
-        for event in answers:
-            say_json(event)
-    else:
-        table = events_table()
-        for event in answers:
-            table.add_row(*event_row(event))
-        Console().print(table)
-    raise typer.Exit(1 if any(failed(event) for event in answers) else 0)
+    return job_message(job, arguments, queue, delay=delay)
 
 
-def _await(client: Any, stream: str, after: str, message: Enqueued) -> list[dict[str, Any]]:
-    answers: list[dict[str, Any]] = []
-    hint_at = time.monotonic() + 5
-    for entry in follow(client, stream, after):
-        if entry is None:
-            if hint_at and time.monotonic() > hint_at:
-                hint_at = 0
-                say(
-                    "no answer yet; is a worker running, or is work held? (coupontools-worker check)",
-                    err=True,
-                )
-            continue
-        if is_answer(entry, message.message_id):
-            answers.append(entry.event)
-            if len(answers) >= answers[-1]["data"].get("pages", 1):
-                break
-    return answers
+@contextmanager
+def _lines(file: str) -> Iterator[IO[bytes]]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise typer.BadParameter(f"cannot be read: {error.strerror}", param_hint="--file") from None
+    with source:
+        yield source
+
+
+class _Run:
+    """One run of the command: what is enqueued, what came of it, and the exit code that says so."""
+
+    def __init__(self, settings: Settings, *, as_json: bool) -> None:
+        self.settings = settings
+        self.exit_code = 0
+        self._as_json = as_json
+
+    def refused(self, line: int, why: str) -> None:
+        """Tell a line that is no job; the others go on."""
+        self.exit_code = 1
+        say(f"line {line}: {why}", err=True)
+
+    def enqueue(self, messages: Iterable[Enqueued], *, told: bool, seconds: float | None) -> None:
+        """Enqueue messages and print their ids; then wait for their answers, where ``seconds`` says how long.
+
+        A Redis that goes away meanwhile is waited for where that is ``told``.
+        """
+        coming, ids = iter(messages), []
+        with sync_client(self.settings.redis_url) as client:
+            after = end_of_stream(client, self.settings.events_stream)
+            while some := list(islice(coming, AT_ONCE)):
+                self._put(client, some, patient=told)
+                for message in some:
+                    ids.append(message.message_id)
+                    if self._as_json:
+                        say_json({"message_id": message.message_id})
+                    else:
+                        say(message.message_id)
+            if seconds is not None:
+                self._wait(Wait(client, self.settings, ids, seconds), after)
+
+    def _put(self, client: redis.Redis, some: list[Enqueued], *, patient: bool) -> None:
+        patience = Patience(tell_of_redis, lambda away: not patient or away > LONGEST_OUTAGE_SECONDS)
+        patience.ask(lambda: enqueue_all(client, Keys.of(self.settings), some))
+
+    def _wait(self, wait: Wait, after: str) -> None:
+        console = Console()
+        try:
+            for event in wait.answers(after):
+                if self._as_json:
+                    say_json(event)
+                else:
+                    print_event(console, event)
+                if failed(event):
+                    self.exit_code = 1
+        except NoAnswer as error:
+            say(str(error), err=True)
+            self.exit_code = TIMED_OUT
 
 
 def _signature() -> inspect.Signature:

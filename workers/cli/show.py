@@ -5,36 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from delivery import PREFIX
 from workers.cli.output import plain
 
-__all__ = ["event_line", "event_row", "events_table", "failed", "shown"]
-
-
-def events_table(title: str | None = None) -> Table:
-    """Return an empty table of events."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
-    for column in ("time", "event", "subject", "what"):
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def event_row(event: dict[str, Any]) -> tuple[str, str, str, str]:
-    """Return an event's time, type, subject and gist, each safe to print on a terminal."""
-    short = str(event["type"]).removeprefix("coupontools.")
-    return (
-        plain(event["time"][11:23]),
-        plain(short),
-        plain(str(event.get("subject", ""))),
-        plain(shown(event)),
-    )
+__all__ = ["event_line", "failed", "print_event", "short_type", "shown"]
 
 
 def event_line(event: dict[str, Any]) -> str:
-    """Return an event in one line."""
-    time, kind, subject, what = event_row(event)
-    return f"{time}  {kind:<16}  {subject:<20}  {what}".rstrip()
+    """Return an event's time, type, subject and gist in one line that is safe to print on a terminal."""
+    subject = str(event.get("subject", ""))
+    return plain(f"{event['time']}  {short_type(event):<16}  {subject:<20}  {shown(event)}".rstrip())
+
+
+def short_type(event: dict[str, Any]) -> str:
+    """Return an event's type after the prefix."""
+    return plain(str(event["type"]).removeprefix(PREFIX))
+
+
+def print_event(console: Console, event: dict[str, Any]) -> None:
+    """Print an event in one line, and the rows of a listing's page as a table."""
+    console.out(event_line(event), highlight=False)
+    data = event["data"]
+    rows = [row for row in data.get("groups", data.get("contacts", [])) if isinstance(row, dict)]
+    # A column in which no row has anything only takes the room of others: phone of an email group, say.
+    columns = [name for name in (rows[0] if rows else ()) if any(row.get(name) for row in rows)]
+    table = Table(show_edge=False, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(name))) for name in columns))
+    if columns:
+        console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None or value is False:
+        return ""
+    return "yes" if value is True else plain(str(value))
 
 
 def shown(event: dict[str, Any]) -> str:

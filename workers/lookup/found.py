@@ -10,7 +10,16 @@ import orjson
 from actors import JOBS
 from workers.redis_state import rfc3339
 
-__all__ = ["Found", "answered", "fields_of", "job_of_event", "kwargs_of", "message_of_event", "time_of"]
+__all__ = [
+    "Found",
+    "answered",
+    "fields_of",
+    "in_words",
+    "job_of_event",
+    "kwargs_of",
+    "message_of_event",
+    "time_of",
+]
 
 
 @dataclass(slots=True)
@@ -30,6 +39,25 @@ class Found:
     worker: str | None = None
     read_back_at: str | None = None
     event: dict[str, Any] | None = None
+
+
+def in_words(found: Found | None) -> str:
+    """Return in a sentence where a job is that is not answered, and why."""
+    if found is None:
+        return "it is nowhere to be found"
+    why = f": {found.reason}" if found.reason else ""
+    match found.state:
+        case "waiting":
+            return f"it waits{why}"
+        case "delayed":
+            return f"it is delayed until {found.until}{why}"
+        case "held":
+            return f"it is held, {found.reason}"
+        case "running":
+            return f"it is in the hands of worker {found.worker}{why}"
+        case "unknown":
+            return f"its answer was lost, and the API is asked what happened at {found.read_back_at}{why}"
+    return f"it is {found.state}"
 
 
 def answered(event: dict[str, Any]) -> Found:

@@ -1,0 +1,73 @@
+"""`enqueue` of many jobs, later, and with an end to the waiting."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from tests.harness import House
+from tests.workers.cli.conftest import Command
+
+CONTACT = {"channel": "sms", "group_id": "gro_119251", "phone": "+32470123456"}
+
+
+def test_wrong_lines_of_a_file_are_told_and_the_others_are_enqueued(house: House, command: Command) -> None:
+    lines = [
+        json.dumps({"job": "add_contact", **CONTACT, "correlation_id": "é"}),
+        "",
+        '{"job": "fly_to_moon"}',
+        "nope",
+        "[1]",
+        json.dumps({"job": "add_contact", **CONTACT, "phone": "0470"}),
+        json.dumps({"job": "list_groups", "channel": "sms"}),
+        '{"job": "create_group", "channel": "sms", "name": ' + '"x"' * 1 + "}",
+    ]
+    done = command("enqueue", "--file", "-", "--json", stdin="\n".join(lines))
+    assert done.returncode == 1
+    assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
+        "line 3", "line 4", "line 5", "line 6",
+    ]  # fmt: skip
+    ids = [json.loads(line)["message_id"] for line in done.stdout.splitlines()]
+    queued: list[Any] = [
+        house.redis.lindex(f"dramatiq:{name}", 0) for name in ("contacts", "reads", "groups")
+    ]
+    assert [entry.decode() for entry in queued] == ids
+    body: Any = house.redis.hget("dramatiq:contacts.msgs", ids[0])
+    assert json.loads(body)["kwargs"] == {**CONTACT, "correlation_id": "é"}
+    # To `bulk` goes what may go there.
+    done = command("enqueue", "--file", "-", "--queue", "bulk", stdin="\n".join([lines[0], lines[6]]))
+    assert (done.returncode, done.stderr) == (1, "line 2: list_groups may be put on reads, not on bulk\n")
+    assert house.redis.llen("dramatiq:bulk") == 1
+    for wrong in (
+        ["--file", "-", "list_groups"],
+        ["--file", "-", "--channel", "sms"],
+        ["--file", "/no/such"],
+        [],
+    ):
+        assert command("enqueue", *wrong).returncode == 2, wrong
+
+
+def test_a_delay_is_that_of_stock_producers(house: House, command: Command) -> None:
+    before = time.time() * 1000
+    done = command("enqueue", "list_groups", "--channel", "sms", "--delay", "90.5", "--queue", "reads")
+    message_id = done.stdout.strip()
+    assert house.redis.lrange("dramatiq:reads.DQ", 0, -1) == [message_id.encode()]
+    body: Any = house.redis.hget("dramatiq:reads.DQ.msgs", message_id)
+    message = json.loads(body)
+    assert message["queue_name"] == "reads.DQ"
+    assert 90_000 < message["options"]["eta"] - before < 150_000
+
+
+def test_a_wait_that_is_over_says_why_and_exits_3(house: House, command: Command) -> None:
+    house.enqueue("list_groups", channel="sms")
+    asked = ("enqueue", "list_groups", "--channel", "sms", "--wait", "--timeout", "0")
+    done = command(*asked)
+    assert done.returncode == 3
+    assert done.stderr == "no answer within 0 s: it waits: no worker takes what waits in reads\n"
+    # A worker that was heard of just now, as the look-up sees it.
+    house.redis.zadd("dramatiq:__heartbeats__", {"w": time.time() * 1000 + 600_000})
+    house.redis.hset("coupontools:workers", "w", json.dumps({"queues": ["reads"]}))
+    done = command(*asked)
+    assert done.stderr == "no answer within 0 s: it waits: behind 2 others in reads\n"
+    assert command("enqueue", "list_groups", "--channel", "sms", "--timeout", "1").returncode == 2

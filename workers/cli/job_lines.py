@@ -1,0 +1,68 @@
+"""Jobs from a file, one JSON object a line: ``{"job": "create_group", "channel": "sms", "name": "Pizza lovers"}``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from actors import JOBS, InvalidJob
+from workers.producer import Enqueued, job_message
+
+__all__ = ["messages_of"]
+
+#: A longer message is no job.
+LONGEST_LINE = 2**20
+
+
+class _NoJob(Exception):  # noqa: N818 - says what the line is
+    """The line is no job; the message says what is wrong."""
+
+
+def messages_of(
+    lines: Iterable[bytes], refused: Callable[[int, str], None], *, queue: str | None = None, delay: float = 0
+) -> Iterator[Enqueued]:
+    """Yield the message of each line that is a job; ``refused`` is told the number of each other line, and what is wrong.
+
+    ``queue`` takes the place of each job's own, ``delay`` is in seconds. Empty lines are passed over.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            name, arguments = _job(line)
+            JOBS[name].parse(arguments)
+            homes = (JOBS[name].queue, *JOBS[name].also)
+            if queue is not None and queue not in homes:
+                raise _NoJob(f"{name} may be put on {' or '.join(homes)}, not on {queue}")
+            message = job_message(name, arguments, queue, delay=delay)
+        except InvalidJob as error:
+            refused(number, str(error))
+        except orjson.JSONEncodeError:
+            refused(number, "is nested too deeply, or holds a number of more than 64 bits")
+        except _NoJob as error:
+            refused(number, str(error))
+        else:
+            yield message
+
+
+def _job(line: bytes) -> tuple[str, dict[str, Any]]:
+    """Return the job that a line names, and its arguments.
+
+    Raises:
+        _NoJob: says what is wrong.
+    """
+    if len(line) > LONGEST_LINE:
+        raise _NoJob(f"is longer than {LONGEST_LINE:,} bytes")
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise _NoJob(f"is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise _NoJob('is no JSON object such as {"job": "list_groups", "channel": "sms"}')
+    name = fields.pop("job", None)
+    if not isinstance(name, str) or name not in JOBS:
+        given = "job is missing" if name is None else f"there is no job {str(name)[:100]!r}"
+        raise _NoJob(f"{given}; known are {', '.join(JOBS)}")
+    return name, fields
