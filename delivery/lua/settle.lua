@@ -168,8 +168,6 @@ elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
     if job.pages then keep_pages(job.token .. ':last', r.kept) end
     write(record, { state = 'done', fingerprint = job.fingerprint, outcome = job.outcome })
     redis.call('PEXPIRE', record, whole(job.ttl))
-  elseif owns and op == 'done' then
-    redis.call('DEL', pages)
   elseif owns and op == 'unknown' then
     write(record, { state = 'unknown' })
     redis.call('PEXPIRE', record, whole(job.kept))

@@ -46,6 +46,16 @@ def test_a_hold_adds_to_a_job_s_time_only_what_came_after_the_enqueueing(
     assert finish(ledger.claim(job, "t1")).verb == verb
 
 
+def test_a_hold_that_lasts_adds_to_a_job_s_time_only_what_came_after_the_enqueueing(
+    house: House, ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    job = task("job", since=now_ms() - HOUR_MS, patience=3600)
+    put_hold(house.redis, KEYS, "sms/refused", since=now_ms() - 8 * HOUR_MS, retry_at=now_ms() + HOUR_MS)
+    claim = finish(ledger.claim(job, "t1"))
+    assert claim.verb == "parked"
+    assert job.deadline + HOUR_MS <= claim.deadline <= job.deadline + HOUR_MS + 5 * 60_000
+
+
 @pytest.mark.parametrize("actor", ["add_contact", "create_group"])
 def test_a_dead_worker_s_call_that_may_have_happened_is_read_back(
     house: House, ledger: Ledger, task: Callable[..., Task], actor: str

@@ -115,6 +115,19 @@ def test_an_answer_outweighs_a_record_that_was_lost(
     assert house.redis.hget(ledger.record(job), "s") == b"done"
 
 
+def test_an_answer_outweighs_a_record_that_says_that_nobody_knows(
+    house: House, ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    """The worker stood still beyond its lease and was taken for dead; then the answer that it waited for came."""
+    job = task("job")
+    finish(ledger.claim(job, "t1"))
+    house.redis.hset(ledger.record(job), "le", now_ms() - 1)
+    assert finish(ledger.claim(job, "t2")).verb == "read_back"
+    assert house.redis.hget(ledger.record(job), "s") == b"unknown"
+    assert finish(ledger.settle(job, "t1", Done(events=[], outcome="{}"))).answered
+    assert house.redis.hget(ledger.record(job), "s") == b"done"
+
+
 def test_what_is_not_settled_is_remembered_longer_than_what_is(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
