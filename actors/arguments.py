@@ -213,6 +213,7 @@ Payload = Annotated[
     WithJsonSchema(
         {
             "type": "object",
+            "title": "Webhook",
             "description": f"The webhook's body as received: at most {MAX_BYTES:,} bytes of JSON, at most {MAX_DEPTH} levels deep.",
             "properties": {"id": {"type": "string", "minLength": 1, "maxLength": MAX_ID}},
             "required": ["id"],

@@ -27,6 +27,8 @@ from workers.schemas import (
 
 __all__ = ["asyncapi_document", "contract_files"]
 
+#: The name of the schema of a message's options.
+_OPTIONS = "MessageOptions"
 _ENQUEUE = "In one MULTI: `HSET {bodies} <id> <message JSON>`, then `RPUSH {ready} <id>`, where <id> is options.redis_message_id."
 
 
@@ -46,6 +48,13 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
             "CloudEvent on a Redis stream.",
             "contact": {"name": "The maintainers of coupontools-worker"},
             "license": {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"},
+            "tags": [
+                {"name": "jobs", "description": "What a service may enqueue."},
+                {
+                    "name": "events",
+                    "description": "What every job is answered with, and what else the worker tells.",
+                },
+            ],
         },
         "servers": {
             "redis": {
@@ -124,26 +133,30 @@ def _operation(actor: str, job: type[Job], queue: str) -> dict[str, Any]:
 
 
 def _job_message(actor: str, job: type[Job]) -> dict[str, Any]:
-    payload = _with(job_envelope(job), "kwargs", job)
-    return _message(actor, job, "application/json", payload, job_example(job))
+    return _message(actor, job, "application/json", _message_schema(job), job_example(job))
 
 
 def _event_message(kind: str, data: type[BaseModel]) -> dict[str, Any]:
-    payload = _with(event_envelope(kind), "data", data)
-    return _message(PREFIX + kind, data, "application/cloudevents+json", payload, event_example(kind))
+    return _message(
+        PREFIX + kind, data, "application/cloudevents+json", _event_schema(kind), event_example(kind)
+    )
 
 
-def _with(envelope: dict[str, Any], field: str, model: type[BaseModel]) -> dict[str, Any]:
-    """Return the envelope with what stands in it."""
-    envelope["properties"][field] = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return envelope
+def _message_schema(job: type[Job]) -> str:
+    """Return the name of the schema of a job's whole message."""
+    return f"{job.__name__}Message"
+
+
+def _event_schema(kind: str) -> str:
+    """Return the name of the schema of a whole event."""
+    return "".join(word.capitalize() for word in kind.split(".")) + "Event"
 
 
 def _message(
     name: str,
     model: type[BaseModel],
     content_type: str,
-    payload: dict[str, Any],
+    schema: str,
     example: dict[str, Any],
 ) -> dict[str, Any]:
     return {
@@ -151,18 +164,31 @@ def _message(
         "title": name.removeprefix(PREFIX),
         "summary": sentence(model),
         "contentType": content_type,
-        "payload": payload,
+        "payload": _reference(schema),
         "examples": [{"payload": example}],
     }
 
 
 def _schemas() -> dict[str, Any]:
+    """Return every schema by its name: generators of code call a schema without one anonymous."""
     jobs: list[Any] = [(job, "validation") for job in JOBS.values()]
     events: list[Any] = [(data, "serialization") for data in dict.fromkeys(EVENTS.values())]
     schemas: dict[str, Any] = _definitions(jobs) | open_to_more({"$defs": _definitions(events)})["$defs"]
     for job in JOBS.values():
         schemas[job.__name__]["allOf"] = rules_together(job)
+        message = job_envelope(job)
+        schemas[_OPTIONS] = message["properties"]["options"] | {"title": _OPTIONS}
+        message["properties"] |= {"kwargs": _reference(job.__name__), "options": _reference(_OPTIONS)}
+        schemas[_message_schema(job)] = message | {"title": _message_schema(job)}
+    for kind, data in EVENTS.items():
+        event = event_envelope(kind)
+        event["properties"]["data"] = _reference(data.__name__)
+        schemas[_event_schema(kind)] = event | {"title": _event_schema(kind)}
     return schemas
+
+
+def _reference(schema: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{schema}"}
 
 
 def _definitions(models: list[Any]) -> dict[str, Any]:

@@ -82,7 +82,12 @@ def event_schema(kind: str) -> dict[str, Any]:
 
 def job_envelope(job: type[Job]) -> dict[str, Any]:
     """Return the schema of one job's message, but for its arguments."""
-    return _job_envelope({"const": job.actor}, {"enum": [job.queue, *job.also]})
+    queue = (
+        {"enum": [job.queue, *job.also], "title": f"QueueOf{job.__name__}"}
+        if job.also
+        else {"const": job.queue}
+    )
+    return _job_envelope({"const": job.actor}, queue)
 
 
 def event_envelope(kind: str) -> dict[str, Any]:

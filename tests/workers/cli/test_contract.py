@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_it_has_what_the_specification_asks_for(document):
                 assert message["$ref"].startswith(f"{side['channel']['$ref']}/messages/")
     for message in document["components"]["messages"].values():
         assert set(message) <= MESSAGE
-        assert message["payload"]["type"] == "object"
+        assert resolve(document, message["payload"]["$ref"])["type"] == "object"
     # https://www.asyncapi.com/docs/reference/specification/v3.0.0#componentsObject: which names are allowed
     for components in document["components"].values():
         assert all(re.fullmatch(r"[a-zA-Z0-9._-]+", name) for name in components)
@@ -121,9 +122,8 @@ def test_it_names_every_queue_job_and_event(document):
 
 
 def test_its_schemas_are_those_of_the_models(document):
-    add = resolve(
-        document, document["components"]["messages"]["add_contact"]["payload"]["properties"]["kwargs"]["$ref"]
-    )
+    message = resolve(document, document["components"]["messages"]["add_contact"]["payload"]["$ref"])
+    add = resolve(document, message["properties"]["kwargs"]["$ref"])
     assert set(add["required"]) == {"channel", "group_id"}
     assert set(add["properties"]) == set(JOBS["add_contact"].model_fields)
     assert add["additionalProperties"] is False
@@ -133,7 +133,8 @@ def test_its_schemas_are_those_of_the_models(document):
     for wrong in ("0470123456", "+0470123456", "+123456", "+1234567890123456", "+32470x123456"):
         assert not re.search(phone, wrong)
     assert re.search(add["properties"]["group_id"]["pattern"], "gro_119251")
-    added = resolve(document, "#/components/messages/contact.added")["payload"]["properties"]
+    event = resolve(document, document["components"]["messages"]["contact.added"]["payload"]["$ref"])
+    added = event["properties"]
     assert added["type"] == {"const": "coupontools.contact.added"}
     data = resolve(document, added["data"]["$ref"])
     assert {"channel", "group_id", "contact_id", "attempts", "replayed", "reconciled"} <= set(
@@ -144,4 +145,23 @@ def test_its_schemas_are_those_of_the_models(document):
 def test_it_holds_a_whole_message_of_each_kind(document):
     for name, message in document["components"]["messages"].items():
         for example in message["examples"]:
-            assert set(message["payload"]["required"]) <= set(example["payload"]), name
+            payload = resolve(document, message["payload"]["$ref"])
+            assert set(payload["required"]) <= set(example["payload"]), name
+
+
+def unnamed(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """The paths of all schemas in this one for which a generator of code would make a type, and find no name."""
+    if ("properties" in schema or "enum" in schema) and "title" not in schema:
+        yield path
+    for name, part in schema.get("properties", {}).items():
+        yield from unnamed(part, f"{path}/{name}")
+    for part in schema.get("anyOf", []):
+        yield from unnamed(part, f"{path}/anyOf")
+    if "items" in schema:
+        yield from unnamed(schema["items"], f"{path}/items")
+
+
+def test_a_generator_of_code_finds_a_name_for_every_type(document):
+    schemas = document["components"]["schemas"]
+    assert [path for name, schema in schemas.items() for path in unnamed(schema, name)] == []
+    assert len(schemas) > 40
