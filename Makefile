@@ -9,7 +9,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 4 ] && echo "$$n" || echo 4)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos contract lock clean
+.PHONY: help setup demo test check format bench chaos examples contract lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ bench: setup ## measure
 
 chaos: setup ## break things for longer than the tests do (CHAOS_SCALE=10 by default)
 	@CHAOS_SCALE="$${CHAOS_SCALE:-10}" $(BIN)/python -m pytest -m chaos $(ARGS)
+
+examples: setup ## run the example of each language that is here, as its page says, and name the others
+	@EXAMPLES=install $(BIN)/python -m pytest tests/test_examples.py -p no:xdist -v -s $(ARGS)
 
 contract: setup ## write docs/contract anew
 	@$(BIN)/coupontools-worker contract --folder docs/contract

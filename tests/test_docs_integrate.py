@@ -113,6 +113,10 @@ def test_the_reader_takes_over_from_one_that_died(house: House, reader: ModuleTy
 
     with pytest.raises(KeyboardInterrupt):
         reader.read("one", die, block=100)
+    # Another one that was read and never acknowledged, and is gone from the stream.
+    gone = house.redis.xadd("coupontools:events", {"type": "t", "event": '{"id": "2"}'})
+    house.redis.xreadgroup("billing", "one", {"coupontools:events": ">"})
+    house.redis.xdel("coupontools:events", gone)
     seen: list[str] = []
     reader.read("two", lambda event: seen.append(event["id"]), block=100)
     assert seen == []
