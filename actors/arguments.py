@@ -222,12 +222,16 @@ Payload = Annotated[
 ]
 
 
+#: What a stranger has called an argument is repeated up to so many characters.
+LONGEST_FIELD = 128
+
+
 class ArgumentError(ValueError):
     """An argument breaks a rule; says which and what would be right."""
 
     def __init__(self, field: str, message: str, *, strange: bool = False) -> None:
         super().__init__(message)
-        self.field = field
+        self.field = field[:LONGEST_FIELD]
         self.message = message
         #: Is the field's name a stranger's? Then it may be anything, a person's name among it, and is kept out of the log.
         self.strange = strange

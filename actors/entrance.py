@@ -10,6 +10,7 @@ import structlog
 
 from actors.arguments import MOST_OF_A_BATCH, REPLY_NAME, ArgumentError, InvalidJob
 from actors.job import Job
+from config import know
 from delivery import Delivery, Failure, Receipt, Task
 
 __all__ = ["Entrance", "Incoming"]
@@ -22,6 +23,9 @@ LONGEST_PATIENCE_SECONDS = 3_155_760_000.0
 EARLIEST = 100_000_000_000
 #: As W3C Trace Context writes it (https://www.w3.org/TR/trace-context/#traceparent-header); what is not that is nobody's trace.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+#: Arguments that the log shows as given, and what ids begin with; other values are the job's own.
+_SHOWN = frozenset({"correlation_id", "batch_id", "batch_size", "deadline_seconds", "reply_to"})
+_IDS = {"group_id": "gro_", "webhook_id": "evt_"}
 #: What the answer to a job that cannot be carried out still says.
 _REPEATED = frozenset({"group_id", "webhook_id", "payload"})
 
@@ -48,6 +52,7 @@ class Entrance:
 
     async def carry_out(self, kind: type[Job], message: Incoming) -> None:
         """Carry out one message, or answer what is wrong with it. Whatever happens, the message does not stay in this worker's hands."""
+        know(message.kwargs, public=_shown(message.kwargs), names=kind.model_fields)
         task: Task | None = None
         try:
             try:
@@ -108,6 +113,12 @@ class Entrance:
             fingerprint=fingerprint,
             key=key,
         )
+
+
+def _shown(arguments: dict[str, Any]) -> set[str]:
+    """Return the arguments whose values are shown in the log: ids, where they are ids, and what names no person."""
+    right = {name for name, begin in _IDS.items() if str(arguments.get(name)).startswith(begin)}
+    return right.union(_SHOWN, ("channel",) if arguments.get("channel") in ("sms", "email") else ())
 
 
 def _checked_job(kind: type[Job], message: Incoming) -> Job:

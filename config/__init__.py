@@ -4,12 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from config.known import know, mask_known
     from config.logging import log_loop_exception, setup_logging
     from config.redact import redact_text, register_secret
     from config.redis_url import SentinelAddress, parse_sentinel_url
     from config.settings import Settings, SettingsError, load_settings
 else:
     _HOMES = {
+        "know": "config.known",
+        "mask_known": "config.known",
         "log_loop_exception": "config.logging",
         "setup_logging": "config.logging",
         "redact_text": "config.redact",
@@ -32,8 +35,10 @@ __all__ = [
     "SentinelAddress",
     "Settings",
     "SettingsError",
+    "know",
     "load_settings",
     "log_loop_exception",
+    "mask_known",
     "parse_sentinel_url",
     "redact_text",
     "register_secret",

@@ -19,6 +19,8 @@ __all__ = ["Fields", "LineFormatter", "name_worker"]
 _FIRST: Final = ("timestamp", "level", "event", "logger")
 #: What every record has; anything else in a record is a field that its writer gave as ``extra``.
 _OF_EVERY_RECORD: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
+#: What these call their lines is no text from outside.
+_OUR_LOGGERS: Final = frozenset({"actors", "delivery", "workers"})
 #: uvicorn repeats its text here, with colours.
 _NOT_SHOWN: Final = frozenset({"color_message"})
 
@@ -80,7 +82,8 @@ def _stamp(record: logging.LogRecord) -> dict[str, str]:
 def _redacted(fields: dict[str, Any]) -> dict[str, Any]:
     """Return plain values alone, without secrets and personal data."""
     line: dict[str, Any] = {key: fields.pop(key, "") for key in _FIRST}
-    line["event"] = scrub_text(str(line["event"]))
+    ours = str(line["logger"]).partition(".")[0] in _OUR_LOGGERS
+    line["event"] = scrub_text(str(line["event"]), known=not ours)
     for key, value in fields.items():
         if key not in _NOT_SHOWN:
             line[scrub_name(key)] = scrub_field(key, value)

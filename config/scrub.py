@@ -8,6 +8,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, Final
 
+from config.known import mask_known
 from config.personal import NUMERIC_KEY, is_personal_key, mask_phone, mask_value
 from config.redact import redact_text
 
@@ -19,16 +20,25 @@ _MOST_ITEMS: Final = 1000
 _LONGEST: Final = 65_536
 # People look lines up by these ids, and many services use plain numbers for them. Here only a number with a plus is masked.
 _IDENTIFIERS: Final = frozenset({"message_id", "redis_message_id", "correlation_id"})
+# Fields of our own lines that hold ids and words of ours, in which the values of the job at hand are not looked for: somebody whose name is
+# `contacts` must not hide the queue's.
+_OURS: Final = frozenset(
+    {"batch_id", "error_kind", "from_worker", "idempotency_key", "job", "kind", "listing", "message_ids", "original_id", "outcome", "queue",
+     "scope", "setting", "traceparent", "worker"}
+)  # fmt: skip
 _SHORTEST_PHONE: Final = 10**8
 _LONGEST_PHONE: Final = 10**15
 _LARGEST_JSON: Final = 2**63
 
 
-def scrub_text(text: str, *, bare_numbers: bool = True) -> str:
-    """Return `text` redacted (see `redact_text`), cut to 65,536 characters, and fit for UTF-8."""
+def scrub_text(text: str, *, bare_numbers: bool = True, known: bool = True) -> str:
+    """Return `text` redacted (see `redact_text`), cut to 65,536 characters, and fit for UTF-8.
+
+    With `known`, also without the values of the job at hand.
+    """
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}… ({len(text) - _LONGEST} more characters)"
-    text = redact_text(text, bare_numbers=bare_numbers)
+    text = redact_text(mask_known(text) if known else text, bare_numbers=bare_numbers)
     if not text.isascii():
         # A lone surrogate (a file name that is no UTF-8) has no UTF-8 form.
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -38,13 +48,13 @@ def scrub_text(text: str, *, bare_numbers: bool = True) -> str:
 @lru_cache(maxsize=1024)
 def scrub_name(key: str) -> str:
     """Return the name of a field, redacted. Cached, since the same few names are written again and again."""
-    return scrub_text(key)
+    return scrub_text(key, known=False)
 
 
 def scrub_field(key: str, value: Any, depth: int = 0) -> Any:
     """Return what is written for the field `key`: a mask if the field is personal, else `value` scrubbed."""
     if key in _IDENTIFIERS and isinstance(value, str):
-        return scrub_text(value, bare_numbers=False)
+        return scrub_text(value, bare_numbers=False, known=False)
     if is_personal_key(key):
         return value if value is None or isinstance(value, bool) else mask_value(key, value)
     return scrub(value, key, depth)
@@ -54,7 +64,7 @@ def scrub(value: Any, key: str = "", depth: int = 0) -> Any:
     """Return `value` as plain JSON without secrets and personal data. `key` is the field's name, if it has one."""
     # Nearly every field is a text, and this runs for each field of each line: so texts are looked for first.
     if type(value) is str:
-        return scrub_text(value)
+        return scrub_text(value, known=key not in _OURS)
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, bool):

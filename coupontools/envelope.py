@@ -119,6 +119,8 @@ def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
     if status == 429:
         return NotCarriedOut("too many requests", status=status, retry_after=wait)
     outage = status == 408 or status >= 500
+    if outage:
+        message = f"the server fails: {message}"
     return MayHaveHappened(message, status=status, retry_after=wait, outage=outage)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from config import mask_known, redact_text
 from config.keys import SCOPES, Keys
 from coupontools import CoupontoolsError
 from delivery.gate import Gate
@@ -62,6 +63,8 @@ def listing_works(task: Task) -> Signal:
 def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
     """Return the signal of a job's call that failed with ``error``."""
     text = f"{task.job.actor}: {error}" if meaning.signal == "outage" else error.message
+    # Other processes print it, which do not know the job.
+    text = redact_text(mask_known(text))
     return Signal(
         word=meaning.signal,
         call=task.job.actor,
@@ -121,7 +124,7 @@ def pausing(
     return (
         SCRIPTS["pause"],
         [keys.holds, *_times(keys), keys.troubles, keys.events, keys.workers, keys.heartbeats],
-        [word, scope, reason, _worker(), events_maxlen],
+        [word, scope, redact_text(reason), _worker(), events_maxlen],
     )
 
 
