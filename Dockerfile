@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
-# A tag may be moved. Whoever must build the same image again names it by its digest: --build-arg PYTHON_IMAGE=python@sha256:...
-ARG PYTHON_IMAGE=python:3.12-slim
+# A tag may be moved, a digest cannot. Raise both together; `docker buildx imagetools inspect python:3.12-slim` tells the digest of today.
+ARG PYTHON_IMAGE=python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1

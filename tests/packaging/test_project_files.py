@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -79,6 +80,17 @@ def test_compose_takes_the_redis_of_the_env_file_and_bounds_memory_and_logs():
     for service in services.values():
         assert service["mem_limit"]
         assert service["logging"]["options"]["max-size"]
+
+
+def test_every_image_is_named_by_its_digest():
+    base = next(
+        line for line in (ROOT / "Dockerfile").read_text().splitlines() if "ARG PYTHON_IMAGE=" in line
+    )
+    images = [base, *(service["image"] for service in COMPOSE["services"].values() if "image" in service)]
+    assert len(images) == 4
+    for image in images:
+        assert re.search(r"@sha256:[0-9a-f]{64}$", image), image
+    assert re.search(r"=python:3\.(1[2-9]|[2-9]\d)\.", base)
 
 
 def test_compose_publishes_the_receiver_to_this_machine_alone():
