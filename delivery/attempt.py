@@ -15,6 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import orjson
 import structlog
@@ -28,7 +29,7 @@ from delivery.job import Outcome
 from delivery.lease import LeaseLost, OutOfTime
 from delivery.log_line import Trouble
 from delivery.means import Means
-from delivery.read_back import ReadBack
+from delivery.read_back import MOST_IDS, ReadBack
 from delivery.retry import LISTING_ROOM_SECONDS
 from delivery.settlement import Lost, NoSettlement, Postponed, Settled, Settlement, Signal, Waiting
 from delivery.task import Task, now
@@ -65,11 +66,12 @@ class Attempt:
         elif claim.verb == "paced":
             gate.pace(claim.wait / 1000, ticket.lane, claim.turn)
         ticket.claimed()
+        self.task.attempts = max(self.task.attempts, claim.attempts)
         match claim.verb:
             case "paced":
                 return False
             case "gone" | "answered" | "deferred" | "parked" | "benched":
-                log.debug("job.left", reason=claim.reason or claim.verb, message_id=self.task.message_id)
+                self._leave()
                 return True
             case "used":
                 return (await self._set_aside()).ours
@@ -109,11 +111,13 @@ class Attempt:
                 outcome = await self._ask()
         except OutOfTime:
             settled = await self.settle(Waiting(), account.SILENT)
-            self._log("retrying", Trouble(text="the deadline passed", retry_in=0))
+            self._log_again(settled, Trouble(text="the deadline passed", retry_in=0))
             return settled.ours
         except LeaseLost:
             log.warning("lease.lost", message_id=task.message_id, job=task.job.actor)
-            return (await self.settle(Waiting(uncount=True), account.SILENT)).ours
+            settled = await self.settle(Waiting(uncount=True), account.SILENT)
+            self._log_again(settled, Trouble(text="the lease was lost before the call was sent", retry_in=0))
+            return settled.ours
         except Rejected as error:
             refusal = task.job.refused(error)
             if refusal is None:
@@ -158,10 +162,11 @@ class Attempt:
         try:
             yield
         except asyncio.CancelledError:
+            # Before it is settled: where Redis is away, that has no end.
+            self._log("interrupted", Trouble(text="the worker stops"))
             await asyncio.shield(
                 self.settle(Lost() if self._may_have_happened else Waiting(), account.SILENT)
             )
-            self._log("interrupted", Trouble(text="the worker stops"))
             self.task.receipt.release()
             raise
         except (CoupontoolsError, LeaseLost, OutOfTime):
@@ -193,25 +198,35 @@ class Attempt:
 
     async def _read_the_listing(self) -> None:
         task, means, read_back = self.task, self.means, self._read_back_of()
+        about: dict[str, Any] = {
+            "job": task.job.actor,
+            "message_id": task.message_id,
+            "listing": task.job.listing(),
+        }
         try:
             async with self.lease.kept():
                 await self._take_slot()
-                with self._measured():
-                    told = await read_back.read(task.call())
+                await read_back.find_waiting()
+                about["message_ids"] = read_back.message_ids
+                try:
+                    with self._measured():
+                        verdicts = await read_back.read(task.call())
+                finally:
+                    means.log_line.read_back(task)
+                told = await read_back.tell(verdicts)
         except (LeaseLost, OutOfTime) as error:
             await read_back.give_up(self.claim.lost_at)
             await self.settle(NoSettlement(), account.SILENT)
-            log.warning("read_back.given_up", message_id=task.message_id, reason=type(error).__name__)
+            log.warning("read_back.given_up", **about, reason=type(error).__name__)
         except CoupontoolsError as error:
             await read_back.give_up(self.claim.lost_at, error.retry_after, why=_reason(error))
             meaning = means.meaning(error, effect=False)
             await self.settle(NoSettlement(), account.listing_trouble(task, meaning, error))
-            log.warning(
-                "read_back.failed", message_id=task.message_id, error=str(error), error_code=error.code
-            )
+            log.warning("read_back.failed", **about, error=str(error), error_code=error.code)
         else:
             await self.settle(NoSettlement(), account.listing_works(task))
-            means.log_line.read_back(task, told)
+            about["message_ids"] = [verdict.unknown.message_id for verdict in told[:MOST_IDS]]
+            log.info("read_back.done", **about, told=len(told))
 
     # -- How an attempt ends ----------------------------------------------------------------------------------------------
 
@@ -270,9 +285,7 @@ class Attempt:
         milliseconds, why = round(delay * 1000), _reason(error)
         settlement = Lost(delay=milliseconds, why=why) if lost else Waiting(delay=milliseconds, why=why)
         settled = await self.settle(settlement, signal)
-        # What is not this worker's any more is not tried again by it.
-        outcome = "retrying" if settled.ours else "interrupted"
-        self._log(outcome, Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
+        self._log_again(settled, Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
         return settled.ours
 
     async def _set_aside(self) -> Settled:
@@ -287,6 +300,7 @@ class Attempt:
             message_id=task.message_id,
             reason=answer.USED_ID,
         )
+        self.means.log_line.left(task, "interrupted", Trouble(text=answer.USED_ID))
         return settled
 
     async def settle(self, settlement: Settlement, signal: Signal | None = None) -> Settled:
@@ -303,14 +317,20 @@ class Attempt:
 
     @contextmanager
     def _measured(self) -> Iterator[None]:
-        """Count a call where it is made, and its time."""
-        cost = self.task.cost
-        before = cost.api_seconds
+        """Count a call where it is made, and its time. One that the lease kept from being sent is none."""
+        cost, sent = self.task.cost, True
+        cost.call_began = now()
         try:
-            with cost.measured():
-                yield
+            yield
+        except (LeaseLost, OutOfTime):
+            sent = False
+            raise
         finally:
-            self.means.log_line.called(self.task, cost.api_seconds - before)
+            if sent:
+                took = now() - cost.call_began
+                cost.api_calls += 1
+                cost.api_seconds += took
+                self.means.log_line.called(self.task, took)
 
     # -- Small parts ------------------------------------------------------------------------------------------------------
 
@@ -326,7 +346,19 @@ class Attempt:
         return account.it_works(self.task)
 
     def _log(self, outcome: str, trouble: Trouble | None = None) -> None:
-        self.means.log_line.finished(self.task, outcome, self.claim.attempts, trouble)
+        claim = self.claim
+        self.means.log_line.finished(self.task, outcome, claim.attempts, trouble, reconciled=claim.reconciled)
+
+    def _log_again(self, settled: Settled, trouble: Trouble) -> None:
+        """It is tried again: by this worker, or, where the message is not its own any more, by another."""
+        self._log("retrying" if settled.ours else "interrupted", trouble)
+
+    def _leave(self) -> None:
+        claim, task = self.claim, self.task
+        log.debug("job.left", reason=claim.reason or claim.verb, message_id=task.message_id)
+        outcome = {"deferred": "retrying", "parked": "held"}.get(claim.verb, "interrupted")
+        retry_in = claim.wait / 1000 if claim.verb == "deferred" else None
+        self.means.log_line.left(task, outcome, Trouble(text=claim.reason or claim.verb, retry_in=retry_in))
 
 
 def _reason(error: CoupontoolsError) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from coupontools import Coupontools
 from delivery.answer import Failure, without_record
 from delivery.attempt import Attempt
 from delivery.gate import Benched, Draining, Gate, Held
 from delivery.job import Outcome
 from delivery.ledger import Ledger
-from delivery.log_line import LogLine
+from delivery.log_line import LogLine, Trouble
 from delivery.means import Means
 from delivery.parking import Parking
 from delivery.policy import Policy
@@ -31,20 +33,30 @@ class Delivery:
 
     async def deliver(self, task: Task) -> None:
         """Carry out one task until its message is settled or waits in Redis. When the worker stops first, it stays outstanding."""
+        try:
+            await self._deliver(task)
+        except asyncio.CancelledError:
+            self._left(task, "interrupted", "the worker stops")
+            raise
+
+    async def _deliver(self, task: Task) -> None:
         place = self._gate.take_number()
         patience = max(0.0, task.seconds_left)
         while True:
             try:
                 ticket = await self._gate.enter(task.queue, task.holds, place, patience)
             except Draining:
+                self._left(task, "interrupted", "the worker stops")
                 return
             except Benched:
                 # At once: another worker is to have it.
                 await Attempt(self._means, task).settle(Postponed(delay=0))
+                self._left(task, "interrupted", "this worker may not call, and others may")
                 task.receipt.release()
                 return
             except Held as held:
                 if await self._parking.park(held.hold, task):
+                    self._left(task, "held", held.hold)
                     task.receipt.release()
                     return
                 continue
@@ -55,6 +67,9 @@ class Delivery:
                 return
             # Only the pace sends a job back here after its deadline.
             patience = max(OVERDUE_SECONDS, task.seconds_left)
+
+    def _left(self, task: Task, outcome: str, why: str) -> None:
+        self._means.log_line.left(task, outcome, Trouble(text=why))
 
     async def answer_at_once(self, task: Task, outcome: Outcome) -> None:
         """Answer a job for which the API need not be asked."""

@@ -66,6 +66,8 @@ class Unknown:
     began: int = 0
     #: Is it time to look? If not, only what is found counts.
     due: bool = True
+    #: Of the message that waits for it; empty where nobody knows.
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

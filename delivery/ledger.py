@@ -238,8 +238,11 @@ class Ledger:
                     # After a clock that was set back nobody knows what came first.
                     began=int(began) if int(began) <= int(now) else 0,
                     due=int(look_at) <= int(now),
+                    message_id=message_id.decode(),
                 )
-                for record, ended, began, look_at, needle, baseline in zip(*[iter(rows)] * 6, strict=True)
+                for record, ended, began, look_at, needle, baseline, message_id in zip(
+                    *[iter(rows)] * 7, strict=True
+                )
             ]
         return began_at, found
 

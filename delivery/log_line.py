@@ -40,7 +40,7 @@ class ReadBackObserver(Protocol):
     """An observer that also wants to know of listings."""
 
     def read_back_finished(self, task: Task) -> None:
-        """A listing was read to find out what lost calls did."""
+        """A listing was asked for, to find out what lost calls did."""
 
 
 @runtime_checkable
@@ -77,14 +77,26 @@ class LogLine:
             if isinstance(observer, CallObserver):
                 observer.call_finished(task, seconds)
 
-    def read_back(self, task: Task, told: int) -> None:
-        """One listing told of ``told`` jobs whose answers were lost."""
-        log.info("read_back.done", job=task.job.actor, listing=task.job.listing(), told=told)
+    def read_back(self, task: Task) -> None:
+        """A listing was asked for, to find out what lost calls did, and was read or not."""
         for observer in self._observers:
             if isinstance(observer, ReadBackObserver):
                 observer.read_back_finished(task)
 
-    def finished(self, task: Task, outcome: str, attempt: int, trouble: Trouble | None = None) -> None:
+    def left(self, task: Task, outcome: str, trouble: Trouble) -> None:
+        """The message leaves this worker without an answer. What was called for it meanwhile must stand in some line."""
+        if task.cost.api_calls:
+            self.finished(task, outcome, task.attempts, trouble)
+
+    def finished(
+        self,
+        task: Task,
+        outcome: str,
+        attempt: int,
+        trouble: Trouble | None = None,
+        *,
+        reconciled: bool = False,
+    ) -> None:
         """An attempt ended as ``outcome``; the next one counts its costs anew."""
         wrong = trouble or Trouble()
         cost = task.cost
@@ -109,7 +121,9 @@ class LogLine:
             "error_code": wrong.code,
             "error": wrong.text,
             "retry_in_ms": None if wrong.retry_in is None else round(wrong.retry_in * 1000),
+            "reconciled": reconciled or None,
             "batch_id": task.job.batch_id,
+            "original_id": task.original_id,
             "traceparent": task.traceparent,
         }
         fields |= {name: value for name, value in optional.items() if value is not None}

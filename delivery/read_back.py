@@ -11,7 +11,10 @@ from delivery.policy import Policy
 from delivery.retry import Rests
 from delivery.task import Task
 
-__all__ = ["ReadBack"]
+__all__ = ["MOST_IDS", "ReadBack"]
+
+#: A log line names so many messages.
+MOST_IDS = 100
 
 
 class ReadBack:
@@ -23,21 +26,34 @@ class ReadBack:
         self._policy = policy
         self._task = task
         self._token = token
+        self._began = 0
+        self._waiting: list[Unknown] = []
 
-    async def read(self, call: Call) -> int:
-        """Read the listing once and write what it tells of all who wait for it. Return how many could be told.
+    async def find_waiting(self) -> None:
+        """Find all who wait for the listing; those alone are told of that waited before it began."""
+        self._began, self._waiting = await self._ledger.unknowns(self._task.listing)
+
+    async def read(self, call: Call) -> list[Verdict]:
+        """Read the listing once. Return what it tells of all who wait for it.
 
         Raises:
             CoupontoolsError: the listing could not be read; nothing is known, all go on waiting.
         """
-        began, unknowns = await self._ledger.unknowns(self._task.listing)
-        verdicts = [
-            self._patient(verdict, began)
-            async for verdict in self._task.job.read_back(self._api, call, unknowns, self._ledger)
+        return [
+            self._patient(verdict, self._began)
+            async for verdict in self._task.job.read_back(self._api, call, self._waiting, self._ledger)
             if verdict.unknown.due or verdict.word == "found"
         ]
+
+    async def tell(self, verdicts: list[Verdict]) -> list[Verdict]:
+        """Write what the listing told. Return the verdicts that decide something."""
         await self._judge(verdicts, self._policy.rests)
-        return sum(verdict.word != "undecided" for verdict in verdicts)
+        return [verdict for verdict in verdicts if verdict.word != "undecided"]
+
+    @property
+    def message_ids(self) -> list[str]:
+        """The first of those who wait for the listing."""
+        return [unknown.message_id for unknown in self._waiting[:MOST_IDS]]
 
     async def give_up(self, lost_at: int | None, retry_after: float | None = None, why: str = "") -> None:
         """The listing told nothing: the task's own record, if its call was lost at ``lost_at``, asks again later, as do the others.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -44,16 +43,6 @@ class Cost:
     api_calls: int = 0
     call_began: float = 0.0
 
-    @contextmanager
-    def measured(self) -> Iterator[None]:
-        """Count a call and its time."""
-        self.call_began = now()
-        self.api_calls += 1
-        try:
-            yield
-        finally:
-            self.api_seconds += now() - self.call_began
-
 
 @dataclass(slots=True, eq=False)
 class Task:
@@ -75,6 +64,8 @@ class Task:
     #: The idempotency key in force, given or derived; None for a job that is carried out by itself.
     key: str | None = None
     cost: Cost = field(default_factory=Cost)
+    #: How many attempts have called the API, as the last claim told.
+    attempts: int = 0
     #: The key, or a name of its own where there is none; and its digest, which names the ledger's record.
     record_name: str = field(init=False)
     digest: str = field(init=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib.metadata import version
 from typing import Any
@@ -61,6 +62,7 @@ class WorkerLife(Middleware):
         log.info(
             "worker.started",
             worker=broker.broker_id,
+            pid=os.getpid(),
             queues=queues,
             version=version("coupontools-worker"),
             base_url=self._settings.coupontools_base_url,

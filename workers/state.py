@@ -42,8 +42,8 @@ _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
 }
 #: A message of more bytes is no job.
 LONGEST_BODY = 2**20
-#: Of what a worker has in hand, so many are looked at for the oldest.
-IN_HAND = 200
+#: Of what a worker has in hand, and of what waits for its time, so many are looked at for the oldest.
+LOOKED_AT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,25 +211,25 @@ def _read_oldest(
 ) -> dict[str, float | None]:
     """Return how long ago the oldest unanswered job of each queue was enqueued, wherever it is; a delay that is not due does not count.
 
-    Looks at the head of what waits and of what is parked, and at what workers have in hand, which is never much.
+    Looks at the head of what waits and of what is parked, at what workers have in hand, which is never much, and at what falls due next: a
+    retry stands among these again and again, however long it has been tried.
     """
     with client.pipeline(transaction=False) as pipeline:
         pipeline.time()
         for name in names:
             queue = keys.queue(name)
             pipeline.lindex(queue.ready, 0)
-            pipeline.zrange(queue.delayed, 0, 0, withscores=True)
+            pipeline.zrange(queue.delayed, 0, LOOKED_AT - 1)
             for place in places[name]:
                 pipeline.zrange(place, 0, 0, withscores=True)
             for holder in holders:
-                pipeline.srandmember(keys.acks(holder, name), IN_HAND)
+                pipeline.srandmember(keys.acks(holder, name), LOOKED_AT)
         (seconds, micros), *rows = pipeline.execute()
     now, told = seconds + micros / 1e6, iter(rows)
     candidates: dict[str, list[bytes]] = {}
     parked: dict[str, list[float]] = {}
     for name in names:
-        head, due = next(told), next(told)
-        first = [entry_id for entry_id, at in due if at <= now * 1000]
+        head, first = next(told), next(told)
         parked[name] = [at for _ in places[name] for _, at in next(told)]
         in_hand = [entry_id for _ in holders for entry_id in next(told)]
         candidates[name] = [*([head] if head else []), *first, *in_hand]
@@ -259,10 +259,14 @@ def _ages(client: redis.Redis, bodies: str, ids: list[bytes], now: float) -> lis
 
 
 def _age(body: bytes | None, now: float) -> float | None:
+    """Return how long ago a message was enqueued, or its producer's delay ended; None while that lasts, and of what is no message."""
     try:
-        return max(0.0, round(now - float(orjson.loads(body or b"null")["message_timestamp"]) / 1000, 3))
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        message = orjson.loads(body or b"null")
+        since = float(message["message_timestamp"])
+        due = float(message["options"].get("eta") or 0)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         return None
+    return None if due > now * 1000 else max(0.0, round(now - max(since, due) / 1000, 3))
 
 
 def find_other_queues(client: redis.Redis, settings: Settings) -> list[str]:

@@ -113,6 +113,7 @@ class Supervisor:
         if code is None:
             self._listen(place, place.process, now)
             return
+        pid = place.process.pid
         self._forget(place)
         if code == REFUSED:
             self._refused = True
@@ -123,7 +124,10 @@ class Supervisor:
             else min(LONGEST_PAUSE_SECONDS, place.pause * 2)
         )
         place.start_at = now + place.pause
-        log.error("worker.died", extra={"exit_code": code, "restart_in_ms": round(place.pause * 1000)})
+        log.error(
+            "worker.died",
+            extra={"pid": pid, "exit_code": code, "restart_in_ms": round(place.pause * 1000)},
+        )
 
     def _listen(self, place: _Place, process: subprocess.Popen[bytes], now: float) -> None:
         """Kill a process that has not beaten for too long. A frozen one hears no other signal, and keeps its place and its jobs."""

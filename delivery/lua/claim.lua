@@ -261,7 +261,7 @@ end
 
 if must_read_back then
   -- The message to wake when a verdict on this record is in.
-  write(record, { waiting_in = delayed, bodies = bodies, id = job.id, deadline = deadline })
+  write(record, { waiting_in = delayed, bodies = bodies, id = job.id, message = job.message, deadline = deadline })
   -- A record that a worker's death or a dead letter's retry brought back may be missing here.
   redis.call('ZADD', unknown, r.look_at, record)
   if job.named then redis.call('SET', name, record, 'PX', whole(job.life)) end
@@ -308,7 +308,7 @@ if job.named then redis.call('SET', name, record, 'PX', whole(job.life)) end
 local lease = slot + job.cover
 write(record, { state = 'running', fingerprint = job.fingerprint, token = job.token, claimed_at = now, slot = now + slot,
   lease_end = now + lease, attempts = attempts + 1, needle = job.needle, reconciled = reconciled, waiting_in = delayed,
-  bodies = bodies, id = job.id, deadline = deadline })
+  bodies = bodies, id = job.id, message = job.message, deadline = deadline })
 forget(record, 'verdict', 'evidence', 'lost_at', 'look_at', 'looks')
 redis.call('PEXPIRE', record, whole(job.life))
 if job.question then

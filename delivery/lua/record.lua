@@ -21,6 +21,7 @@ local FIELDS = {
   waiting_in = 'q',     -- the message that is to be woken by a verdict: its queue's delayed set,
   bodies = 'b',         -- its queue's bodies,
   id = 'id',            -- its Redis id,
+  message = 'm',        -- its message_id,
   deadline = 'dl',      -- and its deadline (ms)
   why = 'w',            -- why it was put off last, in words
   outcome = 'o',        -- JSON: what a replay answers

@@ -8,15 +8,17 @@ local unknown = KEYS[1]
 -- ARGV  1 how many to pass over: those that were told before   2 at most so many
 local passed, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- Answers now (ms), then for each record: its key, when its call ended and
--- began at the earliest, and when it is looked at next (ms), its needle, its baseline. What is not unknown any more is dropped.
+-- began at the earliest, and when it is looked at next (ms), its needle, its baseline, and the message_id of its job ('' where nobody has
+-- asked since an older release wrote it). What is not unknown any more is dropped.
 
 local answer = { whole(now) }
 for _, record in ipairs(redis.call('ZRANGE', unknown, passed, passed + most - 1)) do
-  local r = read(record, 'state', 'lost_at', 'claimed_at', 'look_at', 'needle', 'baseline', 'verdict')
+  local r = read(record, 'state', 'lost_at', 'claimed_at', 'look_at', 'needle', 'baseline', 'verdict', 'message')
   if r.state ~= 'unknown' or r.verdict then
     redis.call('ZREM', unknown, record)
   else
-    for _, value in ipairs({ record, r.lost_at, r.claimed_at or '0', r.look_at or '0', r.needle or '', r.baseline or '' }) do
+    for _, value in ipairs({ record, r.lost_at, r.claimed_at or '0', r.look_at or '0', r.needle or '', r.baseline or '',
+      r.message or '' }) do
       answer[#answer + 1] = value
     end
   end

@@ -133,7 +133,7 @@ async def test_a_lease_is_renewed_while_a_listing_goes_on(
     house.redis.hset(ledger.record(task), "le", 0)
     # It renews soon, and what it renews lasts as long as the ledger says.
     soon = replace(LONG_POLICY, cover=0.03)
-    lease = Lease(ledger, soon, task, "t1", claimed_at=now(), claim=Claim("call"))
+    lease = Lease(ledger, soon, task, "t1", claimed_at=now(), claim=Claim("call", deadline=task.deadline))
     async with lease.kept():
         await wire.until(lambda: house.redis.hget(ledger.record(task), "le") != b"0")
         lease.guard()

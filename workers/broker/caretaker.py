@@ -158,8 +158,13 @@ class Caretaker(threading.Thread):
         if beat:
             self._beat_at = now
             self._broker.on_beat()
-        for worker in dead:
-            log.warning("worker.taken_over", worker=worker.decode())
+        for worker, messages, ids in dead:
+            log.warning(
+                "worker.taken_over",
+                from_worker=worker.decode("utf-8", "backslashreplace"),
+                messages=messages,
+                message_ids=[one.decode("utf-8", "backslashreplace") for one in ids],
+            )
         if problem:
             fault = ResponseError(problem.decode("utf-8", "replace"))
             if is_outage(fault):

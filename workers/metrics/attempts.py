@@ -61,8 +61,10 @@ class AttemptMetrics(Middleware):
     def after_declare_actor(self, broker: Any, actor: Any) -> None:  # noqa: ARG002
         """Begin the counts that alerts watch at 0: Prometheus sees no increase in a count that begins at 1."""
         count = self._metrics
-        count["dramatiq_message_rejects_total"].labels(actor.queue_name, actor.actor_name)
-        count["coupontools_rejected_entries_total"].labels(actor.queue_name)
+        for queue in (actor.queue_name, *actor.options.get("also", ())):
+            for name in ("messages", "message_retries", "message_rejects"):
+                count[f"dramatiq_{name}_total"].labels(queue, actor.actor_name)
+            count["coupontools_rejected_entries_total"].labels(queue)
         for kind in ERROR_KINDS:
             count["coupontools_outcomes_total"].labels(actor.actor_name, "failed", kind)
 
@@ -112,5 +114,5 @@ class AttemptMetrics(Middleware):
         self._metrics["coupontools_api_seconds"].labels(actor).observe(seconds)
 
     def read_back_finished(self, task: Task) -> None:
-        """Count a listing that was read to find out what lost calls did."""
+        """Count a listing that was asked for to find out what lost calls did."""
         self._metrics["coupontools_read_backs_total"].labels(task.job.actor).inc()

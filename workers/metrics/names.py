@@ -59,7 +59,7 @@ ATTEMPTS: Final[dict[str, Metric]] = {
         ("queue",),
     ),
     "coupontools_read_backs_total": Metric(
-        "counter", "Listings read to find out what a lost call did.", ("actor_name",)
+        "counter", "Listings asked for, to find out what lost calls did, read or not.", ("actor_name",)
     ),
 }
 #: Read from Redis when Prometheus asks.
@@ -79,7 +79,9 @@ STATE: Final[dict[str, Metric]] = {
     "coupontools_queue_running": Metric("gauge", "Jobs in a worker's hands.", ("queue",)),
     "coupontools_queue_dead": Metric("gauge", "Dead letters.", ("queue",)),
     "coupontools_queue_oldest_unanswered_seconds": Metric(
-        "gauge", "How long ago the next ready job was enqueued.", ("queue",)
+        "gauge",
+        "How long ago the oldest unanswered job was enqueued, or its delay ended; in Redis or in a worker's hands.",
+        ("queue",),
     ),
     "coupontools_held": Metric(
         "gauge",

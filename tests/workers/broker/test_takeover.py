@@ -41,7 +41,11 @@ def test_jobs_of_a_killed_process_are_taken_over_though_the_queue_is_idle(house:
     # The promise is twice the heartbeat; the rest is for a machine that has no time for its processes.
     assert took < 2 * heartbeat + (0 if os.environ.get("CHAOS_SCALE") else 40)
     wait_for(lambda: house.workers[1].log_lines("worker.taken_over"), what="the line")
-    assert len(house.workers[1].log_lines("worker.taken_over")) == 1
+    (line,) = house.workers[1].log_lines("worker.taken_over")
+    (started,) = victim.log_lines("worker.started")
+    assert (line["from_worker"], line["messages"]) == (started["worker"], 5)
+    assert sorted(line["message_ids"]) == sorted(ids)
+    assert line["worker"] != line["from_worker"]
     # Each waits for the lease of the dead worker's call, a minute long, before anybody may ask again: taken over, none answered, none lost.
     assert house.redis.hlen("dramatiq:contacts.msgs") == len(ids)
     assert house.events() == []
@@ -67,7 +71,9 @@ def test_a_single_process_killed_is_replaced_and_takes_over_its_own_jobs(house: 
     answers = house.wait_answered(ids)
     assert all(len(events) == 1 for events in answers.values())
     assert house.counts()["surplus_contacts"] == 0
-    assert worker.log_lines("worker.died")[0]["exit_code"] == -signal.SIGKILL
+    died = worker.log_lines("worker.died")[0]
+    assert (died["pid"], died["exit_code"]) == (child, -signal.SIGKILL)
+    assert worker.log_lines("worker.started")[0]["pid"] == child
     assert worker.terminate() == 0
 
 

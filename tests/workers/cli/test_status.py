@@ -145,6 +145,22 @@ def test_the_age_of_what_waits_is_that_of_its_message(house: House, command):
     assert queues["reads"]["oldest_seconds"] is queues["webhooks"]["oldest_seconds"] is None
 
 
+def test_a_job_that_is_only_tried_again_grows_old_and_a_delay_does_not(house: House, command):
+    """Nobody saw a queue whose jobs all failed and were put off: its head was always young, or nothing was ready."""
+    now = int(time.time() * 1000)
+    for age, due, at in (
+        (90, None, now + 60_000),
+        (500, now + 60_000, now + 60_000),
+        (400, now - 30_000, now),
+    ):
+        queue, redis_id, body = message("create_group", {}, message_timestamp=now - age * 1000)
+        body["options"] |= {} if due is None else {"eta": due}
+        house.redis.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))
+        house.redis.zadd("coupontools:delayed:groups", {redis_id: at})
+    # The retry is the oldest; one delay has not ended, the other ended 30 s ago.
+    assert 89 <= told(command)["queues"]["groups"]["oldest_seconds"] < 300
+
+
 def test_no_more_jobs_are_read_however_many_wait(house: House, command):
     house.enqueue_many("add_contact", [{"n": number} for number in range(3000)])
     house.redis.config_resetstat()

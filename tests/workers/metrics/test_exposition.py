@@ -59,7 +59,9 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House):
     zeros = [key for key, value in scrape(port).items() if value == 0]
     outcomes = [key for key in zeros if key.startswith("coupontools_outcomes_total{")]
     assert len(outcomes) == len(JOBS) * len(ERROR_KINDS)
-    assert sum(key.startswith("dramatiq_message_rejects_total{") for key in zeros) == len(JOBS)
+    places = sum(len((job.queue, *job.also)) for job in JOBS.values())
+    for name in ("messages", "message_retries", "message_rejects"):
+        assert sum(key.startswith(f"dramatiq_{name}_total{{") for key in zeros) == places
     ids = [house.enqueue("add_contact", same, phone=f"+3247000{n:04}") for n in range(20)]
     house.wait_answered(ids)
     house.answer(house.enqueue("add_contact", same, phone="+32470000000"))

@@ -8,7 +8,8 @@
 --       4 ms that a dead letter is kept   5 prefix of acks keys   6 when this was sent, by Redis's clock (ms)
 --       7 'wake' or 'all': of what is due, move one id to wake those who wait for the list, or everything
 --       8 the latest due time that means anything (ms)   9... name of each queue
--- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the ids of workers taken over,
+-- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the workers taken over (the id of each,
+-- how many messages it had, and the message_ids of the first of them),
 -- Redis's time (ms), what went wrong with a queue ('' if nothing): one whose key holds something else holds up no other; how many holds
 -- and parking places there are; and how many messages there are.
 
@@ -19,6 +20,8 @@ local all_due, latest = ARGV[7] == 'all', tonumber(ARGV[8])
 local BATCH = 200
 -- Lua hands on no more than some thousands of arguments.
 local AT_ONCE = 1000
+-- Of the messages of a dead worker so many are named; a longer one, which it takes time to read, by its Redis id.
+local NAMED, LONGEST_READ = 100, 16384
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local function whole(number) return string.format('%.0f', number) end
@@ -115,11 +118,22 @@ local function forget_old_letters(queue)
 end
 
 -- 5. What dead workers had outstanding goes back to its queues.
-local function give_back(worker, queue)
+local function name_of(bodies, id)
+  if redis.call('HSTRLEN', bodies, id) > LONGEST_READ then return id end
+  local fine, message = pcall(cjson.decode, redis.call('HGET', bodies, id) or '')
+  return fine and type(message) == 'table' and type(message.message_id) == 'string' and message.message_id or id
+end
+
+local function give_back(worker, queue, had)
   for suffix, target in pairs({ [''] = { queue.ready, queue.bodies }, ['.DQ'] = { queue.stock, queue.stock_bodies } }) do
     local acks = acks_prefix .. worker .. '.' .. queue.name .. suffix
     redis.call('SREM', acks, NOBODY)
     local ids = redis.call('SMEMBERS', acks)
+    had.count = had.count + #ids
+    for _, id in ipairs(ids) do
+      if #had.names >= NAMED then break end
+      had.names[#had.names + 1] = name_of(target[2], id)
+    end
     for from = 1, #ids, AT_ONCE do
       local some = { unpack(ids, from, math.min(#ids, from + AT_ONCE - 1)) }
       push_back(target[1], target[2], some)
@@ -150,14 +164,14 @@ end
 if beat and silence > 0 then
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '-inf', whole(now - silence))) do
     if is_dead(worker) then
-      local all = true
-      for _, queue in ipairs(queues) do all = try(give_back, worker, queue) and all end
+      local all, had = true, { count = 0, names = {} }
+      for _, queue in ipairs(queues) do all = try(give_back, worker, queue, had) and all end
       -- A stock worker may have other queues, which only another stock worker can take over.
       if all and redis.call('HEXISTS', workers, worker) == 1 then
         redis.call('HDEL', workers, NOBODY)
         redis.call('ZREM', heartbeats, worker)
         redis.call('HDEL', workers, worker)
-        dead_workers[#dead_workers + 1] = worker
+        dead_workers[#dead_workers + 1] = { worker, had.count, had.names }
       end
     end
   end
