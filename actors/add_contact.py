@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict
-
 from actors.arguments import (
     ArgumentError,
     ChannelName,
@@ -71,21 +69,17 @@ def _addresses(channel: Channel) -> tuple[str, str]:
 class ContactAdded(Answer):
     """add_contact succeeded."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "channel": "sms",
-                    "group_id": "gro_119251",
-                    "contact_id": "con_12345678",
-                    "phone": "+32470123456",
-                    "first_name": "Ada",
-                    "last_name": None,
-                    **ONE_CALL,
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "channel": "sms",
+            "group_id": "gro_119251",
+            "contact_id": "con_12345678",
+            "phone": "+32470123456",
+            "first_name": "Ada",
+            "last_name": None,
+            **ONE_CALL,
         }
-    )
+    ]
 
     channel: Literal["sms", "email"]
     group_id: str
@@ -99,20 +93,16 @@ class ContactAdded(Answer):
 class AddContact(Job):
     """Adds one contact to an SMS or email group."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "channel": "sms",
-                    "group_id": "gro_119251",
-                    "phone": "+32470123456",
-                    "first_name": "Ada",
-                    "custom_fields": {"1": "gold"},
-                },
-                {"channel": "email", "group_id": "gro_119251", "email": "ada@example.com"},
-            ]
-        }
-    )
+    examples: ClassVar = [
+        {
+            "channel": "sms",
+            "group_id": "gro_119251",
+            "phone": "+32470123456",
+            "first_name": "Ada",
+            "custom_fields": {"1": "gold"},
+        },
+        {"channel": "email", "group_id": "gro_119251", "email": "ada@example.com"},
+    ]
 
     actor = "add_contact"
     queue = "contacts"

@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict
-
 from actors.arguments import ChannelName, GroupName
 from actors.event_data import ONE_CALL, Answer
 from actors.job import Job
@@ -36,11 +34,7 @@ _GAP = re.compile(r"(\.{2,}|…|\?|\ufffd).*", re.DOTALL)
 class GroupCreated(Answer):
     """create_group succeeded."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"channel": "sms", "group_id": "gro_119251", "name": "Pizza lovers", **ONE_CALL}]
-        }
-    )
+    examples: ClassVar = [{"channel": "sms", "group_id": "gro_119251", "name": "Pizza lovers", **ONE_CALL}]
 
     channel: Literal["sms", "email"]
     group_id: str
@@ -50,7 +44,7 @@ class GroupCreated(Answer):
 class CreateGroup(Job):
     """Creates an SMS or email group."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"channel": "sms", "name": "Pizza lovers"}]})
+    examples: ClassVar = [{"channel": "sms", "name": "Pizza lovers"}]
 
     # Names need not be unique at the API, so a group of the right name may be anybody's. Three things tell: one job at a
     # time may create a group of one name; the ids of that name which stood before its first call are noted; and ids that

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from config.keys import HoldKind
 from coupontools import Scope
 
-__all__ = ["COMMON_EVENTS", "ERROR_KINDS", "ONE_CALL", "ONE_PAGE", "Answer", "Data", "JobFailed", "Page"]
+__all__ = [
+    "COMMON_EVENTS",
+    "ERROR_KINDS",
+    "ONE_CALL",
+    "ONE_PAGE",
+    "Answer",
+    "Data",
+    "JobFailed",
+    "Page",
+    "show_examples",
+]
 
 ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "cancelled", "internal"]
 #: How a job may end without success.
@@ -21,10 +31,19 @@ ONE_CALL: Final = {"attempts": 1, "replayed": False, "reconciled": False}
 ONE_PAGE: Final = {"page": 1, "pages": 1, "total": 1, "complete": True, **ONE_CALL}
 
 
+def show_examples(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Show the examples of a model in its published schema."""
+    if "examples" in vars(model):
+        schema["examples"] = vars(model)["examples"]
+
+
 class Data(BaseModel):
     """The data of an event."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=show_examples)
+
+    #: Shown in the published schema.
+    examples: ClassVar[list[dict[str, Any]]]
 
 
 class Answer(Data):
@@ -64,22 +83,18 @@ class Failure(Data):
 class JobFailed(Answer):
     """The job ended without success."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "job": "add_contact",
-                    "error": {
-                        "kind": "expired",
-                        "code": None,
-                        "message": "the deadline passed before the API had carried the job out",
-                        "details": [],
-                    },
-                    **ONE_CALL,
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "job": "add_contact",
+            "error": {
+                "kind": "expired",
+                "code": None,
+                "message": "the deadline passed before the API had carried the job out",
+                "details": [],
+            },
+            **ONE_CALL,
         }
-    )
+    ]
 
     job: str
     error: Failure
@@ -88,18 +103,14 @@ class JobFailed(Answer):
 class MessageRejected(Data):
     """An entry in a queue is no readable job, or its message_id was answered before."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "queue": "contacts",
-                    "redis_message_id": "3b0c1a52-0a52-4a26-8f39-5d1c1b0f6d3e",
-                    "reason": "the message is no JSON object",
-                    "raw": "[]",
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "queue": "contacts",
+            "redis_message_id": "3b0c1a52-0a52-4a26-8f39-5d1c1b0f6d3e",
+            "reason": "the message is no JSON object",
+            "raw": "[]",
         }
-    )
+    ]
 
     queue: str
     redis_message_id: str
@@ -121,59 +132,47 @@ class Hold(Data):
 class AccountHeld(Hold):
     """Work is held: the account or its credentials are refused, the API does not answer or asks for a pause, or an operator paused it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "scope": "account",
-                    "kind": "refused",
-                    "code": 1000,
-                    "message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct.",
-                    "retry_at": "2026-03-01T12:00:01.000Z",
-                    "worker": "worker-1:4711",
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "scope": "account",
+            "kind": "refused",
+            "code": 1000,
+            "message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct.",
+            "retry_at": "2026-03-01T12:00:01.000Z",
+            "worker": "worker-1:4711",
         }
-    )
+    ]
 
 
 class AccountReleased(Hold):
     """Work goes on."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "scope": "account",
-                    "kind": "refused",
-                    "code": 1000,
-                    "message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct.",
-                    "retry_at": None,
-                    "worker": "worker-1:4711",
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "scope": "account",
+            "kind": "refused",
+            "code": 1000,
+            "message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct.",
+            "retry_at": None,
+            "worker": "worker-1:4711",
         }
-    )
+    ]
 
 
 class BatchFinished(Data):
     """As many jobs of a batch as it has are answered."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "batch_id": "spring-2026",
-                    "total": 1000,
-                    "succeeded": 990,
-                    "replayed": 7,
-                    "failed": {"rejected": 3},
-                    "began_at": "2026-03-01T12:00:00.000Z",
-                    "finished_at": "2026-03-01T12:01:40.000Z",
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "batch_id": "spring-2026",
+            "total": 1000,
+            "succeeded": 990,
+            "replayed": 7,
+            "failed": {"rejected": 3},
+            "began_at": "2026-03-01T12:00:00.000Z",
+            "finished_at": "2026-03-01T12:01:40.000Z",
         }
-    )
+    ]
 
     batch_id: str
     total: int

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actors.arguments import ArgumentError, InvalidJob, Printable, ReplyName
-from actors.event_data import Answer
+from actors.event_data import Answer, show_examples
 from coupontools import Call, Coupontools, Rejected, Scope
 from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
 
@@ -34,7 +34,7 @@ BATCH_TOGETHER = {
 class Job(BaseModel):
     """One kind of job; each has a file of its own beside this one, and a line in jobs.py."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=show_examples)
 
     #: The name under which it is enqueued, its queue, and other queues that it may be put on. Each queue is a lane of delivery's gate.
     actor: ClassVar[str]
@@ -54,6 +54,8 @@ class Job(BaseModel):
     known_arguments: ClassVar[set[str]] = set()
     #: Why a job fails whose derived key was carried out for a job that asked for something else.
     conflict: ClassVar[str] = ""
+    #: Arguments of whole jobs, shown in the published schema.
+    examples: ClassVar[list[dict[str, Any]]]
     #: What `problems_together` says, as JSON Schema, for the published one.
     together: ClassVar[tuple[dict[str, Any], ...]] = ()
 

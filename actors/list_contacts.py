@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import ConfigDict
-
 from actors.arguments import ChannelName, GroupId
 from actors.event_data import ONE_PAGE, Data, Page
 from actors.job import Job
@@ -31,29 +29,25 @@ class ListedContact(Data):
 class ContactsListed(Page):
     """One page of list_contacts."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
+    examples: ClassVar = [
+        {
+            "channel": "sms",
+            "group_id": "gro_119251",
+            "group_name": "Pizza lovers",
+            **ONE_PAGE,
+            "contacts": [
                 {
-                    "channel": "sms",
-                    "group_id": "gro_119251",
-                    "group_name": "Pizza lovers",
-                    **ONE_PAGE,
-                    "contacts": [
-                        {
-                            "contact_id": "con_12345678",
-                            "phone": "+32470123456",
-                            "email": None,
-                            "first_name": "Ada",
-                            "last_name": None,
-                            "unsubscribed": False,
-                            "unsubscribed_at": None,
-                        }
-                    ],
+                    "contact_id": "con_12345678",
+                    "phone": "+32470123456",
+                    "email": None,
+                    "first_name": "Ada",
+                    "last_name": None,
+                    "unsubscribed": False,
+                    "unsubscribed_at": None,
                 }
-            ]
+            ],
         }
-    )
+    ]
 
     group_id: str
     group_name: str | None
@@ -63,7 +57,7 @@ class ContactsListed(Page):
 class ListContacts(Job):
     """Lists the contacts of one group."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"channel": "sms", "group_id": "gro_119251"}]})
+    examples: ClassVar = [{"channel": "sms", "group_id": "gro_119251"}]
 
     actor = "list_contacts"
     queue = "reads"

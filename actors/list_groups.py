@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import ConfigDict
-
 from actors.arguments import ChannelName
 from actors.event_data import ONE_PAGE, Data, Page
 from actors.job import Job
@@ -26,13 +24,9 @@ class ListedGroup(Data):
 class GroupsListed(Page):
     """One page of list_groups."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"channel": "sms", **ONE_PAGE, "groups": [{"group_id": "gro_119251", "name": "Pizza lovers"}]}
-            ]
-        }
-    )
+    examples: ClassVar = [
+        {"channel": "sms", **ONE_PAGE, "groups": [{"group_id": "gro_119251", "name": "Pizza lovers"}]}
+    ]
 
     groups: list[ListedGroup]
 
@@ -40,7 +34,7 @@ class GroupsListed(Page):
 class ListGroups(Job):
     """Lists the SMS or email groups."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"channel": "sms"}]})
+    examples: ClassVar = [{"channel": "sms"}]
 
     actor = "list_groups"
     queue = "reads"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict
 from pydantic.config import JsonDict
 
 from actors.arguments import ArgumentError, Payload, WebhookId
@@ -33,22 +32,18 @@ _EXAMPLE: JsonDict = {
 class WebhookVerified(Answer):
     """The API knows the webhook, and every field that can be compared agrees."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "webhook_id": "evt_01234567890123456789",
-                    "webhook_type": "coupon_claimed",
-                    "datetime": "2020-12-01T01:23:45Z",
-                    "campaign": "cam_12345",
-                    "session": "012345678901234567890",
-                    "payload": _EXAMPLE,
-                    "checked": ["id", "type", "datetime", "campaign", "session"],
-                    **ONE_CALL,
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "webhook_id": "evt_01234567890123456789",
+            "webhook_type": "coupon_claimed",
+            "datetime": "2020-12-01T01:23:45Z",
+            "campaign": "cam_12345",
+            "session": "012345678901234567890",
+            "payload": _EXAMPLE,
+            "checked": ["id", "type", "datetime", "campaign", "session"],
+            **ONE_CALL,
         }
-    )
+    ]
 
     webhook_id: str
     webhook_type: str | None
@@ -70,18 +65,14 @@ class Mismatch(Data):
 class WebhookRejected(Answer):
     """The API does not know the webhook, or a field differs: treat it as forged."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "webhook_id": "evt_01234567890123456789",
-                    "reason": "mismatch",
-                    "mismatches": [{"field": "campaign", "received": "cam_99999", "expected": "cam_12345"}],
-                    **ONE_CALL,
-                }
-            ]
+    examples: ClassVar = [
+        {
+            "webhook_id": "evt_01234567890123456789",
+            "reason": "mismatch",
+            "mismatches": [{"field": "campaign", "received": "cam_99999", "expected": "cam_12345"}],
+            **ONE_CALL,
         }
-    )
+    ]
 
     webhook_id: str
     reason: Literal["not_found", "mismatch", "unverifiable"]
@@ -91,9 +82,7 @@ class WebhookRejected(Answer):
 class VerifyWebhook(Job):
     """Asks the API whether a received webhook is genuine."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"payload": _EXAMPLE}, {"webhook_id": "evt_01234567890123456789"}]}
-    )
+    examples: ClassVar = [{"payload": _EXAMPLE}, {"webhook_id": "evt_01234567890123456789"}]
 
     actor = "verify_webhook"
     queue = "webhooks"

@@ -155,7 +155,7 @@ def _example(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
     """
     if "examples" not in schema:
         place = f"{model.__module__.replace('.', '/')}.py, class {model.__name__}"
-        raise TypeError(f"{place}: give `model_config` an example, as the other models have it")
+        raise TypeError(f"{place}: set the class variable `examples`, as the other models have it")
     example: dict[str, Any] = schema["examples"][0]
     return example
 
