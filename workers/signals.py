@@ -31,6 +31,12 @@ class Stop:
                 signal.signal(number, lambda *_: self.tell())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
+    @staticmethod
+    def end() -> None:
+        """Ignore these signals from now on: a process that is done would not exit with 0, since Python stops listening before it exits."""
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+
     def tell(self) -> None:
         """Tell it to stop. Any thread and any signal handler may call this."""
         self._told.put(None)

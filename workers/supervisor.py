@@ -102,6 +102,7 @@ class Supervisor:
                     place.heard_at = now
                 self._look_after(place, now)
         code = self._drain()
+        self._stop.end()
         return REFUSED if self._refused else code
 
     def _look_after(self, place: _Place, now: float) -> None:

@@ -84,6 +84,11 @@ class Connections:
         for connection in late:
             self._close(connection)
 
+    def close_unfinished(self) -> None:
+        """Close every connection whose request is not whole yet."""
+        for connection in list(self._waiting):
+            self._close(connection)
+
     def take_closed(self) -> int:
         """Return how many connections were closed on a sender since this was last asked."""
         closed, self._closed = self._closed, 0

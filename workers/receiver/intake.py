@@ -38,6 +38,7 @@ class Intake:
         self._keys = keys
         self._link = Link()
         self._waiting: list[tuple[Enqueued, asyncio.Future[None]]] = []
+        self._in_step: list[tuple[Enqueued, asyncio.Future[None]]] = []
         self._stepping: asyncio.Task[None] | None = None
 
     async def put(self, message: Enqueued) -> None:
@@ -56,15 +57,21 @@ class Intake:
         except TimeoutError:
             raise Unavailable from None
 
+    def give_up(self) -> None:
+        """Have everybody who waits for Redis told that it is unavailable."""
+        for _, done in [*self._waiting, *self._in_step]:
+            if not done.done():
+                done.set_exception(Unavailable())
+
     async def _step_until_empty(self) -> None:
         try:
             while self._waiting:
                 # Who gave up takes its message along.
                 waiting = [each for each in self._waiting if not each[1].done()]
-                batch, self._waiting = waiting[:BATCH], waiting[BATCH:]
-                await self._step(batch)
+                self._in_step, self._waiting = waiting[:BATCH], waiting[BATCH:]
+                await self._step(self._in_step)
         finally:
-            self._stepping = None
+            self._in_step, self._stepping = [], None
 
     async def _step(self, batch: list[tuple[Enqueued, asyncio.Future[None]]]) -> None:
         error: Exception | None = None

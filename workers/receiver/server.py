@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import resource
@@ -31,6 +32,8 @@ log = structlog.get_logger("workers.receiver")
 #: stay below the 1,024 files that a process may commonly open.
 MOST_CONNECTIONS: Final = 500
 BACKLOG: Final = 256
+#: How long answers may take to be written when the time to drain is over, in seconds. uvicorn then cancels what is left, with a traceback.
+LAST_ANSWERS_SECONDS: Final = 5.0
 #: How often the server looks for late requests: at each tenth of uvicorn's ticks, which come ten times a second.
 TICKS_TO_A_LOOK: Final = 10
 
@@ -63,11 +66,11 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=int(REQUEST_SECONDS),
-            timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds + LAST_ANSWERS_SECONDS),
         )
         address = listener.getsockname()
         log.info("receiver.started", host=host, port=address[1], version=version("coupontools-worker"))
-        _Server(config, connections).run([listener])
+        _Server(config, connections, intake, settings.shutdown_seconds).run([listener])
     log.info("receiver.stopped")
 
 
@@ -86,9 +89,13 @@ def _listener(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn's server, but a signal that ended it is not raised again, and late requests are closed."""
 
-    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+    def __init__(
+        self, config: uvicorn.Config, connections: Connections, intake: Intake, shutdown_seconds: float
+    ) -> None:
         super().__init__(config)
         self._connections = connections
+        self._intake = intake
+        self._shutdown_seconds = shutdown_seconds
         self._stop = Stop()
 
     @contextmanager
@@ -96,6 +103,7 @@ class _Server(uvicorn.Server):
         """Listen to the signals that stop a worker; uvicorn would raise them again after serving, and the process not exit with 0."""
         self._stop.listen()
         yield
+        self._stop.end()
 
     async def on_tick(self, counter: int) -> bool:
         """Look after the connections. Return whether to stop."""
@@ -106,6 +114,9 @@ class _Server(uvicorn.Server):
         return self._stop.wait(0) or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what has begun."""
+        """Answer what has begun; when the time is over, close what is not whole yet, and tell who waits for Redis to come again."""
         log.info("receiver.stopping")
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._shutdown_seconds, self._connections.close_unfinished)
+        loop.call_later(self._shutdown_seconds, self._intake.give_up)
         await super().shutdown(sockets)

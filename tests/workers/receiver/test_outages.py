@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from tests.harness import House, wait_for
-from tests.workers.receiver.conftest import Receiver, enqueued, webhook
+from tests.workers.receiver.conftest import TOKEN, Receiver, enqueued, webhook
 from workers.embedded import free_port
 
 
@@ -55,6 +57,39 @@ def test_a_frozen_redis_holds_up_nobody_for_long(fragile_house: House, start: Ca
         finally:
             process.send_signal(signal.SIGCONT)
         assert receiver.post(webhook(), seconds=60)[0] == 200
+
+
+def test_when_the_time_to_drain_is_over_all_are_told(fragile_house: House, start: Callable[..., Receiver]):
+    body = webhook()
+    request = (
+        f"POST /webhooks/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    )
+    with start(fragile_house, SHUTDOWN_SECONDS="1") as receiver, ExitStack() as stack:
+        assert receiver.post(webhook())[0] == 200
+        process = fragile_house.server.process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        stack.callback(process.send_signal, signal.SIGCONT)
+        whole, half = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", receiver.port), timeout=40))
+            for _ in range(2)
+        )
+        whole.sendall(request)
+        half.sendall(request[:-5])
+        # Requests are begun in their order: when this one is answered, the others are in hand.
+        assert receiver.status("GET", "/health") == 200
+
+        def is_over() -> bool:
+            # However often it is told.
+            receiver.process.send_signal(signal.SIGTERM)
+            return receiver.process.poll() is not None
+
+        wait_for(is_over, seconds=60, what="the receiver's end")
+        assert receiver.process.returncode == 0
+        with whole.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 503 ")
+        assert half.recv(4096) == b""
+        assert all("exception" not in line for line in receiver.log_lines())
 
 
 def test_a_full_redis_takes_nothing_and_then_again(fragile_house: House, start: Callable[..., Receiver]):
