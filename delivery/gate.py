@@ -106,6 +106,10 @@ class Gate:
         self._benched_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
+    def in_flight(self) -> dict[str, int]:
+        """Return how many jobs of each lane have a place. Other threads may ask."""
+        return dict(self._inside)
+
     # -- Who waits ------------------------------------------------------------------------------------------------------------
 
     async def enter(self, lane: str, holds: frozenset[str], number: int | None, patience: float) -> Ticket:

@@ -81,6 +81,10 @@ class JobLoop:
         """Return since when all places have been taken and none was left (`time.monotonic()`); None while one is free."""
         return self._gate.full_since
 
+    def in_flight(self) -> dict[str, int]:
+        """Return how many jobs of each queue have a place, rather than waiting for one. Any thread may ask."""
+        return self._gate.in_flight()
+
     def where(self) -> str:
         """The lines of code that the loop is in just now."""
         frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - what it is there for, its documentation says

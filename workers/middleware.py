@@ -59,6 +59,7 @@ class WorkerLife(Middleware):
         broker.loop_turns, broker.where_loop_is = self._loop.turns, self._loop.where
         broker.is_benched = self._loop.is_benched
         broker.full_since = self._loop.full_since
+        broker.in_flight = self._loop.in_flight
         log.info(
             "worker.started",
             worker=broker.broker_id,

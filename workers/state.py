@@ -5,9 +5,8 @@ Everything here takes the same time with ten jobs as with a million: it asks for
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -16,6 +15,7 @@ from config.keys import QUEUES, SCOPES, Keys
 from workers.other_queues import other_queues
 from workers.redis_state import RedisState, read_redis, rfc3339
 from workers.throughput import left_seconds, read_per_minute
+from workers.worker_list import WorkerState, account_keys, read_workers
 
 if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
@@ -26,20 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "State",
-    "account_keys",
     "find_other_queues",
     "read_state",
-    "read_workers",
 ]
 
-#: What a worker says of itself, and of which kind it is.
-_ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
-    "queues": list,
-    "host": str,
-    "pid": int,
-    "account": str,
-    "rate": (int, float),
-}
 #: A message of more bytes is no job.
 LONGEST_BODY = 2**20
 #: Of what a worker has in hand, and of what waits for its time, so many are looked at for the oldest.
@@ -77,53 +67,6 @@ class HoldState:
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerState:
-    """One worker process."""
-
-    id: str
-    queues: list[str]
-    host: str
-    pid: int
-    seen_seconds_ago: float
-    #: The account whose jobs it carries out (``Settings.account``).
-    account: str
-    #: API requests a second, as this worker has it; None of a worker of an older version.
-    rate: float | None
-
-
-def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
-    """Return the worker processes that have not signed off, the one seen latest first, and all ids with a heartbeat.
-
-    Stock Dramatiq brokers that only produce have a heartbeat, too, and may hold messages.
-    """
-    keys = Keys.of(settings)
-    with client.pipeline(transaction=False) as pipeline:
-        pipeline.time()
-        pipeline.zrange(keys.heartbeats, 0, -1, withscores=True)
-        pipeline.hgetall(keys.workers)
-        (seconds, micros), seen, told = pipeline.execute()
-    now = seconds + micros / 1e6
-    workers = []
-    for worker_id, at in seen:
-        if worker_id not in told:
-            continue
-        about = _about(told[worker_id])
-        workers.append(
-            WorkerState(
-                id=worker_id.decode("utf-8", "backslashreplace"),
-                queues=[queue for queue in about.get("queues", []) if isinstance(queue, str)],
-                host=about.get("host", ""),
-                pid=about.get("pid", 0),
-                seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
-                account=about.get("account", ""),
-                rate=about.get("rate"),
-            )
-        )
-    holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]
-    return sorted(workers, key=lambda worker: worker.seen_seconds_ago), holders
-
-
 def _at_one_moment(client: redis.Redis, ask: Callable[[Pipeline], None]) -> list[Any]:
     """Return the answers to what `ask` asks, all of one moment, so that a job that moves is counted once."""
     from redis.exceptions import OutOfMemoryError  # noqa: PLC0415 - whoever calls this has loaded it
@@ -139,20 +82,17 @@ def _at_one_moment(client: redis.Redis, ask: Callable[[Pipeline], None]) -> list
             return pipeline.execute()
 
 
-def _about(text: bytes) -> dict[str, Any]:
-    """Return what a worker says of itself, and nothing that is not of the kind it must be: anybody may write to the hash."""
-    try:
-        about = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return {}
-    told = about.items() if isinstance(about, dict) else ()
-    return {name: value for name, value in told if isinstance(value, _ABOUT.get(name, object))}
-
-
 def _read_queues(
-    client: redis.Redis, keys: Keys, holders: list[str], names: list[str]
+    client: redis.Redis,
+    keys: Keys,
+    names: list[str],
+    *,
+    holders: list[str],
+    workers: list[WorkerState],
+    silence: float,
 ) -> dict[str, QueueState]:
-    """Return these queues, also those that never had a job; ``running`` counts what ``holders`` have fetched and not answered."""
+    """Return these queues, also those that never had a job. What ``holders`` have fetched runs, or waits for a place there."""
+    known = {worker.id: worker for worker in workers}
     seconds, micros = client.time()
     now = seconds * 1000 + micros // 1000
     places = _parking_places(client, keys, names)
@@ -178,8 +118,12 @@ def _read_queues(
     for name in names:
         ready, due, delayed, stock_delayed, dead, forward = (next(numbers) for _ in range(6))
         parked = sum(next(numbers) for _ in places[name])
-        running = sum(next(numbers) for _ in holders)
-        ready = max(0, ready + due - forward)
+        fetched = {holder: next(numbers) for holder in holders}
+        running = sum(
+            known[holder].running(name, count, silence) if holder in known else count
+            for holder, count in fetched.items()
+        )
+        ready = max(0, ready + due - forward) + sum(fetched.values()) - running
         per_minute = paces.get(name, 0.0)
         states[name] = QueueState(
             ready=ready,
@@ -274,12 +218,6 @@ def find_other_queues(client: redis.Redis, settings: Settings) -> list[str]:
     return other_queues(client, Keys.of(settings), QUEUES)
 
 
-def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
-    """Return the keys of the account of the worker that was seen latest, so that what only looks needs no client id."""
-    account = next((worker.account for worker in workers if worker.account), settings.account)
-    return dataclasses.replace(Keys.of(settings), account=account)
-
-
 def _read_holds(client: redis.Redis, keys: Keys) -> list[HoldState]:
     """Return the holds of now, those of the whole account first."""
     found: Any = client.hgetall(keys.holds)
@@ -329,7 +267,14 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
     workers, holders = read_workers(client, settings)
     keys = account_keys(settings, workers)
     return State(
-        _read_queues(client, keys, holders, [*QUEUES, *(others or [])]),
+        _read_queues(
+            client,
+            keys,
+            [*QUEUES, *(others or [])],
+            holders=holders,
+            workers=workers,
+            silence=settings.worker_heartbeat_seconds,
+        ),
         workers,
         _read_holds(client, keys),
         next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),

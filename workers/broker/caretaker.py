@@ -57,20 +57,25 @@ class Caretaker(threading.Thread):
         self._queues = sorted(broker.get_declared_queues())
         self._policy = Policy.of(broker._settings)  # noqa: SLF001 - one thing in two threads
         self._look_at = 0.0
-        #: What this worker says of itself.
-        self.about = orjson.dumps(
-            {
-                "queues": sorted(queues),
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "started_at": round(time.time() * 1000),
-                "silence_ms": round(heartbeat_seconds * 1000),
-                "reads": FORMS,
-                "account": broker.keys.account,
-                "secret": broker._settings.secret_name,  # noqa: SLF001 - one thing in two threads
-                "rate": broker._settings.coupontools_rate_limit,  # noqa: SLF001 - as above
-            }
-        )
+        #: What this worker says of itself, beside how many jobs it has in flight.
+        self._facts = {
+            "queues": sorted(queues),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": round(time.time() * 1000),
+            "silence_ms": round(heartbeat_seconds * 1000),
+            "reads": FORMS,
+            "account": broker.keys.account,
+            "secret": broker._settings.secret_name,  # noqa: SLF001 - one thing in two threads
+            "rate": broker._settings.coupontools_rate_limit,  # noqa: SLF001 - as above
+        }
+        #: What it said last, and when.
+        self.about = self._say()
+        self._said_at = 0.0
+
+    def _say(self) -> bytes:
+        """Return what this worker says of itself: of what it has fetched, so many have a place, and the others wait for one."""
+        return orjson.dumps({**self._facts, "in_flight": self._broker.in_flight()})
 
     def run(self) -> None:
         """Tick until stopped."""
@@ -129,6 +134,7 @@ class Caretaker(threading.Thread):
         beat = now - self._beat_at >= self._silence / BEATS
         steady = now - self._steady_since >= self._silence * SETTLING
         keys = self._broker.keys
+        about = self._say()
         queue_keys: list[str] = []
         for queue in self._queues:
             k = keys.queue(queue)
@@ -139,7 +145,7 @@ class Caretaker(threading.Thread):
             [keys.heartbeats, keys.workers, keys.holds, keys.parked, *queue_keys],
             [
                 self._broker.broker_id,
-                self.about if beat else b"",
+                about if beat else b"",
                 round(self._silence * 1000) if steady else 0,
                 DEAD_LETTER_MS,
                 keys.acks("", "").removesuffix("."),
@@ -170,11 +176,20 @@ class Caretaker(threading.Thread):
             if is_outage(fault):
                 raise fault
             self._tell_fault(fault)
+        self._told(about, now, beat=beat)
         if messages:
             self._bring_forward(now)
         if moved + (self._unpark(busy=messages > 0) if on_hold else 0) >= BATCH:
             return 0.0
         return self._rest(now, next_due)
+
+    def _told(self, about: bytes, now: float, *, beat: bool) -> None:
+        """Write what this worker says of itself between two heartbeats, too, where it is something else now."""
+        if not beat and (about == self.about or now - self._said_at < TICK_SECONDS):
+            return
+        if not beat:
+            self._client.hset(self._broker.keys.workers, self._broker.broker_id, about.decode())
+        self.about, self._said_at = about, now
 
     def _rest(self, now: float, next_due: int) -> float:
         """Return how long to rest, in seconds: until the next heartbeat, or until something falls due."""

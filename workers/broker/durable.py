@@ -99,6 +99,8 @@ class DurableBroker(RedisBroker):
         self.refused = ""
         #: Since when all places of this process have been taken and none was left (`time.monotonic()`); None while one is free.
         self.full_since: Callable[[], float | None] = lambda: None
+        #: How many jobs of each queue have a place in this process.
+        self.in_flight: Callable[[], dict[str, int]] = dict
         self._window = concurrency + max(1, round(concurrency * SPARE))
         self._runner = ThreadRunner(client)
 

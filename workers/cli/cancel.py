@@ -11,7 +11,7 @@ from workers.cli.output import say
 from workers.cli.settings import command_settings
 from workers.lookup import open_lookup
 from workers.redis_link import ThreadRunner, sync_client
-from workers.state import account_keys, read_workers
+from workers.worker_list import account_keys, read_workers
 
 __all__ = ["cancel"]
 

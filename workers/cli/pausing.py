@@ -10,7 +10,7 @@ from config import load_settings
 from config.keys import SCOPES
 from delivery import pausing
 from workers.redis_link import ThreadRunner, sync_client
-from workers.state import account_keys, read_workers
+from workers.worker_list import account_keys, read_workers
 
 __all__ = ["Scope", "change_pause"]
 

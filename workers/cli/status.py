@@ -17,7 +17,7 @@ from config import Settings, redact_text
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import Patience, sync_client
-from workers.state import State, find_other_queues, read_state
+from workers.state import QueueState, State, find_other_queues, read_state
 
 __all__ = ["status"]
 
@@ -55,7 +55,8 @@ def status(
             if as_json:
                 say_json(_as_json(state))
             else:
-                Console().print(_tables(state, settings))
+                console = Console()
+                console.print(_tables(state, settings, console.width))
         elif as_json:
             patience = Patience(lambda text: say(text, err=True))
             while True:
@@ -66,16 +67,19 @@ def status(
 
 
 def _watch(client: redis.Redis, settings: Settings, others: list[str]) -> None:
-    with Live(_look(client, settings, others), auto_refresh=False, screen=False) as live:
+    console = Console()
+    with Live(
+        _look(client, settings, others, console.width), console=console, auto_refresh=False, screen=False
+    ) as live:
         while True:
             time.sleep(WATCH_SECONDS)
-            live.update(_look(client, settings, others), refresh=True)
+            live.update(_look(client, settings, others, console.width), refresh=True)
 
 
-def _look(client: redis.Redis, settings: Settings, others: list[str]) -> RenderableType:
+def _look(client: redis.Redis, settings: Settings, others: list[str], width: int) -> RenderableType:
     """The tables, or that Redis does not answer: whoever watches wants to see it come back."""
     try:
-        return _tables(read_state(client, settings, others), settings)
+        return _tables(read_state(client, settings, others), settings, width)
     except redis.RedisError as error:
         return Text(plain(f"Redis does not answer: {redact_text(str(error))}"), style="red")
 
@@ -97,8 +101,8 @@ def _as_json(state: State) -> dict[str, Any]:
     }
 
 
-def _tables(state: State, settings: Settings) -> RenderableType:
-    parts: list[RenderableType] = [_queues(state), Text(), _workers(state, settings), Text()]
+def _tables(state: State, settings: Settings, width: int) -> RenderableType:
+    parts: list[RenderableType] = [_queues(state, width), Text(), _workers(state, settings), Text()]
     for hold in state.holds:
         code = "" if hold.code is None else f" (code {hold.code})"
         until = f"; next try {hold.retry_at}" if hold.retry_at else ""
@@ -119,18 +123,44 @@ def _tables(state: State, settings: Settings) -> RenderableType:
     return Group(*parts)
 
 
-def _queues(state: State) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("queue")
-    for column in ("ready", "delayed", "running", "parked", "dead", "oldest"):
-        table.add_column(column, justify="right")
-    for name, queue in state.queues.items():
-        dead = Text(f"{queue.dead:,}", style="red" if queue.dead else "")
-        numbers = (queue.ready, queue.delayed, queue.running, queue.parked)
-        table.add_row(
-            Text(plain(name)), *(f"{number:,}" for number in numbers), dead, _age(queue.oldest_seconds)
-        )
+#: What is told of each queue.
+COLUMNS = ("ready", "delayed", "running", "parked", "dead", "oldest", "a minute", "left")
+#: A narrower terminal shows the queues beside each other, and what is told of them below.
+WIDE = 90
+
+
+def _queues(state: State, width: int) -> Table:
+    cells = {name: _cells(queue) for name, queue in state.queues.items()}
+    if width >= WIDE:
+        table = _table("queue", *COLUMNS)
+        for name, row in cells.items():
+            table.add_row(Text(plain(name)), *row)
+        return table
+    table = _table("", *cells)
+    table.show_lines, table.box, table.padding = False, None, (0, 1, 0, 0)
+    for number, column in enumerate(COLUMNS):
+        table.add_row(column, *(row[number] for row in cells.values()))
     return table
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(plain(column), justify="right", overflow="fold")
+    return table
+
+
+def _cells(queue: QueueState) -> list[Text]:
+    numbers = [f"{number:,}" for number in (queue.ready, queue.delayed, queue.running, queue.parked)]
+    times = [_age(queue.oldest_seconds), f"{queue.per_minute:,.0f}", _left(queue)]
+    dead = Text(f"{queue.dead:,}", style="red" if queue.dead else "")
+    return [*map(Text, numbers), dead, *map(Text, times)]
+
+
+def _left(queue: QueueState) -> str:
+    """Return how long what waits will take; a queue in which something waits and nothing is answered never ends."""
+    return "?" if queue.left_seconds is None else _age(queue.left_seconds or None)
 
 
 def _age(seconds: float | None) -> str:

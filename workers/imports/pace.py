@@ -11,7 +11,7 @@ import redis
 from config import Settings
 from config.keys import Keys
 from delivery import LANES
-from workers.state import read_workers
+from workers.worker_list import read_workers
 
 __all__ = ["BULK", "SURE_SHARE", "ImportTime"]
 

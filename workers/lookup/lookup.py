@@ -21,7 +21,7 @@ from delivery.task import short_digest
 from workers.lookup.found import Found, answered, fields_of, kwargs_of, message_of_event
 from workers.lookup.place import Places, key_in_force
 from workers.redis_link import sync_client
-from workers.state import account_keys, read_workers
+from workers.worker_list import account_keys, read_workers
 
 __all__ = ["Lookup", "open_lookup"]
 

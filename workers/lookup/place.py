@@ -10,7 +10,7 @@ from actors import JOBS
 from config.keys import Keys
 from delivery.task import short_digest
 from workers.lookup.found import Found, fields_of, kwargs_of, time_of
-from workers.state import WorkerState
+from workers.worker_list import WorkerState
 
 __all__ = ["Places", "key_in_force"]
 
@@ -49,8 +49,10 @@ class Places:
         began = self._read_record(found, fields)
         if worker := self._holder(queue, entry_id):
             found.worker = worker
-            if found.state != "unknown":
-                found.state, found.since = "running", began or found.since
+            if began and found.state != "unknown":
+                found.state, found.since = "running", began
+            elif found.state != "unknown":
+                found.reason = f"worker {worker} has fetched it, and it waits for its turn there"
         elif found.state != "unknown" and not self._is_held(found, queue, entry_id):
             self._wait(found, queue, entry_id, str(kwargs_of(fields).get("channel")))
         return found

@@ -51,12 +51,21 @@ def test_everything_is_counted_where_it_is(house: House, command):
     redis.zadd("coupontools:parked:mine:sms/refused|contacts|add_contact", {"i": now, "j": now})
     redis.rpush("dramatiq:contacts.DQ", "c")
     redis.zadd("dramatiq:webhooks.XQ", {"d": now, "e": now})
-    for worker, seen in (("one", now), ("two", now - 5_000)):
+    # The first has a place for one of the two that it has fetched; the second is dead.
+    for worker, seen in (("one", now + 600_000), ("two", now - 5_000)):
         redis.zadd("dramatiq:__heartbeats__", {worker: seen})
         redis.hset(
             "coupontools:workers",
             worker,
-            json.dumps({"queues": sorted(QUEUES), "host": "h", "pid": 1, "account": "mine"}),
+            json.dumps(
+                {
+                    "queues": sorted(QUEUES),
+                    "host": "h",
+                    "pid": 1,
+                    "account": "mine",
+                    "in_flight": {"groups": 1},
+                }
+            ),
         )
     redis.sadd("dramatiq:__acks__.one.groups", "f", "g")
     redis.sadd("dramatiq:__acks__.two.groups", "h")
@@ -76,8 +85,8 @@ def test_everything_is_counted_where_it_is(house: House, command):
     assert 1 < pace <= 101
     assert contacts.pop("left_seconds") == pytest.approx(10 * 60 / pace, abs=0.1)
     assert contacts == {"ready": 8, "delayed": 3, "running": 0, "parked": 2, "dead": 0}
-    nothing = {"ready": 0, "delayed": 0, "parked": 0, "dead": 0, "oldest_seconds": None}
-    assert groups == {**nothing, "running": 3, "per_minute": 0, "left_seconds": None}
+    nothing = {"delayed": 0, "parked": 0, "dead": 0, "oldest_seconds": None}
+    assert groups == {**nothing, "ready": 2, "running": 1, "per_minute": 0, "left_seconds": None}
     assert state["queues"]["webhooks"]["dead"] == 2
     assert [(worker["id"], worker["queues"]) for worker in state["workers"]] == [
         ("one", sorted(QUEUES)),
@@ -97,6 +106,12 @@ def test_everything_is_counted_where_it_is(house: House, command):
     table = " ".join(command("status").stdout.split())
     assert "account held since 2023-11-14T22:13:19.000Z, refused (here:1): not correct (code 1000)" in table
     assert "the API does not answer" in table
+    # A narrow terminal cuts no word and no number.
+    narrow = command("status", COLUMNS=60).stdout
+    assert "…" not in narrow
+    assert all(len(line) <= 60 for line in narrow.splitlines())
+    for name in ("webhooks", "groups", "contacts", "reads", "bulk", "a minute", "running"):
+        assert name in narrow
 
 
 def test_queues_that_no_worker_knows_are_shown(house: House, command):

@@ -1,0 +1,104 @@
+"""The worker processes, as they tell of themselves with their heartbeats."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from config import Settings
+from config.keys import Keys
+
+if TYPE_CHECKING:
+    import redis
+
+__all__ = ["WorkerState", "account_keys", "read_workers"]
+
+#: What a worker says of itself, and of which kind it is.
+_ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
+    "queues": list,
+    "host": str,
+    "pid": int,
+    "account": str,
+    "rate": (int, float),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker process."""
+
+    id: str
+    queues: list[str]
+    host: str
+    pid: int
+    seen_seconds_ago: float
+    #: The account whose jobs it carries out (``Settings.account``).
+    account: str
+    #: API requests a second, as this worker has it; None of a worker of an older version.
+    rate: float | None
+    #: How many jobs of each queue have a place in it; all others that it has fetched wait for one. None of a worker of an older version.
+    in_flight: dict[str, int] | None = None
+
+    def running(self, queue: str, fetched: int, silence: float) -> int:
+        """Return how many of its ``fetched`` jobs of a queue are in flight; of a worker that was silent for ``silence`` seconds none."""
+        if self.seen_seconds_ago > silence:
+            return 0
+        return fetched if self.in_flight is None else min(fetched, self.in_flight.get(queue, 0))
+
+
+def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
+    """Return the worker processes that have not signed off, the one seen latest first, and all ids with a heartbeat.
+
+    Stock Dramatiq brokers that only produce have a heartbeat, too, and may hold messages.
+    """
+    keys = Keys.of(settings)
+    with client.pipeline(transaction=False) as pipeline:
+        pipeline.time()
+        pipeline.zrange(keys.heartbeats, 0, -1, withscores=True)
+        pipeline.hgetall(keys.workers)
+        (seconds, micros), seen, told = pipeline.execute()
+    now = seconds + micros / 1e6
+    workers = []
+    for worker_id, at in seen:
+        if worker_id not in told:
+            continue
+        about = _about(told[worker_id])
+        workers.append(
+            WorkerState(
+                id=worker_id.decode("utf-8", "backslashreplace"),
+                queues=[queue for queue in about.get("queues", []) if isinstance(queue, str)],
+                host=about.get("host", ""),
+                pid=about.get("pid", 0),
+                seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
+                account=about.get("account", ""),
+                rate=about.get("rate"),
+                in_flight=_counts(about.get("in_flight")),
+            )
+        )
+    holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]
+    return sorted(workers, key=lambda worker: worker.seen_seconds_ago), holders
+
+
+def _about(text: bytes) -> dict[str, Any]:
+    """Return what a worker says of itself, and nothing that is not of the kind it must be: anybody may write to the hash."""
+    try:
+        about = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    told = about.items() if isinstance(about, dict) else ()
+    return {name: value for name, value in told if isinstance(value, _ABOUT.get(name, object))}
+
+
+def _counts(told: object) -> dict[str, int] | None:
+    if not isinstance(told, dict):
+        return None
+    return {name: count for name, count in told.items() if isinstance(count, int)}
+
+
+def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
+    """Return the keys of the account of the worker that was seen latest, so that what only looks needs no client id."""
+    account = next((worker.account for worker in workers if worker.account), settings.account)
+    return dataclasses.replace(Keys.of(settings), account=account)
