@@ -3,6 +3,6 @@
 from actors.arguments import ArgumentError, InvalidJob
 from actors.entrance import Entrance, Incoming
 from actors.job import Job
-from actors.jobs import EVENTS, JOBS, QUEUES
+from actors.jobs import EVENTS, JOBS, QUEUES, key_of
 
-__all__ = ["EVENTS", "JOBS", "QUEUES", "ArgumentError", "Entrance", "Incoming", "InvalidJob", "Job"]
+__all__ = ["EVENTS", "JOBS", "QUEUES", "ArgumentError", "Entrance", "Incoming", "InvalidJob", "Job", "key_of"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from actors.add_contact import AddContact
+from actors.arguments import InvalidJob
 from actors.create_group import CreateGroup
 from actors.event_data import COMMON_EVENTS, Data, JobFailed
 from actors.job import Job
@@ -11,7 +14,7 @@ from actors.list_groups import ListGroups
 from actors.verify_webhook import VerifyWebhook
 from delivery import LANES
 
-__all__ = ["EVENTS", "JOBS", "QUEUES"]
+__all__ = ["EVENTS", "JOBS", "QUEUES", "key_of"]
 
 #: Every job by the name of its actor. A new one is a file beside this one, and its line here.
 JOBS: dict[str, type[Job]] = {
@@ -34,3 +37,14 @@ EVENTS: dict[str, type[Data]] = {
     **{job.failed: JobFailed for job in JOBS.values()},
     **COMMON_EVENTS,
 }
+
+
+def key_of(actor: str, arguments: dict[str, Any]) -> str | None:
+    """Return the idempotency key of a job, given or derived, whether or not its arguments are right; None where it has none."""
+    kind = JOBS.get(actor)
+    if kind is None:
+        return None
+    try:
+        return kind.parse(arguments).key
+    except InvalidJob:
+        return kind.key_of_raw(arguments)

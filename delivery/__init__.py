@@ -4,6 +4,7 @@
 """
 
 from delivery.account import pausing, tell, unparking
+from delivery.anew import forgetting
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection, timestamp
 from delivery.batches import batch_key, cancelling, sizing
 from delivery.delivery import Delivery
@@ -42,6 +43,7 @@ __all__ = [
     "batch_key",
     "cancelling",
     "dead_reason",
+    "forgetting",
     "load_scripts",
     "pausing",
     "rejection",

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import redis
 
-from actors import JOBS
+from actors import JOBS, key_of
 from config.keys import Keys
-from delivery import timestamp
+from delivery import forgetting, timestamp
 from workers.broker.entries import Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
@@ -130,11 +130,11 @@ class DeadLetters:
         body: Any = self._client.hget(self._keys.queue(letter.queue).dead_bodies, letter.entry_id)
         return None if body is None else bytes(body)
 
-    def retry(self, letter: DeadLetter) -> str | None:
+    def retry(self, letter: DeadLetter, *, anew: bool = False) -> str | None:
         """Enqueue the letter's job anew, in one step with the letter's end. Return the new message id, None if the letter is gone.
 
         The arguments stay as they are, and with them the idempotency key and the correlation id; a new id and time make it a new
-        message with a deadline of its own.
+        message with a deadline of its own. ``anew``: what ended as unknown calls again, and the API is not asked before.
 
         Raises:
             NotRetried: it is no readable job, or none that can be written again; with a sentence.
@@ -143,7 +143,7 @@ class DeadLetters:
         if body is None:
             return None
         try:
-            read_entry(letter.queue, letter.entry_id.decode("utf-8", "replace"), body, _HOMES)
+            entry = read_entry(letter.queue, letter.entry_id.decode("utf-8", "replace"), body, _HOMES)
         except Unreadable as error:
             raise NotRetried(f"is no readable job and cannot be retried: {error}") from None
         message_id = str(uuid.uuid4())
@@ -163,6 +163,8 @@ class DeadLetters:
             again = orjson.dumps(message)
         except orjson.JSONEncodeError:
             raise NotRetried("is nested too deeply to be written again") from None
+        if anew and (key := key_of(entry.actor_name, entry.kwargs)):
+            self._runner.run(*forgetting(self._keys, entry.actor_name, key))
         queue = self._keys.queue(letter.queue)
         revived = self._runner.run(
             SCRIPTS["revive"],

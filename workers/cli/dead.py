@@ -13,11 +13,11 @@ import typer
 
 from actors import QUEUES
 from actors.event_data import ERROR_KINDS
-from config.keys import Keys
 from workers.broker import DeadLetter, DeadLetters, NotRetried
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
+from workers.worker_list import account_keys, read_workers
 
 __all__ = ["dead"]
 
@@ -49,7 +49,9 @@ def _letters(queue: str | None, kind: str | None = None, batch: str | None = Non
         raise typer.BadParameter(f"no such kind: {kind}; known are {', '.join(KINDS)}", param_hint="--kind")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
-        yield DeadLetters(client, Keys.of(settings), [queue] if queue else QUEUES, kind=kind, batch_id=batch)
+        workers, _ = read_workers(client, settings)
+        keys = account_keys(settings, workers)
+        yield DeadLetters(client, keys, [queue] if queue else QUEUES, kind=kind, batch_id=batch)
 
 
 @dead.command("list")
@@ -120,6 +122,12 @@ def retry_letters(
         list[str] | None, typer.Argument(metavar="ID...", help="Message ids, as `dead list` prints them.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters that exist now.")] = False,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="Call again also what may have been carried out: you have looked at the API."
+        ),
+    ] = False,
     queue: Queue = None,
     kind: Kind = None,
     batch: Batch = None,
@@ -127,14 +135,16 @@ def retry_letters(
 ) -> None:
     """Send dead letters again, each under a new message id.
 
-    A job keeps its arguments, and with them its idempotency key and correlation id. If it may have been carried out already, the worker
-    asks the API first. A job that fails again becomes a dead letter again.
+    A job keeps its arguments, and with them its idempotency key and correlation id. If it may have been carried out already (kind
+    unknown), the worker asks the API first, unless you say --anew. A job that fails again becomes a dead letter again.
 
     Examples:
 
         coupontools-worker dead retry 0f6d2f6e-5bd2-4b64-8e50-0a3a3b9a2f11
 
         coupontools-worker dead retry --all --queue contacts
+
+        coupontools-worker dead retry --all --kind unknown --anew
     """
     if every == bool(message_ids):
         raise typer.BadParameter("give message ids, or --all", param_hint="ID...")
@@ -145,7 +155,7 @@ def retry_letters(
                 problems += 1
                 continue
             try:
-                new = letters.retry(letter)
+                new = letters.retry(letter, anew=anew)
             except NotRetried as error:
                 problems += 1
                 say(f"{letter.id} {error}", err=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from actors import JOBS
+from actors import key_of
 from config.keys import Keys
 from delivery.task import short_digest
 from workers.lookup.found import Found, fields_of, kwargs_of, time_of
@@ -17,13 +17,7 @@ __all__ = ["Places", "key_in_force"]
 
 def key_in_force(fields: dict[str, Any]) -> str | None:
     """Return the idempotency key of a message, given or derived; None where it has none."""
-    kind = JOBS.get(str(fields.get("actor_name")))
-    if kind is None:
-        return None
-    try:
-        return kind.parse(kwargs_of(fields)).key
-    except ValueError:
-        return kind.key_of_raw(kwargs_of(fields))
+    return key_of(str(fields.get("actor_name")), kwargs_of(fields))
 
 
 class Places:

@@ -103,6 +103,30 @@ def test_a_retry_is_a_new_message_with_the_same_arguments(house: House, command)
     assert house.redis.zcard("dramatiq:contacts.XQ") == 0
 
 
+def test_what_ended_as_unknown_is_looked_up_or_called_anew(house: House, command):
+    """The API carried it out and nobody saw; an operator who says --anew gets it once more."""
+    group_id = house.new_group()
+    house.sandbox.faults("close_after", endpoint="sms/addcontact")
+    house.sandbox.faults("empty", endpoint="sms/userlist")
+    worker = house.worker(JOB_DEADLINE_SECONDS=10)
+    firsts = [
+        house.enqueue("add_contact", channel="sms", group_id=group_id, phone=f"+3247012345{number}")
+        for number in range(2)
+    ]
+    for first in firsts:
+        assert house.answer(first, seconds=60)["data"]["error"]["kind"] == "unknown"
+    worker.kill()
+    house.sandbox.clear_faults()
+    house.worker()
+    answers = []
+    for first, options in zip(firsts, ([], ["--anew"]), strict=True):
+        retried = command("dead", "retry", first, *options, "--json")
+        answers.append(house.answer(lines(retried.stdout)[0]["retried_as"], seconds=60))
+        assert answers[-1]["originalid"] == first
+    assert [answer["data"]["reconciled"] for answer in answers] == [True, False]
+    assert house.counts()["contacts"] == 3
+
+
 def test_unreadable_letters_stay_and_are_told(house: House, command):
     house.worker()
     house.push("contacts", "broken", "{not json")
