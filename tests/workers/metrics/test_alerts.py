@@ -62,6 +62,32 @@ CASES = {
     "Redis is full": (well(writable="0x90"), 5, {"RedisReadOnly"}),
     "Redis forgot": (well(forgot="0x10 1x80"), 15, {"RedisForgot"}),
     "the account is refused": (well(held__refused="1x90"), 6, {"Held"}),
+    "the account is refused, and nothing is answered": (
+        well(held__refused="1x90", oldest__contacts="0+60x90", messages="0x90", retries="0x90"),
+        20,
+        {"Held"},
+    ),
+    "a pause that is meant": (
+        well(held__paused="1x90", oldest__contacts="0+60x90", messages="0x90", retries="0x90"),
+        30,
+        set(),
+    ),
+    "Redis is full, and no heartbeat can be written": (
+        well(
+            writable="0x90",
+            coupontools_workers="0x90",
+            oldest__contacts="0+60x90",
+            messages="0x90",
+            retries="0x90",
+        ),
+        20,
+        {"RedisReadOnly"},
+    ),
+    "no worker for long": (
+        well(coupontools_workers="0x90", oldest__contacts="0+60x90", messages="0x90", retries="0x90"),
+        30,
+        {"WorkersMissing"},
+    ),
     "an outage of two minutes": (well(held__outage="0x10 1x1 0x90"), 12, set()),
     "a pause that was forgotten": (well(held__paused="1x90"), 65, {"Paused"}),
     "no worker": (well(coupontools_workers="0x90", messages="0x90", retries="0x90"), 5, {"WorkersMissing"}),
