@@ -68,15 +68,16 @@ def outage(house: House) -> Callable[[], Any]:
     return lambda: put_hold(house.redis, KEYS, "account/outage")
 
 
-class LaterSlots(Ledger):
-    """A ledger whose slots are a while ahead; until then something happens."""
+class OtherSlots(Ledger):
+    """A ledger whose slots are a while ahead, or behind; until then something happens."""
 
     meanwhile: Callable[[], None]
+    wait_ms = 1.0
 
     async def claim(self, task: Task, token: str, **told: Any) -> Claim:
         claim = await super().claim(task, token, **told)
         asyncio.get_running_loop().call_soon(self.meanwhile)
-        return replace(claim, wait=1.0)
+        return replace(claim, wait=self.wait_ms)
 
 
 class Faulty(AddContact):
@@ -95,11 +96,24 @@ async def test_a_job_does_not_call_when_a_hold_began_while_it_slept_until_its_sl
         # The worker stops as well, or the job would come back after the hold.
         gate.drain()
 
-    ledger = LaterSlots(SyncRunner(house.redis), KEYS, LONG_POLICY)
+    ledger = OtherSlots(SyncRunner(house.redis), KEYS, LONG_POLICY)
     ledger.meanwhile = hold_begins
     await Delivery(ledger, api, gate, LONG_POLICY, LogLine()).deliver(task)
     assert house.sandbox.requests() == []
     # No attempt was spent, and the message is still this worker's.
+    assert house.redis.hmget(ledger.record(task), "s", "n") == [b"waiting", b"0"]
+    assert house.redis.sismember("acks", "job")
+
+
+async def test_a_job_does_not_call_when_its_slot_has_passed(
+    house: House, api: Coupontools, gate: Gate, task: Task
+) -> None:
+    """A process that stood still would send at once all that it had reserved, beside what others have reserved since."""
+    paced = replace(LONG_POLICY, rate=10)
+    ledger = OtherSlots(SyncRunner(house.redis), KEYS, paced)
+    ledger.wait_ms, ledger.meanwhile = -1000.0, gate.drain
+    await Delivery(ledger, api, gate, paced, LogLine()).deliver(task)
+    assert house.sandbox.requests() == []
     assert house.redis.hmget(ledger.record(task), "s", "n") == [b"waiting", b"0"]
     assert house.redis.sismember("acks", "job")
 

@@ -156,6 +156,19 @@ async def test_a_place_that_was_lent_goes_to_who_has_least() -> None:
     await crowd.end()
 
 
+async def test_a_lane_without_a_place_comes_first_though_it_has_just_had_one() -> None:
+    """For its weight it has had more than the lane that holds all others, but it is sure of a tenth of the places."""
+    crowd = Crowd(Gate(10))
+    for number in range(9):
+        await crowd.add(f"contact {number}")
+    await crowd.add("bulk 1", lane="bulk")
+    await crowd.add("contact 9")
+    await crowd.add("bulk 2", lane="bulk")
+    await crowd.let_go("bulk 1")
+    assert crowd.inside[-1] == "bulk 2"
+    await crowd.end()
+
+
 async def test_listings_never_have_more_than_a_quarter_of_the_places() -> None:
     gate = Gate(8)
     crowd = Crowd(gate)
