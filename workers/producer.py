@@ -30,11 +30,19 @@ class Enqueued:
 
 
 def job_message(
-    actor: str, arguments: dict[str, Any], queue: str | None = None, *, delay: float = 0
+    actor: str,
+    arguments: dict[str, Any],
+    queue: str | None = None,
+    *,
+    delay: float = 0,
+    message_id: str | None = None,
 ) -> Enqueued:
-    """Return the message of one job, as the docs describe it; ``queue`` is another than the job's first, ``delay`` is in seconds."""
+    """Return the message of one job, as the docs describe it.
+
+    ``queue`` is another than the job's first, ``delay`` is in seconds, and ``message_id`` takes the place of a new one.
+    """
     queue = queue or JOBS[actor].queue
-    message_id, now_ms = str(uuid.uuid4()), int(time.time() * 1000)
+    message_id, now_ms = message_id or str(uuid.uuid4()), int(time.time() * 1000)
     options: dict[str, Any] = {"redis_message_id": message_id}
     if delay:
         # As stock producers delay: their queue of delayed messages has a name of its own.
@@ -52,8 +60,12 @@ def job_message(
     return Enqueued(queue, message_id, orjson.dumps(message))
 
 
-def enqueue_all(client: redis.Redis, keys: Keys, messages: list[Enqueued]) -> int:
+def enqueue_all(
+    client: redis.Redis, keys: Keys, messages: list[Enqueued], counted: tuple[str, str, int] | None = None
+) -> int:
     """Enqueue all of the messages or none, and return how many were new.
+
+    ``counted`` is the batch whose counts tell how many were enqueued: their key, its id and the milliseconds that they are kept.
 
     Raises:
         redis.RedisError: none was enqueued, or Redis's answer was lost. Calling again with the same messages is safe: those that are
@@ -65,5 +77,9 @@ def enqueue_all(client: redis.Redis, keys: Keys, messages: list[Enqueued]) -> in
         queue = keys.queue(message.queue)
         names += [queue.ready, queue.bodies]
         arguments += [message.message_id, message.body]
+    if counted is not None:
+        key, batch_id, ttl_ms = counted
+        names.append(key)
+        arguments += [batch_id, str(ttl_ms)]
     new: int = ThreadRunner(client).run(SCRIPTS["enqueue_all"], names, arguments)
     return new

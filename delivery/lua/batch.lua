@@ -1,7 +1,8 @@
 -- batch.lua: a prelude of other scripts: jobs of one batch are counted together, each once, in the step that answers it. Needs clock.lua.
 --
 --   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at, finished_at (ms); told: 1 once batch.finished was
---                    written; lane: where its jobs are; succeeded, replayed, failed:<kind>: how many ended so; answered: how many in all
+--                    written; lane: where its jobs are; enqueued: how many an import has put
+--                    on their queue, of all its runs; succeeded, replayed, failed:<kind>: how many ended so; answered: how many in all
 --   batches  zset    digest of the id -> when its last job was answered (ms)
 
 local BATCHES_KEPT = 10000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import uuid
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,26 +12,34 @@ import typer
 
 from config import Settings, redact_text
 from config.keys import Keys
-from delivery import Policy, sizing
-from workers.cli.import_options import columns_of_file, constant_arguments, country_of_numbers, refused_file
+from workers.cli.import_options import (
+    check_failed_folder,
+    check_together,
+    columns_of_file,
+    constant_arguments,
+    country_of_numbers,
+    refused_file,
+)
 from workers.cli.import_progress import ImportProgress
 from workers.cli.import_signals import noted_signals
+from workers.cli.import_summary import Summary
 from workers.cli.job_options import LARGEST_NUMBER
-from workers.cli.output import plain, say, say_json
+from workers.cli.output import say
 from workers.cli.settings import command_settings
 from workers.imports import (
     BULK,
     STDIN,
-    SURE_SHARE,
     ContactsFile,
-    ImportRun,
+    Import,
     ImportTime,
-    RefusedFile,
+    KeptRows,
+    NotListed,
+    People,
     Stopped,
-    Tally,
     UnusableFile,
+    free_name,
 )
-from workers.redis_link import ThreadRunner, sync_client
+from workers.redis_link import sync_client
 
 __all__ = ["import_csv"]
 
@@ -82,6 +88,24 @@ def import_csv(
             "share of the pace that imports are sure of, whichever is longer.",
         ),
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Follow the answers, and write the rows that failed to FILE.failed.csv. Ctrl-C leaves the jobs going.",
+        ),
+    ] = False,
+    skip_present: Annotated[
+        bool,
+        typer.Option("--skip-present", help="List the group first, by a job, and leave out who is in it."),
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="The same, and add also those whom an earlier job added: they were removed at the vendor since.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only check the rows: nothing is enqueued, and Redis is not needed."),
@@ -95,14 +119,14 @@ def import_csv(
     breaks.
 
     Wrong rows are listed with their line numbers and written to a file that can be mended and imported again; the rest goes on.
-    A number or an address that stands in the file twice is told with both lines and added once. Running an import again adds nobody twice.
-    Exit code 1 if any row was refused.
+    A number or an address that stands in the file twice is told with both lines and added once. Running an import again adds nobody twice;
+    with --batch-id one that was interrupted goes on. Exit code 1 if any row was refused, or failed while --wait followed it.
 
     Examples:
 
-        coupontools-worker import people.csv --channel sms --group-id gro_119251
+        coupontools-worker import people.csv --channel sms --group-id gro_119251 --wait
 
-        coupontools-worker import people.csv --channel sms --group-id gro_119251 --country BE
+        coupontools-worker import people.csv --channel sms --group-id gro_119251 --country BE --column phone=Mobile
 
         coupontools-worker import people.refused.csv --channel sms --group-id gro_119251
     """
@@ -112,10 +136,12 @@ def import_csv(
     constant = constant_arguments(channel, group_id, correlation_id, deadline_seconds, batch)
     numbers_of = country_of_numbers(country, channel)
     columns = columns_of_file(column or [], channel)
+    check_together(wait=wait, lists=skip_present or again, dry_run=dry_run)
     target = refused_file(refused, file, dry_run=dry_run)
+    if wait:
+        check_failed_folder(file)
     settings = command_settings()
-    keys = Keys.of(settings)
-    tally = Tally(dry_run=dry_run)
+    told = Summary(None if dry_run else batch, dry_run=dry_run, again=again)
     shown = "standard input" if file == STDIN else file.name
     stopped: Stopped | None = None
     try:
@@ -123,111 +149,51 @@ def import_csv(
             ContactsFile(
                 file, channel, country=numbers_of, columns=columns, ignore_columns=ignore_columns
             ) as contacts,
-            RefusedFile(target, contacts.columns) as out,
+            KeptRows(target, contacts.columns) as out,
             _client(settings, dry_run=dry_run) as client,
             noted_signals() as signals,
         ):
             if client is not None:
                 client.ping()
-            pace = ImportTime.of(settings, client, contacts.most_rows, deadline_seconds)
-            with ImportProgress(tally, contacts.size) as progress:
+            told.pace = ImportTime.of(settings, client, contacts.most_rows, deadline_seconds)
+            told.of = Import(
+                client,
+                settings,
+                People(constant | told.pace.arguments, again=again),
+                list_first=skip_present or again,
+                wait=wait,
+                failed_path=lambda: free_name(file, "failed"),
+                tally=told.tally,
+            )
+            with ImportProgress(told.tally, contacts.size) as progress:
                 try:
-                    ImportRun(client, keys, constant | pace.arguments, tally, progress, signals).run(
-                        contacts, out
-                    )
+                    told.of.carry_out(contacts, out, progress, signals)
                 except Stopped as error:
                     stopped = error
-            # Of one that was stopped, as many as were enqueued; going on under the same id makes it larger.
-            if client is not None and tally.enqueued and not (stopped and stopped.redis_away):
-                ThreadRunner(client).run(*sizing(keys, Policy.of(settings), batch, tally.enqueued))
-            waiting = tally.right if dry_run else tally.enqueued
+            told.refused_file = target if out.created else None
             if client is not None and stopped is None:
                 # Earlier imports wait there, too.
-                waiting = client.llen(keys.queue(BULK).ready)
+                told.waiting = client.llen(Keys.of(settings).queue(BULK).ready)
     except UnusableFile as error:
         say(f"{shown}: {error}", err=True)
         raise typer.Exit(2) from None
+    except NotListed as error:
+        say(f"{error}; nothing was enqueued", err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
-        say(f"{error.filename or shown}: {error.strerror}; {_how_far(tally)}", err=True)
+        say(f"{error.filename or shown}: {error.strerror}; {told.how_far()}", err=True)
         raise typer.Exit(1) from None
     except redis.RedisError as error:
-        say(f"Redis does not answer: {redact_text(str(error))}; {_how_far(tally)}", err=True)
+        say(f"Redis does not answer: {redact_text(str(error))}; {told.how_far()}", err=True)
         raise typer.Exit(1) from None
-    _summary(
-        tally,
-        pace,
-        waiting,
-        target if out.created else None,
-        batch=None if dry_run else batch,
-        complete=stopped is None,
-        as_json=as_json,
-    )
+    told.show(as_json=as_json)
     if stopped is not None:
-        say(f"{stopped}; {_how_far(tally)}", err=True)
+        say(f"{stopped}; {told.how_far()}", err=True)
         raise typer.Exit(128 + signals[0] if signals else 1)
-    if pace.expires_first(waiting):
-        say(
-            f"warning: {waiting:,} contacts wait, and the last of them expire before it is their turn: raise COUPONTOOLS_RATE_LIMIT, or "
-            "import with a larger --deadline-seconds",
-            err=True,
-        )
-    raise typer.Exit(1 if tally.refused else 0)
+    told.warn()
+    raise typer.Exit(1 if told.tally.refused or (told.answers and told.answers.failed) else 0)
 
 
 def _client(settings: Settings, *, dry_run: bool) -> AbstractContextManager[redis.Redis | None]:
     """Return a client of Redis, or none for a dry run."""
     return nullcontext() if dry_run else sync_client(settings.redis_url)
-
-
-def _how_far(tally: Tally) -> str:
-    if not tally.enqueued:
-        return "nothing was enqueued"
-    return (
-        f"everything up to line {tally.line:,} is enqueued ({tally.enqueued:,} contacts); "
-        "running the import again is harmless and adds nobody twice"
-    )
-
-
-def _summary(
-    tally: Tally,
-    pace: ImportTime,
-    waiting: int,
-    refused: Path | None,
-    *,
-    batch: str | None,
-    complete: bool,
-    as_json: bool,
-) -> None:
-    # Linux counts in KiB, macOS in bytes: man 2 getrusage.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    if as_json:
-        told = {
-            # It does not look who is in the group.
-            "batch_id": None if batch is None else plain(batch),
-            "rows": tally.rows,
-            "enqueued": tally.enqueued,
-            "refused": tally.refused,
-            "repeated": tally.repeated,
-            "present": 0,
-            "refused_file": None if refused is None else plain(str(refused)),
-            "complete": complete,
-            "dry_run": tally.dry_run,
-            "waiting": waiting,
-            "deadline_seconds": pace.deadline_seconds,
-            "seconds_at_pace": pace.seconds(waiting),
-            "seconds_at_sure_share": pace.seconds(waiting, SURE_SHARE),
-            "seconds": round(tally.seconds, 3),
-            "rows_per_second": round(tally.rate, 1),
-            "peak_memory_mib": round(peak, 1),
-        }
-        say_json(told)
-        return
-    say(f"{tally} ({tally.seconds:,.1f} s, at most {peak:,.0f} MiB of memory)")
-    if waiting:
-        say(pace.told(waiting))
-    if tally.dry_run:
-        say("nothing was enqueued: this was a dry run")
-    if batch is not None and tally.enqueued:
-        say(f"batch {batch}: `coupontools-worker batches {batch}` shows how far it is")
-    if refused is not None:
-        say(f"refused rows are in {refused}: mend them there and import that file")

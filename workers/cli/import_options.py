@@ -14,7 +14,14 @@ from workers.imports.columns import ERROR_COLUMN, known_columns, same_name
 from workers.imports.kept_rows import free_name
 from workers.imports.national_numbers import Country
 
-__all__ = ["columns_of_file", "constant_arguments", "country_of_numbers", "refused_file"]
+__all__ = [
+    "check_failed_folder",
+    "check_together",
+    "columns_of_file",
+    "constant_arguments",
+    "country_of_numbers",
+    "refused_file",
+]
 
 
 def constant_arguments(
@@ -80,10 +87,23 @@ def refused_file(given: Path | None, source: Path, *, dry_run: bool) -> Path | N
         return None
     if given is not None and given.exists():
         raise typer.BadParameter("exists already and is not overwritten", param_hint="--refused")
-    target = given or free_name(source)
-    if not os.access(target.parent, os.W_OK):
-        raise typer.BadParameter(
-            f"no file can be created in {target.parent}; choose another with --refused",
-            param_hint="--refused",
-        )
+    target = given or free_name(source, "refused")
+    _check_folder(target, "choose another with --refused", "--refused")
     return target
+
+
+def check_failed_folder(source: Path) -> None:
+    """Check now that the rows that fail can be kept beside the file, since hours may pass until there are any."""
+    _check_folder(free_name(source, "failed"), "copy FILE.csv to another folder", "--wait")
+
+
+def check_together(*, wait: bool, lists: bool, dry_run: bool) -> None:
+    """Check that a dry run is not told to do what needs Redis."""
+    if dry_run and (wait or lists):
+        flag = "--wait" if wait else "--skip-present and --again"
+        raise typer.BadParameter(f"looks at the file alone; leave {flag} out", param_hint="--dry-run")
+
+
+def _check_folder(target: Path, instead: str, flag: str) -> None:
+    if not os.access(target.parent, os.W_OK):
+        raise typer.BadParameter(f"no file can be created in {target.parent}; {instead}", param_hint=flag)

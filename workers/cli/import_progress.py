@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from workers.cli.output import plain
-from workers.imports import Tally
+from workers.imports import Answers, Tally, duration
 
 __all__ = ["ImportProgress"]
 
 #: How often a line is printed where there is no terminal, in seconds.
 PLAIN_EVERY_SECONDS = 5.0
+#: After how long without an answer it is said what may be the matter, in seconds.
+HINT_SECONDS = 15.0
 #: Refused rows that are shown one by one; the file of refused rows has them all. So many repeated rows are shown, too.
 SHOWN_ROWS = 1000
 
@@ -28,21 +30,48 @@ class ImportProgress(Progress):
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.description}"),
-            TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
         self._tally = tally
         self._plain_at = time.monotonic() + PLAIN_EVERY_SECONDS
+        self._size = size
         self._bar = self.add_task(str(tally), total=size)
+        #: Since when no answer has come, and was it said?
+        self._answered, self._answered_at, self._hinted = 0, 0.0, False
 
     def read(self, position: int) -> None:
         """Show that so many bytes of the file are done."""
+        left = self._tally.seconds * (self._size / position - 1) if position else 0.0
+        self._show(position, f"{self._tally}{f', {duration(left)} left' if left >= 1 else ''}")
+
+    def answered(self, answers: Answers) -> None:
+        """Show how many rows are answered, and how long the rest takes."""
+        now = time.monotonic()
+        if not self._answered_at or answers.answered != self._answered:
+            self._answered, self._answered_at = answers.answered, now
+        elif now - self._answered_at > HINT_SECONDS and not self._hinted:
+            self._hinted = True
+            self.say(
+                "no answer for a while; is a worker running, or is work held? (coupontools-worker status)"
+            )
+        left = (
+            "nobody knows how long it takes"
+            if answers.left_seconds is None
+            else duration(answers.left_seconds)
+        )
+        parts = [f"{answers.answered:,} of {answers.enqueued:,} answered", f"{answers.added:,} added"]
+        parts += [f"{answers.replayed:,} added before"] if answers.replayed else []
+        parts += [f"{answers.failed:,} failed"] if answers.failed else []
+        parts.append(f"{left} left" if answers.left_seconds is not None else left)
+        self._show(answers.answered, ", ".join(parts), answers.enqueued)
+
+    def _show(self, completed: int, text: str, total: int | None = None) -> None:
         if not self.disable:
-            self.update(self._bar, completed=position, description=str(self._tally))
+            self.update(self._bar, completed=completed, description=text, total=total)
         elif time.monotonic() >= self._plain_at:
             self._plain_at = time.monotonic() + PLAIN_EVERY_SECONDS
-            self.say(str(self._tally))
+            self.say(text)
 
     def refused(self, where: str, problem: str) -> None:
         """Say that a row was refused."""

@@ -1,22 +1,34 @@
 """Imports of contacts: a file is read, its rows become jobs of one batch, and their answers are followed. Prints nothing."""
 
 from workers.imports.contacts import ContactsFile, Row
-from workers.imports.kept_rows import RefusedFile
-from workers.imports.pace import BULK, SURE_SHARE, ImportTime
-from workers.imports.run import ImportRun, Stopped, Tally, Watcher
+from workers.imports.dead_rows import FailedFile
+from workers.imports.following import Answers
+from workers.imports.kept_rows import KeptRows, free_name
+from workers.imports.national_numbers import Country
+from workers.imports.pace import BULK, ImportTime, duration
+from workers.imports.people import People
+from workers.imports.present import NotListed
+from workers.imports.run import Stopped, Tally
 from workers.imports.source import STDIN, UnusableFile
+from workers.imports.whole import Import, ImportWatcher
 
 __all__ = [
     "BULK",
     "STDIN",
-    "SURE_SHARE",
+    "Answers",
     "ContactsFile",
-    "ImportRun",
+    "Country",
+    "FailedFile",
+    "Import",
     "ImportTime",
-    "RefusedFile",
+    "ImportWatcher",
+    "KeptRows",
+    "NotListed",
+    "People",
     "Row",
     "Stopped",
     "Tally",
     "UnusableFile",
-    "Watcher",
+    "duration",
+    "free_name",
 ]

@@ -102,7 +102,9 @@ class ContactsFile:
         return self._bytes.tell()
 
     def rows(self) -> Iterator[Row]:
-        """Yield every row that has anything in it."""
+        """Yield every row that has anything in it, from the first one on, however often it is called."""
+        self._file.seek(0)
+        self._read_header()
         record: list[str] = []
         reader = csv.reader(_noted(self._file, record), delimiter=self.columns.delimiter, strict=True)
         while True:

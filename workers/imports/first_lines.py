@@ -34,6 +34,11 @@ class FirstLines:
             self._grow()
         return None
 
+    def line_of(self, person: str) -> int | None:
+        """Return the line that a person was noted with; None for nobody who was."""
+        digest = blake2b(person.encode(), digest_size=DIGEST_BYTES).digest()
+        return self._lines[self._slot(digest)] or None
+
     def _make_slots(self, slots: int) -> None:
         self._digests = bytearray(DIGEST_BYTES * slots)
         # A line of 0 marks a free slot: lines count from 1.

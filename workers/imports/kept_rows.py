@@ -1,4 +1,4 @@
-"""The rows an import refused, as a CSV file that can be mended and imported again."""
+"""The rows that an import refused, or that failed, as a CSV file that can be mended and imported again."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from workers.imports.contacts import Row
 from workers.imports.private_csv import PrivateCsv
 from workers.imports.source import is_stream
 
-__all__ = ["RefusedFile", "free_name"]
+__all__ = ["KeptRows", "free_name"]
 
 
-def free_name(source: Path) -> Path:
-    """Return ``FILE.refused.csv`` beside ``FILE.csv``, or the first of ``FILE.refused-2.csv``, ``-3`` ... that does not exist yet.
+def free_name(source: Path, kind: str) -> Path:
+    """Return ``FILE.<kind>.csv`` beside ``FILE.csv``, or the first of ``FILE.<kind>-2.csv``, ``-3`` ... that does not exist yet.
 
-    Of a stream it is ``stdin.refused.csv`` in the working directory.
+    Of a stream it is ``stdin.<kind>.csv`` in the working directory.
     """
     if is_stream(source):
         source = Path("stdin.csv")
-    plain = source.with_suffix(".refused.csv")
-    numbered = (source.with_suffix(f".refused-{number}.csv") for number in itertools.count(2))
+    plain = source.with_suffix(f".{kind}.csv")
+    numbered = (source.with_suffix(f".{kind}-{number}.csv") for number in itertools.count(2))
     return next(path for path in itertools.chain([plain], numbered) if not path.exists())
 
 
-class RefusedFile(PrivateCsv):
+class KeptRows(PrivateCsv):
     """A file with the header of the source and a last column `error`. Without a ``path``, nothing is kept."""
 
     def __init__(self, path: Path | None, columns: Columns) -> None:
@@ -36,7 +36,7 @@ class RefusedFile(PrivateCsv):
         self._header = [*(columns.names[at] for at in self._kept), ERROR_COLUMN]
 
     def add(self, row: Row, problem: str) -> int:
-        """Write one row as it was, and why it was refused; of a broken record each line. Return how many rows that makes.
+        """Write one row as it was, and why it is kept; of a broken record each line. Return how many rows that makes.
 
         Cells that no column has a name for come last, so that nothing is lost.
         """

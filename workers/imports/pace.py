@@ -13,7 +13,7 @@ from config.keys import Keys
 from delivery import LANES
 from workers.worker_list import read_workers
 
-__all__ = ["BULK", "SURE_SHARE", "ImportTime"]
+__all__ = ["BULK", "SURE_SHARE", "ImportTime", "duration"]
 
 #: The queue of an import's jobs: a mass of contacts never delays a single one.
 BULK: Final = "bulk"
@@ -69,11 +69,11 @@ class ImportTime:
     def told(self, contacts: int) -> str:
         """Return how long so many contacts take, for people."""
         pace, sure = self.seconds(contacts), self.seconds(contacts, SURE_SHARE)
-        expire = f"a job expires after {_duration(self.deadline_seconds)}"
+        expire = f"a job expires after {duration(self.deadline_seconds)}"
         if pace is None or sure is None:
             return f"{contacts:,} contacts wait; no pace is set, so nobody knows how long they take; {expire}"
         return (
-            f"{contacts:,} contacts wait: {_duration(pace)} at the present pace ({self.rate:g} requests a second), {_duration(sure)} at "
+            f"{contacts:,} contacts wait: {duration(pace)} at the present pace ({self.rate:g} requests a second), {duration(sure)} at "
             f"the share of it that imports are sure of ({SURE_SHARE:.0%}); {expire}"
         )
 
@@ -82,6 +82,7 @@ class ImportTime:
         return (self.seconds(contacts) or 0) > self.deadline_seconds
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in the unit that people would use."""
     name, length = next((name, length) for name, length, most in UNITS if seconds < most * length)
     return f"{seconds / length:,.{int(length >= 3600)}f} {name}"

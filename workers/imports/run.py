@@ -1,30 +1,29 @@
-"""One run of `import` over one file: rows become jobs, a batch at a time, and wrong ones are kept."""
+"""One run of an import over one file: rows become jobs, some hundred in a step, and wrong rows are kept."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import redis
 
-from actors import JOBS, InvalidJob
 from config.keys import Keys
-from workers.imports.contacts import ContactsFile, Row
+from delivery import Policy, batch_key, sizing
+from workers.imports.contacts import ContactsFile
 from workers.imports.first_lines import FirstLines
-from workers.imports.kept_rows import RefusedFile
-from workers.imports.pace import BULK
-from workers.producer import Enqueued, enqueue_all, job_message
-from workers.redis_link import Patience
+from workers.imports.kept_rows import KeptRows
+from workers.imports.people import People, Person
+from workers.producer import Enqueued, enqueue_all
+from workers.redis_link import Patience, ThreadRunner
 
 __all__ = ["ImportRun", "Stopped", "Tally", "Watcher"]
 
 #: Jobs enqueued in one step.
-BATCH = 500
+AT_ONCE = 500
 #: How long an import waits for a Redis that went away meanwhile, in seconds.
 LONGEST_OUTAGE_SECONDS = 300.0
-
-_ADD_CONTACT = JOBS["add_contact"]
 
 
 @dataclass(slots=True)
@@ -34,18 +33,25 @@ class Tally:
     #: Are the rows only checked?
     dry_run: bool = False
     rows: int = 0
+    #: Rows whose job is in the batch, put there by this run or by an earlier one.
     enqueued: int = 0
     refused: int = 0
     #: Rows whose number or address stands further up in the file.
     repeated: int = 0
+    #: Rows of people who are in the group.
+    present: int = 0
+    #: Of the first people that were enqueued, how many an earlier job has added: they are not added again.
+    added_before: int = 0
     #: The last physical line up to which every row is enqueued or refused.
     line: int = 1
     began: float = field(default_factory=time.monotonic)
+    #: When the last row was enqueued; None until then.
+    ended: float | None = None
 
     @property
     def seconds(self) -> float:
-        """Return how long it has taken."""
-        return time.monotonic() - self.began
+        """Return how long reading and enqueueing has taken."""
+        return (self.ended or time.monotonic()) - self.began
 
     @property
     def rate(self) -> float:
@@ -60,6 +66,8 @@ class Tally:
     def __str__(self) -> str:
         done = f"{self.right:,} right" if self.dry_run else f"{self.enqueued:,} enqueued"
         counts = f"{done}, {self.refused:,} refused, {self.repeated:,} repeated"
+        if self.present:
+            counts += f", {self.present:,} in the group already"
         return f"{self.rows:,} rows read, {counts}, {self.rate:,.0f} rows/s"
 
 
@@ -80,81 +88,94 @@ class Watcher(Protocol):
 
 
 class Stopped(Exception):  # noqa: N818 - says what happened to the import
-    """The import ended before the end of its file; the message says why."""
+    """The import ended before the end of its file, or of the answers; the message says why."""
 
-    def __init__(self, why: str, *, redis_away: bool = False) -> None:
+    def __init__(self, why: str, *, redis_away: bool = False, batch_known: bool = True) -> None:
         super().__init__(why)
         self.redis_away = redis_away
+        self.batch_known = batch_known
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImportRun:
     """One run over one file."""
 
     #: None in a dry run: the rows are only checked.
     client: redis.Redis | None
     keys: Keys
-    constant: dict[str, Any]
+    policy: Policy
+    people: People
     tally: Tally
-    progress: Watcher
+    watcher: Watcher
     #: The signals that have arrived.
-    signals: list[int]
-    first_lines: FirstLines = field(default_factory=FirstLines)
+    signals: Sequence[int]
+    #: Who is in the group, in comparable form.
+    present: FirstLines | None = None
+    _goes_on: bool = False
 
-    def run(self, contacts: ContactsFile, refused: RefusedFile) -> None:
-        """Enqueue a job for each right row, a batch at a time, and keep the wrong ones.
+    @property
+    def batch_id(self) -> str:
+        """Return the id of the batch."""
+        return str(self.people.constant["batch_id"])
+
+    def run(self, contacts: ContactsFile, refused: KeptRows) -> None:
+        """Enqueue a job for each right row, and keep the wrong ones. At the end, or when it is stopped, the batch learns its size.
 
         Raises:
             Stopped: by a signal, or because Redis was away for too long.
+            redis.RedisError: Redis could not be asked.
         """
-        batch: list[Enqueued] = []
-        for row in contacts.rows():
+        if self.client is not None:
+            self._goes_on = bool(self.client.exists(batch_key(self.keys, self.batch_id)))
+        try:
+            self._enqueue_rows(contacts, refused)
+        except Stopped as stopped:
+            if not stopped.redis_away:
+                self._tell_size()
+            raise
+        self._tell_size()
+
+    def _enqueue_rows(self, contacts: ContactsFile, refused: KeptRows) -> None:
+        waiting: list[Person] = []
+        for person in self.people.read(contacts):
             self.tally.rows += 1
-            problem = row.problem
-            if problem is None:
-                try:
-                    batch += self._messages(row)
-                except InvalidJob as error:
-                    problem = str(error)
-            if problem is not None:
-                rows = refused.add(row, problem)
+            if person.problem is not None:
+                rows = refused.add(person.row, person.problem)
                 self.tally.refused += rows
                 self.tally.rows += rows - 1
-                self.progress.refused(row.where, problem)
-            if len(batch) >= BATCH or self.signals:
-                self._enqueue(batch)
-                batch.clear()
-                self.tally.line = row.last_line
-                self.progress.read(contacts.position)
+                self.watcher.refused(person.row.where, person.problem)
+            elif person.first_line is not None:
+                self.tally.repeated += 1
+                self.watcher.repeated(person.row.where, person.first_line)
+            elif self.present is not None and self.present.line_of(person.needle):
+                self.tally.present += 1
+            else:
+                waiting.append(person)
+            if len(waiting) >= AT_ONCE or self.signals:
+                self._enqueue(waiting)
+                waiting.clear()
+                self.tally.line = person.row.last_line
+                self.watcher.read(contacts.position)
                 if self.signals:
                     raise Stopped("stopped")
-        self._enqueue(batch)
-        self.progress.read(contacts.size)
+        self._enqueue(waiting)
+        self.tally.ended = time.monotonic()
+        self.watcher.read(contacts.size)
 
-    def _messages(self, row: Row) -> list[Enqueued]:
-        """Return the message of a row; none where an earlier row has the same number or address.
-
-        Raises:
-            InvalidJob: an argument of the row is wrong.
-        """
-        arguments = {**self.constant, **row.arguments}
-        job = _ADD_CONTACT.parse(arguments)
-        if first := self.first_lines.note(job.needle(), row.line):
-            self.tally.repeated += 1
-            self.progress.repeated(row.where, first)
-            return []
-        return [job_message(_ADD_CONTACT.actor, arguments, BULK)]
-
-    def _enqueue(self, batch: list[Enqueued]) -> None:
-        """Enqueue a batch, and wait for Redis if it is away."""
+    def _enqueue(self, people: list[Person]) -> None:
+        """Enqueue the jobs of some people, and wait for Redis if it is away."""
         client = self.client
-        if client is None or not batch:
+        if client is None or not people:
             return
-        patience = Patience(
-            self.progress.say, lambda away: bool(self.signals) or away > LONGEST_OUTAGE_SECONDS
-        )
+        patience = self._patience()
+        counted = (batch_key(self.keys, self.batch_id), self.batch_id, round(self.policy.ttl * 1000))
         try:
-            patience.ask(lambda: enqueue_all(client, self.keys, batch))
+            if not self.tally.enqueued and not self._goes_on:
+                self.tally.added_before = patience.ask(
+                    lambda: self.people.added_before(client, self.keys, people)
+                )
+            messages = patience.ask(lambda: self._messages(client, people))
+            patience.ask(lambda: enqueue_all(client, self.keys, messages, counted))
         except redis.RedisError:
             if not patience.is_away:
                 raise
@@ -164,4 +185,23 @@ class ImportRun:
                 else f"Redis did not answer for {LONGEST_OUTAGE_SECONDS:g} s"
             )
             raise Stopped(why, redis_away=True) from None
-        self.tally.enqueued += len(batch)
+        self.tally.enqueued += len(people)
+
+    def _messages(self, client: redis.Redis, people: list[Person]) -> list[Enqueued]:
+        """Return the jobs that are to be enqueued: all, or of a batch that was there before, those that are not answered."""
+        if not self._goes_on:
+            return [self.people.message(person, self.people.message_id(person)) for person in people]
+        states = self.people.states(client, self.keys, people)
+        return [
+            self.people.message(person, state.message_id)
+            for person, state in zip(people, states, strict=True)
+            if state.word != "done"
+        ]
+
+    def _tell_size(self) -> None:
+        if self.client is not None and self.tally.enqueued:
+            runner = ThreadRunner(self.client)
+            self._patience().ask(lambda: runner.run(*sizing(self.keys, self.policy, self.batch_id, 0)))
+
+    def _patience(self) -> Patience:
+        return Patience(self.watcher.say, lambda away: bool(self.signals) or away > LONGEST_OUTAGE_SECONDS)

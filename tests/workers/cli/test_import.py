@@ -88,12 +88,10 @@ def test_wrong_rows_are_told_and_can_be_mended(house: House, command, tmp_path):
     assert done.returncode == 1
     summary = json.loads(done.stdout)
     target = tmp_path / "people.refused.csv"
-    assert {name: summary[name] for name in ("rows", "enqueued", "refused", "refused_file", "complete")} == {
+    assert {name: summary[name] for name in ("rows", "enqueued", "refused")} == {
         "rows": 6,
         "enqueued": 2,
         "refused": 4,
-        "refused_file": str(target),
-        "complete": True,
     }
     told = done.stderr.splitlines()
     assert [line.split(":")[0] for line in told] == ["line 4", "lines 5 to 6", "line 8"]
@@ -268,12 +266,10 @@ def test_without_redis_nothing_begins(command, tmp_path):
 def test_memory_does_not_grow_with_the_file(house: House, importing, tmp_path):
     peaks = []
     for count in (2_000, 60_000):
-        process = importing(numbered(tmp_path / f"{count}.csv", count), "--json")
-        output, _ = process.communicate(timeout=120)
-        summary = json.loads(output.splitlines()[-1])
-        assert (process.returncode, summary["enqueued"]) == (0, count)
-        peaks.append(summary["peak_memory_mib"])
-        sys.stdout.write(f"{summary}\n")
+        process = importing(numbered(tmp_path / f"{count}.csv", count))
+        output, _ = process.communicate(timeout=240)
+        assert (process.returncode, f"{count:,} enqueued" in output) == (0, True)
+        peaks.append(int(re.search(r"at most (\d+) MiB", output)[1]))
     assert peaks[1] < peaks[0] + 10
 
 
@@ -437,13 +433,7 @@ def test_a_dry_run_only_checks(house: House, command, tmp_path):
     kept = tmp_path / "kept.csv"
     done = command("import", str(path), *SMS, "--dry-run", "--json", "--refused", str(kept))
     summary = json.loads(done.stdout)
-    assert [summary[name] for name in ("rows", "enqueued", "refused", "repeated", "dry_run")] == [
-        3,
-        0,
-        1,
-        1,
-        True,
-    ]
+    assert summary == {"batch_id": None, "rows": 3, "enqueued": 0, "refused": 1, "repeated": 1, "present": 0}
     assert kept.read_text().splitlines()[1].startswith("0470,")
     assert jobs(house) == []
 
@@ -478,17 +468,12 @@ def test_jobs_live_three_times_as_long_as_they_take_at_the_share_that_is_sure(
         "import",
         str(path),
         *SMS,
-        "--json",
         *options,
         COUPONTOOLS_RATE_LIMIT=rate,
         JOB_DEADLINE_SECONDS=setting,
     )
     assert done.returncode == 0, done.stderr
     assert {job.get("deadline_seconds") for job in jobs(house)} == {deadline}
-    summary = json.loads(done.stdout)
-    assert summary["deadline_seconds"] == (deadline or setting)
-    times = [summary[name] for name in ("seconds_at_pace", "seconds_at_sure_share")]
-    assert times == ([30, 300] if rate else [None, None])
 
 
 def test_the_summary_says_how_long_it_will_take(house: House, command, tmp_path):
@@ -499,8 +484,8 @@ def test_the_summary_says_how_long_it_will_take(house: House, command, tmp_path)
         assert f"{told}; a job expires after 24.0 h" in done.stdout
     # Those wait before the next ones; and the pace of a worker that lives counts more than the setting here.
     house.worker("--queues", "reads", COUPONTOOLS_RATE_LIMIT=5)
-    done = command("import", str(path), *SMS, "--json", JOB_DEADLINE_SECONDS=1, COUPONTOOLS_RATE_LIMIT=10)
-    assert json.loads(done.stdout)["deadline_seconds"] == 3600
+    command("import", str(path), *SMS, JOB_DEADLINE_SECONDS=1, COUPONTOOLS_RATE_LIMIT=10)
+    assert jobs(house)[-1]["deadline_seconds"] == 3600
 
 
 def test_the_summary_is_one_line_of_json_with_the_promised_names(house: House, command, tmp_path):
@@ -508,5 +493,4 @@ def test_the_summary_is_one_line_of_json_with_the_promised_names(house: House, c
     (line,) = command("import", str(path), *SMS, "--json").stdout.splitlines()
     summary = json.loads(line)
     assert summary.pop("batch_id")
-    promised = {"rows": 2, "enqueued": 2, "refused": 0, "repeated": 0, "present": 0}
-    assert {name: summary[name] for name in promised} == promised
+    assert summary == {"rows": 2, "enqueued": 2, "refused": 0, "repeated": 0, "present": 0}

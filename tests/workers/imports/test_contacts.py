@@ -9,7 +9,7 @@ import pytest
 
 from workers.imports.columns import Columns
 from workers.imports.contacts import ContactsFile, Row
-from workers.imports.kept_rows import RefusedFile, free_name
+from workers.imports.kept_rows import KeptRows, free_name
 from workers.imports.source import UnusableFile
 
 
@@ -159,18 +159,18 @@ def test_a_file_that_cannot_be_imported_is_explained(write, content, channel, se
 
 def test_refused_rows_can_be_mended_and_read_again(write, tmp_path):
     source = write('phone;first_name\n+1;"a;\nb"\n+2;"open"x\n+3;Zoë;x\n+4;c\n'.encode() + b"+5;\xff\n")
-    target = free_name(source)
+    target = free_name(source, "refused")
     assert target.name == "people.refused.csv"
     with (
         ContactsFile(source, "sms") as contacts,
-        RefusedFile(target, contacts.columns) as out,
+        KeptRows(target, contacts.columns) as out,
     ):
         assert not out.created
         for row in contacts.rows():
             out.add(row, row.problem or "wrong")
         assert out.created
     assert target.stat().st_mode & 0o077 == 0
-    assert free_name(source).name == "people.refused-2.csv"
+    assert free_name(source, "refused").name == "people.refused-2.csv"
     with target.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         header, *others = csv.reader(file, delimiter=";")
     assert header == ["phone", "first_name", "error"]
@@ -187,8 +187,8 @@ def test_refused_rows_can_be_mended_and_read_again(write, tmp_path):
     assert "error" not in again[0].arguments
     # A file that was refused once more keeps one error column.
     columns = Columns.of(";".join(header), "sms", {}, ignore=False)
-    with RefusedFile(tmp_path / "third.csv", columns) as third:
+    with KeptRows(tmp_path / "third.csv", columns) as third:
         third.add(again[0], "still wrong")
     assert (tmp_path / "third.csv").read_text().splitlines()[0] == "phone;first_name;error"
-    with pytest.raises(FileExistsError), RefusedFile(target, columns) as fourth:
+    with pytest.raises(FileExistsError), KeptRows(target, columns) as fourth:
         fourth.add(again[0], "wrong")

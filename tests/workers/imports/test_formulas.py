@@ -8,7 +8,7 @@ import pytest
 
 from workers.imports.contacts import ContactsFile
 from workers.imports.formulas import as_meant, as_text
-from workers.imports.kept_rows import RefusedFile
+from workers.imports.kept_rows import KeptRows
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_no_cell_of_a_refused_file_runs_and_all_of_it_can_be_imported_again(tmp_
     columns = {"customfield1": "=cmd()"}
     with (
         ContactsFile(source, "sms", columns=columns) as contacts,
-        RefusedFile(target, contacts.columns) as out,
+        KeptRows(target, contacts.columns) as out,
     ):
         first = [row.arguments for row in contacts.rows() if out.add(row, row.problem or "wrong") == 1]
     with target.open(newline="") as file:

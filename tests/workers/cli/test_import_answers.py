@@ -1,0 +1,180 @@
+"""`import` from the first row to the last answer: what was added, what failed and why, who is there already, and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.harness import House, wait_for
+from workers.imports.run import AT_ONCE
+
+SUMMARY = {"batch_id", "rows", "enqueued", "refused", "repeated", "present"}
+WITH_ANSWERS = SUMMARY | {"added", "replayed", "failed"}
+
+
+def people(path: Path, count: int, name: str = "Ada", *more: str) -> Path:
+    rows = [f"+3247{number:07},{name} {number}" for number in range(count)]
+    path.write_text("\n".join(["phone,first_name", *rows, *more]) + "\n")
+    return path
+
+
+def summary(done: Any) -> dict[str, Any]:
+    assert done.stdout, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def numbers(told: dict[str, Any]) -> list[int]:
+    """All counts, in the order of the contract."""
+    names = ("rows", "enqueued", "refused", "repeated", "present", "added", "replayed", "failed")
+    return [told[name] for name in names if name in told]
+
+
+def test_answers_are_followed_and_failed_rows_kept_as_they_were(house: House, command, tmp_path):
+    group = house.new_group(contacts=[{"phone": "+32479999999"}])
+    sms = ("--channel", "sms", "--group-id", group, "--json")
+    house.sandbox.faults("envelope", code=301, endpoint="sms/addcontact", count=3)
+    house.worker()
+    path = people(
+        tmp_path / "people.csv", 20, "Ada", "0470,wrong", "+32470000001,twice", "+32479999999,there"
+    )
+    taken = tmp_path / "people.failed.csv"
+    taken.write_text("mine")
+    done = command("import", str(path), *sms, "--wait", "--skip-present")
+    told = summary(done)
+    assert (done.returncode, set(told)) == (1, WITH_ANSWERS)
+    assert numbers(told) == [23, 20, 1, 1, 1, 17, 0, 3]
+    assert taken.read_text() == "mine"
+    failed = tmp_path / "people.failed-2.csv"
+    header, *rows = failed.read_text().splitlines()
+    assert header == "phone,first_name,error"
+    assert len(rows) == 3
+    assert all(",Ada " in row and "rejected: " in row for row in rows)
+    assert set(rows[0].split(",")[:2]) < {
+        cell for line in path.read_text().splitlines() for cell in line.split(",")
+    }
+    # The contacts of dead letters can be had later, too, and either file is imported as it is.
+    later = tmp_path / "later.csv"
+    assert command("batches", told["batch_id"], "--failed", str(later)).returncode == 0
+    assert len(later.read_text().splitlines()) == 4
+    assert command("batches", told["batch_id"], "--failed", str(later)).returncode == 2
+    assert numbers(summary(command("import", str(failed), *sms, "--wait"))) == [3, 3, 0, 0, 0, 3, 0, 0]
+    done = command("import", str(later), *sms, "--wait")
+    assert (done.returncode, numbers(summary(done))) == (0, [3, 3, 0, 0, 0, 0, 3, 0])
+    # Other names add nobody again: a conflict leaves no dead letter, and is told all the same.
+    done = command("import", str(people(tmp_path / "new.csv", 20, "Eve")), *sms, "--wait")
+    assert numbers(summary(done)) == [20, 20, 0, 0, 0, 0, 0, 20]
+    rows = (tmp_path / "new.failed.csv").read_text().splitlines()[1:]
+    assert len([row for row in rows if "conflict: this contact was added to the group before" in row]) == 20
+    assert house.counts()["contacts"] == 21
+
+
+def test_a_group_that_was_emptied_is_filled_again_if_that_is_asked_for(house: House, command, tmp_path):
+    group = house.new_group("email")
+    house.sandbox.settings(email_listing=True)
+    house.worker()
+    path = tmp_path / "people.csv"
+    path.write_text("email\n" + "".join(f"a{number}@example.com\n" for number in range(5)))
+    email = ("--channel", "email", "--group-id", group, "--wait")
+    assert "5 added, 0 failed" in command("import", str(path), *email).stdout
+    house.sandbox.reset()
+    assert house.new_group("email", group_id=group) == group
+    done = command("import", str(path), *email)
+    assert done.returncode == 0
+    assert "nobody was added: 5 contacts were added by an earlier job" in done.stdout
+    assert "--again adds" in done.stdout
+    assert (
+        "5 contacts or more were added by an earlier job" in command("import", str(path), *email[:-1]).stdout
+    )
+    assert house.counts()["contacts"] == 0
+    told = summary(command("import", str(path), *email, "--json", "--again", "--batch-id", "spring"))
+    assert numbers(told) == [5, 5, 0, 0, 0, 5, 0, 0]
+    # Its keys belong to the batch; and whoever is there is not added again in any batch.
+    told = summary(command("import", str(path), *email, "--json", "--again"))
+    assert numbers(told) == [5, 0, 0, 0, 5, 0, 0, 0]
+    assert house.counts()["contacts"] == 5
+    # A listing that hides the addresses tells nobody who is there.
+    house.sandbox.settings(email_listing=False)
+    done = command("import", str(path), *email, "--skip-present")
+    assert done.returncode == 1
+    assert "shows no whole email of 5 of the group's 5 contacts" in done.stderr
+    assert "nothing was enqueued" in done.stderr
+
+
+def test_without_a_worker_nobody_knows_who_is_in_the_group(command, tmp_path):
+    path = people(tmp_path / "people.csv", 1)
+    done = command("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--skip-present")
+    assert (done.returncode, "no worker runs that takes such jobs" in done.stderr) == (1, True)
+    done = command("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--wait", "--dry-run")
+    assert (done.returncode, "looks at the file alone" in done.stderr) == (2, True)
+
+
+def test_an_import_that_was_stopped_goes_on_in_its_batch(fragile_house: House, tmp_path):
+    """Killed while it enqueues, stopped by Ctrl-C while it waits, and while Redis is away: each row is one job of the batch."""
+    house = fragile_house
+    group = house.new_group()
+    rows = 4 * AT_ONCE
+    path = people(tmp_path / "people.csv", rows)
+    arguments = [
+        sys.executable,
+        "-m",
+        "workers.cli",
+        "import",
+        str(path),
+        "--channel",
+        "sms",
+        "--group-id",
+        group,
+    ]
+    arguments += ["--batch-id", "spring", "--json", "--wait"]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            arguments, env=house.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    with start() as first:
+        wait_for(lambda: house.redis.llen("dramatiq:bulk") >= AT_ONCE, seconds=60, what="the first rows")
+        first.kill()
+    house.sandbox.faults("envelope", code=301, endpoint="sms/addcontact", count=2)
+    worker = house.worker(COUPONTOOLS_RATE_LIMIT=100)
+    with start() as second:
+        wait_for(
+            lambda: house.tally()["contact.added"] >= 20, seconds=60, what="answers", show=house.log_tail
+        )
+        wait_for(lambda: house.redis.hget(batch(house), "size"), seconds=60, what="all rows are enqueued")
+        os.kill(second.pid, signal.SIGINT)
+        output, errors = second.communicate(timeout=60)
+    assert second.returncode == 130, errors
+    told = json.loads(output)
+    assert (set(told), told["enqueued"]) == (WITH_ANSWERS, rows)
+    assert "the jobs go on" in errors
+    assert "batches spring" in errors
+    assert worker.terminate() == 0
+    with start() as third:
+        lines = iter(third.stderr.readline, "")
+        assert any(f"of {rows:,} answered" in line for line in lines)
+        house.server.kill()
+        assert any("Redis does not answer" in line for line in lines)
+        house.server.start()
+        house.worker()
+        output, errors = third.communicate(timeout=120)
+    told = json.loads(output)
+    # Two failed before it began, and were tried again: each row is added, and told once.
+    assert numbers(told)[:5] == [rows, rows, 0, 0, 0]
+    assert told["added"] + told["replayed"] == rows
+    assert told["failed"] == 0
+    assert house.counts()["contacts"] == house.tally()["contact.added"] == rows
+    counted = json.loads(house.run("batches", "spring", "--json").stdout)
+    assert (counted["total"], counted["answered"], counted["succeeded"]) == (rows + 2, rows + 2, rows)
+    assert counted["failed"] == {"rejected": 2}
+
+
+def batch(house: House) -> bytes:
+    [key] = house.redis.scan_iter("coupontools:batch:*")
+    return key

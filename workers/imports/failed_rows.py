@@ -1,0 +1,91 @@
+"""The rows of a file whose jobs failed, and why: looked up when all are answered, so that nothing grows while they are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+import orjson
+import redis
+
+from config import Settings
+from config.keys import Keys
+from workers.imports.contacts import ContactsFile
+from workers.imports.kept_rows import KeptRows
+from workers.imports.pace import BULK
+from workers.imports.people import People, Person
+from workers.redis_link import Patience
+from workers.stream import history
+
+__all__ = ["write_failed"]
+
+AT_ONCE: Final = 500
+#: So many rows that left no dead letter are looked up on the event stream; more of them say only that they failed.
+LOOKED_UP: Final = 20_000
+NOT_TOLD: Final = "it failed; its event says why"
+
+
+def write_failed(
+    client: redis.Redis,
+    settings: Settings,
+    people: People,
+    contacts: ContactsFile,
+    out: KeptRows,
+    *,
+    patience: Patience,
+) -> int:
+    """Write the rows whose job failed, with why, and return how many there are. Redis is asked with ``patience``.
+
+    Raises:
+        redis.RedisError: Redis could not be asked.
+        OSError: the file cannot be written.
+    """
+    keys = Keys.of(settings)
+    written = 0
+    # A conflict, and what was cancelled, leaves no dead letter.
+    unexplained: dict[str, Person] = {}
+    own_jobs = _own_jobs(people, contacts)
+    while some := list(islice(own_jobs, AT_ONCE)):
+        states = patience.ask(partial(people.states, client, keys, some))
+        failed = [
+            (person, state.failed_id)
+            for person, state in zip(some, states, strict=True)
+            if state.word == "failed" and state.failed_id
+        ]
+        if not failed:
+            continue
+        ids = [message_id for _, message_id in failed]
+        reasons: Any = patience.ask(partial(client.hmget, keys.queue(BULK).dead_reasons, ids))
+        for (person, message_id), reason in zip(failed, reasons, strict=True):
+            written += 1
+            if reason is None and len(unexplained) < LOOKED_UP:
+                unexplained[message_id] = person
+            else:
+                told = orjson.loads(reason) if reason else {"kind": "failed", "message": NOT_TOLD}
+                out.add(person.row, f"{told['kind']}: {told['message']}")
+    for person, why in _explained(client, settings, unexplained):
+        out.add(person.row, why)
+    return written
+
+
+def _own_jobs(people: People, contacts: ContactsFile) -> Iterator[Person]:
+    for person in people.read(contacts):
+        if person.problem is None and person.first_line is None:
+            yield person
+
+
+def _explained(
+    client: redis.Redis, settings: Settings, unexplained: dict[str, Person]
+) -> Iterator[tuple[Person, str]]:
+    if not unexplained:
+        return
+    for entry in history(client, settings.events_stream):
+        error = entry.event["data"].get("error")
+        if entry.event["id"] in unexplained and isinstance(error, dict):
+            yield unexplained.pop(entry.event["id"]), f"{error.get('kind')}: {error.get('message')}"
+            if not unexplained:
+                return
+    for person in unexplained.values():
+        yield person, f"failed: {NOT_TOLD}"

@@ -1,0 +1,141 @@
+"""The answers of an import's jobs, followed by the counts of their batch until all are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import redis
+
+from config.keys import Keys
+from delivery import batch_key
+from workers.imports.pace import BULK
+from workers.imports.run import Stopped
+from workers.redis_link import Patience
+from workers.throughput import left_seconds, read_per_minute
+
+__all__ = ["Answers", "AnswersWatcher", "Following"]
+
+#: How often the counts are looked at, in seconds.
+LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A batch's counts at one moment."""
+
+    enqueued: int = 0
+    answered: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What has come of the rows of one import."""
+
+    #: Rows whose job is in the batch.
+    enqueued: int
+    added: int
+    failed: int
+    #: Jobs that are not answered.
+    waiting: int
+    #: At the present pace; None while nothing is answered.
+    left_seconds: float | None
+
+    @property
+    def replayed(self) -> int:
+        """Return how many were added by an earlier job, so that nothing was sent."""
+        return max(0, self.enqueued - self.added - self.failed - self.waiting)
+
+    @property
+    def answered(self) -> int:
+        """Return how many rows are answered."""
+        return max(0, self.enqueued - self.waiting)
+
+
+class AnswersWatcher(Protocol):
+    """Who is told how the answers come in."""
+
+    def answered(self, answers: Answers) -> None:
+        """Be told what has come so far."""
+
+    def say(self, text: str) -> None:
+        """Be told what people should know, such as that Redis is away."""
+
+
+class Following:
+    """Made before the import runs, so that it tells what a batch did before from what comes now.
+
+    Raises:
+        redis.RedisError: Redis could not be asked.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, batch_id: str) -> None:
+        self._client = client
+        self._keys = keys
+        self._batch = batch_key(keys, batch_id)
+        self._before = self._counts()
+
+    def look(self, enqueued: int) -> Answers:
+        """Return what has come of so many rows by now.
+
+        Raises:
+            redis.RedisError: Redis could not be asked.
+            Stopped: Redis has forgotten the batch.
+        """
+        now, before = self._counts(), self._before
+        if enqueued and not now.known:
+            raise Stopped(
+                "Redis does not know this batch any more, so nobody knows how it went", batch_known=False
+            )
+        waiting = max(0, now.enqueued - now.answered + self._answered_elsewhere())
+        pace = read_per_minute(self._client, self._keys).get(BULK, 0.0)
+        return Answers(
+            enqueued,
+            now.succeeded - before.succeeded,
+            now.failed - before.failed,
+            waiting,
+            left_seconds(waiting, pace),
+        )
+
+    def follow(self, enqueued: int, watcher: AnswersWatcher, signals: Sequence[int]) -> Answers:
+        """Wait until all jobs of the batch are answered, also while Redis is away. Return what came of so many rows.
+
+        Raises:
+            Stopped: by a signal; the jobs go on. Or Redis has forgotten the batch.
+        """
+        patience = Patience(watcher.say, lambda _: bool(signals))
+        while True:
+            try:
+                answers = patience.ask(lambda: self.look(enqueued))
+            except redis.RedisError:
+                if not patience.is_away:
+                    raise
+                raise Stopped("stopped while Redis did not answer", redis_away=True) from None
+            watcher.answered(answers)
+            if not answers.waiting:
+                return answers
+            if signals:
+                raise Stopped("stopped; the jobs go on")
+            time.sleep(LOOK_SECONDS)
+
+    def _answered_elsewhere(self) -> int:
+        """Return how many jobs of this batch had been answered that no import put there."""
+        return max(0, self._before.answered - self._before.enqueued)
+
+    def _counts(self) -> Counts:
+        found: Any = self._client.hgetall(self._batch)
+        told = {
+            name.decode("utf-8", "replace"): int(count) for name, count in found.items() if count.isdigit()
+        }
+        return Counts(
+            enqueued=told.get("enqueued", 0),
+            answered=told.get("answered", 0),
+            succeeded=told.get("succeeded", 0),
+            failed=sum(count for name, count in told.items() if name.startswith("failed:")),
+            known=bool(found),
+        )

@@ -1,0 +1,138 @@
+"""The people of a file: its rows as jobs of one batch, each under an id that follows from the batch and from what the row says."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Literal
+
+import orjson
+import redis
+
+from actors import JOBS, InvalidJob
+from config.keys import Keys
+from delivery.task import short_digest
+from workers.imports.contacts import ContactsFile, Row
+from workers.imports.first_lines import FirstLines
+from workers.imports.pace import BULK
+from workers.producer import Enqueued, job_message
+
+__all__ = ["People", "Person", "State"]
+
+_ADD_CONTACT: Final = JOBS["add_contact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A row, and what it makes: a job, or a problem, or nothing, since an earlier line has the same number or address."""
+
+    row: Row
+    arguments: dict[str, Any]
+    problem: str | None = None
+    #: The line where the same number or address stands first.
+    first_line: int | None = None
+    #: The number or the address in its comparable form.
+    needle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a person's job stands in its batch."""
+
+    #: ``open``: not answered; ``failed``: its last job failed; ``done``: it is answered, and did not fail.
+    word: Literal["open", "failed", "done"]
+    #: Under which id its job is, or is to be enqueued next.
+    message_id: str
+    #: Of the last one that failed.
+    failed_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Reads people out of files into one batch.
+
+    Whoever runs the same import again under the id of its batch enqueues nobody twice: a row keeps its id for as long as nobody changes it,
+    and Redis knows which ids wait and which were answered. What failed gets a new id, since an id is answered once.
+    """
+
+    #: What all jobs have in common, batch_id among it.
+    constant: dict[str, Any]
+    #: Add also those whom an earlier job added: each job has a key that belongs to the batch.
+    again: bool = False
+
+    def read(self, contacts: ContactsFile) -> Iterator[Person]:
+        """Yield what each row of the file makes, from the first row on."""
+        first_lines = FirstLines()
+        for row in contacts.rows():
+            arguments = {**self.constant, **row.arguments}
+            if row.problem is not None:
+                yield Person(row, arguments, row.problem)
+                continue
+            try:
+                needle = _ADD_CONTACT.parse(arguments).needle()
+            except InvalidJob as error:
+                yield Person(row, arguments, str(error))
+                continue
+            first_line = first_lines.note(needle, row.line)
+            if self.again:
+                arguments["idempotency_key"] = f"again-{self._digest('key', needle)}"
+            yield Person(row, arguments, first_line=first_line, needle=needle)
+
+    def message(self, person: Person, message_id: str) -> Enqueued:
+        """Return the job of a person."""
+        return job_message(_ADD_CONTACT.actor, person.arguments, BULK, message_id=message_id)
+
+    def message_id(self, person: Person, generation: int = 0) -> str:
+        """Return the id of a person's first job in this batch, or of the one after so many that failed."""
+        row = person.row.arguments
+        names = [row.get("first_name"), row.get("last_name"), sorted(row.get("custom_fields", {}).items())]
+        return self._digest("id", person.needle, self.again, names, generation)
+
+    def states(self, client: redis.Redis, keys: Keys, people: Sequence[Person]) -> list[State]:
+        """Return how the jobs of some people stand in this batch.
+
+        Raises:
+            redis.RedisError: Redis could not be asked.
+        """
+        generations = [0] * len(people)
+        words: dict[int, Literal["open", "failed", "done"]] = {}
+        ask = list(range(len(people)))
+        while ask:
+            ids = [self.message_id(people[at], generations[at]) for at in ask]
+            markers: Any = client.mget([keys.answered(one) for one in ids])
+            failed = []
+            for at, marker in zip(ask, markers, strict=True):
+                # See delivery/lua/answered.lua.
+                if marker is not None and marker.startswith(b"-"):
+                    failed.append(at)
+                    generations[at] += 1
+                else:
+                    words[at] = "done" if marker else "failed" if generations[at] else "open"
+            ask = failed
+        return [
+            State(
+                words[at],
+                self.message_id(person, generation),
+                self.message_id(person, generation - 1) if generation else None,
+            )
+            for at, (person, generation) in enumerate(zip(people, generations, strict=True))
+        ]
+
+    def added_before(self, client: redis.Redis, keys: Keys, people: Sequence[Person]) -> int:
+        """Return how many of these people an earlier job has added, so that a job without a key of its own adds them no more.
+
+        Raises:
+            redis.RedisError: Redis could not be asked.
+        """
+        with client.pipeline(transaction=False) as pipeline:
+            for person in people:
+                key = _ADD_CONTACT.parse(person.arguments).key or ""
+                # See delivery/lua/record.lua.
+                pipeline.hget(keys.record(_ADD_CONTACT.actor, short_digest(key)), "s")
+            return pipeline.execute().count(b"done")
+
+    def _digest(self, *told: Any) -> str:
+        own = [self.constant[name] for name in ("batch_id", "channel", "group_id")]
+        return str(uuid.UUID(bytes=blake2b(orjson.dumps([*own, *told]), digest_size=16).digest()))

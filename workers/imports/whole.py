@@ -1,0 +1,86 @@
+"""An import from its first row to its last answer, for whoever shows it: a command line or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import redis
+
+from config import Settings
+from config.keys import Keys
+from delivery import Policy
+from workers.imports.contacts import ContactsFile
+from workers.imports.failed_rows import write_failed
+from workers.imports.following import Answers, AnswersWatcher, Following
+from workers.imports.kept_rows import KeptRows
+from workers.imports.people import People
+from workers.imports.present import read_present
+from workers.imports.run import ImportRun, Stopped, Tally, Watcher
+from workers.redis_link import Patience
+
+__all__ = ["Import", "ImportWatcher"]
+
+
+class ImportWatcher(Watcher, AnswersWatcher, Protocol):
+    """Who is told how an import goes, from its first row to its last answer."""
+
+
+@dataclass(slots=True)
+class Import:
+    """What is to be done with a file of contacts, and how far it has come."""
+
+    #: None for a dry run: the rows are only checked.
+    client: redis.Redis | None
+    settings: Settings
+    people: People
+    #: List the group first, and leave out who is in it?
+    list_first: bool = False
+    #: Follow the answers to the last one?
+    wait: bool = False
+    #: Names the file for the rows that fail; asked when all are answered.
+    failed_path: Callable[[], Path] | None = None
+    tally: Tally = field(default_factory=Tally)
+    #: What came of the rows, where their answers are followed.
+    answers: Answers | None = None
+    #: Was the file read to its end?
+    read_all: bool = False
+    #: Where the rows are that failed.
+    failed_file: Path | None = None
+
+    def carry_out(
+        self, contacts: ContactsFile, refused: KeptRows, watcher: ImportWatcher, signals: Sequence[int]
+    ) -> None:
+        """Enqueue the rows, and follow them if that is asked for. As long as ``signals`` is empty.
+
+        Raises:
+            NotListed: nobody knows who is in the group; nothing was enqueued.
+            Stopped: by a signal, or because Redis was away for too long; what was enqueued goes on.
+            redis.RedisError: Redis could not be asked.
+            OSError: a file cannot be read or written.
+        """
+        client, keys = self.client, Keys.of(self.settings)
+        run = ImportRun(client, keys, Policy.of(self.settings), self.people, self.tally, watcher, signals)
+        if client is not None and self.list_first:
+            group = {name: self.people.constant[name] for name in ("channel", "group_id")}
+            run.present = read_present(client, self.settings, group, say=watcher.say, signals=signals)
+        if client is None or not self.wait:
+            run.run(contacts, refused)
+            self.read_all = True
+            return
+        following = Following(client, keys, run.batch_id)
+        try:
+            run.run(contacts, refused)
+            self.read_all = True
+            self.answers = following.follow(self.tally.enqueued, watcher, signals)
+        except Stopped as stopped:
+            if not stopped.redis_away and stopped.batch_known and self.tally.enqueued:
+                self.answers = following.look(self.tally.enqueued)
+            raise
+        if self.answers.failed and self.failed_path is not None:
+            patience = Patience(watcher.say, lambda _: bool(signals))
+            with KeptRows(self.failed_path(), contacts.columns) as failed:
+                write_failed(client, self.settings, self.people, contacts, failed, patience=patience)
+                self.failed_file = failed.path if failed.created else None
