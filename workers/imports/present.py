@@ -16,7 +16,7 @@ from workers.imports.first_lines import FirstLines
 from workers.imports.run import Stopped
 from workers.producer import enqueue_all, job_message
 from workers.redis_link import Patience
-from workers.state import read_workers
+from workers.worker_list import read_workers
 
 __all__ = ["NotListed", "read_present"]
 
