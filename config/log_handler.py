@@ -10,6 +10,8 @@ from typing import Final, TextIO
 
 import orjson
 
+from config.plain import json_line
+
 __all__ = ["LineHandler"]
 
 #: Up to this length a line enters a pipe in one piece, so that lines of several processes do not mix, and no write blocks half way.
@@ -87,7 +89,7 @@ def _shortened(line: str) -> str:
             else value
             for name, value in fields.items()
         }
-        line = orjson.dumps(short).decode()
+        line = json_line(orjson.dumps(short).decode())
         if len(line.encode()) < PIPE_BYTES:
             return line
     # The first four fields are those that every line has.

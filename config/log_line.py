@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 
 import orjson
 
+from config.plain import json_line, plain
 from config.scrub import scrub_field, scrub_name, scrub_text
 
 __all__ = ["Fields", "LineFormatter", "name_worker"]
@@ -21,6 +22,8 @@ _FIRST: Final = ("timestamp", "level", "event", "logger")
 _OF_EVERY_RECORD: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 #: What these call their lines is no text from outside.
 _OUR_LOGGERS: Final = frozenset({"actors", "delivery", "workers"})
+#: Fields of several lines.
+_OF_LINES: Final = frozenset({"exception", "stack_info", "where"})
 #: uvicorn repeats its text here, with colours.
 _NOT_SHOWN: Final = frozenset({"color_message"})
 
@@ -93,8 +96,12 @@ def _redacted(fields: dict[str, Any]) -> dict[str, Any]:
 def _json_renderer(stream: TextIO) -> Callable[[dict[str, Any]], str]:
     """Return what writes one JSON object a line; in ASCII alone where the stream's encoding is not UTF-8."""
     if (stream.encoding or "utf-8").lower().replace("-", "") == "utf8":
-        return lambda fields: orjson.dumps(fields).decode()
-    return json.dumps
+        return lambda fields: json_line(orjson.dumps(fields).decode())
+    return lambda fields: json_line(json.dumps(fields))
+
+
+def _for_terminal(name: str, value: Any) -> Any:
+    return plain(value, keep="\n\t" if name in _OF_LINES else "") if isinstance(value, str) else value
 
 
 def _console_renderer(stream: TextIO) -> Callable[[dict[str, Any]], str]:
@@ -111,8 +118,7 @@ def _console_renderer(stream: TextIO) -> Callable[[dict[str, Any]], str]:
     encoding = stream.encoding or "utf-8"
 
     def render_for_stream(fields: dict[str, Any]) -> str:
-        return (
-            str(render(None, fields["level"], fields)).encode(encoding, "backslashreplace").decode(encoding)
-        )
+        shown = {plain(name): _for_terminal(name, value) for name, value in fields.items()}
+        return str(render(None, shown["level"], shown)).encode(encoding, "backslashreplace").decode(encoding)
 
     return render_for_stream

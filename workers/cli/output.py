@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 import typer
 
+from config.plain import json_line, plain
+
 __all__ = ["plain", "say", "say_json"]
 
 
@@ -25,24 +27,4 @@ def say_json(value: Any, *, indent: bool = False) -> None:
         if isinstance(value, bytes)
         else orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
     )
-    typer.echo(_escaped(text.decode(), keep="\n" if indent else "").encode())
-
-
-def plain(text: str, *, keep: str = "") -> str:
-    """Return the text without control characters."""
-    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _escaped(json: str, keep: str) -> str:
-    """Return the same JSON value in text without control characters."""
-    if json.isprintable():
-        return json
-    return "".join(c if c.isprintable() or c in keep else _escape(c) for c in json)
-
-
-def _escape(c: str) -> str:
-    if c < " ":
-        # JSON has these only between values, where a blank means the same.
-        return " "
-    units = c.encode("utf-16-be").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    typer.echo(json_line(text.decode(), keep="\n" if indent else "").encode())
