@@ -5,6 +5,7 @@ Everything here takes the same time with ten jobs as with a million: it asks for
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +267,8 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
     """
     workers, holders = read_workers(client, settings)
     keys = account_keys(settings, workers)
+    redis_state = read_redis(client, keys)
+    refused = [f"Redis does not serve {worker.id}: {worker.without}" for worker in workers if worker.without]
     return State(
         _read_queues(
             client,
@@ -278,5 +281,5 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
         workers,
         _read_holds(client, keys),
         next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),
-        read_redis(client, keys),
+        dataclasses.replace(redis_state, warnings=redis_state.warnings + refused),
     )

@@ -23,6 +23,7 @@ _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
     "pid": int,
     "account": str,
     "rate": (int, float),
+    "without": str,
 }
 
 
@@ -41,6 +42,8 @@ class WorkerState:
     rate: float | None
     #: How many jobs of each queue have a place in it; all others that it has fetched wait for one. None of a worker of an older version.
     in_flight: dict[str, int] | None = None
+    #: Why Redis does not serve it, though it takes its heartbeats; None where it does.
+    without: str | None = None
 
     def running(self, queue: str, fetched: int, silence: float) -> int:
         """Return how many of its ``fetched`` jobs of a queue are in flight; of a worker that was silent for ``silence`` seconds none."""
@@ -76,6 +79,7 @@ def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerSt
                 account=about.get("account", ""),
                 rate=about.get("rate"),
                 in_flight=_counts(about.get("in_flight")),
+                without=about.get("without"),
             )
         )
     holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]

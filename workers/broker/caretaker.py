@@ -11,6 +11,7 @@ import orjson
 import structlog
 from redis.exceptions import ResponseError
 
+from config import redact_text
 from delivery import Changes, Policy, tell, unparking
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
 from workers.broker.enrolment import FORMS
@@ -32,6 +33,8 @@ LOOKED_AT = 125
 SETTLING = 0.5
 #: How often a fault that stays is told, in seconds.
 FAULT_AGAIN_SECONDS = 60.0
+#: Why Redis does not serve this worker is told up to so many characters.
+WHY_CHARACTERS = 200
 #: Who asks, for the link.
 WHO = "caretaker"
 #: So many heartbeats fall into the time after which a silent worker counts as dead.
@@ -75,7 +78,11 @@ class Caretaker(threading.Thread):
 
     def _say(self) -> bytes:
         """Return what this worker says of itself: of what it has fetched, so many have a place, and the others wait for one."""
-        return orjson.dumps({**self._facts, "in_flight": self._broker.in_flight()})
+        told = {**self._facts, "in_flight": self._broker.in_flight()}
+        if why := self._broker.link.without:
+            # The heartbeat is served, but not all that the work needs.
+            told["without"] = redact_text(why)[:WHY_CHARACTERS]
+        return orjson.dumps(told)
 
     def run(self) -> None:
         """Tick until stopped."""

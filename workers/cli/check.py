@@ -57,6 +57,11 @@ def check(
         if not alive:
             whose = "no worker" if any_host else "no worker of this host"
             problems.append(f"{whose} was seen in the last {settings.worker_heartbeat_seconds:g} s")
+        problems += [
+            f"worker process {worker.pid} takes no jobs: {worker.without}"
+            for worker in mine
+            if worker.without
+        ]
     except redis.RedisError as error:
         problems.append(f"Redis does not answer: {redact_text(str(error))}")
     problems += _stuck(settings)

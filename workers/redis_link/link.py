@@ -73,8 +73,9 @@ class Link:
         self._lost_at = 0.0
         self._back_at = 0.0
         self._pauses: dict[str, float] = {}
-        #: The reasons of this outage that were told.
+        #: The reasons of this outage that were told, and the last of them in full.
         self._told: set[str] = set()
+        self._why = ""
         #: How often a command failed after one that was answered. Who remembers this number can tell later whether one failed since.
         self.losses = 0
 
@@ -82,6 +83,11 @@ class Link:
     def up(self) -> bool:
         """Whether nobody waits for Redis."""
         return not self._without
+
+    @property
+    def without(self) -> str | None:
+        """Return why Redis does not serve everybody here, or None if it does. It may refuse one command and serve the others."""
+        return self._why if self._without else None
 
     def lost(self, who: str, error: BaseException, began: float) -> float:
         """Note that a command of ``who``, begun at ``began`` (``time.monotonic()``), failed. Return the seconds to wait before the next."""
@@ -107,7 +113,8 @@ class Link:
         reason = _reason(error)
         if reason not in self._told:
             self._told.add(reason)
-            log.error("redis.unavailable", extra={"error": f"{type(error).__name__}: {error}"})
+            self._why = f"{type(error).__name__}: {error}"
+            log.error("redis.unavailable", extra={"error": self._why})
 
     def retire(self, who: str) -> None:
         """Forget ``who``, which sends no more commands; the others show whether Redis is back."""

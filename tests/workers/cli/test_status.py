@@ -160,6 +160,27 @@ def test_the_age_of_what_waits_is_that_of_its_message(house: House, command):
     assert queues["reads"]["oldest_seconds"] is queues["webhooks"]["oldest_seconds"] is None
 
 
+def test_a_worker_that_lives_and_may_not_fetch_is_told_with_the_reason(house: House, command):
+    """Its heartbeats arrived, so that all seemed well while nothing was fetched."""
+    patient = {"WORKER_HEARTBEAT_SECONDS": 20}
+    house.worker(**patient)
+    house.redis.execute_command("ACL", "SETUSER", "default", "-ltrim")
+    try:
+        house.enqueue("create_group", channel="sms", name="Pizza")
+        checked = wait_for(
+            lambda: done if (done := command("check", "--json", **patient)).returncode else None,
+            what="check to fail",
+            show=house.log_tail,
+        )
+        assert "takes no jobs: " in json.loads(checked.stdout)["problem"]
+        assert "command" in json.loads(checked.stdout)["problem"]
+        (warning,) = told(command, **patient)["redis"]["warnings"]
+        assert warning.startswith("Redis does not serve ")
+    finally:
+        house.redis.execute_command("ACL", "SETUSER", "default", "+@all")
+    wait_for(lambda: command("check", **patient).returncode == 0, what="check to pass", show=house.log_tail)
+
+
 def test_a_job_that_is_only_tried_again_grows_old_and_a_delay_does_not(house: House, command):
     """Nobody saw a queue whose jobs all failed and were put off: its head was always young, or nothing was ready."""
     now = int(time.time() * 1000)
