@@ -13,7 +13,7 @@ from dramatiq.common import dq_name
 
 from delivery import Receipt
 
-__all__ = ["DurableMessage", "Unreadable", "read_entry"]
+__all__ = ["DurableMessage", "Unreadable", "read_entry", "read_object"]
 
 FIELDS = frozenset(
     {"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"}
@@ -57,7 +57,7 @@ def read_entry(
     """
     if body is None:
         raise Unreadable("there is no message under this id")
-    fields = _read_object(body)
+    fields = read_object(body)
     if missing := FIELDS.difference(fields):
         raise Unreadable(f"the message lacks {', '.join(sorted(missing))}")
     if extra := set(fields).difference(FIELDS):
@@ -79,18 +79,23 @@ def read_entry(
     return SafeMessage(**{**fields, "queue_name": queue, "args": tuple(fields["args"])})
 
 
-def _read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
+    """Return a JSON object as every worker reads it.
+
+    Raises:
+        Unreadable: with a sentence that says what is wrong, whose subject is ``what``.
+    """
     try:
         fields = orjson.loads(body)
         if _LONG_NUMBER.search(body):
             # Beyond 64 bits orjson makes a float of a whole number, which is another number.
             fields = json.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"the message is not JSON: {error.msg}") from None
+        raise Unreadable(f"{what} is not JSON: {error.msg}") from None
     except (RecursionError, ValueError):
-        raise Unreadable("the message is nested too deeply, or holds a number that is too long") from None
+        raise Unreadable(f"{what} is nested too deeply, or holds a number that is too long") from None
     if not isinstance(fields, dict):
-        raise Unreadable("the message is no JSON object")
+        raise Unreadable(f"{what} is no JSON object")
     return fields
 
 
