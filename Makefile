@@ -43,6 +43,9 @@ chaos: setup ## break things for longer than the tests do (CHAOS_SCALE=10 by def
 examples: setup ## run the example of each language that is here, as its page says, and name the others
 	@EXAMPLES=install $(BIN)/python -m pytest tests/test_examples.py -p no:xdist -v -s $(ARGS)
 
+prove: ## check the model of the delivery protocol (docs/proof) whole; needs spin and gcc
+	@python3 scripts/prove.py $(ARGS)
+
 contract: setup ## write docs/contract anew
 	@$(BIN)/coupontools-worker contract --folder docs/contract
 

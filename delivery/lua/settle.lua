@@ -130,11 +130,12 @@ if before == 'quiet' then
 end
 used = before == 'used'
 
-local r = read(record, 'state', 'token', 'fingerprint', 'batch', 'kept', 'attempts')
+local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts')
 -- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
--- nobody knows while nobody is finding out.
+-- nobody knows while nobody is finding out. What was found may be settled by each who was told: two who claim it in turn would else make one
+-- another's settlement stale for ever.
 local missing = job.owned and job.effect and not r.state and (op == 'done' or op == 'lost')
-local better = op == 'done' and r.state == 'unknown' and not r.token and r.fingerprint == job.fingerprint
+local better = op == 'done' and r.state == 'unknown' and (not r.token or r.verdict == 'found') and r.fingerprint == job.fingerprint
 local owns = job.owned and (r.token == job.token or missing or better)
 if job.owned and not owns and not ours_is_due then return answer('stale') end
 

@@ -13,6 +13,7 @@ from delivery import Ledger, Task
 from delivery.policy import OUTAGE_THRESHOLD
 from delivery.settlement import Done, Lost, NoSettlement, Settlement, Signal, Waiting
 from tests.harness import House
+from tests.harness.ledger_steps import LedgerSteps
 from tests.harness.sync_ledger import finish, now_ms
 
 KEYS = Keys()
@@ -94,3 +95,28 @@ def test_a_call_under_an_id_that_was_answered_meanwhile_frees_its_name(
         task("other", "create_group"), job=second.job, fingerprint="other", key="other"
     )
     assert finish(ledger.claim(other, "t3")).verb == "call"
+
+
+def test_what_was_found_is_settled_by_whoever_was_told_first(house: House) -> None:
+    """Two messages of one lost call: each claim took the record from the other, and made its settlement stale, in turn."""
+    steps = LedgerSteps(house.redis, "add_contact")
+    steps.enqueue("a")
+    steps.enqueue("a")
+    steps.fetch("w1", 2)
+    first, second = steps.messages
+    steps.claim(first, "w1")
+    steps.send(steps.flights[0])
+    steps.settle(steps.flights[0], "lost")
+    steps.read_back_falls_due("a")
+    steps.claim(second, "w1")
+    steps.read_listing(steps.flights[0], lambda: True)
+    steps.judge(steps.flights[0])
+    steps.delayed_fall_due()
+    steps.fetch("w2", 2)
+    steps.claim(second, "w1")
+    steps.claim(first, "w2")
+    assert [flight.verb for flight in steps.flights] == ["found", "found"]
+    steps.settle(steps.flights[0], "done")
+    assert second.events == 1
+    steps.check_messages()
+    steps.check_records()

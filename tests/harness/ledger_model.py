@@ -225,7 +225,7 @@ class Model:
         """What the API answered is believed though the record was lost, or says that nobody knows while nobody finds out."""
         record = self.record(message.key)
         missing = self.effect and record.state == "absent" and op in {"done", "lost"}
-        undecided = record.state == "unknown" and record.owner is None
+        undecided = record.state == "unknown" and (record.owner is None or record.verdict == "found")
         return missing or (op == "done" and undecided and record.fingerprint == message.fingerprint)
 
     def _end(self, op: str, message: ModelMessage) -> None:
