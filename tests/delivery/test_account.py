@@ -12,7 +12,7 @@ import pytest
 from sandbox import Sandbox
 from tests.harness import House, wait_for
 
-#: How long the outage lasts; the full length under `make chaos`.
+#: How long the outage lasts; the full length under `make long`.
 OUTAGE_SECONDS = 30 if "CHAOS_SCALE" in os.environ else 6
 #: How long wrong credentials are watched.
 HOLD_SECONDS = 10 if "CHAOS_SCALE" in os.environ else 3

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from tests.harness import House, message, wait_for
 from tests.workers.test_docs_monitoring import documented_lines
 
-#: A minute under `make chaos`; a few seconds in the normal suite.
+#: A minute under `make long`; a few seconds in the normal suite.
 SECONDS = 5.0 * float(os.environ.get("CHAOS_SCALE", "1"))
 SECRET = "s3cr3t-Zyx987-do-not-show"
 #: Marks of personal data: digits, names and addresses that occur nowhere else.
