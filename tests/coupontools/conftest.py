@@ -142,7 +142,9 @@ class Wire:
         for task in list(self._tasks):
             task.cancel()
         for writer in self._writers:
-            writer.transport.abort()
+            # asyncio fails where a connection is aborted that was closed and has sent all.
+            if not writer.is_closing() or writer.transport.get_write_buffer_size():
+                writer.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._writers:
             with suppress(ConnectionError):
