@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -12,7 +10,15 @@ from typing import Any, ClassVar, Literal
 from actors.arguments import ChannelName, GroupName
 from actors.event_data import ONE_CALL, Answer
 from actors.job import Job
-from coupontools import Call, Channel, Coupontools, comparable_name, mangled
+from coupontools import (
+    Call,
+    Channel,
+    Coupontools,
+    comparable_name,
+    shown_beginnings,
+    shown_uncounted,
+    spellings,
+)
 from delivery import KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["CreateGroup"]
@@ -24,11 +30,6 @@ MOST_OLDER = 1000
 MOST_NEW = 100
 #: Of more ids than both together nobody can tell which are new; one more is kept, to show that.
 MOST_ALIKE = MOST_OLDER + MOST_NEW + 1
-
-# What careful web applications leave out.
-_STRIPPED = str.maketrans("", "", "'\"<>&\\")
-# What follows one of these is left out or was lost.
-_GAP = re.compile(r"(\.{2,}|…|\?|\ufffd).*", re.DOTALL)
 
 
 class GroupCreated(Answer):
@@ -138,27 +139,33 @@ class ListedNames:
         self._alike: dict[str, dict[str, int]] = defaultdict(dict)
         self._longest = 0
         self._nameless: set[str] = set()
-        #: Each name as it may be shown, in lower case, for those that are cut.
-        self._forms = sorted({(form, name) for name in self._same for form in _forms(name)})
+        #: Each name as it may be shown, for those that are cut.
+        self._forms = sorted({(form, name) for name in self._same for form in spellings(name)})
 
     def see(self, group_id: str, told: str) -> None:
         """Take note of a group."""
         self._longest = max(self._longest, len(told))
         if (name := comparable_name(told)) in self._same:
             self._same[name][group_id] = told
-        shown = " ".join(_GAP.sub("", told).casefold().split())
-        if not shown:
+        beginnings = shown_beginnings(told)
+        if "" in beginnings:
             if len(self._nameless) < MOST_ALIKE:
                 self._nameless.add(group_id)
             return
-        for form in (shown, name.casefold()):
-            # All forms that begin like this one stand together.
-            for at in range(bisect_left(self._forms, (form, "")), len(self._forms)):
-                longer, wanted = self._forms[at]
-                if not longer.startswith(form):
-                    break
-                if wanted != name and len(self._alike[wanted]) < MOST_ALIKE:
-                    self._alike[wanted][group_id] = len(told)
+        alike = {wanted for beginning in beginnings for wanted in self._that_begin(beginning)}
+        if (uncounted := shown_uncounted(told)) is not None:
+            alike |= set(self._that_begin(uncounted, whole=True))
+        for wanted in alike - {name}:
+            if len(self._alike[wanted]) < MOST_ALIKE:
+                self._alike[wanted][group_id] = len(told)
+
+    def _that_begin(self, beginning: str, *, whole: bool = False) -> Iterator[str]:
+        # All forms that begin like this stand together.
+        for at in range(bisect_left(self._forms, (beginning, "")), len(self._forms)):
+            form, wanted = self._forms[at]
+            if not form.startswith(beginning) or (whole and form != beginning):
+                break
+            yield wanted
 
     def same(self, name: str) -> dict[str, str]:
         """Return the ids that have this name, with the name as it is listed."""
@@ -171,11 +178,3 @@ class ListedNames:
     def cut(self, name: str) -> set[str]:
         """Return the ids whose names seem to be this name, cut: where names are cut, none is longer."""
         return {group_id for group_id, length in self._alike[name].items() if length == self._longest}
-
-
-def _forms(name: str) -> Iterator[str]:
-    # A name may be cut after it was escaped.
-    once = html.escape(name)
-    slashed = name.replace("'", "\\'").replace('"', '\\"')
-    for form in (name, once, html.escape(once), slashed, name.translate(_STRIPPED), *mangled(name)):
-        yield form.casefold()

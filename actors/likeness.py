@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import idna
 
-from coupontools import comparable_address, comparable_number, mangled, unescaped
+from coupontools import comparable_address, comparable_number, is_saturated, mangled, unescaped
 
 __all__ = [
     "DoubtfulRows",
@@ -48,6 +48,8 @@ _NO_ADDRESS = re.compile(r'[\s<>()\[\],;:\\"]')
 def shown_number(told: str | None) -> Shown:
     """Read a listed number, however it is written."""
     told = told or ""
+    if is_saturated(told):
+        return _NOTHING
     if number := comparable_number(told):
         # With another prefix, or cut, it may be a number that is not equal.
         return number, (("", number[-SAME_DIGITS:]), (number, ""))

@@ -6,6 +6,7 @@ from coupontools.comparable import (
     comparable_address,
     comparable_name,
     comparable_number,
+    is_saturated,
     mangled,
     unescaped,
     without_separators,
@@ -22,6 +23,7 @@ from coupontools.errors import (
 )
 from coupontools.listing import Listing
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
+from coupontools.spellings import shown_beginnings, shown_uncounted, spellings
 
 __all__ = [
     "ENDPOINTS",
@@ -49,7 +51,11 @@ __all__ = [
     "comparable_address",
     "comparable_name",
     "comparable_number",
+    "is_saturated",
     "mangled",
+    "shown_beginnings",
+    "shown_uncounted",
+    "spellings",
     "unescaped",
     "without_separators",
 ]

@@ -12,11 +12,13 @@ from urllib.parse import quote
 
 import orjson
 
-from coupontools.dialect import UnreadableError
+from coupontools.beginning import Beginning
+from coupontools.dialect import UnreadableError, names_effect, unwrapped
 from coupontools.endpoints import Endpoint
-from coupontools.envelope import Reply, judge, without_envelope
-from coupontools.errors import MayHaveHappened
+from coupontools.envelope import FINAL_CODES, Reply, judge, without_envelope
+from coupontools.errors import MayHaveHappened, Rejected
 from coupontools.exchange import Answer, Exchange
+from coupontools.mending import Mender
 
 if TYPE_CHECKING:
     from coupontools.transport import Http
@@ -26,7 +28,6 @@ ANSWER_BYTES = 1 << 20
 
 T = TypeVar("T")
 
-_BOM = b"\xef\xbb\xbf"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 # Two keys must never look alike on the wire: "%" is the escape itself, and a blank at either end would be lost.
 _UNSAFE_IN_KEY = re.compile(r"^ +| +$|[^ -~]+|%")
@@ -93,29 +94,42 @@ class Caller:
         Raises:
             CoupontoolsError: any of its subclasses, as the answer means.
         """
+        about = (endpoint.path, *sorted(parameters.items()), call.idempotency_key)
         async with self._post(endpoint, parameters, call, total=self._timeout, idle=None) as answer:
             reply = self.reply(answer, endpoint)
             document = await answer.read(ANSWER_BYTES)
-        try:
-            told = orjson.loads(document.removeprefix(_BOM))
-        except orjson.JSONDecodeError:
-            told = None
-        if not isinstance(told, dict):
+        told = _read(document)
+        if told is None:
             raise without_envelope(
                 reply, "the answer is no JSON object" if document else "the answer is empty"
             )
-        judge(reply, told.get("status"))
         try:
-            return read(told)
+            judge(reply, told.get("status"))
+        except Rejected as refused:
+            if refused.code not in FINAL_CODES and names_effect(endpoint.operation, told):
+                # Neither is proven, and a second call would double what was done.
+                raise MayHaveHappened(
+                    f"the answer tells of a failure and of a success: {refused.message}", status=reply.status
+                ) from None
+            raise
+        try:
+            result = read(told)
         except UnreadableError as failure:
             answer.drop_connection()
             raise MayHaveHappened(str(failure), status=reply.status) from None
+        # Nothing but its id tells one new group from another.
+        if endpoint.operation == "create_group" and answer.is_left_over(document, about):
+            answer.drop_connection()
+            raise MayHaveHappened("the answer came before, to another call", status=reply.status)
+        return result
 
     def stream(
         self, endpoint: Endpoint, parameters: Mapping[str, str], call: Call
     ) -> AbstractAsyncContextManager[Answer]:
         """Send a call whose answer is read piece by piece; each wait has the time limit of a call, and the whole one of its own."""
-        return self._post(endpoint, parameters, call, total=self._listing_timeout, idle=self._timeout)
+        limits = {"total": self._listing_timeout, "idle": self._timeout}
+        # A listing of a moment ago that came once more would prove that what was added since is not there.
+        return self._post(endpoint, parameters, call, **limits, keep_alive=False)
 
     def reply(self, answer: Answer, endpoint: Endpoint) -> Reply:
         """Return what judging this answer needs."""
@@ -130,6 +144,7 @@ class Caller:
         *,
         total: float | None,
         idle: float | None,
+        keep_alive: bool = True,
     ) -> AsyncIterator[Answer]:
         headers = dict(self._headers)
         if call.idempotency_key is not None:
@@ -143,12 +158,31 @@ class Caller:
             before_send=call.before_send,
         )
         async with self._http.post(
-            self._base_url + endpoint.path, content=_document(parameters), headers=headers, exchange=exchange
+            self._base_url + endpoint.path,
+            content=_document(parameters),
+            headers=headers,
+            exchange=exchange,
+            keep_alive=keep_alive,
         ) as answer:
             yield answer
 
     def _conceal(self, text: str) -> str:
         return text.replace(self._secret, "***")
+
+
+def _read(document: bytes) -> Mapping[str, Any] | None:
+    """Return an answer's document as an object; None if it is none."""
+    told = _parsed(Beginning().feed(document))
+    return unwrapped(told) if isinstance(told, dict) else None
+
+
+def _parsed(document: bytes) -> object:
+    for mend in (bytes, Mender().feed):
+        try:
+            return orjson.loads(mend(document))
+        except orjson.JSONDecodeError:
+            continue
+    return None
 
 
 def _document(parameters: Mapping[str, str]) -> bytes:

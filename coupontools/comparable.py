@@ -13,6 +13,8 @@ import idna
 # Text that was escaped more often than this is nobody's name.
 _ESCAPED_AT_MOST = 8
 _NUMBER = re.compile(r"\+?(?:00)?([1-9][0-9]{6,14})")
+# What databases keep of a number that is too large for its column.
+_SATURATED = frozenset(str(2**bits - 1) for bits in (15, 16, 23, 24, 31, 32))
 _SEPARATORS = str.maketrans("", "", " \t\u00a0\u2009\u202f.-/()\u2010\u2011\u2012\u2013\u2014\u2212")
 # Marks of direction and width, which come along when text is copied.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -33,6 +35,11 @@ def comparable_number(told: str) -> str | None:
         plain = unescaped(told)
         found = None if _GAP.search(plain) else _NUMBER.fullmatch(without_separators(plain))
     return found[1] if found else None
+
+
+def is_saturated(told: str) -> bool:
+    """Return whether this is no number of a person, but the largest that fits into a column."""
+    return told.lstrip("+") in _SATURATED
 
 
 def without_separators(told: str) -> str:
@@ -85,15 +92,20 @@ def mangled(text: str) -> list[str]:
 def is_another_number(told: str, sent: str) -> bool:
     """Return whether a number that was told, whole, national or masked, cannot be the one sent (E.164)."""
     digits = comparable_number(sent)
-    if digits is None:
+    if digits is None or is_saturated(told):
         return False
+    # Some dial the zero, some do not.
+    told = told.replace("(0)", "")
+    if number := comparable_number(told):
+        # It may be cut, too.
+        return not (digits.endswith(number) or number.endswith(digits) or digits.startswith(number))
     first, *others = _HIDDEN_DIGITS.split(without_separators(told).lstrip("+"))
     beginning = first.lstrip("0")
     if others:
         # A national number begins after the country code.
         begins_alike = beginning in digits[: len(beginning) + (_COUNTRY_DIGITS if first != beginning else 0)]
         return not (begins_alike and digits.endswith(others[-1]))
-    return not digits.endswith(comparable_number(told) or beginning)
+    return not digits.endswith(beginning)
 
 
 def is_another_address(told: str, sent: str) -> bool:
@@ -104,8 +116,3 @@ def is_another_address(told: str, sent: str) -> bool:
         plain = unescaped(sent).lower()
         return not (plain.startswith(beginning) and plain.endswith(others[-1]))
     return address is not None and ours is not None and address != ours
-
-
-def is_another_name(told: str, sent: str) -> bool:
-    """Return whether a name that was told, in whatever case or escaping, perhaps cut, cannot be the one sent."""
-    return not comparable_name(sent).casefold().startswith(comparable_name(told).casefold())

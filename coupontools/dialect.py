@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
-from coupontools.comparable import is_another_address, is_another_name, is_another_number
-from coupontools.endpoints import SPELLING
+from coupontools.comparable import is_another_address, is_another_number
+from coupontools.endpoints import SPELLING, Operation
 from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
+from coupontools.spellings import is_another_name
 
 Document = Mapping[str, Any]
 T = TypeVar("T")
@@ -31,7 +33,17 @@ _OF_GROUPS = frozenset({"contact_id", "groupid", "contact", "group"})
 _TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"(?!0+$)[0-9]{1,64}")
 # Not with dots: "1.234" may be a thousand or one.
-_AMOUNT = re.compile(r"[0-9]{1,15}|[0-9]{1,3}(?:[,'\u2019 \u00a0\u202f][0-9]{3}){1,4}")
+_AMOUNT = re.compile(r"([0-9]{1,15}|[0-9]{1,3}(?:[,'\u2019 \u00a0\u202f][0-9]{3}){1,4})(?:\.00?)?")
+# A whole number with more digits may have lost some on its way through a float.
+_EXACT_DIGITS = 15
+
+
+def unwrapped(answer: Document) -> Document:
+    """Return an answer whose fields stand alone under `data` as if they stood beside the status."""
+    data = answer.get("data")
+    if isinstance(data, dict) and answer.keys() <= {"status", "data", "result", "message"}:
+        return {**data, **{name: value for name, value in answer.items() if name != "data"}}
+    return answer
 
 
 def text(value: object) -> str | None:
@@ -43,13 +55,28 @@ def text(value: object) -> str | None:
     return None
 
 
+def digits(value: object) -> object:
+    """Return a whole number that PHP wrote as a float (`119251.0`) as text; any other value as it is.
+
+    A float that is no whole number, and one of which digits may be lost (`3.247E+10`), is returned as JSON tells it.
+    """
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if not isinstance(value, Decimal):
+        return value
+    _, written, exponent = value.normalize().as_tuple()
+    told = value.as_tuple().exponent
+    whole = isinstance(exponent, int) and exponent >= 0 and isinstance(told, int) and told <= 0
+    return f"{value:.0f}" if whole and len(written) + int(exponent) <= _EXACT_DIGITS else str(value)
+
+
 def identifier(prefix: str, value: object) -> str | None:
     """Return an id with its prefix: `119251`, `"119251"` and `"gro_119251"` are all `gro_119251`.
 
     None for what is no id: a text with another prefix (`grp_5`) is none, because an id that the API did not tell
     would be told to others. A bare zero is none either: it stands for an insert that failed.
     """
-    told = text(value)
+    told = text(digits(value))
     if told is None:
         return None
     tail = told.removeprefix(prefix)
@@ -62,15 +89,15 @@ def phone(value: object) -> str | None:
 
     What is no E.164 (`0470123456`, `32*****567`) is returned as it is told: a plus would make another number of it.
     """
-    told = text(value)
-    digits = (told or "").lstrip("+")
-    return f"+{digits}" if _E164.fullmatch(digits) else told if digits else None
+    told = text(digits(value))
+    number = (told or "").lstrip("+")
+    return f"+{number}" if _E164.fullmatch(number) else told if number else None
 
 
 def count(value: object) -> int | None:
     """Return an amount, which is a number in one listing and a string in the other, perhaps `1,234`."""
-    told = text(value)
-    return int(re.sub("[^0-9]", "", told)) if told is not None and _AMOUNT.fullmatch(told) else None
+    found = _AMOUNT.fullmatch(text(digits(value)) or "")
+    return int(re.sub("[^0-9]", "", found[1])) if found else None
 
 
 def flag(value: object) -> bool:
@@ -150,6 +177,17 @@ def created_group(answer: Document, name: str) -> Group:
     return Group(group_id, name)
 
 
+def names_effect(operation: Operation, answer: Document) -> bool:
+    """Return whether an answer names what a call of this kind brings about, whatever its status says."""
+    match operation:
+        case "add_contact":
+            return identifier("con_", answer.get("contact_id")) is not None
+        case "create_group":
+            return any(identifier("gro_", answer.get(name)) is not None for name in ("groupid", "group_id"))
+        case _:
+            return False
+
+
 def is_another_group(told: object, asked: str | None) -> bool:
     """Return whether the answer names another group than the one asked for."""
     named = identifier("gro_", told)
@@ -209,11 +247,11 @@ CONTACTS = Listed(
 def webhook_record(answer: Document, asked: str) -> WebhookRecord:
     """Read the answer to 'Verification'; raises UnreadableError if it says nothing, or is about another webhook.
 
-    The document shows the record's fields beside the status; a record that stands alone under `data` is the same.
+    The document shows the record's fields beside the status; a record that stands alone under `webhook` is the same.
     """
     fields = {name: value for name, value in answer.items() if name != "status"}
-    if fields.keys() == {"data"} and isinstance(fields["data"], dict):
-        fields = fields["data"]
+    if fields.keys() == {"webhook"} and isinstance(fields["webhook"], dict):
+        fields = fields["webhook"]
     if not fields:
         raise UnreadableError("the answer says nothing about the webhook")
     named = text(fields.get("webhook"))

@@ -7,11 +7,14 @@ from typing import Protocol
 from coupontools.errors import MayHaveHappened
 
 
-class Closable(Protocol):
-    """A connection."""
+class Connection(Protocol):
+    """What carries calls one after the other."""
 
     def close(self) -> None:
         """Close it."""
+
+    def is_left_over(self, document: bytes, about: object) -> bool:
+        """Return whether this document came before, about something else; if not, remember it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class Exchange:
     """True from just before the first byte of the request is written."""
     refusal: BaseException | None = field(default=None, repr=False)
     """What `before_send` raised."""
-    connection: Closable | None = field(default=None, repr=False)
+    connection: Connection | None = field(default=None, repr=False)
     """What the request was written to."""
 
     def begin(self) -> None:
@@ -44,6 +47,10 @@ class Exchange:
         if self.connection is not None:
             self.connection.close()
 
+    def is_left_over(self, document: bytes, about: object) -> bool:
+        """Return whether the connection brought this very document before, as the answer to a call about something else."""
+        return self.connection is not None and self.connection.is_left_over(document, about)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -54,6 +61,8 @@ class Answer:
     chunks: AsyncIterator[bytes]
     drop_connection: Callable[[], None]
     """Close the connection: this answer is another call's, and so may be the next one."""
+    is_left_over: Callable[[bytes, object], bool]
+    """Did the connection bring this document before, for a call about something else?"""
 
     async def read(self, limit: int) -> bytes:
         """Return the whole document; raises MayHaveHappened if it breaks off or exceeds `limit` bytes."""

@@ -15,6 +15,7 @@ from coupontools.endpoints import Endpoint
 from coupontools.envelope import Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened
 from coupontools.exchange import Answer
+from coupontools.extent import is_all_and_of_now
 from coupontools.listing_parser import SLICE_BYTES, ListingParser
 
 LISTING_BYTES = 512 << 20
@@ -93,12 +94,14 @@ class Listing(Generic[T]):
     def complete(self) -> bool:
         """Whether the listing holds all that the API counts, and is of the group that was asked for.
 
-        The vendor documents no paging. Where the API cuts a listing short, tells one row twice in place of
-        another, or where a row or the amount cannot be read, this is False, and what is not listed may exist all
-        the same.
+        The vendor documents no paging. Where the API cuts a listing short or pages it, tells one row twice in place
+        of another, where a row or the amount cannot be read, or a cache answers in the API's place, this is False,
+        and what is not listed may exist all the same.
         """
         read = self._over and self._judged and not self._items and not self.skipped
-        return read and self.names_group and self.amount is not None and self.distinct >= self.amount
+        counted = read and self.names_group and self.amount is not None and self.distinct >= self.amount
+        told = self._parser.inner | self._parser.top
+        return counted and is_all_and_of_now(self._answer.status, self._answer.headers, told, self.distinct)
 
     async def __aenter__(self) -> Self:
         """Send the call and wait for the answer's head; raises NotSent or MayHaveHappened."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import ijson
 
+from coupontools.beginning import Beginning
 from coupontools.dialect import UnreadableError
 from coupontools.mending import MARK, Mender
 
@@ -15,37 +16,41 @@ SLICE_BYTES = 1 << 14
 _QUIET_BYTES = 1 << 20
 _DEEPEST = 64
 _MOST_VALUES = 64
+_DEEPEST_VALUE = 4
 _ENVELOPE_EVENTS = 1000
 _OPENING = frozenset({"start_map", "start_array"})
 _CLOSING = frozenset({"end_map", "end_array"})
-_BOM = b"\xef\xbb\xbf"
 
 
 class ListingParser:
     """Takes the document as bytes come and gives out the rows of its list.
 
     `envelope` is the document's `status` once that has been read to its end, wherever it stands; `top` holds
-    the plain values beside the list; `has_list` says whether the list was there. Of rows only `fields` are kept;
-    a row that is no object, or holds bytes that JSON forbids in one of its fields, is given out empty.
+    the plain values beside the list (None for one that is told twice, in two ways), and `inner` those in objects, by
+    names joined with dots. `has_list` says whether the list was there. Of rows only `fields` are kept; a row that
+    is no object, tells a field twice, or holds bytes that JSON forbids in one of its fields, is given out empty.
 
     The list is an array, or what PHP writes for one: an object with numbers for keys (a list with holes), a
-    single row, or null, "" or {} for an empty one.
+    single row, or null, "" or {} for an empty one. All but the status may stand in an object `data`.
     """
 
     def __init__(self, array: str, fields: frozenset[str]) -> None:
         self.envelope: object = None
         self.envelope_read = False
         self.top: dict[str, Any] = {}
+        self.inner: dict[str, Any] = {}
         self.has_list = False
         self._array = array
         self._fields = fields
         self._events: list[tuple[str, Any]] = ijson.sendable_list()
         self._parser = ijson.basic_parse_coro(self._events)
+        self._beginning = Beginning()
         self._mender = Mender()
-        self._started = False
         self._quiet = 0
         self._depth = 0
         self._top_key = ""
+        self._inner_keys: list[str] = []
+        self._in_data = False
         self._in_list = False
         self._list_is_array = False
         self._list_key = ""
@@ -53,6 +58,7 @@ class ListingParser:
         self._in_item = False
         self._item: dict[str, Any] = {}
         self._item_key = ""
+        self._is_torn = False
         self._builder: Any = None
         self._builder_events = 0
 
@@ -62,12 +68,8 @@ class ListingParser:
         Raises:
             UnreadableError: this is no JSON, no listing, or not one of sane proportions.
         """
-        if not self._started:
-            piece = piece.removeprefix(_BOM)
-            self._started = True
-        if not piece:
-            return ()
-        self._parse(self._mender.feed(piece))
+        if begun := self._beginning.feed(piece):
+            self._parse(self._mender.feed(begun))
         if not self._events:
             self._quiet += len(piece)
             if self._quiet > _QUIET_BYTES:
@@ -113,13 +115,15 @@ class ListingParser:
                 self._list_key = value
             elif depth == 1:
                 self._top_key = value
+            elif not self._in_list:
+                self._inner_keys[depth - 2 :] = [value]
         elif event in _OPENING:
             self._open(event, depth, items)
         elif event in _CLOSING:
             self._close(depth, items)
         elif depth == 3 and self._in_item:
-            if self._item_key in self._fields:
-                self._item[self._item_key] = value
+            if self._item_key in self._fields and self._item.setdefault(self._item_key, value) != value:
+                self._is_torn = True
         elif depth == 2 and self._in_list:
             self._take_in_list(value, items)
         else:
@@ -130,11 +134,14 @@ class ListingParser:
             raise UnreadableError("the answer is no listing")
         if depth >= _DEEPEST:
             raise UnreadableError("the listing is nested absurdly deep")
+        if depth == 1 and event == "start_map" and self._top_key == "data" and not self._in_data:
+            self._in_data = True
+            return
         self._depth = depth + 1
         if depth == 1 and self._top_key == self._array:
             self._in_list = self.has_list = True
             self._list_is_array = event == "start_array"
-        elif depth == 1 and event == "start_map" and self._top_key == "status":
+        elif depth == 1 and event == "start_map" and self._top_key == "status" and not self._in_data:
             self._builder = ijson.ObjectBuilder()
             self._builder.event(event, None)
         elif depth == 2 and self._in_list:
@@ -158,6 +165,9 @@ class ListingParser:
             self._of_single()
 
     def _close(self, depth: int, items: list[dict[str, Any]]) -> None:
+        if depth == 1 and self._in_data:
+            self._in_data = False
+            return
         self._depth = depth - 1
         if depth == 3 and self._in_item:
             self._in_item = False
@@ -177,6 +187,9 @@ class ListingParser:
         return self._single
 
     def _readable(self, row: dict[str, Any]) -> dict[str, Any]:
+        if self._is_torn:
+            self._is_torn = False
+            return {}
         if self._mender.mended and any(MARK in value for value in row.values() if isinstance(value, str)):
             return {}
         return row
@@ -184,14 +197,16 @@ class ListingParser:
     def _take_outside_list(self, depth: int, value: Any) -> None:
         if depth == 0:
             raise UnreadableError("the answer is no listing")
-        if depth != 1:
+        if self._in_list or depth > _DEEPEST_VALUE:
             return
-        if self._top_key == "status":
+        if depth > 1:
+            _keep(self.inner, ".".join((self._top_key, *self._inner_keys[: depth - 1])), value)
+        elif self._top_key == "status" and not self._in_data:
             self.envelope, self.envelope_read = value, True
         elif self._top_key == self._array:
             self.has_list = self.has_list or value is None or not str(value).strip()
-        elif len(self.top) < _MOST_VALUES:
-            self.top[self._top_key] = value
+        else:
+            _keep(self.top, self._top_key, value)
 
     def _build(self, event: str, value: Any) -> None:
         self._builder_events += 1
@@ -205,3 +220,10 @@ class ListingParser:
             if self._depth == 1:
                 self.envelope, self.envelope_read = self._builder.value, True
                 self._builder = None
+
+
+def _keep(values: dict[str, Any], name: str, value: Any) -> None:
+    if name in values:
+        values[name] = value if values[name] == value else None
+    elif len(values) < _MOST_VALUES:
+        values[name] = value

@@ -20,6 +20,8 @@ from yarl import URL
 from coupontools.exchange import Answer, Exchange
 from coupontools.faults import NETWORK_FAILURES, explain
 
+KEPT_DOCUMENTS = 100
+"""So many answers of a connection are known again."""
 IDLE_SECONDS = 4.0
 """How long a connection is kept for the next call: shorter than common servers keep it (5 s: Apache, Node.js).
 A call sent in the moment in which the server closes the connection may have been carried out or not."""
@@ -41,6 +43,7 @@ class _Protocol(ResponseHandler):
         super().__init__(loop)
         self._awaits_answer = False
         self._unasked = False
+        self._documents: dict[int, int] = {}
 
     @property
     def should_close(self) -> bool:
@@ -50,6 +53,13 @@ class _Protocol(ResponseHandler):
     def begin(self) -> None:
         """Expect the answer to a call."""
         self._awaits_answer = True
+
+    def is_left_over(self, document: bytes, about: object) -> bool:
+        """Return whether this document came before, about something else; if not, remember it."""
+        digest = hash(document)
+        if len(self._documents) == KEPT_DOCUMENTS and digest not in self._documents:
+            del self._documents[next(iter(self._documents))]
+        return self._documents.setdefault(digest, hash(about)) != hash(about)
 
     def data_received(self, data: bytes) -> None:
         """Take what the server sends."""
@@ -120,10 +130,14 @@ class _Body(httpx.AsyncByteStream):
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """An httpx transport over aiohttp; the request's `exchange` extension holds an `Exchange`."""
+    """An httpx transport over aiohttp; the request's `exchange` extension holds an `Exchange`.
 
-    def __init__(self, *, max_connections: int) -> None:
+    `keep_alive` says whether a connection carries another call when one has ended.
+    """
+
+    def __init__(self, *, max_connections: int, keep_alive: bool) -> None:
         self._max_connections = max_connections
+        self._keep_alive = keep_alive
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -187,11 +201,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
     def _new_session(self) -> aiohttp.ClientSession:
+        kept = {"keepalive_timeout": IDLE_SECONDS} if self._keep_alive else {"force_close": True}
         # aiohttp repeats a call by itself only for idempotent methods, which POST is not.
         return aiohttp.ClientSession(
-            connector=_Connector(
-                limit=self._max_connections, keepalive_timeout=IDLE_SECONDS, ttl_dns_cache=DNS_SECONDS
-            ),
+            connector=_Connector(limit=self._max_connections, ttl_dns_cache=DNS_SECONDS, **kept),
             request_class=_Request,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -218,24 +231,43 @@ class Http:
     """
 
     def __init__(self, *, max_connections: int) -> None:
-        self._transport: httpx.AsyncBaseTransport = AiohttpTransport(max_connections=max_connections)
+        self._transports: dict[bool, httpx.AsyncBaseTransport] = {
+            keep_alive: AiohttpTransport(max_connections=max_connections, keep_alive=keep_alive)
+            for keep_alive in (True, False)
+        }
 
     @asynccontextmanager
     async def post(
-        self, url: str, *, content: bytes, headers: Mapping[str, str], exchange: Exchange
+        self,
+        url: str,
+        *,
+        content: bytes,
+        headers: Mapping[str, str],
+        exchange: Exchange,
+        keep_alive: bool = True,
     ) -> AsyncIterator[Answer]:
-        """Send one request and hand on its answer; leaving the context gives up what was not read of it."""
+        """Send one request and hand on its answer; leaving the context gives up what was not read of it.
+
+        Without `keep_alive` the connection is this call's own, so that no left-over answer can be on it.
+        """
         request = httpx.Request(
             "POST", _address(url), headers=headers, content=content, extensions={"exchange": exchange}
         )
-        response = await self._transport.handle_async_request(request)
+        response = await self._transports[keep_alive].handle_async_request(request)
         try:
             # The transport's stream itself: what httpx would still do to it, decoding, is done already.
             chunks = aiter(cast(httpx.AsyncByteStream, response.stream))
-            yield Answer(response.status_code, response.headers, chunks, exchange.drop_connection)
+            yield Answer(
+                response.status_code,
+                response.headers,
+                chunks,
+                exchange.drop_connection,
+                exchange.is_left_over,
+            )
         finally:
             await response.aclose()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._transport.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()

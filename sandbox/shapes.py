@@ -7,6 +7,7 @@ only row.
 import html
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 import orjson
 
@@ -18,6 +19,10 @@ _IDS: Final = ("ID", "contact_id", "group_id", "groupid")
 _CUT_TO: Final = 8
 # JSON cannot hold these bytes, so a character for private use stands for each until the document is written.
 _FORBIDDEN: Final = {"\ue00b": b"\x0b", "\ue0eb": b"\xeb"}
+_BEFORE: Final = {
+    "notice": b"<br />\n<b>Warning</b>:  Undefined index: x in <b>/var/www/api.php</b> on line <b>12</b><br />\n",
+    "marks": b"\xef\xbb\xbf\r\n\xef\xbb\xbf",
+}
 
 
 def _rows(document: Document) -> list[Document]:
@@ -81,12 +86,25 @@ def _without_address(document: Document) -> None:
         row.pop("email", None)
 
 
+def _under_data(document: Document) -> None:
+    fields = {name: document.pop(name) for name in list(document) if name != "status"}
+    document["data"] = fields
+
+
+def _as_it_is(_: Document) -> None:
+    """Change nothing: what the shape adds stands before the document."""
+
+
 SHAPES: Final[Mapping[str, Callable[[Document], None]]] = {
     "masked": _each(("phone", "email"), _mask),
     "national": _each(("phone",), lambda phone: f"0{phone[2:]}"),
     "double_zero": _each(("phone",), lambda phone: f"00{phone}"),
+    "largest_number": _each(("phone",), lambda phone: 2**31 - 1 if phone else phone),
+    "float_numbers": _each(("phone",), lambda phone: float(phone) if phone.isdecimal() else phone),
     "no_address": _without_address,
     "null_names": _each(_NAMES, lambda _: None),
+    "url_names": _each(_NAMES, quote_plus),
+    "counted_names": _each(_NAMES, lambda name: f"{name} (2)"),
     "cut_names": _each(_NAMES, lambda name: name[:_CUT_TO]),
     "upper_names": _each(_NAMES, str.upper),
     "slashed_names": _each(_NAMES, lambda name: name.replace("'", r"\'").replace('"', r"\"")),
@@ -108,15 +126,18 @@ SHAPES: Final[Mapping[str, Callable[[Document], None]]] = {
     "amount_with_commas": _amount(lambda amount: f"{amount:,}"),
     "amount_in_words": _amount(lambda _: "many"),
     "larger_amount": _amount(lambda amount: amount + 1),
+    "next_page": lambda document: document.update({"page": 1, "next_page": 2}),
+    "under_data": _under_data,
+    **dict.fromkeys(_BEFORE, _as_it_is),
 }
 
 
 def shaped(body: bytes, shapes: Iterable[str]) -> bytes:
     """Return the body of an answer in these shapes, one applied after the other."""
-    document = orjson.loads(body)
+    document, shapes = orjson.loads(body), list(shapes)
     for shape in shapes:
         SHAPES[shape](document)
     written = orjson.dumps(document)
     for character, forbidden in _FORBIDDEN.items():
         written = written.replace(character.encode(), forbidden)
-    return written
+    return b"".join(_BEFORE[shape] for shape in _BEFORE if shape in shapes) + written

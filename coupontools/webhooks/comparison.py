@@ -28,6 +28,7 @@ _PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 # Every genuine webhook carries these two, whatever its family.
 _ALWAYS_CARRIED = frozenset({"type", "datetime"})
+_NOTHING: tuple[object, ...] = (None, False, "", "0000-00-00 00:00:00", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ def compare(payload: Mapping[str, object], record: Mapping[str, object]) -> Comp
     """Compare a received body with the API's verification answer for its id. Never raises.
 
     - Several received fields may be one thing on record (`coupon_code` and `session`): all are compared.
-    - A field that is missing, null or empty in the answer is not compared. A field that is in the body is
-      compared even if it is null or empty there.
+    - A field that is missing, null, false or empty in the answer is not compared, nor is a number of which digits
+      may be lost. A field that is in the body is compared even if it is null or empty there.
     - A body that lacks `type` or `datetime`, where the answer has it, differs in it: else a forger who knows
       an id would only have to leave out the rest. Any other field that the body lacks is not compared.
     - The coupon family's `coupon` is an object that describes the campaign, not its id: it is not compared.
@@ -96,7 +97,10 @@ def denies(record: Mapping[str, object]) -> bool:
 
 
 def _recorded(record: Mapping[str, object], names: tuple[str, ...]) -> object:
-    return next((record[name] for name in names if record.get(name) not in (None, "")), None)
+    # PHP has false for what it did not find, and a float for a long number; MySQL has a date of zeros for none.
+    values = (record.get(name) for name in names)
+    told = (value for value in values if type(value) is not float and value not in _NOTHING)
+    return next(told, None)
 
 
 def _describes_campaign(name: str, received: object) -> bool:

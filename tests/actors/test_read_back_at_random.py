@@ -1,4 +1,5 @@
-"""Listings drawn at random against a model of what is really there: no call that happened is made again, and what can be told is told.
+"""Answers and listings drawn at random against a model of what is really there: no call that happened is made again, and what can
+be told is told.
 
 The figures are printed (pytest -s); READ_BACK_CASES draws more.
 """
@@ -6,28 +7,35 @@ The figures are printed (pytest -s); READ_BACK_CASES draws more.
 from __future__ import annotations
 
 import html
+import json
 import os
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
+from urllib.parse import quote_plus
 
 import pytest
 
 from actors.add_contact import AddContact
 from actors.create_group import CreateGroup
-from coupontools import Call, Coupontools, CoupontoolsError
+from coupontools import Call, Coupontools, CoupontoolsError, MayHaveHappened
 from delivery import Unknown
 from tests.coupontools.conftest import Wire
+from tests.harness.odd_answers import MARKS, NOTICE, odd_answer
 
-CASES = int(os.environ.get("READ_BACK_CASES", "100"))
+CASES = int(os.environ.get("READ_BACK_CASES", "60"))
 STEPS = 14
 GROUP_ID = "gro_1"
 #: Writes a number, an address or a name as a listing may show it.
-Dress = Callable[[str], str | None]
-Rows = list[tuple[str, str | None]]
+Dress = Callable[[str], object]
+Rows = list[tuple[str, Any]]
+OK = {"status": {"status": "OK"}}
+#: What a listing may lack, or say, that proves it to be incomplete or old.
+FLAWS = ["repeated", "missing", "foreign", "nameless", "amount", "bad", "paged", "kept", "failing"]
 
 
 @dataclass
@@ -78,6 +86,7 @@ class World:
         self.lost: list[Lost] = []
         self.claims: set[str] = set()
         self.remembered: dict[str, int] = {}
+        self.flaw: str | None = None
         self.now = 1
 
     # -- What the ledger knows ------------------------------------------------------------------------------------------------
@@ -116,12 +125,39 @@ class World:
     async def lose(self, value: str) -> None:
         raise NotImplementedError
 
-    def call(self, job: Any, value: str, record: str, baseline: Iterable[str] = ()) -> None:
-        """Half of the calls whose answers are lost happen."""
+    async def call(self, job: Any, value: str, record: str, baseline: Iterable[str] = ()) -> None:
+        """Make a call. Half of them happen, and the answer to half of them tells."""
         self.now += 1
-        unknown = Unknown(record, self.now, job.needle(), tuple(baseline), self.now)
-        self.lost.append(Lost(job, value, unknown, self.appears(value) if self.draw.random() < 0.5 else None))
-        self.now += 1
+        happened = self.draw.random() < 0.5
+        row_id = self.appears(value) if happened else f"{self.prefix}999"
+        self._shelf.answer = odd_answer(
+            self.draw, self.answer_to(value, row_id), self.another(), happened=happened
+        )
+        told = None
+        try:
+            told = (await job.call(self._shelf.api, Call(idempotency_key=f"{record} {self.now}"))).subject
+        except MayHaveHappened:
+            unknown = Unknown(record, self.now, job.needle(), tuple(baseline), self.now)
+            self.lost.append(Lost(job, value, unknown, row_id if happened else None))
+            self.tally["answers lost"] += 1
+            return
+        except CoupontoolsError:
+            pass
+        finally:
+            self.now += 1
+        assert told == (row_id if happened else None), (
+            f"{value}, happened: {happened}: {self._shelf.answer!r}"
+        )
+        self.claims |= {told} - {None}
+        self.tally["answers told"] += 1
+
+    def answer_to(self, value: str, row_id: str) -> dict[str, Any]:
+        """Return the API's answer to a call that happened."""
+        raise NotImplementedError
+
+    def another(self) -> dict[str, Any]:
+        """Return the API's answer to a call for something else."""
+        raise NotImplementedError
 
     async def look(self) -> None:
         """Read the listing for all that were lost, and do as it tells."""
@@ -147,14 +183,17 @@ class World:
             elif verdict.word == "absent":
                 self.tally["doubled"] += lost.effect is not None
                 assert lost.effect is None, f"{lost.value} is there and was called again: {document}"
-                self.call(lost.job, lost.value, lost.unknown.record, lost.unknown.baseline)
+                await self.call(lost.job, lost.value, lost.unknown.record, lost.unknown.baseline)
             else:
                 could_tell = sound and self.could_tell(lost, rows, known)
                 self.tally["undecided, though a person could have told"] += could_tell
                 self.lost.append(lost)
 
     def served(self, document: dict[str, Any]) -> Coupontools:
-        self._shelf.answer = Wire.http(200, document)
+        before = self.draw.choice([b"", b"", b"", NOTICE, MARKS])
+        headers = [("Age", "60")] if self.flaw == "kept" else []
+        status = 503 if self.flaw == "failing" else 200
+        self._shelf.answer = Wire.http(status, before + json.dumps(document).encode(), headers)
         return self._shelf.api
 
     def dressed(self) -> Rows:
@@ -169,12 +208,12 @@ class World:
         self.draw.shuffle(shown)
         rows: list[dict[str, Any]] = [{"ID": row_id, self.shows: text} for row_id, text in shown]
         document = {
-            "status": {"status": "OK"},
+            **OK,
             "group_id": GROUP_ID,
             f"amount_of_{self.array}s": str(len(rows)),
             self.array: rows,
         }
-        flaw = self.draw.choice([None] * 12 + ["repeated", "missing", "foreign", "nameless", "amount", "bad"])
+        self.flaw = flaw = self.draw.choice([None] * 2 * len(FLAWS) + FLAWS)
         if rows and flaw == "repeated":
             rows[self.draw.randrange(len(rows))] = self.draw.choice(rows)
         elif rows and flaw == "missing":
@@ -183,10 +222,14 @@ class World:
             rows[-1] = {**rows[-1], "ID": None}
         elif flaw == "foreign":
             document |= self.foreign()
+        elif flaw == "paged":
+            document |= self.draw.choice([{"next_page": 2}, {"total": len(rows) + 1}, {"meta": {"pages": 2}}])
         elif flaw == "nameless":
             del document["group_id"]
         elif flaw == "amount":
             document[f"amount_of_{self.array}s"] = "many"
+        if not flaw and self.draw.random() < 0.1:
+            document = {**OK, "data": {name: value for name, value in document.items() if name != "status"}}
         return shown, document, flaw is None
 
     def foreign(self) -> dict[str, Any]:
@@ -202,7 +245,7 @@ class World:
         """Could a person have told, who knows all dresses there are?"""
         raise NotImplementedError
 
-    def may_be(self, text: str | None, value: str) -> bool:
+    def may_be(self, text: Any, value: str) -> bool:
         """May this be the value, in any dress? What is empty may be anything."""
         return not text or text in {dress(value) for dress in self.whole + self.hidden}
 
@@ -211,10 +254,18 @@ class Contacts(World):
     """One group's contacts."""
 
     prefix, evidence, array = "con_", "contact_id", "contact"
+    foreign_value: ClassVar[dict[str, str]]
 
     async def lose(self, value: str) -> None:
         job = AddContact.model_validate(self.arguments(value))
-        self.call(job, value, f"record {self.now}")
+        await self.call(job, value, f"record {self.now}")
+
+    def answer_to(self, value: str, row_id: str) -> dict[str, Any]:
+        told = self.draw.choice(self.whole + self.hidden)(value)
+        return {**OK, "group_id": GROUP_ID, self.shows: told, "contact_id": row_id}
+
+    def another(self) -> dict[str, Any]:
+        return {**OK, "group_id": GROUP_ID, **self.foreign_value, "contact_id": "con_9"}
 
     def arguments(self, value: str) -> dict[str, str]:
         raise NotImplementedError
@@ -237,6 +288,7 @@ class Numbers(Contacts):
     """An SMS group."""
 
     shows = "phone"
+    foreign_value: ClassVar = {"phone": "32499999999"}
     values: ClassVar = [
         "32470000567",
         "33470000567",
@@ -251,6 +303,8 @@ class Numbers(Contacts):
         lambda number: f"+{number}",
         lambda number: f"00{number}",
         lambda number: f"+{number[:2]} {number[2:5]} {number[5:]}",
+        int,
+        float,
     ]
     hidden: ClassVar = [
         lambda number: f"{number[:2]}*****{number[-3:]}",
@@ -259,6 +313,7 @@ class Numbers(Contacts):
         lambda number: f"0{number[2:]}",
         lambda number: f"0{number[2:5]}***{number[-3:]}",
         lambda number: number[:-2],
+        lambda _: 2**31 - 1,
         lambda _: "",
         lambda _: None,
     ]
@@ -266,15 +321,16 @@ class Numbers(Contacts):
     def arguments(self, value: str) -> dict[str, str]:
         return {"channel": "sms", "group_id": GROUP_ID, "phone": f"+{value}"}
 
-    def may_be(self, text: str | None, value: str) -> bool:
+    def may_be(self, text: Any, value: str) -> bool:
         # Nobody can tell a number with a wrong country code from another's, so its last eight digits decide.
-        return super().may_be(text, value) or (text or "").replace(" ", "")[-8:] == value[-8:]
+        return super().may_be(text, value) or str(text).replace(" ", "")[-8:] == value[-8:]
 
 
 class Addresses(Contacts):
     """An email group."""
 
     shows = "email"
+    foreign_value: ClassVar = {"email": "nobody@example.com"}
     values: ClassVar = [
         "ada@faß.de",
         "ada@fass.de",
@@ -321,6 +377,9 @@ class Groups(World):
         str.upper,
         lambda name: name[:8],
         lambda name: f"{name[:5]}…",
+        quote_plus,
+        lambda name: f"{name} (2)",
+        lambda name: re.sub("[^a-z0-9]+", "-", name.lower()),
         lambda _: "",
         lambda _: None,
     ]
@@ -340,13 +399,20 @@ class Groups(World):
             baseline = await job.baseline(self.served(document), Call())
         except CoupontoolsError:
             return
-        self.call(job, value, f"record {self.now}", baseline)
+        await self.call(job, value, f"record {self.now}", baseline)
+
+    def answer_to(self, value: str, row_id: str) -> dict[str, Any]:
+        del value
+        return {**OK, "result": "saved_successfully", "groupid": int(row_id.removeprefix("gro_"))}
+
+    def another(self) -> dict[str, Any]:
+        return {**OK, "group_id": GROUP_ID, "contact_id": "con_9"}
 
     def check_found(self, lost: Lost, row_id: str) -> None:
         assert row_id == lost.effect
         self.claims.add(row_id)
 
-    def may_be(self, text: str | None, value: str) -> bool:
+    def may_be(self, text: Any, value: str) -> bool:
         # A shorter name in any case may be this one, cut: nobody knows where.
         return super().may_be(text, value) or value.casefold().startswith((text or "").rstrip("…").casefold())
 
@@ -372,6 +438,6 @@ async def test_nothing_is_doubled_and_what_can_be_told_is_told(
         await world.look()
     verdicts = tally["found"] + tally["absent"] + tally["undecided"]
     sys.stdout.write(f"\n{kind.__name__}: {CASES} cases, {verdicts} verdicts, {dict(tally)}\n")
-    assert min(tally["found"], tally["absent"]) > CASES / 2
+    assert min(tally["found"], tally["absent"], tally["answers told"]) > CASES / 4
     # What is left: two jobs whose names may be cut alike, and country codes whose length nobody knows.
     assert tally["undecided, though a person could have told"] <= verdicts * 0.02

@@ -252,8 +252,9 @@ async def test_cookies_and_proxies_are_ignored(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    answer = wire.http(200, OK | {"groupid": 1}, [("Set-Cookie", "session=1; Path=/")])
-    api = connect(await wire.answer(answer))
+    cookie = [("Set-Cookie", "session=1; Path=/")]
+    answers = (wire.http(200, OK | {"groupid": number}, cookie) for number in (1, 2))
+    api = connect(await wire.answer(*answers))
     await api.sms.create_group("x")
     await api.sms.create_group("y")
     assert [request.headers.get("cookie") for request in wire.requests] == [None, None]

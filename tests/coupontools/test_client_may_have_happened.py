@@ -162,7 +162,7 @@ async def test_answer_that_is_not_http(wire: Any, connect: Any, said: bytes, sec
         (b'{"status": "OK", "groupid": 1}', "no readable status"),
         (b'{"status": {"status": "pending"}, "groupid": 1}', "no readable status"),
         (b'{"status": {"status": "OK"}, "groupid": 1', "no JSON object"),
-        (b'{"status": {"status": "OK"}, "name": "\xff", "groupid": 1}', "no JSON object"),
+        (b'{"status": {"status": "OK"}, \xff "groupid": 1}', "no JSON object"),
         (b'{"status": {"status": "OK"}, "groupid": ' + b"9" * 5000 + b"}", ""),
         (b"[" * 10_000, "no JSON object"),
     ],
@@ -172,11 +172,6 @@ async def test_success_without_the_apis_words(wire: Any, connect: Any, document:
     error = await may_have_happened(api.sms.create_group("x"), words, outage=False)
     assert error.status == 200
     assert "maintenance" not in str(error)
-
-
-async def test_byte_order_mark_is_read_over(wire: Any, connect: Any) -> None:
-    answer = wire.http(200, b'\xef\xbb\xbf{"status": {"status": "OK"}, "groupid": 1}')
-    assert await connect(await wire.answer(answer)).sms.create_group("x") == Group("gro_1", "x")
 
 
 async def test_compressed_answer(wire: Any, connect: Any) -> None:

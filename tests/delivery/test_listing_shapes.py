@@ -9,6 +9,10 @@ from tests.harness import House
 #: A shape, and what becomes of a job whose call happened, then of one whose call did not; the answers of both were lost.
 CONTACTS = {
     "double_zero": ("contact.added", "contact.added"),
+    "float_numbers": ("contact.added", "contact.added"),
+    "under_data": ("contact.added", "contact.added"),
+    "notice": ("contact.added", "contact.added"),
+    "next_page": ("contact.added", "unknown"),
     "masked": ("unknown", "contact.added"),
     # What showed no number in the first look stood there before the second call.
     "no_address": ("unknown", "contact.added"),
@@ -19,6 +23,7 @@ CONTACTS = {
 GROUPS = {
     "twice_escaped_names": ("group.created", "group.created"),
     "null_names": ("unknown", "group.created"),
+    "counted_names": ("unknown", "group.created"),
     "cut_names": ("unknown", "group.created"),
 }
 #: Seconds that a job waits which nobody can tell.

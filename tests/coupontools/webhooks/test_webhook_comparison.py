@@ -120,7 +120,7 @@ def test_what_the_body_lacks_is_not_compared(bodies: dict[str, Any]) -> None:
         assert not comparison.mismatches
 
 
-@pytest.mark.parametrize("nothing", ["", None])
+@pytest.mark.parametrize("nothing", ["", None, False, [], {}, "0000-00-00 00:00:00", 1.2345678901234568e19])
 def test_what_the_answer_leaves_empty_is_not_compared(bodies: dict[str, Any], nothing: object) -> None:
     record = dict.fromkeys(answer("coupon", bodies["coupon"]), nothing)
 
