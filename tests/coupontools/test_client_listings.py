@@ -39,7 +39,8 @@ async def test_hundred_thousand_contacts_in_bounded_memory(wire: Any, connect: A
             await peer.send(chunk(document))
         await peer.send(b"0\r\n\r\n")
 
-    api = connect(await wire.serve(script))
+    # Memory that is traced is slow.
+    api = connect(await wire.serve(script), timeout=600, listing_timeout=600)
     count = unsubscribed = 0
     tracemalloc.start()
     try:

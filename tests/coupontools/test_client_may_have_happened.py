@@ -76,15 +76,19 @@ async def test_connection_lost_before_or_within_the_answer(
 
 
 async def test_reset_after_the_answer_changes_nothing(wire: Any, connect: Any) -> None:
+    was_read = asyncio.Event()
+
     async def script(peer: Any) -> None:
         await peer.request()
         await peer.send(wire.http(200, OK_GROUP))
-        await asyncio.sleep(0.05)
+        await was_read.wait()
         peer.reset()
 
     api = connect(await wire.serve(script))
     assert await api.sms.create_group("x") == Group("gro_119251", "x")
+    was_read.set()
     await asyncio.sleep(0.1)
+    was_read.clear()
     assert await api.sms.create_group("y") == Group("gro_119251", "y")
 
 
