@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from tests.harness import House
+from tests.workers.cli.conftest import Command
 
 
-def test_events_and_dead_letters_by_what_they_are_about(house: House) -> None:
+def test_events_and_dead_letters_by_what_they_are_about(house: House, command: Command) -> None:
     group_id = house.new_group()
     house.worker()
     one = house.enqueue(
@@ -23,7 +24,7 @@ def test_events_and_dead_letters_by_what_they_are_about(house: House) -> None:
     house.wait_answered([one, two, three])
 
     def shown(*options: str) -> list[str]:
-        done = house.run("events", "--json", *options)
+        done = command("events", "--json", *options)
         assert done.returncode == 0, done.stderr
         return [json.loads(line)["id"] for line in done.stdout.splitlines()]
 
@@ -32,10 +33,10 @@ def test_events_and_dead_letters_by_what_they_are_about(house: House) -> None:
     assert len(shown("--limit", "2")) == 2
     assert len(shown("--since", "1h")) == 3
     assert shown("--since", "2099-01-01T00:00:00Z") == []
-    assert house.run("events", "--since", "yesterday").returncode == 2
+    assert command("events", "--since", "yesterday").returncode == 2
 
     def dead(*options: str) -> list[str]:
-        done = house.run("dead", "list", "--json", *options)
+        done = command("dead", "list", "--json", *options)
         assert done.returncode == 0, done.stderr
         return [json.loads(line)["message_id"] for line in done.stdout.splitlines()]
 
@@ -43,10 +44,10 @@ def test_events_and_dead_letters_by_what_they_are_about(house: House) -> None:
     assert sorted(dead("--kind", "invalid")) == sorted([two, three])
     assert dead("--kind", "unknown") == []
     assert len(dead("--limit", "1")) == 1
-    assert house.run("dead", "list", "--kind", "odd").returncode == 2
+    assert command("dead", "list", "--kind", "odd").returncode == 2
     # Nobody is there to be asked.
-    refused = house.run("dead", "purge", stdin="")
+    refused = command("dead", "purge", stdin="")
     assert refused.returncode == 2
     assert "--yes" in refused.stderr
-    assert house.run("dead", "purge", "--yes", "--batch", "b 1").stdout.startswith("1 dead letters")
+    assert command("dead", "purge", "--yes", "--batch", "b 1").stdout.startswith("1 dead letters")
     assert dead() == [three]

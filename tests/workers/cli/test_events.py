@@ -11,6 +11,7 @@ import threading
 
 from delivery.answer import envelope
 from tests.harness import House
+from tests.workers.cli.conftest import Command
 
 
 def put(house: House, kind: str, name: str) -> str:
@@ -30,46 +31,46 @@ def put(house: House, kind: str, name: str) -> str:
     return event
 
 
-def test_history_as_json_by_type_and_as_a_table(house: House) -> None:
-    empty = house.run("events")
+def test_history_as_json_by_type_and_as_a_table(house: House, command: Command) -> None:
+    empty = command("events")
     assert (empty.returncode, empty.stdout) == (0, "no events\n")
-    assert house.run("events", "--json").stdout == ""
+    assert command("events", "--json").stdout == ""
     written = [
         put(house, "group.created", "Crème"),
         put(house, "contact.failed", "m-2"),
         put(house, "group.created", "m-3"),
     ]
 
-    everything = house.run("events", "--json")
+    everything = command("events", "--json")
     # Byte by byte what is on the stream.
     assert everything.stdout.splitlines() == written
     for name in ("contact.failed", "coupontools.contact.failed"):
-        only = house.run("events", "--json", "--type", name)
+        only = command("events", "--json", "--type", name)
         assert only.stdout.splitlines() == [written[1]]
-    table = house.run("events").stdout
+    table = command("events").stdout
     assert "Crème" in table
     assert "rejected 514: Group ID not found" in table
     assert table.count("group.created") == 2
 
 
-def test_a_type_that_does_not_exist_is_wrong_usage(house: House) -> None:
-    done = house.run("events", "--type", "contact.feiled")
+def test_a_type_that_does_not_exist_is_wrong_usage(house: House, command: Command) -> None:
+    done = command("events", "--type", "contact.feiled")
     assert (done.returncode, done.stdout) == (2, "")
     assert "contact.feiled" in done.stderr
     assert "contact.failed" in done.stderr
 
 
-def test_what_others_put_on_the_stream_is_passed_over(house: House) -> None:
+def test_what_others_put_on_the_stream_is_passed_over(house: House, command: Command) -> None:
     house.redis.xadd("coupontools:events", {"hello": "x"})
     house.redis.xadd("coupontools:events", {"type": "x", "event": "no JSON"})
     written = put(house, "group.created", "m-1")
-    assert house.run("events", "--json").stdout.splitlines() == [written]
+    assert command("events", "--json").stdout.splitlines() == [written]
 
 
-def test_a_stream_of_another_name(house: House) -> None:
+def test_a_stream_of_another_name(house: House, command: Command) -> None:
     put(house, "group.created", "m-1")
     house.redis.rename("coupontools:events", "other:events")
-    assert json.loads(house.run("events", "--json", EVENTS_STREAM="other:events").stdout)["id"] == "m-1"
+    assert json.loads(command("events", "--json", EVENTS_STREAM="other:events").stdout)["id"] == "m-1"
 
 
 def test_follow_shows_what_was_and_what_comes_until_interrupted(house: House) -> None:
