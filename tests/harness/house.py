@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import Any, Self
 import redis
 
 from sandbox import Sandbox
+from tests.harness.contract import check_events
 from tests.harness.waiting import PATIENCE, wait_for
 from workers.embedded import EmbeddedRedis
 
@@ -29,6 +31,8 @@ QUEUES = {
     "list_groups": "reads",
     "list_contacts": "reads",
 }
+#: Redis's own writer of JSON escapes the slash.
+FROM_A_WORKER = b'/coupontools-worker"'
 #: Settings that make waiting short; a test may override each.
 QUICK = {
     "COUPONTOOLS_RATE_LIMIT": "0",
@@ -140,6 +144,7 @@ class House:
         self.sandbox = sandbox
         self.redis = redis.Redis.from_url(server.url, socket_timeout=30)
         self.workers: list[RunningWorker] = []
+        self._streams: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +156,8 @@ class House:
             if kind is not None:
                 sys.stderr.write(worker.log_text[-6000:])
             worker.close()
+        if kind is None:
+            self._check_events()
         self.redis.close()
 
     def environment(self, **settings: object) -> dict[str, str]:
@@ -162,6 +169,7 @@ class House:
         }
         config = self.sandbox.config
         given = {name: str(value) for name, value in settings.items()}
+        self._streams.add(given.get("EVENTS_STREAM") or f"{given.get('KEY_PREFIX', 'coupontools')}:events")
         return {
             **kept,
             **QUICK,
@@ -222,6 +230,25 @@ class House:
         """Every event on the stream, oldest first."""
         entries: Any = self.redis.xrange("coupontools:events")
         return [json.loads(fields[b"event"]) for _, fields in entries]
+
+    def _check_events(self) -> None:
+        try:
+            check_events(self.emitted())
+        except redis.RedisError as error:
+            # A test may have taken Redis away, or this client's rights.
+            sys.stderr.write(f"the events were not looked at: {error!r}\n")
+
+    def emitted(self) -> Iterator[bytes]:
+        """Every event that a worker wrote on any stream of this house; those that a test made up name another source."""
+        if self.server.process is None or self.server.process.poll() is not None:
+            return
+        for stream in self._streams:
+            # A test may have put something else there.
+            if self.redis.type(stream) == b"stream":
+                entries: Any = self.redis.xrange(stream)
+                yield from (
+                    fields[b"event"] for _, fields in entries if FROM_A_WORKER in fields.get(b"event", b"")
+                )
 
     def answers(self, message_id: str) -> list[dict[str, Any]]:
         """The events that answer a message."""

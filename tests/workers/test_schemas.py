@@ -15,6 +15,7 @@ from referencing import Registry, Resource
 
 from actors import EVENTS, JOBS, InvalidJob
 from tests.harness import House
+from tests.harness.contract import check_events
 from tests.harness.house import message
 from workers.asyncapi import contract_files
 from workers.broker.entries import Unreadable, read_entry
@@ -235,3 +236,14 @@ def test_events_are_as_their_schemas_say(house: House):
         envelope.validate(event)
         assert event["dataschema"] in {schema["$id"] for schema in SCHEMAS.values()}
     assert len(house.tally()) >= 8
+
+
+def test_the_harness_notices_an_event_that_is_not_as_its_schema_says():
+    for event in SCHEMAS["envelopes/event.v1.json"]["examples"]:
+        check_events([json.dumps(event).encode()])
+        for wrong in (
+            {**event, "data": {}},
+            {**event, "dataschema": "urn:coupontools-worker:contact.added:v2"},
+        ):
+            with pytest.raises(jsonschema.ValidationError):
+                check_events([json.dumps(wrong).encode()])
