@@ -274,7 +274,7 @@ class Attempt:
         meaning = self.means.meaning(error, effect=self._may_have_happened)
         signal = account.trouble(self.task, meaning, error)
         if meaning.verb == "held":
-            await self.settle(Waiting(uncount=True, keep=True), signal)
+            await self.settle(Waiting(uncount=True, keep=True, why=_reason(error)), signal)
             self._log("held", Trouble(None, error.code))
             return False
         lost = meaning.verb == "lost"

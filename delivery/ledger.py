@@ -86,6 +86,7 @@ class Ledger:
             "scope": job.scope,
             "call": job.actor,
             "about": task.about,
+            "listing": task.listing,
             "place": task.place,
             "question": job.question is not None,
             "message": task.message_id,

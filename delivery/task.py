@@ -103,8 +103,8 @@ class Task:
 
     @property
     def place(self) -> str:
-        """Where in Redis it is parked by a hold: with others of its queue and kind."""
-        return f"{self.queue}|{self.job.actor}"
+        """Where in Redis it is parked by a hold: with others of its queue and kind of call."""
+        return f"{self.queue}|{self.job.scope}/{self.job.actor}"
 
     @property
     def listing(self) -> str:

@@ -49,7 +49,7 @@ class VendorEndpoint:
             receive=receive,
             send=send,
         )
-        fault = self._state.faults.strike(self._endpoint.name)
+        fault = self._state.faults.strike(self._endpoint.name, body)
         if fault is None:
             await exchange.answer(exchange.carry_out())
         else:

@@ -66,15 +66,19 @@ class Schedule(BaseModel):
 
     endpoint: EndpointName | list[EndpointName] | None = None
     """The endpoint or endpoints it befalls; None: all of them."""
+    containing: Annotated[str, Field(min_length=1)] | None = None
+    """Only calls whose body has this text, such as one number or one group's id; None: whatever they carry."""
     probability: float = Field(default=1.0, ge=0, le=1)
     count: int | None = Field(default=None, ge=0)
     """How many times it fires at most; None: no limit."""
     seed: int = 0
 
-    def befalls(self, endpoint: str) -> bool:
-        """Return whether the fault concerns this endpoint."""
+    def befalls(self, endpoint: str, body: bytes) -> bool:
+        """Return whether the fault concerns a call of this endpoint with this body."""
         chosen = [self.endpoint] if isinstance(self.endpoint, str) else self.endpoint
-        return chosen is None or endpoint in chosen
+        return (chosen is None or endpoint in chosen) and (
+            self.containing is None or self.containing.encode() in body
+        )
 
 
 _FAULT: Final[TypeAdapter[SimpleFault | Mixed]] = TypeAdapter(
@@ -90,9 +94,9 @@ class InstalledFault:
         self._random = random.Random(when.seed)  # noqa: S311 - must repeat, not resist guessing
         self._fired = 0
 
-    def strike(self, endpoint: str) -> Fault | None:
+    def strike(self, endpoint: str, body: bytes) -> Fault | None:
         """Return what befalls this call, if anything; every call it may befall draws once."""
-        if not self._when.befalls(endpoint) or self._fired == self._when.count:
+        if not self._when.befalls(endpoint, body) or self._fired == self._when.count:
             return None
         if self._random.random() >= self._when.probability:
             return None
@@ -125,9 +129,9 @@ class FaultBook:
         self._installed.append(InstalledFault(self._numbers, fault, when))
         return self._installed[-1]
 
-    def strike(self, endpoint: str) -> Fault | None:
-        """Return what befalls a call to this endpoint, if anything."""
-        struck = (fault.strike(endpoint) for fault in self._installed)
+    def strike(self, endpoint: str, body: bytes) -> Fault | None:
+        """Return what befalls a call of this endpoint with this body, if anything."""
+        struck = (fault.strike(endpoint, body) for fault in self._installed)
         return next((fault for fault in struck if fault is not None), None)
 
     def clear(self) -> None:

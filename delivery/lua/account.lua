@@ -7,20 +7,23 @@
 --                     account/outage, <scope>/outage/<kind of call>, or account/refused/<secret>: those who use this secret alone. Of each:
 --                       scope (account | sms | email), kind (paused | refused | asked | outage), code ('' for none), message, worker,
 --                       since, retry_at (ms), interval (ms until the next probe), length (ms that an asked one lasts),
---                       call (the kind of call that was refused), probe (token of the one that may call, '' for none),
---                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), bare (refused without a
---                       code of the vendor's), about (which call that was), call_only (does an outage concern that kind of call alone?),
---                       any (whoever comes may probe), secret (whose credentials were refused), untold (its event is still to be written)
+--                       call (the kind of call that was refused, with its channel), probe (token of the one that may call, '' for none),
+--                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), tried (how many probes
+--                       failed), bare (refused without a code of the vendor's), about (which call that was), others (of a bare one: has
+--                       it parked jobs of other kinds?), call_only (does an outage concern that kind of call alone?), any (whoever comes
+--                       may probe), secret (whose credentials were refused), untold (its event is still to be written)
 --   still     hash    while deadlines stand still: view -> since when (ms); view:sum -> for how long they have in all (ms)
 --   held      zset    for each view, past times of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)
---   parked    set     "<hold>|<queue>|<kind of job>" of each parking place that is not empty; the place itself is a zset, its key ends in
---                     the same three: id -> when it was enqueued (ms)
+--   parked    set     "<hold>|<queue>|<channel>/<kind of job>" of each parking place that is not empty; the place itself is a zset, its
+--                     key ends in the same three: id -> when it was enqueued (ms)
 --   alone     hash    a call that was refused while others passed -> "<how often> <until when it waits (ms)>"
 --
 -- A view is a scope as its jobs see it: what holds the account holds both channels, too.
 
 local HOLD_FIRST_MS = 1000
 local HOLD_CAP_MS = { refused = 60000, outage = 4000 }
+-- A refusal without a code of the vendor's may concern some calls alone: the others, who wait for a probe that passes, wait less long.
+local BARE_CAP_MS = 8000
 -- A pause that the API asks for and that is no longer than this is just waited for: nothing is parked, and nobody told.
 local SHORT_MS = 10000
 -- How soon a job whose hold is to be probed by another asks again, where it cannot be parked.
@@ -36,8 +39,9 @@ local WANTED_MS = 250
 -- perhaps only of the very call that met it, so another is to try.
 local function may_probe(hold, job)
   if hold.kind ~= 'refused' or hold.any then return true end
-  if hold.bare then return hold.about ~= job.about end
-  return hold.call == job.call
+  local same_kind = hold.call == job.scope .. '/' .. job.call
+  if hold.bare then return hold.about ~= job.about and not (hold.others and same_kind) end
+  return same_kind
 end
 
 -- Milliseconds that this job (token, call, about, cover) still has to wait for this hold; nil when it may go on.

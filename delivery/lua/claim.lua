@@ -20,7 +20,7 @@ local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pac
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
---       call (the kind of call), about (which call it is), lane, weight, waiting (see reserve), place (its queue and kind, for parking),
+--       call (the kind of call), about (which call it is), listing (which call reads it back), lane, weight, waiting (see reserve), place (its queue and kind, for parking),
 --       question (do others ask the same?), secret (names the one that this process uses),
 --       message (its message_id), batch (its batch's id, '' for none)
 local job = cjson.decode(ARGV[1])
@@ -228,6 +228,10 @@ end
 
 -- 4. Is the account held, or the deadline over? --------------------------------------------------------------------------------------
 
+local must_read_back = r.state == 'unknown' and r.verdict ~= 'absent'
+-- Its next call is the listing: where that was refused, this job would meet the same refusal as the one before it.
+if must_read_back then job.about = job.listing end
+
 local stop, wait = stopped_by(standing)
 if stop and stop.hold.secret and others_may_call(holds, workers, heartbeats) then
   defer(job.since, 'benched')
@@ -235,8 +239,8 @@ if stop and stop.hold.secret and others_may_call(holds, workers, heartbeats) the
 end
 if stop then return park(stop.name) end
 
-local must_read_back = r.state == 'unknown' and r.verdict ~= 'absent'
 if now >= deadline then
+  redis.call('HDEL', alone, job.about)
   own(must_read_back and 'unknown' or 'waiting')
   return say(must_read_back and 'unknown' or 'expired', attempts, reconciled, '1', r.why or '')
 end

@@ -10,11 +10,14 @@
 --   none      it told nothing
 --
 --   troubles  hash    run:<calls>: how many calls in a row failed as in an outage; well:<calls>: when one was answered last (ms), for
---                     each kind of call and for connections; was:<hold>: "<when it ended> <its interval>" (ms)
+--                     each kind of call and for connections; was:<hold>: "<when it ended> <its interval>" (ms); run:bare: how many
+--                     calls in a row were refused without a code; passed: when such a refusal ended because another call passed (ms)
 
 local TROUBLES_TTL_MS = 600000
 -- A hold that returns within so long goes on with its interval.
 local RETURN_MS = 120000
+-- So many calls in a row that are refused without a code, though others passed a moment ago, wait alone; then their channel is held.
+local BARE_RUN = 100
 local ALONE_FIRST_MS, ALONE_CAP_MS, ALONE_TTL_MS = 2000, 600000, 86400000
 
 local function take_signal(signal, token, account, alone, threshold)
@@ -29,14 +32,17 @@ local function take_signal(signal, token, account, alone, threshold)
 
   local function lengthen(name, hold, why)
     for field, value in pairs(why) do hold[field] = value end
-    hold.interval = math.min(hold.interval * 2, HOLD_CAP_MS[hold.kind])
+    hold.tried = (hold.tried or 0) + 1
+    -- Whoever probed because nobody else was there met the same refusal: the next probe is another's again, if one has come.
+    if hold.bare then hold.any = nil end
+    hold.interval = math.min(hold.interval * 2, hold.bare and BARE_CAP_MS or HOLD_CAP_MS[hold.kind])
     hold.retry_at, hold.probe, hold.let_out, hold.letting = now + hold.interval, '', nil, nil
     write_hold(account, name, hold)
   end
 
   -- Begins a hold, or makes its interval longer when this call was its probe.
   local function hold_on(name, scope, kind, call_only)
-    local why = { code = signal.code, message = signal.text, worker = signal.worker, call = signal.call }
+    local why = { code = signal.code, message = signal.text, worker = signal.worker, call = calls }
     local text = redis.call('HGET', account.holds, name)
     if text then
       local hold = cjson.decode(text)
@@ -45,7 +51,9 @@ local function take_signal(signal, token, account, alone, threshold)
     end
     local interval = HOLD_FIRST_MS
     local at, last = string.match(redis.call('HGET', troubles, 'was:' .. name) or '', '^(%d+) (%d+)$')
-    if at and kind == 'refused' and math.abs(now - at) < RETURN_MS then interval = math.min(tonumber(last) * 2, HOLD_CAP_MS[kind]) end
+    if at and kind == 'refused' and math.abs(now - at) < RETURN_MS then
+      interval = math.min(tonumber(last) * 2, signal.bare and BARE_CAP_MS or HOLD_CAP_MS[kind])
+    end
     begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
       since = now, retry_at = now + interval, interval = interval, probe = '', call_only = call_only or nil,
       bare = signal.bare or nil, about = signal.bare and signal.about or nil,
@@ -55,7 +63,9 @@ local function take_signal(signal, token, account, alone, threshold)
   -- 1. How many calls in a row have failed? ----------------------------------------------------------------------------------------
 
   if word == 'well' or word == 'refused' then
-    redis.call('HSET', troubles, 'run:connect', 0, 'well:connect', whole(now), 'run:' .. calls, 0, 'well:' .. calls, whole(now))
+    local fields = { 'run:connect', 0, 'well:connect', whole(now), 'run:' .. calls, 0, 'well:' .. calls, whole(now) }
+    if word == 'well' then fields[9], fields[10] = 'run:bare', 0 end
+    redis.call('HSET', troubles, unpack(fields))
     redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
   elseif word == 'outage' and not signal.connect then
     redis.call('HSET', troubles, 'run:connect', 0, 'well:connect', whole(now))
@@ -75,25 +85,36 @@ local function take_signal(signal, token, account, alone, threshold)
     if hold.kind == 'outage' then
       -- Whatever came back came over a connection.
       if not hold.call_only then return word ~= 'none' and not signal.connect end
-      return word == 'well' and hold.call == signal.call and hold.scope == signal.channel
+      return word == 'well' and hold.call == calls
     end
     -- Who is only asked for patience does not know yet whether it is refused.
     if hold.kind ~= 'refused' or word ~= 'well' or pause > 0 then return false end
     if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
     if hold.secret then return hold.secret == signal.secret end
-    return hold.any or hold.bare or hold.call == signal.call
+    return hold.any or hold.bare or hold.call == calls
   end
 
+  -- A refusal without a code is about whatever hold the call probed.
+  local function is_refused_again(hold)
+    return word == 'refused' and hold.kind == 'refused' and (hold.scope == signal.scope or (hold.bare and signal.bare))
+  end
+
+  local probed
   local flat = redis.call('HGETALL', account.holds)
   for i = 1, #flat, 2 do
     local name, hold = flat[i], cjson.decode(flat[i + 1])
     if is_over(hold) then
       end_hold(account, name, hold)
-      if hold.bare and hold.about ~= signal.about then refuse_alone(hold.about, 1) end
+      if hold.bare and hold.about ~= signal.about then
+        refuse_alone(hold.about, 1)
+        redis.call('HSET', troubles, 'passed', whole(now))
+      end
     elseif hold.probe == token then
       if word == 'outage' and hold.kind == 'outage' then
         lengthen(name, hold, { code = signal.code, message = signal.text, worker = signal.worker })
-      elseif not (word == 'refused' and hold.kind == 'refused' and hold.scope == signal.scope) then
+      elseif is_refused_again(hold) then
+        if hold.bare and signal.bare then probed = { name = name, scope = hold.scope } end
+      else
         -- It told nothing of this hold, and gives its place back.
         hold.probe, hold.retry_at, hold.let_out, hold.letting = '', now + hold.interval, nil, nil
         write_hold(account, name, hold)
@@ -106,12 +127,23 @@ local function take_signal(signal, token, account, alone, threshold)
   if word == 'well' then
     redis.call('HDEL', alone, signal.about)
   elseif word == 'refused' then
-    local name = signal.scope .. '/refused' .. (signal.by_secret and '/' .. signal.secret or '')
-    local times = signal.bare and tonumber(string.match(redis.call('HGET', alone, signal.about) or '', '^%d+'))
-    if times and redis.call('HEXISTS', account.holds, name) == 0 then
-      refuse_alone(signal.about, times + 1)
+    local scope, times, few = signal.scope, nil, false
+    if signal.bare then
+      times = tonumber(string.match(redis.call('HGET', alone, signal.about) or '', '^%d+'))
+      local passed = tonumber(redis.call('HGET', troubles, 'passed') or '')
+      if passed and math.abs(now - passed) < RETURN_MS then
+        -- Other calls passed a moment ago, so it is not the account; but it may be all calls of a kind.
+        few = redis.call('HINCRBY', troubles, 'run:bare', 1) < BARE_RUN
+        scope = signal.channel
+      end
+    end
+    local name = scope .. '/refused' .. (signal.by_secret and '/' .. signal.secret or '')
+    if probed then
+      hold_on(probed.name, probed.scope, 'refused')
+    elseif (times or few) and redis.call('HEXISTS', account.holds, name) == 0 then
+      refuse_alone(signal.about, (times or 0) + 1)
     else
-      hold_on(name, signal.scope, 'refused')
+      hold_on(name, scope, 'refused')
     end
   elseif word == 'outage' and run >= threshold then
     local name = signal.connect and 'account/outage' or signal.channel .. '/outage/' .. signal.call

@@ -31,9 +31,11 @@ end
 -- Redis tells a set in no order.
 table.sort(places, function(a, b) return a.place < b.place end)
 
--- Lets the first messages of a place go back to their queue; they fell due when they were enqueued, so they come in order and first.
-local function let_go(place, most)
-  local ids = redis.call('ZRANGE', place.key, 0, most - 1, 'WITHSCORES')
+-- Lets messages of a place, the first or those from `from` on, go back to their queue; they fell due when they were enqueued, so they come
+-- in order and first.
+local function let_go(place, most, from)
+  from = from or 0
+  local ids = redis.call('ZRANGE', place.key, from, from + most - 1, 'WITHSCORES')
   if #ids > 0 then
     redis.call('ZREM', place.key, NOBODY)
     local due = {}
@@ -58,12 +60,29 @@ local function candidate(name, hold)
   return same
 end
 
+-- Where in a place the next probe is looked for. Neighbours are often of one group, and what refuses one may refuse them all: each probe
+-- of a refusal without a code is taken far from those before it (multiples of the golden ratio fill a range evenly).
+local function probe_rank(place, hold)
+  if not hold.bare then return 0 end
+  local count = redis.call('ZCARD', place.key)
+  return math.max(0, math.min(count - hold.letting, math.floor((hold.tried or 0) * 0.618034 % 1 * count)))
+end
+
 -- 1. Holds whose time has come -----------------------------------------------------------------------------------------------------
 
 local flat = redis.call('HGETALL', holds)
 for i = 1, #flat, 2 do
   local name, hold = flat[i], cjson.decode(flat[i + 1])
   if hold.untold then tell_begun(account, name, hold) end
+  if hold.bare then
+    -- Whoever is of the kind that was refused leaves the probe to others, or a flood of that kind would win each.
+    local place = candidate(name, hold)
+    local others = place and place.call ~= hold.call or hold.others and (hold.let_out or 0) + LET_OUT_AGAIN_MS > now or nil
+    if others ~= hold.others then
+      hold.others, hold.any = others, hold.any and not others or nil
+      write_hold(account, name, hold)
+    end
+  end
   local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or FURTHEST_PROBE_MS))
   local secrets = hold.secret and secrets_of(holds, workers, heartbeats)
   if secrets and secrets[hold.secret] == nil then
@@ -77,8 +96,9 @@ for i = 1, #flat, 2 do
   elseif is_due and ((hold.let_out or 0) > now or (hold.let_out or 0) + LET_OUT_AGAIN_MS <= now) then
     local place = candidate(name, hold)
     if hold.kind == 'refused' and not hold.any then
-      -- A refused call that is the only one left, or a kind of call that nobody makes any more.
-      local lonely = hold.bare and place and place.call == hold.call
+      -- A refused call that is the only one left (all others were let out and are the same call), or a kind of call that nobody makes
+      -- any more.
+      local lonely = hold.bare and place and place.call == hold.call and redis.call('ZCARD', place.key) <= (hold.letting or 1)
       local abandoned = not hold.bare and not place and now - hold.since >= ANY_AFTER_MS
       if lonely or abandoned then
         hold.any = true
@@ -89,7 +109,7 @@ for i = 1, #flat, 2 do
     if place then
       hold.let_out, hold.letting = now, math.min(LET_OUT_MOST, 2 * (hold.letting or 0.5))
       write_hold(account, name, hold)
-      let_go(place, hold.letting)
+      let_go(place, hold.letting, probe_rank(place, hold))
     end
   end
 end

@@ -24,7 +24,7 @@ def put_hold(client: redis.Redis, keys: Keys, name: str, **fields: Any) -> dict[
         "retry_at": 1,
         "interval": 1000,
         "probe": "",
-        "call": "add_contact",
+        "call": "sms/add_contact",
         **fields,
     }
     client.hset(keys.holds, name, json.dumps(hold))

@@ -296,7 +296,7 @@ class LedgerSteps:
             pipeline.xrange(KEYS.events)
             pipeline.lrange(queue.ready, 0, -1)
             pipeline.zrange(queue.delayed, 0, -1)
-            pipeline.zrange(f"{KEYS.parked}:sms/paused|{self.kind.queue}|{self.kind.actor}", 0, -1)
+            pipeline.zrange(f"{KEYS.parked}:sms/paused|{self.kind.queue}|sms/{self.kind.actor}", 0, -1)
             for worker in WORKERS:
                 pipeline.smembers(self._acks(worker))
             pipeline.hkeys(queue.bodies)

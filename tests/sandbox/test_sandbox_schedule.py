@@ -53,6 +53,13 @@ def test_an_endpoint_or_a_list_of_them(sandbox: Sandbox, api: Api) -> None:
     assert [request["fault"] for request in sandbox.requests()] == [None, "empty", "error_500"]
 
 
+def test_only_calls_that_carry_a_text(sandbox: Sandbox, api: Api) -> None:
+    sandbox.faults("error_500", containing="gro_2")
+    answers = [api("sms/userlist", smsgroup=group).status_code for group in ("gro_1", "gro_2")]
+    assert answers[1] == 500
+    assert [request["fault"] for request in sandbox.requests()] == [None, "error_500"]
+
+
 def test_the_first_that_fires_wins_and_clearing_ends_all(sandbox: Sandbox, api: Api) -> None:
     sandbox.faults("error_500", count=1)
     sandbox.faults("empty")
