@@ -16,7 +16,7 @@ from coupontools import Call, Coupontools, Rejected
 from delivery import Delivery, Gate, Ledger, LogLine, Outcome, Receipt, Task
 from delivery.attempt import Attempt
 from delivery.claim import Claim
-from delivery.lease import Lease, LeaseLost
+from delivery.lease import Lease, LeaseLost, OutOfTime
 from delivery.means import Means
 from delivery.task import now
 from tests.harness import House
@@ -152,6 +152,22 @@ async def test_a_lease_is_renewed_while_a_listing_goes_on(
         await wire.until(lambda: house.redis.hget(ledger.record(task), "le") != b"0")
         lease.guard()
     assert lease.departed
+
+
+async def test_a_listing_has_the_time_that_a_hold_gave_back(ledger: Ledger, task: Task) -> None:
+    """The job's own deadline passed during a hold; the one in force, which its claim tells, has not."""
+    await ledger.claim(task, "t1")
+    soon, late = replace(LONG_POLICY, cover=0.03), replace(task, since=1)
+
+    def lease(deadline: float) -> Lease:
+        claim = Claim("call", deadline=round(deadline * 1000))
+        return Lease(ledger, soon, late, "t1", claimed_at=now(), claim=claim)
+
+    async with lease(time.time() + 3600).kept():
+        await asyncio.sleep(0.1)
+    with pytest.raises(OutOfTime):
+        async with lease(1).kept():
+            await asyncio.sleep(60)
 
 
 @pytest.fixture

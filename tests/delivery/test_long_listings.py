@@ -40,3 +40,29 @@ def test_a_listing_is_given_up_at_the_deadline_and_costs_nothing(house: House) -
     again = house.answer(house.enqueue("create_group", channel="sms", name="Pizza"))
     assert again["type"] == "coupontools.group.created"
     wait_for(lambda: worker.terminate() == 0, what="the end")
+
+
+def test_a_read_back_that_drips_or_is_put_off_holds_up_nobody(house: House) -> None:
+    """One kept the right to list for as long as it dripped, so that others ended as `unknown`; the other paused the whole account."""
+    drips, put_off, others = (house.new_group(name=name) for name in ("A", "B", "C"))
+    house.sandbox.faults("close_after", endpoint="sms/addcontact", containing=drips)
+    house.sandbox.faults("close_after", endpoint="sms/addcontact", containing=put_off)
+    house.sandbox.faults("trickle", interval_seconds=1, endpoint="sms/userlist", containing=drips, count=1)
+    house.sandbox.faults("unavailable", retry_after=3599, endpoint="sms/userlist", containing=put_off)
+    house.worker(COUPONTOOLS_LISTING_TIMEOUT_SECONDS=3)
+
+    def lose(group_id: str) -> str:
+        return house.enqueue("add_contact", channel="sms", group_id=group_id, phone="+32470000001")
+
+    def listings() -> int:
+        return sum(entry["endpoint"] == "sms/userlist" for entry in house.sandbox.requests())
+
+    found, _ = lose(drips), lose(put_off)
+    wait_for(lambda: listings() >= 2, seconds=60, what="both look-ups", show=house.log_tail)
+    quick = [
+        house.enqueue("add_contact", channel="sms", group_id=others, phone=f"+3247000001{number}")
+        for number in range(5)
+    ]
+    house.wait_answered([*quick, found], seconds=60)
+    assert house.tally() == {"contact.added": 6}
+    assert house.answers(found)[0]["data"]["reconciled"]
