@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness import House, wait_for
 from workers.imports.run import AT_ONCE
 
@@ -114,6 +116,16 @@ def test_without_a_worker_nobody_knows_who_is_in_the_group(command, tmp_path):
     assert (done.returncode, "looks at the file alone" in done.stderr) == (2, True)
 
 
+def test_the_same_batch_enqueues_nobody_twice(house: House, command, tmp_path):
+    arguments = ("--channel", "sms", "--group-id", "gro_1", "--batch-id", "spring")
+    for count, total in ((3, 3), (3, 3), (5, 5)):
+        done = command("import", str(people(tmp_path / "people.csv", count)), *arguments)
+        assert f"{count} enqueued" in done.stdout
+        assert house.redis.llen("dramatiq:bulk") == house.redis.hlen("dramatiq:bulk.msgs") == total
+        assert json.loads(command("batches", "spring", "--json").stdout)["total"] == total
+
+
+@pytest.mark.chaos
 def test_an_import_that_was_stopped_goes_on_in_its_batch(fragile_house: House, tmp_path):
     """Killed while it enqueues, stopped by Ctrl-C while it waits, and while Redis is away: each row is one job of the batch."""
     house = fragile_house
