@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actors.arguments import ArgumentError, InvalidJob, Printable, ReplyName
 from actors.event_data import Answer, show_examples
+from config.plain_words import in_plain_words
 from coupontools import Call, Coupontools, Rejected, Scope
 from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
 
@@ -171,15 +172,12 @@ class Job(BaseModel):
         cause = entry.get("ctx", {}).get("error")
         field = ".".join(str(part) for part in entry["loc"])
         if isinstance(cause, ValueError):
-            return ArgumentError(field, str(cause))
-        if entry["type"] == "missing":
-            return ArgumentError(field, "is required")
+            return ArgumentError(field, str(cause).removeprefix(f"{field} "))
         if entry["type"] == "extra_forbidden":
             return ArgumentError(
                 field, f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
             )
-        message = str(entry["msg"]).removeprefix("Input ")
-        return ArgumentError(field, message[:1].lower() + message[1:])
+        return ArgumentError(field, in_plain_words(entry))
 
     # -- What it is about -----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import typer
 from actors import QUEUES
 from actors.event_data import ERROR_KINDS
 from workers.broker import DeadLetter, DeadLetters, NotRetried
+from workers.cli.command import Command
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
@@ -54,7 +55,7 @@ def _letters(queue: str | None, kind: str | None = None, batch: str | None = Non
         yield DeadLetters(client, keys, [queue] if queue else QUEUES, kind=kind, batch_id=batch)
 
 
-@dead.command("list")
+@dead.command("list", cls=Command)
 def list_letters(
     queue: Queue = None,
     kind: Kind = None,
@@ -85,7 +86,7 @@ def list_letters(
             say("no dead letters")
 
 
-@dead.command("show")
+@dead.command("show", cls=Command)
 def show_letter(
     message_id: Annotated[str, typer.Argument(metavar="ID", help="Message id, as `dead list` prints it.")],
     queue: Queue = None,
@@ -116,7 +117,7 @@ def show_letter(
                 say_json(message, indent=True)
 
 
-@dead.command("retry")
+@dead.command("retry", cls=Command)
 def retry_letters(
     message_ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID...", help="Message ids, as `dead list` prints them.")
@@ -176,7 +177,7 @@ def retry_letters(
     raise typer.Exit(1 if problems else 0)
 
 
-@dead.command("purge")
+@dead.command("purge", cls=Command)
 def purge_letters(
     queue: Queue = None,
     kind: Kind = None,

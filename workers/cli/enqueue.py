@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -130,9 +131,18 @@ def _one(job: str | None, arguments: dict[str, Any], queue: str | None, delay: f
     except InvalidJob as error:
         for problem in error.problems:
             name, _, key = problem.field.partition(".")
-            say(f"{_OPTIONS[name].flag} {key}".rstrip() + f": {problem.message}", err=True)
+            say(f"{_OPTIONS[name].flag} {key}".rstrip() + f": {_as_typed(problem.message)}", err=True)
         raise typer.Exit(2) from None
     return job_message(job, arguments, queue, delay=delay)
+
+
+def _as_typed(message: str) -> str:
+    """Return what is wrong with an argument, with all arguments named as options."""
+    text, known, names = message.partition("known are ")
+    for name, option in _OPTIONS.items():
+        if "_" in name:
+            text = re.sub(rf"\b{name}\b", option.flag, text)
+    return text + known + ", ".join(_OPTIONS[name].flag for name in names.split(", ") if name in _OPTIONS)
 
 
 @contextmanager

@@ -38,10 +38,9 @@ class JobOption:
     @property
     def parameter(self) -> Parameter:
         """Return the parameter of a command's function."""
-        metavar = {"pairs": "N=TEXT", "json": "FILE or -"}.get(self.form)
+        metavar = {"pairs": "N=TEXT", "json": "FILE or -", "number": "NUMBER"}.get(self.form, "TEXT")
         kind: Any = {"number": int, "pairs": list[str]}.get(self.form, str)
-        most = LARGEST_NUMBER if self.form == "number" else None
-        option = typer.Option(self.flag, metavar=metavar, help=self.help, max=most)
+        option = typer.Option(self.flag, metavar=metavar, help=self.help)
         annotation = Annotated[kind | None, option]
         return Parameter(self.argument, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
@@ -53,6 +52,8 @@ class JobOption:
         """
         if self.form in {"text", "pairs"}:
             check_text(given, self.flag)
+        if self.form == "number" and given > LARGEST_NUMBER:
+            raise typer.BadParameter(f"must be at most {LARGEST_NUMBER}", param_hint=self.flag)
         if self.form == "pairs":
             pairs = [item.partition("=") for item in given]
             if wrong := [key for key, sign, _ in pairs if not sign]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 import config
+from workers.cli.command import Command, Group
 from workers.cli.output import say
 from workers.cli.streams import OutputFailed, prepare_streams
 from workers.cli.version import show_version
@@ -37,6 +39,8 @@ COMMANDS: Final = {
     "cancel": "cancel",
     "batches": "batches",
 }
+#: A terminal of so many columns has room for the names of all options beside what is said of them.
+WIDE: Final = 100
 #: Set by a shell that asks for completions; the answer needs the options of every command.
 COMPLETING: Final = "_COUPONTOOLS_WORKER_COMPLETE"
 
@@ -50,9 +54,9 @@ def build_app(*only: str) -> typer.Typer:
     for name in only or COMMANDS:
         command = getattr(import_module(f"workers.cli.{COMMANDS[name]}"), COMMANDS[name])
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, cls=Group)
         else:
-            app.command(name, no_args_is_help=False)(command)
+            app.command(name, cls=Command, no_args_is_help=False)(command)
     return app
 
 
@@ -91,10 +95,11 @@ def _root_alone() -> typer.Typer:
         name="coupontools-worker",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
+        # On a narrow terminal its boxes cut the names of options.
+        rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= WIDE else None,
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Carries out jobs from Redis at the Coupontools API, once each, and answers each with an event.\n\n"
-        "Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
+        "Exit codes: 0 done, 1 failed or some of it failed, 2 wrong usage or settings, 3 the waiting timed out, 130 Ctrl-C.",
     )
     app.callback()(_root)
     return app
@@ -104,7 +109,7 @@ def _overview() -> typer.Typer:
     """Return a command line that can only list its commands, with none of their modules loaded: together they load everything there is."""
     app = _root_alone()
     for name, module in COMMANDS.items():
-        app.command(name, help=_help_of(module))(_root)
+        app.command(name, cls=Command, help=_help_of(module))(_root)
     return app
 
 
