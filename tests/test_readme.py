@@ -71,7 +71,7 @@ def test_the_examples_do_what_the_page_says(house: House, tmp_path: Path) -> Non
     names = {group["name"] for group in house.sandbox.state()["groups"]}
     assert "Newsletter" in names
     if redis_cli_folder():
-        assert "Pizza lovers" in names
+        assert "Ada's pizza lovers" in names
         assert "specversion" in said
     assert house.counts()["surplus_contacts"] == house.counts()["surplus_groups"] == 0
 
