@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -20,10 +21,7 @@ from workers.worker_list import WorkerState, account_keys, read_workers
 
 if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
-    from collections.abc import Callable
-
     import redis
-    from redis.client import Pipeline
 
 __all__ = [
     "State",
@@ -31,10 +29,8 @@ __all__ = [
     "read_state",
 ]
 
-#: A message of more bytes is no job.
-LONGEST_BODY = 2**20
-#: Of what a worker has in hand, and of what waits for its time, so many are looked at for the oldest.
-LOOKED_AT = 200
+#: The script that counts.
+_LOOK: Final = Path(__file__).with_name("look.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,150 +64,41 @@ class HoldState:
     worker: str
 
 
-def _at_one_moment(client: redis.Redis, ask: Callable[[Pipeline], None]) -> list[Any]:
-    """Return the answers to what `ask` asks, all of one moment, so that a job that moves is counted once."""
-    from redis.exceptions import OutOfMemoryError  # noqa: PLC0415 - whoever calls this has loaded it
-
-    try:
-        with client.pipeline(transaction=True) as pipeline:
-            ask(pipeline)
-            return pipeline.execute()
-    except OutOfMemoryError:
-        # A full Redis refuses even to read within a transaction. What moves meanwhile may then be counted twice.
-        with client.pipeline(transaction=False) as pipeline:
-            ask(pipeline)
-            return pipeline.execute()
-
-
 def _read_queues(
-    client: redis.Redis,
-    keys: Keys,
-    names: list[str],
-    *,
-    holders: list[str],
-    workers: list[WorkerState],
-    silence: float,
+    client: redis.Redis, keys: Keys, names: list[str], workers: list[WorkerState], silence: float
 ) -> dict[str, QueueState]:
-    """Return these queues, also those that never had a job. What ``holders`` have fetched runs, or waits for a place there."""
+    """Return these queues, also those that never had a job. What workers have fetched runs, or waits for a place there."""
     known = {worker.id: worker for worker in workers}
-    seconds, micros = client.time()
-    now = seconds * 1000 + micros // 1000
-    places = _parking_places(client, keys, names)
-
-    def ask(pipeline: Pipeline) -> None:
-        for name in names:
-            queue = keys.queue(name)
-            pipeline.llen(queue.ready)
-            pipeline.zcount(queue.delayed, "-inf", now)
-            pipeline.zcard(queue.delayed)
-            pipeline.llen(queue.stock_delayed)
-            pipeline.zcard(queue.dead)
-            pipeline.scard(queue.forward)
-            for place in places[name]:
-                pipeline.zcard(place)
-            for holder in holders:
-                pipeline.scard(keys.acks(holder, name))
-
-    numbers = iter(_at_one_moment(client, ask))
-    oldest = _read_oldest(client, keys, names, places, holders)
+    look = [keys.heartbeats, keys.workers, keys.parked]
+    for queue in map(keys.queue, names):
+        look += [queue.ready, queue.bodies, queue.delayed, queue.stock_delayed, queue.dead, queue.forward]
+    rows: Any = client.eval(_LOOK.read_text(encoding="utf-8"), len(look), *look, keys.namespace, *names)
     paces = read_per_minute(client, keys)
     states = {}
-    for name in names:
-        ready, due, delayed, stock_delayed, dead, forward = (next(numbers) for _ in range(6))
-        parked = sum(next(numbers) for _ in places[name])
-        fetched = {holder: next(numbers) for holder in holders}
+    for name, row in zip(names, rows, strict=True):
+        ready, due, delayed, stock_delayed, dead, forward, parked, messages, oldest, *fetched = row
+        holders = [each.decode("utf-8", "backslashreplace") for each in fetched[::2]]
+        in_hand = dict(zip(holders, fetched[1::2], strict=True))
         running = sum(
             known[holder].running(name, count, silence) if holder in known else count
-            for holder, count in fetched.items()
+            for holder, count in in_hand.items()
         )
-        ready = max(0, ready + due - forward) + sum(fetched.values()) - running
+        # What was brought forward stands twice; and what stands nowhere is put back soon.
+        standing = max(0, ready + due - forward)
+        nowhere = max(0, messages - standing - (delayed - due) - parked - sum(in_hand.values()))
+        waiting = standing + nowhere + sum(in_hand.values()) - running
         per_minute = paces.get(name, 0.0)
         states[name] = QueueState(
-            ready=ready,
+            ready=waiting,
             delayed=delayed - due + stock_delayed,
             running=running,
             parked=parked,
             dead=dead,
-            oldest_seconds=oldest[name],
+            oldest_seconds=None if oldest < 0 else oldest / 1000,
             per_minute=per_minute,
-            left_seconds=left_seconds(ready + running + parked, per_minute),
+            left_seconds=left_seconds(waiting + running + parked, per_minute),
         )
     return states
-
-
-def _parking_places(client: redis.Redis, keys: Keys, names: list[str]) -> dict[str, list[str]]:
-    """Return the keys of the parking places of each queue."""
-    places: dict[str, list[str]] = {name: [] for name in names}
-    members: Any = client.smembers(keys.parked)
-    for member in members:
-        place = member.decode("utf-8", "backslashreplace")
-        queue = place.split("|")[1]
-        if queue in places:
-            places[queue].append(f"{keys.parked}:{place}")
-    return places
-
-
-def _read_oldest(
-    client: redis.Redis, keys: Keys, names: list[str], places: dict[str, list[str]], holders: list[str]
-) -> dict[str, float | None]:
-    """Return how long ago the oldest unanswered job of each queue was enqueued, wherever it is; a delay that is not due does not count.
-
-    Looks at the head of what waits and of what is parked, at what workers have in hand, which is never much, and at what falls due next: a
-    retry stands among these again and again, however long it has been tried.
-    """
-    with client.pipeline(transaction=False) as pipeline:
-        pipeline.time()
-        for name in names:
-            queue = keys.queue(name)
-            pipeline.lindex(queue.ready, 0)
-            pipeline.zrange(queue.delayed, 0, LOOKED_AT - 1)
-            for place in places[name]:
-                pipeline.zrange(place, 0, 0, withscores=True)
-            for holder in holders:
-                pipeline.srandmember(keys.acks(holder, name), LOOKED_AT)
-        (seconds, micros), *rows = pipeline.execute()
-    now, told = seconds + micros / 1e6, iter(rows)
-    candidates: dict[str, list[bytes]] = {}
-    parked: dict[str, list[float]] = {}
-    for name in names:
-        head, first = next(told), next(told)
-        parked[name] = [at for _ in places[name] for _, at in next(told)]
-        in_hand = [entry_id for _ in holders for entry_id in next(told)]
-        candidates[name] = [*([head] if head else []), *first, *in_hand]
-    return {
-        name: max(
-            [
-                *(round(max(0.0, now - at / 1000), 3) for at in parked[name]),
-                *_ages(client, keys.queue(name).bodies, candidates[name], now),
-            ],
-            default=None,
-        )
-        for name in names
-    }
-
-
-def _ages(client: redis.Redis, bodies: str, ids: list[bytes], now: float) -> list[float]:
-    if not ids:
-        return []
-    with client.pipeline(transaction=False) as pipeline:
-        for entry_id in ids:
-            pipeline.hstrlen(bodies, entry_id.decode("utf-8", "surrogateescape"))
-        lengths = pipeline.execute()
-    # What is too long to be a job is not read, either.
-    short = [entry_id for entry_id, length in zip(ids, lengths, strict=True) if length <= LONGEST_BODY]
-    found: Any = client.hmget(bodies, short) if short else []
-    return [age for body in found if (age := _age(body, now)) is not None]
-
-
-def _age(body: bytes | None, now: float) -> float | None:
-    """Return how long ago a message was enqueued, or its producer's delay ended; None while that lasts, and of what is no message."""
-    try:
-        message = orjson.loads(body or b"null")
-        since = float(message["message_timestamp"])
-        due = float(message["options"].get("eta") or 0)
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
-        return None
-    return None if due > now * 1000 else max(0.0, round(now - max(since, due) / 1000, 3))
 
 
 def find_other_queues(client: redis.Redis, settings: Settings) -> list[str]:
@@ -265,7 +152,7 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
     Raises:
         redis.RedisError: Redis could not be asked.
     """
-    workers, holders = read_workers(client, settings)
+    workers = read_workers(client, settings)
     keys = account_keys(settings, workers)
     redis_state = read_redis(client, keys)
     refused = [f"Redis does not serve {worker.id}: {worker.without}" for worker in workers if worker.without]
@@ -274,9 +161,8 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
             client,
             keys,
             [*QUEUES, *(others or [])],
-            holders=holders,
-            workers=workers,
-            silence=settings.worker_heartbeat_seconds,
+            workers,
+            settings.worker_heartbeat_seconds,
         ),
         workers,
         _read_holds(client, keys),

@@ -52,23 +52,20 @@ class WorkerState:
         return fetched if self.in_flight is None else min(fetched, self.in_flight.get(queue, 0))
 
 
-def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerState], list[str]]:
-    """Return the worker processes that have not signed off, the one seen latest first, and all ids with a heartbeat.
-
-    Stock Dramatiq brokers that only produce have a heartbeat, too, and may hold messages.
-    """
+def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
+    """Return the worker processes that have not signed off, the one seen latest first."""
     keys = Keys.of(settings)
     with client.pipeline(transaction=False) as pipeline:
         pipeline.time()
-        pipeline.zrange(keys.heartbeats, 0, -1, withscores=True)
         pipeline.hgetall(keys.workers)
-        (seconds, micros), seen, told = pipeline.execute()
+        (seconds, micros), told = pipeline.execute()
     now = seconds + micros / 1e6
+    seen: Any = client.zmscore(keys.heartbeats, list(told)) if told else []
     workers = []
-    for worker_id, at in seen:
-        if worker_id not in told:
+    for (worker_id, text), at in zip(told.items(), seen, strict=True):
+        if at is None:
             continue
-        about = _about(told[worker_id])
+        about = _about(text)
         workers.append(
             WorkerState(
                 id=worker_id.decode("utf-8", "backslashreplace"),
@@ -82,8 +79,7 @@ def read_workers(client: redis.Redis, settings: Settings) -> tuple[list[WorkerSt
                 without=about.get("without"),
             )
         )
-    holders = [worker_id.decode("utf-8", "backslashreplace") for worker_id, _ in seen]
-    return sorted(workers, key=lambda worker: worker.seen_seconds_ago), holders
+    return sorted(workers, key=lambda worker: worker.seen_seconds_ago)
 
 
 def _about(text: bytes) -> dict[str, Any]:

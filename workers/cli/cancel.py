@@ -44,7 +44,7 @@ def cancel(
         raise typer.BadParameter("give message ids, or --batch", param_hint="ID...")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
-        workers, _ = read_workers(client, settings)
+        workers = read_workers(client, settings)
         keys = account_keys(settings, workers)
         # First the marks: what is told below may be old a moment later, but no call begins after this.
         ThreadRunner(client).run(*cancelling(keys, messages=ids or (), batch_id=batch))

@@ -50,7 +50,7 @@ def _letters(queue: str | None, kind: str | None = None, batch: str | None = Non
         raise typer.BadParameter(f"no such kind: {kind}; known are {', '.join(KINDS)}", param_hint="--kind")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
-        workers, _ = read_workers(client, settings)
+        workers = read_workers(client, settings)
         keys = account_keys(settings, workers)
         yield DeadLetters(client, keys, [queue] if queue else QUEUES, kind=kind, batch_id=batch)
 

@@ -25,7 +25,7 @@ def change_pause(word: str, scope: str, reason: str = "") -> bool:
         )
     settings = load_settings(require_credentials=False)
     with sync_client(settings.redis_url) as client:
-        workers, _ = read_workers(client, settings)
+        workers = read_workers(client, settings)
         keys = account_keys(settings, workers)
         script = pausing(keys, settings.events_maxlen, word=word, scope=scope, reason=reason)
         return bool(ThreadRunner(client).run(*script))

@@ -47,7 +47,7 @@ class ImportTime:
         """
         rate, waiting = settings.coupontools_rate_limit, 0
         if client is not None:
-            workers, _ = read_workers(client, settings)
+            workers = read_workers(client, settings)
             rate = next((worker.rate for worker in workers if worker.rate is not None), rate)
             waiting = client.llen(Keys.of(settings).queue(BULK).ready)
         if given is not None:

@@ -48,7 +48,7 @@ class Lookup:
     """Looks for jobs."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        workers, _ = read_workers(client, settings)
+        workers = read_workers(client, settings)
         self._client = client
         self._keys: Keys = account_keys(settings, workers)
         self._kept_ms = round(settings.idempotency_ttl_seconds * 1000)
