@@ -40,7 +40,7 @@ def producer(house: House) -> Iterator[dict[str, dramatiq.Actor[Any, Any]]]:
 def test_send_delay_enqueue_and_unknown_options(
     house: House, producer: dict[str, dramatiq.Actor[Any, Any]]
 ) -> None:
-    house.worker()
+    worker = house.worker()
     group_id = house.answer(producer["create_group"].send(channel="sms", name="Pizza").message_id)["subject"]
     sent_at = time.time()
     later = producer["add_contact"].send_with_options(
@@ -49,12 +49,17 @@ def test_send_delay_enqueue_and_unknown_options(
     traced = producer["list_groups"].message_with_options(
         kwargs={"channel": "sms"},
         max_retries=3,
+        pipe_target={"actor_name": "list_groups"},
+        on_failure="list_groups",
         sentry={"trace": "x"},
         traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
     )
     producer["list_groups"].broker.enqueue(traced)
     now = house.answer(traced.message_id)
     assert now["data"]["groups"] == [{"group_id": group_id, "name": "Pizza"}]
+    # Neither a pipeline nor a callback is ever carried out, which is told, and stops nothing.
+    (told,) = worker.log_lines("options.not_done")
+    assert told["options"] == ["on_failure", "pipe_target"]
     assert now["traceparent"] == "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
     (listing,) = [call for call in house.sandbox.requests() if call["endpoint"] == "sms/grouplist"][-1:]
     assert "a" * 32 in listing["traceparent"]

@@ -9,17 +9,25 @@ from typing import Any
 
 import dramatiq
 import orjson
+import structlog
 from dramatiq.common import dq_name
 
 from delivery import Receipt
 
 __all__ = ["DurableMessage", "Unreadable", "read_entry", "read_object"]
 
+log = structlog.get_logger("workers.broker")
+
 FIELDS = frozenset(
     {"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"}
 )
 #: Options that mean something here; all others belong to somebody else and are not looked at.
 KNOWN_OPTIONS = frozenset({"redis_message_id", "eta", "traceparent", "original_id"})
+#: Options by which a stock producer asks for something that never happens here; each is told once, in one line.
+NOT_DONE = frozenset(
+    {"pipe_target", "on_success", "on_failure", "group_callbacks", "group_completion_uuid", "store_results"}
+)
+_told: set[str] = set()
 #: Digits in a row that may be a whole number of more than 64 bits.
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 #: The latest moment that a timestamp may name, in Unix milliseconds (the year 2500): beyond it, arithmetic ends.
@@ -75,8 +83,22 @@ def read_entry(
         raise Unreadable(f"the actor {fields['actor_name']} has the queue {known}, not {queue!r}")
     if fields["options"].get("redis_message_id") != entry_id:
         raise Unreadable("options.redis_message_id is not the id under which the message lies")
+    _tell_not_done(fields)
     fields["options"] = {name: value for name, value in fields["options"].items() if name in KNOWN_OPTIONS}
     return SafeMessage(**{**fields, "queue_name": queue, "args": tuple(fields["args"])})
+
+
+def _tell_not_done(fields: dict[str, Any]) -> None:
+    options = fields["options"]
+    asked = {name for name in NOT_DONE.intersection(options) if options[name]}
+    if new := asked.difference(_told):
+        _told.update(new)
+        log.warning(
+            "options.not_done",
+            actor=fields["actor_name"],
+            options=sorted(new),
+            problem="pipelines, callbacks, groups and stored results of Dramatiq do nothing here; every job is answered by an event",
+        )
 
 
 def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
