@@ -24,7 +24,14 @@ key                                            type    written by    holds; life
 ``coupontools:delayed:<queue>``                zset    broker        ids of jobs that wait, by the time they are due (ms)
 ``coupontools:forward:<queue>``                set     caretaker     ids whose deadline passed in the list, and that were brought
                                                                      forward: their place in the list counts no more; 90 days
-``coupontools:sweep``                          hash    caretaker     who looks for deadlines that passed, and how far it has come
+``coupontools:sweep``                          hash    caretaker     who keeps the queues for all, who looks for deadlines that passed,
+                                                                     and how far they have come
+``coupontools:deaths:<queue>``                 hash    caretaker     id -> how many workers have died with it in hand; until it is
+                                                                     answered
+``coupontools:suspects``                       hash    broker        worker -> the message that it tries alone, since others died with
+                                                                     it; a minute
+``coupontools:epoch:<worker>:<queue>``         string  broker        the number that this worker's fetches must have at least: what
+                                                                     comes late takes nothing; a day
 ``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
 ``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
 ``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
@@ -102,6 +109,7 @@ class QueueKeys:
     dead: str
     dead_bodies: str
     dead_reasons: str
+    deaths: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,7 @@ class Keys:
             dead=f"{ready}.XQ",
             dead_bodies=f"{ready}.XQ.msgs",
             dead_reasons=f"{self.prefix}:dead:{name}",
+            deaths=f"{self.prefix}:deaths:{name}",
         )
 
     def acks(self, worker_id: str, queue: str) -> str:
@@ -174,8 +183,17 @@ class Keys:
 
     @property
     def sweep(self) -> str:
-        """Who looks for deadlines that passed."""
+        """Who keeps the queues for all."""
         return f"{self.prefix}:sweep"
+
+    @property
+    def suspects(self) -> str:
+        """What each worker tries alone."""
+        return f"{self.prefix}:suspects"
+
+    def epoch(self, worker_id: str, queue: str) -> str:
+        """The number that the fetches of ``worker_id`` from ``queue`` must have at least."""
+        return f"{self.prefix}:epoch:{worker_id}:{queue}"
 
     def record(self, actor: str, digest: str) -> str:
         """The ledger's record of one idempotency key."""

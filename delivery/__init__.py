@@ -13,13 +13,14 @@ from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
 from delivery.policy import Policy
-from delivery.receipt import Receipt
+from delivery.receipt import MOST_DEATHS, Receipt
 from delivery.scripts import Script, ScriptRunner, load_scripts
 from delivery.settlement import Changes
 from delivery.task import Task
 
 __all__ = [
     "LANES",
+    "MOST_DEATHS",
     "PREFIX",
     "SOURCE",
     "Changes",

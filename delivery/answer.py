@@ -14,6 +14,7 @@ import orjson
 
 from coupontools import Rejected
 from delivery.job import Job, Outcome, Pages
+from delivery.receipt import MOST_DEATHS
 from delivery.settlement import Done, EndedUnknown, Event, Failed, MorePages, Replayed, SetAside
 from delivery.task import Task, short_digest
 
@@ -26,6 +27,8 @@ __all__ = [
     "SOURCE",
     "UNKNOWN",
     "USED_ID",
+    "WORN",
+    "WORN_UNKNOWN",
     "Failure",
     "Progress",
     "conflict",
@@ -135,6 +138,9 @@ UNKNOWN = Failure("unknown", "the deadline passed, and the API may or may not ha
 REASON_CHARACTERS = 500
 PAGES_GONE = Failure("internal", "the remembered pages are gone; ask anew with another idempotency_key")
 CANCELLED = Failure("cancelled", "it was cancelled, and the API certainly did not carry it out")
+_DIED = f"{MOST_DEATHS} worker processes in a row died while they had this job"
+WORN = Failure("internal", f"{_DIED}; the API did not carry it out")
+WORN_UNKNOWN = Failure("unknown", f"{_DIED}; the API may or may not have carried it out")
 CONFLICT = Failure("conflict", "this idempotency key was used before for a different job")
 
 

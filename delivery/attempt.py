@@ -81,6 +81,9 @@ class Attempt:
                 return await self.fail(answer.conflict(job), owned=False)
             case "cancelled":
                 return await self.fail(answer.CANCELLED, owned=claim.owned)
+            case "worn":
+                failure = answer.WORN_UNKNOWN if claim.reason else answer.WORN
+                return await self.fail(failure, owned=claim.owned)
             case "expired":
                 return await self.fail(answer.late(answer.EXPIRED, claim.reason), owned=claim.owned)
             case "unknown":

@@ -65,7 +65,7 @@ class Claim:
                 return cls(verb, deadline, reason=rest[0].decode(), wait=float(rest[1]))
             case "replay":
                 return cls(verb, deadline, outcome=rest[0])
-            case "cancelled" | "expired" | "unknown":
+            case "cancelled" | "expired" | "unknown" | "worn":
                 attempts, reconciled, owned, *why = rest
                 return cls(
                     verb,

@@ -22,6 +22,7 @@ from delivery.claim import Claim
 from delivery.gate import LANES
 from delivery.job import Unknown, Verdict
 from delivery.policy import OUTAGE_THRESHOLD, Policy
+from delivery.receipt import MOST_DEATHS
 from delivery.retry import Rests
 from delivery.scripts import ScriptRunner, load_scripts
 from delivery.settlement import Changes, Done, Settled, Settlement, Signal
@@ -92,6 +93,7 @@ class Ledger:
             "message": task.message_id,
             "batch": job.batch_id or "",
             "secret": self._policy.secret,
+            "worn": receipt.deaths >= MOST_DEATHS,
             **_lane(task.queue, waiting),
         }
         listing = task.listing

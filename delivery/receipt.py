@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Receipt"]
+__all__ = ["MOST_DEATHS", "Receipt"]
+
+#: A message with which so many workers have died is not carried out any more: it only gets its answer.
+MOST_DEATHS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,3 +28,5 @@ class Receipt:
     dead_reasons: str
     #: Tells the broker that the message is no longer this worker's.
     release: Callable[[], None]
+    #: How many workers have died with it in hand.
+    deaths: int = 0

@@ -22,7 +22,7 @@ local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pac
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
 --       call (the kind of call), about (which call it is), listing (which call reads it back), lane, weight, waiting (see reserve), place (its queue and kind, for parking),
 --       question (do others ask the same?), secret (names the one that this process uses),
---       message (its message_id), batch (its batch's id, '' for none)
+--       message (its message_id), batch (its batch's id, '' for none), worn (have so many workers died with it that it only ends?)
 local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
@@ -35,6 +35,7 @@ local job = cjson.decode(ARGV[1])
 --   benched, ms                            given back to others: this process's secret is refused, theirs is not; ask again after ms
 --   paced, ms, lane                        nothing was changed; ask again after ms; it is the turn of another lane, or '' for none
 --   cancelled, attempts, reconciled, owned   somebody cancelled it, and nothing was carried out
+--   worn, attempts, reconciled, owned, why   it only ends; 'doubtful': a call of it may have happened
 --   expired, attempts, reconciled, owned, why   the deadline passed and nothing was carried out; '0': the record is another job's
 --   unknown, attempts, reconciled, owned, why   the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence              the lost call did happen; the record is owned
@@ -186,6 +187,13 @@ if (marks[1] or marks[2]) and not (r.state == 'unknown' and r.verdict ~= 'absent
   if others then return say('cancelled', 0, '0', '0') end
   own('waiting')
   return say('cancelled', attempts, reconciled, '1')
+end
+
+if job.worn then
+  if others then return say('worn', 0, '0', '0', '') end
+  local doubtful = r.state == 'unknown' and r.verdict ~= 'absent'
+  own(doubtful and 'unknown' or 'waiting')
+  return say('worn', attempts, reconciled, '1', doubtful and 'doubtful' or '')
 end
 
 -- 3. Must it wait for another job? -------------------------------------------------------------------------------------------------

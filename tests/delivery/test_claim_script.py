@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from actors.add_contact import AddContact
 from config.keys import Keys
-from delivery import Ledger, Task, Verdict
+from delivery import Gate, Ledger, LogLine, Task, Verdict
+from delivery.attempt import Attempt
 from delivery.retry import Rests
 from delivery.settlement import Done, EndedUnknown, Lost, Settlement, Waiting
 from tests.harness import House
 from tests.harness.holds import put_hold, put_past_hold
-from tests.harness.sync_ledger import finish, now_ms
+from tests.harness.sync_ledger import LONG_POLICY, finish, now_ms
 
 KEYS = Keys()
 HOUR_MS = 3_600_000
@@ -68,6 +72,36 @@ def test_a_dead_worker_s_call_that_may_have_happened_is_read_back(
     house.redis.hset(ledger.record(job), "le", 1)
     assert finish(ledger.claim(job, "t2")).verb == "read_back"
     assert house.redis.hget(ledger.record(job), "s") == b"unknown"
+
+
+@pytest.mark.parametrize(
+    ("actor", "ends"), [("list_contacts", ("internal", None)), ("add_contact", ("unknown", b"unknown"))]
+)
+async def test_what_five_workers_died_with_only_ends(
+    house: House,
+    ledger: Ledger,
+    task: Callable[..., Task],
+    actor: str,
+    ends: tuple[str, bytes | None],
+) -> None:
+    """A job that kills whoever has it would do so for ever; if a call of it may have left, nobody knows what it did."""
+    job = task("job", actor)
+    finish(ledger.claim(job, "t1"))
+    house.redis.hset(ledger.record(job), "le", 1)
+    job.receipt = dataclasses.replace(job.receipt, deaths=5)
+    means: Any = SimpleNamespace(
+        gate=Gate(1),
+        ledger=ledger,
+        policy=LONG_POLICY,
+        lease=lambda *_, **__: None,
+        log_line=LogLine(),
+    )
+    assert await Attempt(means, job).run(await means.gate.enter("reads", frozenset(), None, 1))
+    ((_, fields),) = house.redis.xrange(KEYS.events)
+    error = json.loads(fields[b"event"])["data"]["error"]
+    assert error["message"].startswith("5 worker processes")
+    assert house.redis.zrange("dead", 0, -1) == [b"job"]
+    assert (error["kind"], house.redis.hget(ledger.record(job), "s")) == ends
 
 
 @pytest.mark.parametrize("actor", ["create_group", "list_contacts"])

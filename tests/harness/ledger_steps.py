@@ -19,10 +19,10 @@ from delivery.answer import Progress
 from delivery.retry import Rests
 from delivery.settlement import Lost, Settlement, Waiting
 from delivery.task import short_digest
+from tests.harness.fetching import fetch, hand_back
 from tests.harness.ledger_model import DELAYED, PARKED, READY, WORKERS, Model, ModelMessage
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish
 from tests.harness.unparking import unpark
-from workers.broker.scripts import SCRIPTS as BROKER_SCRIPTS
 from workers.redis_link import ThreadRunner
 
 KEYS = Keys()
@@ -140,24 +140,15 @@ class LedgerSteps:
         self.client.rpush(self.queue.ready, f"id-{message.number}")
 
     def fetch(self, worker: str, most: int) -> None:
-        keys = [
-            self.queue.ready,
-            self.queue.bodies,
-            self._acks(worker),
-            self.queue.delayed,
-            self.queue.forward,
-        ]
-        _, *flat = ThreadRunner(self.client).run(BROKER_SCRIPTS["fetch"], keys, [most, 1 << 30, 1 << 20])
-        for entry, body in zip(flat[::2], flat[1::2], strict=True):
-            message = self.messages[int(entry.decode().removeprefix("id-"))]
+        for entry, body, _ in fetch(self.client, self.kind.queue, worker, most):
+            message = self.messages[int(entry.removeprefix("id-"))]
             assert body is not None, "an id without its message would be answered as unreadable"
             assert message.place in {READY, DELAYED}
             message.place = worker
 
     def take_over(self, worker: str) -> None:
         """The worker is believed dead, or hands back: what it had goes to its queue, and its claims stay in flight."""
-        keys = [self.queue.ready, self.queue.bodies, self._acks(worker)]
-        ThreadRunner(self.client).run(BROKER_SCRIPTS["hand_back"], keys, ["others"])
+        hand_back(self.client, self.kind.queue, worker, "others")
         for message in self.messages:
             if message.place == worker:
                 message.place = READY

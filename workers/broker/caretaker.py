@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+from typing import Any
 
 import orjson
 import structlog
@@ -17,6 +18,7 @@ from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
 from workers.broker.enrolment import FORMS
 from workers.broker.entries import LATEST
 from workers.broker.scripts import SCRIPTS
+from workers.broker.strays import Strays
 from workers.redis_link import ThreadRunner, is_outage, sync_client
 
 __all__ = ["Caretaker"]
@@ -73,8 +75,11 @@ class Caretaker(threading.Thread):
             "rate": broker._settings.coupontools_rate_limit,  # noqa: SLF001 - as above
         }
         #: What it said last, and when.
-        self.about = self._say()
+        self.about = broker.about = self._say()
         self._said_at = 0.0
+        #: Until when another worker keeps the queues for all (`time.monotonic()`).
+        self._kept_until = 0.0
+        self._strays = Strays(broker, self._client)
 
     def _say(self) -> bytes:
         """Return what this worker says of itself: of what it has fetched, so many have a place, and the others wait for one."""
@@ -115,7 +120,9 @@ class Caretaker(threading.Thread):
                 while self._tick() == 0:
                     pass
                 self._runner.run(
-                    SCRIPTS["leave"], [keys.heartbeats, keys.workers, *acks], [self._broker.broker_id]
+                    SCRIPTS["leave"],
+                    [keys.heartbeats, keys.workers, keys.suspects, *acks],
+                    [self._broker.broker_id],
                 )
         except Exception as error:
             if not is_outage(error):
@@ -140,27 +147,12 @@ class Caretaker(threading.Thread):
         self._ticked_at = now
         beat = now - self._beat_at >= self._silence / BEATS
         steady = now - self._steady_since >= self._silence * SETTLING
-        keys = self._broker.keys
         about = self._say()
-        queue_keys: list[str] = []
-        for queue in self._queues:
-            k = keys.queue(queue)
-            queue_keys += [k.ready, k.bodies, k.delayed, k.stock_delayed, k.stock_delayed_bodies]
-            queue_keys += [k.dead, k.dead_bodies, k.dead_reasons]
-        next_due, moved, dead, clock_ms, problem, on_hold, messages = self._runner.run(
-            SCRIPTS["tend"],
-            [keys.heartbeats, keys.workers, keys.holds, keys.parked, *queue_keys],
-            [
-                self._broker.broker_id,
-                about if beat else b"",
-                round(self._silence * 1000) if steady else 0,
-                DEAD_LETTER_MS,
-                keys.acks("", "").removesuffix("."),
-                round(self._clock_ms + now * 1000),
-                "all" if self._broker.draining.is_set() else "wake",
-                LATEST,
-                *self._queues,
-            ],
+        if not beat and now < self._kept_until and not self._broker.draining.is_set():
+            self._told(about, now, beat=False)
+            return self._rest(now, -1, longest=TICK_SECONDS)
+        next_due, moved, dead, clock_ms, problem, on_hold, messages, kept_ms, astray = self._tend(
+            now, about if beat else b"", steady=steady
         )
         answered_at = time.monotonic()
         clock_ms = int(clock_ms) - answered_at * 1000
@@ -171,6 +163,26 @@ class Caretaker(threading.Thread):
         if beat:
             self._beat_at = now
             self._broker.on_beat()
+        self._tell(dead, problem)
+        self._told(about, now, beat=beat)
+        self._kept_until = answered_at + kept_ms / 1000
+        if kept_ms:
+            return self._rest(now, -1, longest=TICK_SECONDS)
+        if messages:
+            self._bring_forward(now)
+        if astray:
+            self._strays.begin([queue.decode() for queue in astray])
+        search = self._strays.turn()
+        if moved + (self._unpark(busy=messages > 0) if on_hold else 0) >= BATCH:
+            return 0.0
+        return self._rest(now, next_due, longest=TICK_SECONDS if search is None else search)
+
+    def _tell(self, dead: list[tuple[bytes, int, list[bytes]]], problem: bytes) -> None:
+        """Log who was taken over, and what is wrong with a queue.
+
+        Raises:
+            ResponseError: Redis refused something.
+        """
         for worker, messages, ids in dead:
             log.warning(
                 "worker.taken_over",
@@ -183,12 +195,6 @@ class Caretaker(threading.Thread):
             if is_outage(fault):
                 raise fault
             self._tell_fault(fault)
-        self._told(about, now, beat=beat)
-        if messages:
-            self._bring_forward(now)
-        if moved + (self._unpark(busy=messages > 0) if on_hold else 0) >= BATCH:
-            return 0.0
-        return self._rest(now, next_due)
 
     def _told(self, about: bytes, now: float, *, beat: bool) -> None:
         """Write what this worker says of itself between two heartbeats, too, where it is something else now."""
@@ -198,10 +204,42 @@ class Caretaker(threading.Thread):
             self._client.hset(self._broker.keys.workers, self._broker.broker_id, about.decode())
         self.about, self._said_at = about, now
 
-    def _rest(self, now: float, next_due: int) -> float:
+    def _tend(self, now: float, about: bytes, *, steady: bool) -> Any:
+        """Return what tend.lua answers; ``about`` is what this worker says of itself at a heartbeat."""
+        keys = self._broker.keys
+        queue_keys: list[str] = []
+        for queue in self._queues:
+            k = keys.queue(queue)
+            queue_keys += [k.ready, k.bodies, k.delayed, k.stock_delayed, k.stock_delayed_bodies]
+            queue_keys += [k.dead, k.dead_bodies, k.dead_reasons, k.deaths]
+        return self._runner.run(
+            SCRIPTS["tend"],
+            [
+                keys.heartbeats,
+                keys.workers,
+                keys.holds,
+                keys.parked,
+                keys.sweep,
+                keys.suspects,
+                *queue_keys,
+            ],
+            [
+                self._broker.broker_id,
+                about,
+                round(self._silence * 1000) if steady else 0,
+                DEAD_LETTER_MS,
+                keys.namespace,
+                round(self._clock_ms + now * 1000),
+                "all" if self._broker.draining.is_set() else "wake",
+                LATEST,
+                *self._queues,
+            ],
+        )
+
+    def _rest(self, now: float, next_due: int, *, longest: float) -> float:
         """Return how long to rest, in seconds: until the next heartbeat, or until something falls due."""
         until_beat = self._silence / BEATS - (now - self._beat_at)
-        rest = min(TICK_SECONDS, max(0.01, until_beat))
+        rest = min(longest, max(0.01, until_beat))
         return rest if next_due < 0 else min(rest, max(0.001, next_due / 1000))
 
     def _unpark(self, *, busy: bool) -> int:

@@ -16,8 +16,9 @@ from dramatiq.broker import Consumer
 from dramatiq.errors import ConnectionClosed
 
 from config.keys import Keys
-from delivery import Receipt, rejection
+from delivery import MOST_DEATHS, Receipt, rejection
 from workers.broker.entries import DurableMessage, Unreadable, read_entry
+from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import Link, ThreadRunner, is_outage, is_replica_now
 
@@ -31,9 +32,13 @@ FETCH_AT_ONCE = 256
 FETCH_BYTES = 8 << 20
 #: An entry of more bytes is no job, and is not even read: one of 61 MiB would end a worker whose memory is bounded, again and again.
 LONGEST_ENTRY = 1 << 20
-#: While the window is fuller than this share, wait a moment for more room rather than fetch one by one.
-ROOM_WORTH_A_FETCH = 0.125
+#: While there is room for no more than so many, wait a moment for more rather than fetch one by one.
+ROOM_WORTH_A_FETCH = 8
 MOMENT_SECONDS = 0.005
+#: How often a worker that keeps itself free for one message looks whether it may take it.
+ALONE_SECONDS = 0.1
+#: How long an idle worker only waits for its list to have something, before it looks at all places again, in seconds.
+LOOK_AGAIN_SECONDS = 10.0
 #: How often a worker that may not call looks whether it may.
 BENCHED_SECONDS = 0.1
 
@@ -42,11 +47,14 @@ class Home(Protocol):
     """What a consumer needs of its broker."""
 
     broker_id: str
+    #: What this worker says of itself in Redis.
+    about: bytes
     keys: Keys
     link: Link
     events_maxlen: int
     #: Each known actor's queues.
     homes: dict[str, tuple[str, ...]]
+    places: Places
     #: Told of the queue of each entry that was set aside.
     on_set_aside: Callable[[str], None]
     #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
@@ -62,6 +70,12 @@ class Home(Protocol):
     def waiting_client(self) -> redis.Redis:
         """Return a client for one thread that waits in Redis for messages."""
 
+    def get_declared_queues(self) -> set[str]:
+        """Return the names of all queues."""
+
+    def next_epoch(self) -> int:
+        """Return a number that is larger than all that this process had before."""
+
     def rejection(self, body: bytes | None, reason: str) -> str:
         """Return why an entry was set aside, for `dead list`."""
 
@@ -73,13 +87,21 @@ class DurableConsumer(Consumer):
     Only one thread iterates; receipts are released from any.
     """
 
-    def __init__(self, broker: Home, queue_name: str, window: int, timeout: float) -> None:
+    def __init__(self, broker: Home, queue_name: str, timeout: float) -> None:
         self._broker = broker
         self._queue = queue_name
         self._keys = broker.keys.queue(queue_name)
         self._acks = broker.keys.acks(broker.broker_id, queue_name)
-        self._window = window
+        self._all_acks = [
+            broker.keys.acks(broker.broker_id, each) for each in sorted(broker.get_declared_queues())
+        ]
         self._timeout = timeout
+        #: The number of its fetches; and how many messages waited for each worker at the last one.
+        self._epoch = broker.next_epoch()
+        self._waiting = 0
+        #: Until when its list alone is looked at, since nothing was there; and is the worker to take nothing for a suspect's sake?
+        self._quiet_until = 0.0
+        self._alone = False
         self._began = 0.0
         self._runner = ThreadRunner(broker.client)
         self._waiter = broker.waiting_client()
@@ -90,7 +112,7 @@ class DurableConsumer(Consumer):
         self._losses = -1
         self._ready: deque[DurableMessage] = deque()
         self._held: dict[str, Receipt] = {}
-        self._room = threading.Condition()
+        self._lock = threading.Lock()
 
     # -- Dramatiq's side ------------------------------------------------------------------------------------------------------
 
@@ -105,6 +127,7 @@ class DurableConsumer(Consumer):
                 # Whatever the lost answer named is outstanding without being known here.
                 time.sleep(self._link.lost(self._who, error, self._began))
                 self._losses = -1
+                self._quiet_until = 0.0
         return self._ready.popleft() if self._ready else None
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
@@ -137,7 +160,7 @@ class DurableConsumer(Consumer):
         began = time.monotonic()
         try:
             if not self._broker.deserted.is_set():
-                self._hand_back(list(self._held.values()))
+                self._hand_back()
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -170,26 +193,57 @@ class DurableConsumer(Consumer):
         room = self._wait_for_room()
         if not room:
             return
-        self._began = time.monotonic()
-        now, entries = self._fetch(room)
-        for entry_id, body in entries:
-            # What is no UTF-8 keeps a name of its own, by which its event is told from others.
-            self._accept(entry_id.decode("utf-8", "backslashreplace"), entry_id, body, now)
-        # Not sooner: where Redis serves fetches but refuses to set an entry aside, it would be told as back and away at each turn.
-        self._link.answered(self._who)
-        if not entries:
+        if time.monotonic() < self._quiet_until:
             self._wait_for_messages(self._timeout)
             return
-        if self._cannot_wait:
+        self._began = time.monotonic()
+        now, entries = self._fetch(room)
+        for entry_id, body, deaths in entries:
+            # What is no UTF-8 keeps a name of its own, by which its event is told from others.
+            self._accept(entry_id.decode("utf-8", "backslashreplace"), entry_id, body, now, deaths)
+        # Not sooner: where Redis serves fetches but refuses to set an entry aside, it would be told as back and away at each turn.
+        self._link.answered(self._who)
+        if self._alone:
+            self._broker.draining.wait(ALONE_SECONDS)
+        elif not entries:
+            # What falls due is pushed to the list, so an idle worker need look at nothing else for a while.
+            self._quiet_until = time.monotonic() + LOOK_AGAIN_SECONDS
+            self._wait_for_messages(self._timeout)
+        elif self._cannot_wait:
             # A Redis out of memory serves one and refuses the other; whether it is back shows here even in a busy queue.
             self._wait_for_messages(MOMENT_SECONDS)
 
-    def _fetch(self, room: int) -> tuple[int, list[tuple[bytes, bytes | int | None]]]:
-        """Redis's time in milliseconds, and ids with their messages; of one that is too long, with its size."""
-        keys = [self._keys.ready, self._keys.bodies, self._acks, self._keys.delayed, self._keys.forward]
-        limits = [min(room, FETCH_AT_ONCE), FETCH_BYTES, LONGEST_ENTRY]
-        now, *flat = self._runner.run(SCRIPTS["fetch"], keys, limits)
-        return int(now), list(zip(flat[::2], flat[1::2], strict=True))
+    def _fetch(self, room: int) -> tuple[int, list[tuple[bytes, bytes | int | None, int]]]:
+        """Redis's time in milliseconds, and ids with their messages and deaths; of one that is not to be read, with its size."""
+        keys, queue = self._broker.keys, self._keys
+        now, self._waiting, alone, *flat = self._runner.run(
+            SCRIPTS["fetch"],
+            [
+                queue.ready,
+                queue.bodies,
+                self._acks,
+                queue.delayed,
+                queue.forward,
+                keys.epoch(self._broker.broker_id, self._queue),
+                keys.heartbeats,
+                keys.workers,
+                queue.deaths,
+                keys.suspects,
+                *self._all_acks,
+            ],
+            [
+                min(room, FETCH_AT_ONCE),
+                FETCH_BYTES,
+                LONGEST_ENTRY,
+                self._epoch,
+                self._broker.broker_id,
+                self._broker.about,
+                self._queue,
+                MOST_DEATHS,
+            ],
+        )
+        self._alone = bool(alone)
+        return int(now), list(zip(flat[::3], flat[1::3], map(int, flat[2::3]), strict=True))
 
     def _wait_for_messages(self, seconds: float) -> None:
         """Block until the queue has something, or for a while.
@@ -199,7 +253,7 @@ class DurableConsumer(Consumer):
         """
         began = time.monotonic()
         try:
-            self._waiter.execute_command(
+            moved: object = self._waiter.execute_command(
                 "BLMOVE", self._keys.ready, self._keys.ready, "LEFT", "LEFT", seconds
             )
         except Exception as error:
@@ -208,40 +262,57 @@ class DurableConsumer(Consumer):
             if is_replica_now(error):
                 self._waiter.connection_pool.disconnect(inuse_connections=False)
             self._cannot_wait = True
+            self._quiet_until = 0.0
             time.sleep(self._link.lost(self._who_waits, error, began))
         else:
+            if moved is not None:
+                self._quiet_until = 0.0
             self._cannot_wait = False
             self._link.answered(self._who_waits)
 
     def _wait_for_room(self) -> int:
-        with self._room:
-            self._room.wait_for(lambda: len(self._held) < self._window, timeout=self._timeout)
-            room = self._window - len(self._held)
-        if 0 < room < self._window * ROOM_WORTH_A_FETCH:
+        places = self._broker.places
+        room = places.wait_for_room(self._queue, self._waiting, self._timeout)
+        if 0 < room < ROOM_WORTH_A_FETCH and self._held:
             time.sleep(MOMENT_SECONDS)
-            room = self._window - len(self._held)
-        return max(0, room)
+            room = places.room(self._queue, self._waiting)
+        return room
 
     def _reconcile(self) -> None:
         """After Redis was away: what is outstanding in its books but unknown here goes back to the queue."""
         losses = self._link.losses
         if losses == self._losses:
             return
-        keys = [self._keys.ready, self._keys.bodies, self._acks]
-        with self._room:
+        with self._lock:
             held = list(self._held)
-        back = self._runner.run(SCRIPTS["hand_back"], keys, ["others", *held])
+        back = self._give_back("others", held)
         self._losses = losses
+        self._quiet_until = 0.0
         # Do not report recovery yet: a full Redis or a replica answers reads but refuses a fetch.
-        if len(self._held) >= self._window:
+        if not self._broker.places.room(self._queue, self._waiting):
             self._link.answered(self._who)
         if back:
             log.info("queue.reconciled", queue=self._queue, messages=back)
 
-    def _accept(self, name: str, entry_id: bytes, body: bytes | int | None, now: int) -> None:
+    def _give_back(self, which: str, ids: list[str]) -> int:
+        """Hand back messages. A fetch that was sent before and comes after takes nothing any more."""
+        self._epoch = self._broker.next_epoch()
+        keys = [
+            self._keys.ready,
+            self._keys.bodies,
+            self._acks,
+            self._broker.keys.epoch(self._broker.broker_id, self._queue),
+        ]
+        return int(self._runner.run(SCRIPTS["hand_back"], keys, [which, self._epoch, *ids]))
+
+    def _accept(
+        self, name: str, entry_id: bytes, body: bytes | int | None, now: int, deaths: int = 0
+    ) -> None:
         try:
             if name.encode() != entry_id:
                 raise Unreadable("the id is not UTF-8")
+            if deaths > MOST_DEATHS:
+                raise Unreadable(f"{deaths} workers died while they had this message")
             if isinstance(body, int):
                 raise Unreadable(f"the entry has {body:,} bytes; a job has at most {LONGEST_ENTRY:,}")
             message = read_entry(self._queue, name, body, self._broker.homes)
@@ -265,25 +336,31 @@ class DurableConsumer(Consumer):
             dead_bodies=self._keys.dead_bodies,
             dead_reasons=self._keys.dead_reasons,
             release=lambda: self._release(receipt),
+            deaths=deaths,
         )
-        with self._room:
+        if deaths and self._alone:
+            log.warning(
+                "message.tried_alone", queue=self._queue, message_id=message.message_id, deaths=deaths
+            )
+        with self._lock:
+            if name not in self._held:
+                self._broker.places.take(self._queue)
             self._held[name] = receipt
         self._ready.append(DurableMessage(message, receipt))
 
     # -- Letting go -----------------------------------------------------------------------------------------------------------
 
     def _release(self, receipt: Receipt) -> None:
-        with self._room:
+        with self._lock:
             # A message that was put off may have been fetched again already, under another receipt.
-            if self._held.get(receipt.id) is receipt:
-                del self._held[receipt.id]
-            self._room.notify()
+            if self._held.get(receipt.id) is not receipt:
+                return
+            del self._held[receipt.id]
+        self._broker.places.leave(self._queue)
 
-    def _hand_back(self, receipts: list[Receipt]) -> None:
-        if not receipts:
-            return
-        keys = [self._keys.ready, self._keys.bodies, self._acks]
-        self._runner.run(SCRIPTS["hand_back"], keys, ["these", *(receipt.id for receipt in receipts)])
+    def _hand_back(self) -> None:
+        receipts = list(self._held.values())
+        self._give_back("all", [receipt.id for receipt in receipts])
         for receipt in receipts:
             receipt.release()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
@@ -22,6 +23,7 @@ from config import Settings
 from config.keys import Keys
 from delivery import Failure, dead_reason
 from workers.broker.consumer import DurableConsumer
+from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import Link, ThreadRunner, is_outage, sync_client
 
@@ -33,8 +35,6 @@ DEAD_LETTER_MS = 7 * 86400 * 1000
 IDLE_SECONDS = 1.0
 #: How often an enqueue whose answer was lost is asked, in all; the script is safe to repeat.
 ENQUEUE_ATTEMPTS = 3
-#: Messages that a queue's consumer holds beyond those that can run, so that no slot waits for a fetch.
-SPARE = 0.5
 
 
 def sleep_on(seconds: float) -> bool:
@@ -57,7 +57,7 @@ class Part(Protocol):
 class DurableBroker(RedisBroker):
     """Takes Dramatiq's RedisBroker's place.
 
-    ``concurrency`` is how many jobs run at once in this process; each queue's consumer holds that many and a few to spare.
+    ``concurrency`` is how many jobs run at once in this process.
     """
 
     def __init__(
@@ -101,7 +101,11 @@ class DurableBroker(RedisBroker):
         self.full_since: Callable[[], float | None] = lambda: None
         #: How many jobs of each queue have a place in this process.
         self.in_flight: Callable[[], dict[str, int]] = dict
-        self._window = concurrency + max(1, round(concurrency * SPARE))
+        #: How many messages this process may have in hand.
+        self.places = Places(concurrency)
+        #: What this worker says of itself in Redis, as JSON.
+        self.about = b"{}"
+        self._fetches = itertools.count(1)
         self._runner = ThreadRunner(client)
 
     def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
@@ -120,7 +124,11 @@ class DurableBroker(RedisBroker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> DurableConsumer:  # noqa: ARG002
         """A consumer of the queue. The window is this broker's own; Dramatiq's counts threads, and jobs here need none."""
-        return DurableConsumer(self, queue_name, self._window, min(timeout / 1000, IDLE_SECONDS))
+        return DurableConsumer(self, queue_name, min(timeout / 1000, IDLE_SECONDS))
+
+    def next_epoch(self) -> int:
+        """Return a number that is larger than all that this process had before."""
+        return next(self._fetches)
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue; delays live in Redis, so there is no delay queue to consume."""
@@ -182,6 +190,7 @@ class DurableBroker(RedisBroker):
             keys.dead,
             keys.dead_bodies,
             keys.dead_reasons,
+            keys.deaths,
             self.keys.acks(self.broker_id, queue_name),
         )
 

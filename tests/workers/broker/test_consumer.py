@@ -41,7 +41,11 @@ def test_a_delay_does_not_spend_the_job_s_deadline(house: House, consumer: Durab
     push(house, sent=now - 48 * HOUR_MS, eta=now - HOUR_MS)
     push(house, sent=now - HOUR_MS)
     push(house, sent=now - HOUR_MS, eta=now - 48 * HOUR_MS)
-    assert [fetch(consumer).message_timestamp for _ in range(3)] == [now - HOUR_MS] * 3
+    for _ in range(3):
+        fetched = fetch(consumer)
+        assert fetched.message_timestamp == now - HOUR_MS
+        # Of listings, no more is in hand than may be under way.
+        fetched.receipt.release()
 
 
 def test_a_late_release_does_not_let_go_of_a_message_that_was_fetched_again(

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from config.keys import Keys
 from tests.harness import House
-from workers.broker.scripts import SCRIPTS
+from tests.harness.fetching import fetch as fetch_rows
 
-KEYS = ["ready", "bodies", "acks", "delayed", "forward"]
+KEYS = Keys()
+READS = KEYS.queue("reads")
 
 
 def fetch(house: House, most: int, room: int) -> list[str]:
-    answer: Any = house.redis.eval(SCRIPTS["fetch"].source, len(KEYS), *KEYS, most, room, 1 << 20)
-    return [entry_id.decode() for entry_id in answer[1::2]]
+    return [entry_id for entry_id, _, _ in fetch_rows(house.redis, "reads", "w1", most, room=room)]
 
 
 def put(house: House, name: str, size: int, *, due: bool = False) -> None:
-    house.redis.hset("bodies", name, "x" * size)
+    house.redis.hset(READS.bodies, name, "x" * size)
     if due:
-        house.redis.zadd("delayed", {name: len(name)})
+        house.redis.zadd(READS.delayed, {name: len(name)})
     else:
-        house.redis.rpush("ready", name)
+        house.redis.rpush(READS.ready, name)
 
 
 def test_as_many_as_fit_and_one_in_any_case(house: House) -> None:
@@ -33,7 +32,7 @@ def test_as_many_as_fit_and_one_in_any_case(house: House) -> None:
     assert fetch(house, 10, 1000) == ["huge"]
     assert fetch(house, 10, 1000) == ["last"]
     assert fetch(house, 10, 1000) == []
-    assert house.redis.scard("acks") == 6
+    assert house.redis.scard(KEYS.acks("w1", "reads")) == 6
 
 
 def test_what_is_due_comes_first_and_fills_the_room_alike(house: House) -> None:
@@ -41,10 +40,10 @@ def test_what_is_due_comes_first_and_fills_the_room_alike(house: House) -> None:
     for number in range(3):
         put(house, "d" * (number + 1), 400, due=True)
     assert fetch(house, 10, 1000) == ["d", "dd"]
-    assert house.redis.zcard("delayed") == 1
+    assert house.redis.zcard(READS.delayed) == 1
     assert fetch(house, 10, 1000) == ["ddd", "r"]
     # An id without a message takes no room, and is told.
-    house.redis.rpush("ready", "nothing")
+    house.redis.rpush(READS.ready, "nothing")
     assert fetch(house, 1, 10) == ["nothing"]
 
 
@@ -60,12 +59,12 @@ def test_the_queue_does_not_overtake_what_is_due_and_did_not_fit(house: House) -
 def test_what_was_brought_forward_and_handed_back_is_not_lost(house: House) -> None:
     """Both its entries in the list were passed over for one mark, and only its body remained."""
     put(house, "a", 10)
-    house.redis.rpush("ready", "a")
-    house.redis.sadd("forward", "a")
+    house.redis.rpush(READS.ready, "a")
+    house.redis.sadd(READS.forward, "a")
     assert fetch(house, 10, 1000) == ["a"]
     # Its second entry is a repeat while it is outstanding, and is left behind when it is answered.
-    house.redis.rpush("ready", "a")
-    house.redis.srem("acks", "a")
-    house.redis.hdel("bodies", "a")
+    house.redis.rpush(READS.ready, "a")
+    house.redis.srem(KEYS.acks("w1", "reads"), "a")
+    house.redis.hdel(READS.bodies, "a")
     assert fetch(house, 10, 1000) == []
-    assert not house.redis.exists("forward", "ready")
+    assert not house.redis.exists(READS.forward, READS.ready)

@@ -9,9 +9,11 @@ import pytest
 from delivery.ledger import SCRIPTS as DELIVERY
 from delivery.scripts import Script
 from tests.harness import House, wait_for
+from tests.harness.fetching import fetch_keys
 from tests.harness.redis_proxy import RedisProxy
 from workers.broker import DurableBroker
 from workers.broker.scripts import SCRIPTS as BROKER
+from workers.state import QUEUES
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def _request(script: Script, first_key: str, keys: int) -> str:
 def _marks() -> dict[str, str]:
     ready = "dramatiq:contacts"
     return {
-        "fetch": _request(BROKER["fetch"], ready, 5),
+        "fetch": _request(BROKER["fetch"], ready, len(fetch_keys("contacts", "w1")) + len(QUEUES) - 1),
         "claim": DELIVERY["claim"].sha,
         "settle": DELIVERY["settle"].sha,
         "tend": BROKER["tend"].sha,
@@ -78,7 +80,7 @@ def test_of_setting_aside_and_of_handing_back(house: House, proxy: RedisProxy) -
         [{"channel": "sms", "group_id": group, "phone": f"+3247{number:07d}"} for number in range(6)],
     )
     wait_for(lambda: len(house.sandbox.requests()) >= 2, what="calls in flight")
-    proxy.drop_reply_to(_request(BROKER["hand_back"], "dramatiq:contacts", 3))
+    proxy.drop_reply_to(_request(BROKER["hand_back"], "dramatiq:contacts", 4))
     assert worker.terminate() == 0
     assert house.tally() == {"message.rejected": 2}
     house.sandbox.clear_faults()

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from config.keys import Keys
 from delivery import Script
 from tests.harness import House
+from tests.harness.fetching import fetch_arguments, fetch_keys, hand_back_keys
 from tests.harness.refusals import Refusals, contents
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
@@ -78,6 +79,24 @@ def _registered(client: redis.Redis) -> None:
     client.hset(KEYS.workers, "w1", "{}")
 
 
+def _suspect(client: redis.Redis) -> None:
+    _ready_and_due(client)
+    client.hset(READS.deaths, "a", 3)
+
+
+def _kept_free(client: redis.Redis) -> None:
+    _ready_and_due(client)
+    till = _now() + 30_000
+    client.hset(READS.deaths, "a", 3)
+    client.hset(KEYS.suspects, "w1", f"{till}|reads|d")
+    client.zadd(READS.delayed, {"d": till})
+
+
+def _astray(client: redis.Redis) -> None:
+    _bodies(client, *IDS)
+    client.rpush(READS.ready, "a")
+
+
 def _nothing(client: redis.Redis) -> None:
     pass
 
@@ -88,7 +107,7 @@ def _tend_arguments() -> list[Any]:
         "{}",
         1000,
         7 * 24 * HOUR_MS,
-        KEYS.acks("", "").removesuffix("."),
+        KEYS.namespace,
         _now(),
         "all",
         16_725_225_600_000,
@@ -108,11 +127,22 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
     "enqueue_all": (_nothing, [READS.ready, READS.bodies] * 2, lambda: ["a", BODY, "b", BODY]),
     "fetch": (
         _ready_and_due,
-        [READS.ready, READS.bodies, ACKS, READS.delayed, READS.forward],
-        lambda: [10, 1 << 20, 1 << 20],
+        fetch_keys("reads", "w1"),
+        lambda: fetch_arguments("reads", "w1", 10),
     ),
-    "hand_back these": (_outstanding, [READS.ready, READS.bodies, ACKS], lambda: ["these", *IDS]),
-    "hand_back others": (_outstanding, [READS.ready, READS.bodies, ACKS], lambda: ["others", "b"]),
+    "hand_back all": (_outstanding, hand_back_keys("reads", "w1"), lambda: ["all", 2, *IDS]),
+    "hand_back others": (_outstanding, hand_back_keys("reads", "w1"), lambda: ["others", 2, "b"]),
+    "fetch of a suspect": (_suspect, fetch_keys("reads", "w1"), lambda: fetch_arguments("reads", "w1", 10)),
+    "fetch of what is tried alone": (
+        _kept_free,
+        fetch_keys("reads", "w1"),
+        lambda: fetch_arguments("reads", "w1", 10),
+    ),
+    "put_back": (
+        _astray,
+        [READS.ready, READS.bodies, READS.delayed, KEYS.parked, ACKS],
+        lambda: ["1", "reads", *IDS],
+    ),
     "postpone": (_outstanding, [ACKS, READS.delayed], lambda: ["a", 5]),
     "revive": (_letter, [*LETTER_KEYS, READS.ready, READS.bodies], lambda: ["a", "new", BODY]),
     "set_aside": (
@@ -121,7 +151,7 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
         lambda: ["a", "{}", "type", "{}", 100],
     ),
     "purge": (_letter, LETTER_KEYS, lambda: ["a"]),
-    "leave": (_registered, [KEYS.heartbeats, KEYS.workers, ACKS], lambda: ["w1"]),
+    "leave": (_registered, [KEYS.heartbeats, KEYS.workers, KEYS.suspects, ACKS], lambda: ["w1"]),
     "overdue": (
         _overdue,
         [
@@ -143,12 +173,15 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
             KEYS.workers,
             KEYS.holds,
             KEYS.parked,
+            KEYS.sweep,
+            KEYS.suspects,
             READS.ready,
             READS.bodies,
             READS.delayed,
             READS.stock_delayed,
             READS.stock_delayed_bodies,
             *LETTER_KEYS,
+            READS.deaths,
         ],
         _tend_arguments,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from config.keys import Keys
 from tests.harness import House
+from tests.harness.fetching import hand_back
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
 
@@ -17,9 +18,7 @@ def test_messages_are_handed_back_to_the_head_of_their_queue_in_their_old_order(
     house.redis.hset(READS.bodies, mapping=dict.fromkeys([*fetched, "later"], "{}"))
     house.redis.rpush(READS.ready, "later")
     house.redis.sadd(ACKS, *fetched)
-    back = ThreadRunner(house.redis).run(
-        SCRIPTS["hand_back"], [READS.ready, READS.bodies, ACKS], ["these", *fetched]
-    )
+    back = hand_back(house.redis, "reads", "w1", "all", *fetched)
     assert back == 3
     assert house.redis.lrange(READS.ready, 0, -1) == [b"first", b"second", b"third", b"later"]
     assert house.redis.scard(ACKS) == 0
@@ -31,7 +30,7 @@ def test_a_worker_with_an_outstanding_job_does_not_leave(house: House) -> None:
     house.redis.hset(KEYS.workers, "w1", "{}")
 
     def leave() -> tuple[int, int, int]:
-        keys = [KEYS.heartbeats, KEYS.workers, *(KEYS.acks("w1", queue) for queue in queues)]
+        keys = [KEYS.heartbeats, KEYS.workers, KEYS.suspects, *(KEYS.acks("w1", queue) for queue in queues)]
         answer = ThreadRunner(house.redis).run(SCRIPTS["leave"], keys, ["w1"])
         return answer, house.redis.zcard(KEYS.heartbeats), house.redis.hlen(KEYS.workers)
 

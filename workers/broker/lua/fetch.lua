@@ -1,30 +1,95 @@
 -- include: proof.lua
 --
 -- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
+-- Whoever fetches is registered in the same step: what it takes is taken over when it dies, whatever happened to its heartbeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
 --       5 forward: set of ids that were brought forward: their place in the list is left behind when they are answered
+--       6 epoch: the number that this consumer's fetches must have at least   7 heartbeats   8 workers (see tend.lua)
+--       9 deaths: hash id -> how many workers have died with it   10 suspects: hash worker -> what it tries alone: "until|queue|id"
+--       11... the sets of all that this worker has outstanding, of each queue
+local ready, bodies, acks, delayed, forward, epoch, heartbeats, workers, deaths, suspects = unpack(KEYS, 1, 10)
 -- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
 --       3 bytes of the longest message that is read; of a longer one the answer has its size in place of the message
--- Answers Redis's time (ms), then id, message (or nil), id, message ...
+--       4 number of this fetch   5 worker   6 its JSON   7 queue   8 after so many deaths a message only ends; after more it is not read
+local most, room, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local number, me, about, queue = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+-- Answers Redis's time (ms), how many messages wait in the list for each worker there is, '1' if this worker is to take nothing else
+-- until a suspect has ended, then id, message (or nil), deaths, id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
 
-local ready, bodies, acks, delayed, forward = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local most, room, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local ends_after = tonumber(ARGV[8])
+-- A message with which so many workers have died is tried alone.
+local ALONE_FROM = 3
+-- How long a worker keeps itself free for a suspect until its own jobs have ended, and how soon a second suspect is looked at again (ms).
+local KEPT_FREE_MS, SECOND_MS = 60000, 2000
 
 local clock = redis.call('TIME')
-local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
-local answer = { now }
+local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local function whole(given) return string.format('%.0f', given) end
+local now = whole(now_ms)
+local answer = { now, 0, 0 }
+
+-- Sent before this consumer reconciled or left, and delivered after it: nobody would know what it took.
+if number < tonumber(redis.call('GET', epoch) or 0) then return answer end
+
+-- 1. Is this worker to try a suspect, or does it try one now? ---------------------------------------------------------------------------
+
+local function outstanding()
+  local count = 0
+  for i = 11, #KEYS do count = count + redis.call('SCARD', KEYS[i]) end
+  return count
+end
+
+local function register()
+  if redis.call('ZSCORE', heartbeats, me) then return end
+  redis.call('HSETNX', workers, me, about)
+  redis.call('ZADD', heartbeats, now, me)
+end
+
+local trial = redis.call('HGET', suspects, me)
+if trial then
+  local till, its_queue, id = string.match(trial, '^(%d+)|(.-)|(.*)$')
+  till = tonumber(till)
+  local in_time = till > now_ms and till <= now_ms + KEPT_FREE_MS
+  -- Another worker that took it, or put it off, changed its time.
+  local waits = in_time and tonumber(redis.call('ZSCORE', delayed, id) or 0) == till
+  local tried = its_queue == queue and redis.call('SISMEMBER', acks, id) == 1
+  if (its_queue ~= queue and in_time) or tried or (waits and outstanding() > 0) then
+    answer[3] = 1
+    return answer
+  end
+  local body = waits and redis.call('HGET', bodies, id)
+  if body then
+    register()
+    redis.call('ZREM', delayed, NOBODY)
+    redis.call('SADD', acks, id)
+    redis.call('ZREM', delayed, id)
+    return { now, 0, 1, id, body, redis.call('HGET', deaths, id) or '0' }
+  end
+  redis.call('HDEL', suspects, me)
+end
+
+-- 2. Is there anything? -------------------------------------------------------------------------------------------------------------------
+
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, most)
+local waiting, all = redis.call('LLEN', ready), redis.call('HLEN', workers)
+if #due == 0 and waiting == 0 then return answer end
+
+register()
 redis.call('ZREM', delayed, NOBODY)
 redis.call('LTRIM', ready, 0, -1)
 redis.call('SREM', forward, NOBODY)
 
+local any_deaths = redis.call('EXISTS', deaths) == 1
+local function deaths_of(id) return any_deaths and tonumber(redis.call('HGET', deaths, id)) or 0 end
+
 local function size_of(id) return redis.call('HSTRLEN', bodies, id) end
 
--- The message; of one that is too long, its size alone.
-local function body_of(id)
+-- The message; of one that is too long, or that nobody survives, its size alone.
+local function body_of(id, died)
   local size = size_of(id)
-  if size > longest then return size end
+  if size > longest or (size > 0 and died > ends_after) then return size end
   return redis.call('HGET', bodies, id)
 end
 
@@ -33,42 +98,65 @@ local function fitting(ids)
   for at, id in ipairs(ids) do
     local size = size_of(id)
     if size > longest then size = 0 end
-    if size > room and (at > 1 or #answer > 1) then return at - 1 end
+    if size > room and (at > 1 or #answer > 3) then return at - 1 end
     room = room - size
   end
   return #ids
 end
 
-local function take(id, body)
+-- Puts a suspect off until this worker has nothing else in hand.
+local function suspect(id)
+  if redis.call('HEXISTS', suspects, me) == 1 then
+    redis.call('ZADD', delayed, whole(now_ms + SECOND_MS), id)
+    return
+  end
+  redis.call('ZADD', delayed, whole(now_ms + KEPT_FREE_MS), id)
+  redis.call('HSET', suspects, me, whole(now_ms + KEPT_FREE_MS) .. '|' .. queue .. '|' .. id)
+  answer[3] = 1
+end
+
+local function take(id, body, died)
   if redis.call('SADD', acks, id) == 1 then
     answer[#answer + 1] = id
     answer[#answer + 1] = body
+    answer[#answer + 1] = whole(died)
   end
 end
 
-local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, most)
 local taken = fitting(due)
+local gone = {}
 for i = 1, taken do
-  local body = body_of(due[i])
-  if body then take(due[i], body) end
+  local died = deaths_of(due[i])
+  local body = body_of(due[i], died)
+  if body and type(body) == 'string' and died >= ALONE_FROM then
+    suspect(due[i])
+  else
+    if body then take(due[i], body, died) end
+    gone[#gone + 1] = due[i]
+  end
 end
-if taken > 0 then redis.call('ZREM', delayed, unpack(due, 1, taken)) end
+if #gone > 0 then redis.call('ZREM', delayed, unpack(gone)) end
 
 if taken == #due and taken < most then
   local ids = redis.call('LRANGE', ready, 0, most - taken - 1)
   local count = fitting(ids)
   local stale = {}
   for i = 1, count do
-    local body = body_of(ids[i])
+    local died = deaths_of(ids[i])
+    local body = body_of(ids[i], died)
     -- What was brought forward and is answered has left its place in the list behind. As long as it is not answered it is taken from there
     -- as well: twice is caught by the ledger, and nobody can tell here whether it stands anywhere else.
     if not body and redis.call('SISMEMBER', forward, ids[i]) == 1 then
       stale[#stale + 1] = ids[i]
+    elseif type(body) == 'string' and died >= ALONE_FROM then
+      suspect(ids[i])
     else
-      take(ids[i], body)
+      take(ids[i], body, died)
     end
   end
   if count > 0 then redis.call('LTRIM', ready, count, -1) end
   if #stale > 0 then redis.call('SREM', forward, unpack(stale)) end
+  waiting = waiting - count
 end
+answer[2] = math.floor(waiting / math.max(1, all))
 return answer

@@ -3,22 +3,26 @@
 -- hand_back.lua: puts outstanding messages back at the head of their queue, in their old order. Safe to repeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids
--- ARGV  1 'these': give back the ids that follow; 'others': give back all but the ids that follow (what a lost answer left behind)
+--       4 epoch: the number that this consumer's fetches must have at least
+-- ARGV  1 'others': give back all but the ids that follow (what a lost answer left behind); 'all': give back these, in this order, and
+--       whatever else is outstanding   2 number of the fetches to come: one that was sent before takes nothing any more   3... ids
 -- Answers how many went back.
 
-local ready, bodies, acks = KEYS[1], KEYS[2], KEYS[3]
-local which = ARGV[1]
+local ready, bodies, acks, epoch = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local which, number = ARGV[1], ARGV[2]
 
-local ids = {}
-if which == 'these' then
-  for i = 2, #ARGV do ids[#ids + 1] = ARGV[i] end
-else
-  local held = {}
-  for i = 2, #ARGV do held[ARGV[i]] = true end
-  for _, id in ipairs(redis.call('SMEMBERS', acks)) do
-    if not held[id] then ids[#ids + 1] = id end
-  end
+-- Longer than any command can be on its way.
+local EPOCH_KEPT_MS = 86400000
+
+local named, ids = {}, {}
+for i = 3, #ARGV do
+  named[ARGV[i]] = true
+  if which == 'all' then ids[#ids + 1] = ARGV[i] end
 end
+for _, id in ipairs(redis.call('SMEMBERS', acks)) do
+  if not named[id] then ids[#ids + 1] = id end
+end
+redis.call('SET', epoch, number, 'PX', EPOCH_KEPT_MS)
 redis.call('SREM', acks, NOBODY)
 local count = 0
 for i = #ids, 1, -1 do

@@ -1,23 +1,33 @@
 -- include: proof.lua
 --
--- tend.lua: keeps the queues in order; every worker runs it several times a second, whatever its jobs do. Safe to repeat.
+-- tend.lua: a worker's heartbeat, and what one of them does for all: it keeps the queues in order, several times a second, whatever its
+-- jobs do. Safe to repeat.
 --
 -- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON   3 holds   4 parked (see account.lua)
---       then 8 for each queue: ready, bodies, delayed, stock_delayed, stock_delayed_bodies, dead, dead_bodies, dead_reasons
+--       5 sweep: hash, in it who does this for all (keeper), and until when (kept_until, ms)   6 suspects (see fetch.lua)
+--       then 9 for each queue: ready, bodies, delayed, stock_delayed, stock_delayed_bodies, dead, dead_bodies, dead_reasons, deaths
 -- ARGV  1 worker   2 its JSON, '' between heartbeats   3 ms of silence that mean death, 0 not to take over anything
---       4 ms that a dead letter is kept   5 prefix of acks keys   6 when this was sent, by Redis's clock (ms)
+--       4 ms that a dead letter is kept   5 the namespace   6 when this was sent, by Redis's clock (ms)
 --       7 'wake' or 'all': of what is due, move one id to wake those who wait for the list, or everything
 --       8 the latest due time that means anything (ms)   9... name of each queue
 -- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the workers taken over (the id of each,
 -- how many messages it had, and the message_ids of the first of them),
 -- Redis's time (ms), what went wrong with a queue ('' if nothing): one whose key holds something else holds up no other; how many holds
--- and parking places there are; and how many messages there are.
+-- and parking places there are; how many messages there are; for how many ms another worker keeps the queues (0: this one does); and
+-- the names of queues that have more messages than stand anywhere.
 
-local heartbeats, workers, holds, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local me, about, silence, letters_kept, acks_prefix, sent_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local heartbeats, workers, holds, parked, sweep, suspects = unpack(KEYS, 1, 6)
+local me, about, silence, letters_kept, namespace, sent_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local all_due, latest = ARGV[7] == 'all', tonumber(ARGV[8])
+local acks_prefix = namespace .. ':__acks__.'
 
 local BATCH = 200
+-- So long a keeper that does not come back is waited for.
+local KEPT_MS = 2000
+-- Bytes of stock producers' delayed messages that are looked into at once, and the longest that is: a longer one is no job.
+local STOCK_BYTES, LONGEST_BODY = 1048576, 1048576
+-- Who never registered with us is a stock broker, which beats only when it does something: it is dropped after a day, so many at once.
+local STRANGER_MS, STRANGERS_AT_ONCE = 86400000, 1000
 -- Lua hands on no more than some thousands of arguments.
 local AT_ONCE = 1000
 -- Of the messages of a dead worker so many are named; a longer one, which it takes time to read, by its Redis id.
@@ -32,16 +42,28 @@ if now - sent_at > silence / 2 then silence = 0 end
 local moved, next_due, dead_workers = 0, -1, {}
 local queues = {}
 for q = 9, #ARGV do
-  local k = 4 + (q - 9) * 8
+  local k = 6 + (q - 9) * 9
   queues[#queues + 1] = { name = ARGV[q], ready = KEYS[k + 1], bodies = KEYS[k + 2], delayed = KEYS[k + 3], stock = KEYS[k + 4],
-    stock_bodies = KEYS[k + 5], dead = KEYS[k + 6], dead_bodies = KEYS[k + 7], dead_reasons = KEYS[k + 8] }
+    stock_bodies = KEYS[k + 5], dead = KEYS[k + 6], dead_bodies = KEYS[k + 7], dead_reasons = KEYS[k + 8],
+    deaths = KEYS[k + 9] }
 end
 
 -- 1. Heartbeat, before anything can go wrong. One from the future was left when the clock was set back, and would never be missed.
 if beat then
   redis.call('ZADD', heartbeats, whole(now), me)
   redis.call('HSET', workers, me, about)
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '(' .. whole(now), '+inf')) do
+end
+
+local keeper, kept_until = unpack(redis.call('HMGET', sweep, 'keeper', 'kept_until'))
+local left = (tonumber(kept_until) or 0) - now
+if keeper and keeper ~= me and left > 0 and left <= KEPT_MS and not all_due then
+  return { -1, 0, {}, whole(now), '', 0, 0, math.ceil(left), {} }
+end
+-- Not a worker that stops: nobody would do it for so long.
+if not all_due then redis.call('HSET', sweep, 'keeper', me, 'kept_until', whole(now + KEPT_MS)) end
+
+if beat then
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '(' .. whole(now), '+inf', 'LIMIT', 0, AT_ONCE)) do
     redis.call('ZADD', heartbeats, whole(now), worker)
   end
 end
@@ -61,11 +83,16 @@ local function move_stock_delays(queue)
   if #ids == 0 then return end
   redis.call('LTRIM', queue.stock, 0, -1)
   redis.call('HDEL', queue.stock_bodies, NOBODY)
-  local at_once = {}
+  local at_once, bytes, seen = {}, 0, {}
   for _, id in ipairs(ids) do
+    bytes = bytes + redis.call('HSTRLEN', queue.stock_bodies, id)
+    if bytes > STOCK_BYTES and #seen > 0 then break end
+    seen[#seen + 1] = id
     local body = redis.call('HGET', queue.stock_bodies, id)
     local due
-    if body then
+    if body and #body > LONGEST_BODY then
+      redis.call('HSET', queue.bodies, id, body)
+    elseif body then
       local fine, message = pcall(cjson.decode, body)
       if fine and type(message) == 'table' and type(message.options) == 'table' and type(message.options.eta) == 'number' then
         due = message.options.eta
@@ -81,9 +108,10 @@ local function move_stock_delays(queue)
   end
   -- All of them in one command, after all that may be repeated.
   if #at_once > 0 then redis.call('RPUSH', queue.ready, unpack(at_once)) end
-  redis.call('LTRIM', queue.stock, #ids, -1)
-  redis.call('HDEL', queue.stock_bodies, unpack(ids))
-  moved = moved + #ids
+  redis.call('LTRIM', queue.stock, #seen, -1)
+  redis.call('HDEL', queue.stock_bodies, unpack(seen))
+  -- What did not fit comes next time, which is at once.
+  moved = moved + (#seen < #ids and BATCH or #seen)
 end
 
 -- 3. fetch.lua takes what is due by itself, in due order. But workers blocked on an empty list only wake when something is pushed. Push
@@ -117,14 +145,15 @@ local function forget_old_letters(queue)
   end
 end
 
--- 5. What dead workers had outstanding goes back to its queues.
+-- 5. What dead workers had outstanding goes back to its queues. Each of these messages may be what killed its worker; where it was tried
+--    alone, no other.
 local function name_of(bodies, id)
   if redis.call('HSTRLEN', bodies, id) > LONGEST_READ then return id end
   local fine, message = pcall(cjson.decode, redis.call('HGET', bodies, id) or '')
   return fine and type(message) == 'table' and type(message.message_id) == 'string' and message.message_id or id
 end
 
-local function give_back(worker, queue, had)
+local function give_back(worker, queue, had, alone)
   for suffix, target in pairs({ [''] = { queue.ready, queue.bodies }, ['.DQ'] = { queue.stock, queue.stock_bodies } }) do
     local acks = acks_prefix .. worker .. '.' .. queue.name .. suffix
     redis.call('SREM', acks, NOBODY)
@@ -136,17 +165,65 @@ local function give_back(worker, queue, had)
     end
     for from = 1, #ids, AT_ONCE do
       local some = { unpack(ids, from, math.min(#ids, from + AT_ONCE - 1)) }
+      local suspected = {}
+      for _, id in ipairs(some) do
+        if queue.deaths and suffix == '' and (not alone or alone == id) and redis.call('HEXISTS', target[2], id) == 1 then
+          redis.call('HINCRBY', queue.deaths, id, 0)
+          suspected[#suspected + 1] = id
+        end
+      end
       push_back(target[1], target[2], some)
+      for _, id in ipairs(suspected) do redis.call('HINCRBY', queue.deaths, id, 1) end
       redis.call('SREM', acks, unpack(some))
     end
   end
 end
 
--- Workers may beat at different paces while the setting is being changed: each is dead by its own, if that is the slower.
-local function is_dead(worker)
+local function told_of(worker)
   local fine, told = pcall(cjson.decode, redis.call('HGET', workers, worker) or '{}')
-  local own = fine and type(told) == 'table' and tonumber(told.silence_ms) or 0
-  return tonumber(redis.call('ZSCORE', heartbeats, worker)) <= now - math.max(silence, own)
+  return fine and type(told) == 'table' and told or {}
+end
+
+-- All queues: those of this version, and those that the worker named, which a newer version may have.
+local function queues_of(told)
+  local its, known = {}, {}
+  for _, queue in ipairs(queues) do its[#its + 1], known[queue.name] = queue, true end
+  for _, name in ipairs(type(told.queues) == 'table' and told.queues or {}) do
+    if type(name) == 'string' and not known[name] then
+      local ready = namespace .. ':' .. name
+      its[#its + 1] = { name = name, ready = ready, bodies = ready .. '.msgs', stock = ready .. '.DQ', stock_bodies = ready .. '.DQ.msgs' }
+    end
+  end
+  return its
+end
+
+-- 6. How many messages stand nowhere: a list was deleted or evicted, or their worker is known to nobody.
+local function standing(queue)
+  local count = redis.call('LLEN', queue.ready) + redis.call('ZCARD', queue.delayed)
+  for _, worker in ipairs(redis.call('HKEYS', workers)) do count = count + redis.call('SCARD', acks_prefix .. worker .. '.' .. queue.name) end
+  for _, place in ipairs(redis.call('SMEMBERS', parked)) do
+    if string.match(place, '^.*|(.-)|.-$') == queue.name then count = count + redis.call('ZCARD', parked .. ':' .. place) end
+  end
+  return count
+end
+
+-- 7. How many workers died with a message is forgotten when it is answered.
+local function forget_deaths(queue)
+  local place = 'deaths ' .. queue.name
+  local from = redis.call('HGET', sweep, place) or '0'
+  if from == '0' and redis.call('EXISTS', queue.deaths) == 0 then return end
+  local next, found = unpack(redis.call('HSCAN', queue.deaths, from, 'COUNT', BATCH))
+  for i = 1, #found, 2 do
+    if redis.call('HEXISTS', queue.bodies, found[i]) == 0 then redis.call('HDEL', queue.deaths, found[i]) end
+  end
+  redis.call('HSET', sweep, place, next)
+end
+
+local function tried_now(worker, id)
+  for _, queue in ipairs(queues) do
+    if redis.call('SISMEMBER', acks_prefix .. worker .. '.' .. queue.name, id) == 1 then return true end
+  end
+  return false
 end
 
 local problem = ''
@@ -159,27 +236,61 @@ end
 for _, queue in ipairs(queues) do
   try(move_stock_delays, queue)
   try(wake, queue)
-  if beat then try(forget_old_letters, queue) end
+  if beat then
+    try(forget_old_letters, queue)
+    try(forget_deaths, queue)
+  end
 end
 if beat and silence > 0 then
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '-inf', whole(now - silence))) do
-    if is_dead(worker) then
+  local ours = {}
+  for _, worker in ipairs(redis.call('HKEYS', workers)) do
+    ours[worker] = true
+    local seen, told = tonumber(redis.call('ZSCORE', heartbeats, worker) or -1), told_of(worker)
+    if seen < 0 then
+      -- A stranger's maintenance, whose clock is ahead, takes heartbeats away: its silence is counted from here.
+      redis.call('ZADD', heartbeats, whole(now), worker)
+    -- Workers may beat at different paces while the setting is being changed: each is dead by its own, if that is the slower.
+    elseif seen <= now - math.max(silence, tonumber(told.silence_ms) or 0) then
       local all, had = true, { count = 0, names = {} }
-      for _, queue in ipairs(queues) do all = try(give_back, worker, queue, had) and all end
-      -- A stock worker may have other queues, which only another stock worker can take over.
-      if all and redis.call('HEXISTS', workers, worker) == 1 then
+      local alone = string.match(redis.call('HGET', suspects, worker) or '', '^%d+|.-|(.*)$')
+      if alone and not tried_now(worker, alone) then alone = nil end
+      for _, queue in ipairs(queues_of(told)) do all = try(give_back, worker, queue, had, alone) and all end
+      if all then
         redis.call('HDEL', workers, NOBODY)
+        redis.call('HDEL', suspects, worker)
         redis.call('ZREM', heartbeats, worker)
         redis.call('HDEL', workers, worker)
         dead_workers[#dead_workers + 1] = { worker, had.count, had.names }
       end
     end
   end
+  -- Stock workers may have other queues, which only another stock worker can take over.
+  local gone = {}
+  for _, stranger in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '-inf', whole(now - STRANGER_MS), 'LIMIT', 0, STRANGERS_AT_ONCE)) do
+    local its = {}
+    for _, queue in ipairs(queues) do
+      its[#its + 1] = acks_prefix .. stranger .. '.' .. queue.name
+      its[#its + 1] = acks_prefix .. stranger .. '.' .. queue.name .. '.DQ'
+    end
+    if not ours[stranger] then
+      local all = true
+      if redis.call('EXISTS', unpack(its)) > 0 then
+        for _, queue in ipairs(queues) do all = try(give_back, stranger, queue, { count = 0, names = {} }) and all end
+      end
+      if all then gone[#gone + 1] = stranger end
+    end
+  end
+  if #gone > 0 then redis.call('ZREM', heartbeats, unpack(gone)) end
 end
-local messages = 0
+local messages, astray = 0, {}
 for _, queue in ipairs(queues) do
   local fine, count = pcall(redis.call, 'HLEN', queue.bodies)
-  if fine and type(count) == 'number' then messages = messages + count end
+  if fine and type(count) == 'number' then
+    messages = messages + count
+    if beat and count > 0 then
+      try(function() if count > standing(queue) then astray[#astray + 1] = queue.name end end)
+    end
+  end
 end
 local on_hold = redis.call('HLEN', holds) + redis.call('SCARD', parked)
-return { math.ceil(next_due), moved, dead_workers, whole(now), problem, on_hold, messages }
+return { math.ceil(next_due), moved, dead_workers, whole(now), problem, on_hold, messages, 0, astray }
