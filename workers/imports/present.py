@@ -79,7 +79,7 @@ def _pages(
 ) -> Iterator[dict[str, Any]]:
     """Enqueue a job that lists the group, and yield each page of its answer once."""
     keys = Keys.of(settings)
-    workers, _ = read_workers(client, settings)
+    workers = read_workers(client, settings)
     alive = [worker for worker in workers if worker.seen_seconds_ago <= settings.worker_heartbeat_seconds]
     if not any("reads" in worker.queues for worker in alive):
         raise NotListed(

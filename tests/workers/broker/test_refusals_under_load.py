@@ -7,25 +7,17 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import sys
 import time
 from collections import Counter
 from typing import Any
 
-import pytest
-
-from delivery.ledger import SCRIPTS as DELIVERY
 from tests.harness import House, wait_for
-from tests.harness.redis_proxy import RedisProxy
 from tests.harness.refusals import Refusals
-from workers.broker.scripts import SCRIPTS as BROKER
 
 LONG = "CHAOS_SCALE" in os.environ
 #: Jobs before each command is refused, and as many meanwhile; and for how many seconds it is.
 JOBS, SECONDS = (240, 1.0) if LONG else (24, 0.4)
-#: How often Redis takes no writes.
-TIMES = 40 if LONG else 6
 NUMBERS = itertools.count()
 SUCCESSES = {
     "contact.added",
@@ -60,17 +52,6 @@ def _settled(house: House) -> bool:
     return not any(house.redis.hlen(f"dramatiq:{queue}.msgs") for queue in queues)
 
 
-def _wrong(answers: dict[str, list[dict[str, Any]]]) -> Counter[str]:
-    """Which answers are neither a success nor the refusal that the arguments deserve."""
-    return Counter(
-        event["type"]
-        for events in answers.values()
-        for event in events
-        if event["type"].removeprefix("coupontools.") not in SUCCESSES
-        and event["data"]["error"]["kind"] != "invalid"
-    )
-
-
 def test_each_command_is_refused_once_under_load(house: House) -> None:
     # So long that calls are under way when the refusal begins.
     house.sandbox.settings(latency_ms=50)
@@ -101,7 +82,13 @@ def test_each_command_is_refused_once_under_load(house: House) -> None:
         wait_for(lambda: _settled(house), seconds=60, what="nothing left over", show=house.log_tail)
         answers = house.wait_answered(ids)
         doubled = [one for one, events in answers.items() if len(events) > 1 and "/" not in events[0]["id"]]
-        wrong = _wrong(answers)
+        wrong = Counter(
+            event["type"]
+            for events in answers.values()
+            for event in events
+            if event["type"].removeprefix("coupontools.") not in SUCCESSES
+            and event["data"]["error"]["kind"] != "invalid"
+        )
         sys.stdout.write(
             f"\n{len(commands)} commands refused for {SECONDS:g} s each over {len(ids)} jobs: "
             f"lost 0, doubled {len(doubled)}, wrong {sum(wrong.values())}, longest recovery {longest:.1f} s\n"
@@ -114,77 +101,3 @@ def test_each_command_is_refused_once_under_load(house: House) -> None:
         told = {line["event"] for line in worker.log_lines()}
         assert not told & {"job.fault", "job.postponed", "job.lost_hold", "worker.died"}
         assert worker.terminate() == 0
-
-
-@pytest.mark.chaos
-@pytest.mark.parametrize("trouble", ["OOM", "READONLY"])
-def test_a_redis_that_takes_no_writes_under_load(house: House, trouble: str) -> None:
-    """It is full, or a replica, at random moments: what is in hand is written when it takes writes again."""
-    dice = random.Random(7)  # noqa: S311 - moments, not secrets
-    house.sandbox.settings(latency_ms=50)
-    worker = house.worker("--concurrency", "16", WORKER_HEARTBEAT_SECONDS=2, WORKER_PROCESSES=2)
-    group, ids, longest = house.new_group(), [], 0.0
-    for _ in range(TIMES):
-        ids += _enqueue(house, group, 2 * JOBS)
-        time.sleep(dice.uniform(0.0, 0.3))
-        _take_no_writes(house, trouble)
-        time.sleep(dice.uniform(0.1, SECONDS))
-        _take_writes(house, trouble)
-        allowed = time.monotonic()
-        house.wait_answered(ids, seconds=60)
-        longest = max(longest, time.monotonic() - allowed)
-    _assert_all_is_well(house, ids, f"{trouble} {TIMES} times", longest)
-    assert worker.terminate() == 0
-
-
-def _take_no_writes(house: House, trouble: str) -> None:
-    if trouble == "OOM":
-        house.redis.config_set("maxmemory", 1)
-    else:
-        house.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
-
-
-def _take_writes(house: House, trouble: str) -> None:
-    if trouble == "OOM":
-        house.redis.config_set("maxmemory", 0)
-    else:
-        house.redis.execute_command("REPLICAOF", "NO", "ONE")
-
-
-@pytest.mark.chaos
-def test_the_reply_of_each_script_is_lost_under_load(house: House) -> None:
-    """Redis has run it, and nobody was told."""
-    house.sandbox.settings(latency_ms=50)
-    scripts = {**DELIVERY, **BROKER}
-    with RedisProxy(house.server.port) as proxy:
-        worker = house.worker(
-            "--concurrency", "16", REDIS_URL=proxy.url, WORKER_HEARTBEAT_SECONDS=2, WORKER_PROCESSES=2
-        )
-        group, longest = house.new_group(), 0.0
-        ids = _enqueue(house, group, JOBS)
-        house.wait_answered(ids)
-        used = [script for script in scripts.values() if house.redis.script_exists(script.sha)[0]]
-        for script in used * 3:
-            # What is not asked in this round is lost in one that follows.
-            proxy.drop_reply_to(script.sha)
-            ids += _enqueue(house, group, JOBS)
-            began = time.monotonic()
-            house.wait_answered(ids, seconds=60)
-            longest = max(longest, time.monotonic() - began)
-        _assert_all_is_well(house, ids, f"{proxy.dropped} replies to {len(used)} scripts lost", longest)
-        assert proxy.dropped >= len(used)
-        assert worker.terminate() == 0
-
-
-def _assert_all_is_well(house: House, ids: list[str], what: str, longest: float) -> None:
-    wait_for(lambda: _settled(house), seconds=60, what="nothing left over", show=house.log_tail)
-    answers = house.wait_answered(ids)
-    doubled = [one for one, events in answers.items() if len(events) > 1]
-    wrong = _wrong(answers)
-    sys.stdout.write(
-        f"\n{what} over {len(ids)} jobs: lost 0, doubled {len(doubled)}, wrong {sum(wrong.values())}, "
-        f"longest recovery {longest:.1f} s\n"
-    )
-    assert not doubled
-    assert not wrong
-    assert house.counts()["surplus_contacts"] == house.counts()["surplus_groups"] == 0
