@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -19,6 +20,8 @@ __all__ = ["VerifyWebhook"]
 
 #: The API knows no such webhook; vendor's document, "Verification".
 WEBHOOK_NOT_FOUND = 509
+#: A value that differs is repeated up to so many characters.
+LONGEST_ECHO = 1000
 #: A webhook for the published schemas.
 _EXAMPLE: JsonDict = {
     "id": "evt_01234567890123456789",
@@ -52,6 +55,12 @@ class WebhookVerified(Answer):
     session: str | None
     payload: dict[str, Any] | None
     checked: list[str]
+
+
+def _echo(value: object) -> object:
+    """Return a value as a mismatch repeats it: whoever forges a webhook must not fill the stream with it."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return value if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}… ({len(text):,} characters)"
 
 
 class Mismatch(Data):
@@ -157,7 +166,7 @@ class VerifyWebhook(Job):
             return self._rejected(
                 "mismatch",
                 [
-                    {"field": m.field, "received": m.received, "expected": m.expected}
+                    {"field": m.field, "received": _echo(m.received), "expected": _echo(m.expected)}
                     for m in comparison.mismatches
                 ],
             )

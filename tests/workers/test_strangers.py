@@ -42,6 +42,12 @@ def test_a_webhook_of_more_than_its_bounds_is_no_webhook(house: House) -> None:
     house.worker()
     wide = house.answer(house.enqueue("verify_webhook", payload={"id": "evt_a", "x": "y" * 262_144}))
     long = house.answer(house.enqueue("verify_webhook", payload={"id": "x" * 101}))
+    body = house.sandbox.issue_webhook("coupon_claimed")
+    filled = {name: ["y"] * 3_000 if name == "campaign" else "y" * 9_000 for name in body if name != "id"}
+    forged = house.answer(house.enqueue("verify_webhook", payload=body | filled))
+    assert forged["data"]["reason"] == "mismatch"
+    assert len(forged["data"]["mismatches"]) > 1
+    assert len(json.dumps(forged)) < 10_000
     for event in (wide, long):
         assert event["data"]["error"]["kind"] == "invalid"
         assert len(json.dumps(event)) < 5_000
