@@ -47,6 +47,8 @@ class ModelRecord:
     listed: bool = False
     #: Did its message end as `unknown`, so that nobody waits for it any more?
     abandoned: bool = False
+    #: Was it gone when its lost call was told? It then holds no name, and no group of the name is taken for its own.
+    revived: bool = False
     #: The message that got as far as the call, or the look-up, at last.
     waiting: ModelMessage | None = None
     #: How often the API has carried the key out. More than once is what all this is there to prevent.
@@ -171,6 +173,7 @@ class Model:
     def _take_name(self, message: ModelMessage) -> None:
         if self.names:
             self.holders[self.names[message.fingerprint]] = message.key
+            self.record(message.key).revived = False
 
     @staticmethod
     def _defer(message: ModelMessage) -> str:
@@ -204,6 +207,7 @@ class Model:
             return False
         if owned and record.state == "absent":
             record.fingerprint, record.attempts, record.baseline = message.fingerprint, 1, bool(self.names)
+            record.revived = True
         if op in {"wait", "lost"}:
             if op == "lost":
                 self._lose(message.key)

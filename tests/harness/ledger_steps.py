@@ -325,6 +325,6 @@ class LedgerSteps:
             if self.model.names
             and record.fingerprint
             and record.state in {"running", "unknown"}
-            and not record.abandoned
+            and not (record.abandoned or record.revived)
         ]
         assert len(busy) == len(set(busy)), "two keys create a group of one name"
