@@ -86,8 +86,8 @@ def test_a_webhook_goes_ahead_of_an_import(house: House) -> None:
 
 def test_a_waiting_backlog_costs_next_to_nothing(house: House) -> None:
     group_id = house.new_group()
-    house.worker(WORKER_PROCESSES=2, COUPONTOOLS_RATE_LIMIT=5)
     house.enqueue_many("add_contact", contacts(group_id, 100_000))
+    house.worker(WORKER_PROCESSES=2, COUPONTOOLS_RATE_LIMIT=5)
     wait_for(lambda: len(calls(house)) >= 5)
     before, began, called = sent(house), time.monotonic(), len(calls(house))
     wait_for(lambda: len(calls(house)) >= called + 12)
@@ -104,9 +104,10 @@ def test_a_waiting_backlog_costs_next_to_nothing(house: House) -> None:
 def test_retry_after_pauses_the_account(house: House, form: str) -> None:
     group_id = house.new_group()
     house.sandbox.faults("rate_limited", count=1, probability=1, retry_after=3, form=form)
-    house.worker(WORKER_PROCESSES=2)
+    worker = house.worker(WORKER_PROCESSES=2)
     first = house.enqueue("add_contact", contacts(group_id, 1)[0])
-    wait_for(lambda: len(calls(house)) == 1)
+    # The pause is on record before the attempt's line is written.
+    wait_for(lambda: worker.log_lines("job.finished"), show=house.log_tail)
     more = house.enqueue_many("list_groups", [{"channel": "sms"}, {"channel": "email"}])
     house.wait_answered([first, *more])
     times = sorted(entry["monotonic"] for entry in house.sandbox.requests())

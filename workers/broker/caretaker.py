@@ -80,6 +80,8 @@ class Caretaker(threading.Thread):
         #: Until when another worker keeps the queues for all (`time.monotonic()`).
         self._kept_until = 0.0
         self._strays = Strays(broker, self._client)
+        #: Queues of which messages stood nowhere at the last heartbeat.
+        self._astray: set[bytes] = set()
 
     def _say(self) -> bytes:
         """Return what this worker says of itself: of what it has fetched, so many have a place, and the others wait for one."""
@@ -170,8 +172,11 @@ class Caretaker(threading.Thread):
             return self._rest(now, -1, longest=TICK_SECONDS)
         if messages:
             self._bring_forward(now)
-        if astray:
-            self._strays.begin([queue.decode() for queue in astray])
+        if beat:
+            # Twice in a row: a producer that writes messages and pushes their ids one by one is nowhere near losing any.
+            again, self._astray = self._astray & set(astray), set(astray)
+            if again:
+                self._strays.begin(sorted(queue.decode() for queue in again))
         search = self._strays.turn()
         if moved + (self._unpark(busy=messages > 0) if on_hold else 0) >= BATCH:
             return 0.0

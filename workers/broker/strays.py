@@ -27,8 +27,9 @@ REMEMBERED = 200_000
 MOST = 100_000
 #: How long a message must have stood nowhere: a producer may write it a moment before it pushes its id.
 ASTRAY_SECONDS = 5.0
-#: How long one turn of the search may take, in seconds.
+#: How long one turn of the search may take, and how long the search rests after it, in seconds.
 TURN_SECONDS = 0.01
+REST_SECONDS = 0.05
 #: How long a search rests while it only waits, in seconds.
 TICK_SECONDS = 0.25
 
@@ -58,7 +59,7 @@ class Strays:
         for rest in search or ():
             if rest or time.monotonic() > end:
                 self._search = search
-                return rest or TURN_SECONDS
+                return rest or REST_SECONDS
         return None
 
     def _search_all(self, queues: list[str]) -> Iterator[float]:
