@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
+import select
 import shutil
 import sys
 import tempfile
@@ -20,6 +22,8 @@ UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 #: So many bytes show whether a file without a byte order mark is UTF-16: half of them are NUL.
 LOOKED_AT: Final = 64
 CHUNK: Final = 2**20
+#: How often a wait for a stream looks whether a signal has come, in seconds.
+LOOK_SECONDS = 0.5
 
 
 class UnusableFile(Exception):  # noqa: N818 - says what the file is
@@ -44,14 +48,30 @@ def open_source(path: Path) -> IO[bytes]:
     try:
         if path != STDIN:
             with path.open("rb") as pipe:
-                shutil.copyfileobj(pipe, copy)
+                _copy(pipe, copy)
         else:
-            shutil.copyfileobj(sys.stdin.buffer if sys.stdin else io.BytesIO(), copy)
+            _copy(sys.stdin.buffer if sys.stdin else io.BytesIO(), copy)
         copy.seek(0)
     except BaseException:
         copy.close()
         raise
     return copy
+
+
+def _copy(stream: IO[bytes], copy: IO[bytes]) -> None:
+    """Copy a stream to its end, so that Ctrl-C ends the waiting for more."""
+    try:
+        number = stream.fileno()
+    except OSError:
+        shutil.copyfileobj(stream, copy)
+        return
+    while True:
+        # A signal that comes just before a read begins is only heard when the read ends, and nobody knows when that is.
+        while not select.select([number], [], [], LOOK_SECONDS)[0]:
+            pass
+        if not (part := os.read(number, CHUNK)):
+            return
+        copy.write(part)
 
 
 def count_lines(file: IO[bytes]) -> int:
