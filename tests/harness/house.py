@@ -66,15 +66,20 @@ def message(actor: str, arguments: dict[str, Any], **fields: Any) -> tuple[str, 
 
 
 class RunningWorker:
-    """`coupontools-worker run` as a process group of its own."""
+    """`coupontools-worker run` as a process group of its own; of the project in the folder ``project``, if that is given."""
 
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(self, environment: dict[str, str], *arguments: str, project: Path | None = None) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115 - closed by stop()
         # What a worker that is killed leaves behind goes with this.
         self._folder = tempfile.TemporaryDirectory(prefix="worker-")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "workers.cli", "run", *arguments],
-            env={**environment, "TMPDIR": self._folder.name},
+            env={
+                **environment,
+                "TMPDIR": self._folder.name,
+                **({"PYTHONPATH": str(project)} if project else {}),
+            },
+            cwd=project,
             stdout=self._log,
             stderr=self._log,
             stdin=subprocess.DEVNULL,
@@ -180,10 +185,12 @@ class House:
             **given,
         }
 
-    def worker(self, *arguments: str, wait: bool = True, **settings: object) -> RunningWorker:
-        """Starts `run` with these settings; stopped at the end of the house."""
+    def worker(
+        self, *arguments: str, wait: bool = True, project: Path | None = None, **settings: object
+    ) -> RunningWorker:
+        """Starts `run` with these settings, of another copy of the project if a folder is given; stopped at the end of the house."""
         environment = self.environment(**settings)
-        worker = RunningWorker(environment, *arguments)
+        worker = RunningWorker(environment, *arguments, project=project)
         self.workers.append(worker)
         return worker.wait_started(int(environment["WORKER_PROCESSES"])) if wait else worker
 
