@@ -32,6 +32,7 @@ __all__ = [
     "SettingsError",
     "load_receiver_settings",
     "load_settings",
+    "load_web_settings",
 ]
 
 # Ten years: longer than anybody needs, and far from where timestamps in milliseconds overflow.
@@ -166,6 +167,19 @@ class Settings(BaseSettings):
         description="The secret at the end of the webhooks' address, at least 16 characters; required to receive.",
     )
 
+    web_host: str = Field(
+        default="127.0.0.1", description="The address at which `web` serves the operators' page."
+    )
+    web_port: int = Field(default=8081, ge=1, le=65535, description="Its port.")
+    web_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="The secret that opens the page, at least 16 characters; required by `web`.",
+    )
+    web_import_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="A second secret, which opens the import of files alone; empty = nobody but operators imports there.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -224,7 +238,7 @@ class Settings(BaseSettings):
         """Two accounts with a prefix each must not answer on one stream."""
         return value or f"{info.data.get('key_prefix', 'coupontools')}:events"
 
-    @field_validator("receiver_token")
+    @field_validator("receiver_token", "web_token", "web_import_token")
     @classmethod
     def _is_hard_to_guess(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value()
@@ -232,6 +246,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"must be at least {SHORTEST_TOKEN} printable ASCII characters without spaces, hard to guess"
             )
+        return value
+
+    @field_validator("web_import_token")
+    @classmethod
+    def _opens_less(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if value.get_secret_value() and value == info.data.get("web_token"):
+            raise ValueError("must be another one than WEB_TOKEN, which opens everything")
         return value
 
     @field_validator("events_stream", "broker_namespace", "key_prefix")
@@ -285,6 +306,12 @@ class _ReceiverSettings(Settings):
     receiver_token: SecretStr = Field(min_length=1)
 
 
+class _WebSettings(Settings):
+    """The settings of the operators' page, which never calls the API either."""
+
+    web_token: SecretStr = Field(min_length=1)
+
+
 def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001, FBT002 - the agreed signature
     """Read the settings of this process, and make its secrets known to the log's redaction.
 
@@ -302,6 +329,12 @@ def load_receiver_settings() -> Settings:
     """Read the settings of the webhook receiver: as `load_settings` does, but the token is required, and not the credentials."""
     _refuse_a_file_that_anybody_may_write()
     return _read(_ReceiverSettings)
+
+
+def load_web_settings() -> Settings:
+    """Read the settings of the operators' page: as `load_settings` does, but its token is required, and not the credentials."""
+    _refuse_a_file_that_anybody_may_write()
+    return _read(_WebSettings)
 
 
 def _refuse_a_file_that_anybody_may_write() -> None:
@@ -322,7 +355,10 @@ def _read(kind: type[Settings]) -> Settings:
     for secret in (
         settings.coupontools_client_secret.get_secret_value(),
         *redis_passwords(settings.redis_url),
-        settings.receiver_token.get_secret_value(),
+        *(
+            token.get_secret_value()
+            for token in (settings.receiver_token, settings.web_token, settings.web_import_token)
+        ),
     ):
         if secret:
             register_secret(secret)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import redis
 
 __all__ = [
+    "HoldState",
+    "QueueState",
     "State",
     "find_other_queues",
     "read_state",

@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from config import SentinelAddress, Settings, SettingsError, load_settings, parse_sentinel_url, redact_text
+from config.settings import load_web_settings
 
 # Section "Settings" of the outside contract: other services and dashboards rely on these.
 DEFAULTS = {
@@ -39,6 +40,10 @@ DEFAULTS = {
     "RECEIVER_HOST": "127.0.0.1",
     "RECEIVER_PORT": 8080,
     "RECEIVER_TOKEN": SecretStr(""),
+    "WEB_HOST": "127.0.0.1",
+    "WEB_PORT": 8081,
+    "WEB_TOKEN": SecretStr(""),
+    "WEB_IMPORT_TOKEN": SecretStr(""),
 }
 
 
@@ -299,3 +304,23 @@ def test_settings_cannot_be_changed_afterwards():
     settings = Settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.key_prefix = "other"
+
+
+def test_the_page_needs_its_token_and_a_second_one_opens_less(monkeypatch):
+    with pytest.raises(SettingsError) as caught:
+        load_web_settings()
+    assert caught.value.lines == (
+        "WEB_TOKEN: is required; set it in the environment, in .env or as a file in SECRETS_DIR",
+    )
+    monkeypatch.setenv("WEB_TOKEN", "long-enough-a-token")
+    monkeypatch.setenv("WEB_IMPORT_TOKEN", "long-enough-a-token")
+    with pytest.raises(SettingsError) as caught:
+        load_web_settings()
+    assert caught.value.lines == (
+        "WEB_IMPORT_TOKEN: must be another one than WEB_TOKEN, which opens everything",
+    )
+    monkeypatch.setenv("WEB_IMPORT_TOKEN", "another-long-token")
+    settings = load_web_settings()
+    shown = f"{settings!r} {redact_text('Bearer another-long-token long-enough-a-token')}"
+    assert "long-token" not in shown
+    assert "long-enough" not in shown

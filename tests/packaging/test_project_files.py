@@ -93,14 +93,16 @@ def test_every_image_is_named_by_its_digest():
     assert re.search(r"=python:3\.(1[2-9]|[2-9]\d)\.", base)
 
 
-def test_compose_publishes_the_receiver_to_this_machine_alone():
-    receive = COMPOSE["services"]["receive"]
-    assert receive["command"] == ["receive"]
-    assert receive["ports"] == ["${RECEIVER_HOST:-127.0.0.1}:${RECEIVER_PORT:-8080}:8080"]
-    assert receive["environment"]["RECEIVER_HOST"] == "0.0.0.0"  # noqa: S104 - inside its container
-    assert "/health" in receive["healthcheck"]["test"][-1]
+@pytest.mark.parametrize(("name", "prefix", "port"), [("receive", "RECEIVER", 8080), ("web", "WEB", 8081)])
+def test_compose_publishes_what_serves_http_to_this_machine_alone(name, prefix, port):
+    service = COMPOSE["services"][name]
+    assert service["command"] == [name]
+    assert service["ports"] == [f"${{{prefix}_HOST:-127.0.0.1}}:${{{prefix}_PORT:-{port}}}:{port}"]
+    assert service["environment"][f"{prefix}_HOST"] == "0.0.0.0"  # noqa: S104 - inside its container
+    assert service["environment"][f"{prefix}_PORT"] == port
+    assert f"127.0.0.1:{port}/health" in service["healthcheck"]["test"][-1]
     assert (
-        float(receive["stop_grace_period"].removesuffix("s"))
+        float(service["stop_grace_period"].removesuffix("s"))
         > Settings.model_fields["shutdown_seconds"].default
     )
 
@@ -112,7 +114,7 @@ def commands() -> list[list[str]]:
     return [
         # A shell that stays in between takes the signals for itself.
         *(shlex.split(line.removeprefix(" exec ")) for line in procfile),
-        *(["coupontools-worker", *services[name]["command"]] for name in ("sandbox", "receive")),
+        *(["coupontools-worker", *services[name]["command"]] for name in ("sandbox", "receive", "web")),
         ["coupontools-worker", "check", "--live"],
     ]
 
@@ -191,7 +193,7 @@ def test_ci_runs_the_checks_and_the_tests():
     assert script.read_text().splitlines()[-2:] == ["make check", "make test"]
 
 
-def test_the_wheel_holds_every_script_of_lua(tmp_path):
+def test_the_wheel_holds_every_file(tmp_path):
     """What is installed in the image must hold what the code reads at run time."""
     source = tmp_path / "source"
     source.mkdir()
@@ -217,6 +219,6 @@ def test_the_wheel_holds_every_script_of_lua(tmp_path):
         path.relative_to(source).as_posix()
         for package in ("actors", "config", "coupontools", "delivery", "sandbox", "workers")
         for path in (source / package).rglob("*")
-        if path.suffix in {".py", ".json", ".lua", ".typed"}
+        if path.suffix in {".py", ".json", ".lua", ".typed", ".html", ".css", ".js", ".svg"}
     }
     assert needed <= held

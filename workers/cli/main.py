@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "demo": "demo",
     "sandbox": "sandbox",
     "receive": "receive",
+    "web": "web",
     "enqueue": "enqueue",
     "import": "import_csv",
     "events": "events",

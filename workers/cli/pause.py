@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.pausing import Scope, change_pause
+from workers.cli.pausing import Scope, carry_out
+from workers.pausing import LONGEST_REASON
 
 __all__ = ["pause"]
-
-LONGEST_REASON = 500
 
 
 def pause(
@@ -31,5 +30,4 @@ def pause(
     """
     if len(reason) > LONGEST_REASON:
         raise typer.BadParameter(f"must be at most {LONGEST_REASON} characters long", param_hint="--reason")
-    changed = change_pause("pause", scope, reason)
-    typer.echo(f"{scope} is paused" if changed else f"{scope} was paused already")
+    carry_out("pause", scope, reason)

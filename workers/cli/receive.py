@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import structlog
 import typer
 
-from config import Settings, setup_logging
-from config.env_file import oddities
 from config.settings import load_receiver_settings
-from workers.cli.output import say
-from workers.receiver import CannotListen, serve
-from workers.signals import held_back
+from workers.cli.serving import serve_until_told
+from workers.receiver import serve
 
 __all__ = ["receive"]
-
-log = structlog.get_logger("workers.receiver")
 
 
 def receive(
@@ -38,21 +32,10 @@ def receive(
         coupontools-worker receive --host 0.0.0.0 --port 9000
     """
     settings = load_receiver_settings()
-    setup_logging(settings.log_format, settings.log_level)
-    _warn(settings)
-    try:
-        # A signal that comes before the server listens waits for it.
-        with held_back():
-            serve(
-                settings,
-                host=settings.receiver_host if host is None else host,
-                port=settings.receiver_port if port is None else port,
-            )
-    except CannotListen as error:
-        say(str(error), err=True)
-        raise typer.Exit(1) from None
-
-
-def _warn(settings: Settings) -> None:
-    for sentence in oddities(settings.names()):
-        log.warning("settings.odd", problem=sentence)
+    serve_until_told(
+        settings,
+        "workers.receiver",
+        serve,
+        host=settings.receiver_host if host is None else host,
+        port=settings.receiver_port if port is None else port,
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
-from workers.cli.pausing import Scope, change_pause
+from workers.cli.pausing import Scope, carry_out
 
 __all__ = ["resume"]
 
@@ -20,5 +18,4 @@ def resume(scope: Scope = "account") -> None:
 
         coupontools-worker resume --scope sms
     """
-    changed = change_pause("resume", scope)
-    typer.echo(f"{scope} goes on" if changed else f"{scope} was not paused")
+    carry_out("resume", scope)

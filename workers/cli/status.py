@@ -16,19 +16,13 @@ from rich.text import Text
 from config import Settings, redact_text
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
+from workers.halts import halts, pace
 from workers.redis_link import Patience, sync_client
 from workers.state import QueueState, State, find_other_queues, read_state
 
 __all__ = ["status"]
 
 WATCH_SECONDS = 1.0
-#: What each kind of hold says.
-WHY = {
-    "refused": "refused",
-    "outage": "the API does not answer",
-    "asked": "the API asks for a pause",
-    "paused": "paused by an operator",
-}
 
 
 def status(
@@ -103,23 +97,11 @@ def _as_json(state: State) -> dict[str, Any]:
 
 def _tables(state: State, settings: Settings, width: int) -> RenderableType:
     parts: list[RenderableType] = [_queues(state, width), Text(), _workers(state, settings), Text()]
-    for hold in state.holds:
-        code = "" if hold.code is None else f" (code {hold.code})"
-        until = f"; next try {hold.retry_at}" if hold.retry_at else ""
-        parts.append(
-            Text(
-                f"{hold.scope} held since {hold.since}, {WHY[hold.kind]} ({plain(hold.worker)}): "
-                f"{plain(hold.message)}{code}{until}",
-                style="bold red",
-            )
-        )
-    if unserved := state.unserved(settings.worker_heartbeat_seconds):
-        parts.append(Text(plain(f"no worker takes what waits in {', '.join(unserved)}"), style="bold red"))
     parts += [
-        Text(plain(warning), style="bold red") for warning in state.redis.problems + state.redis.warnings
+        Text(plain(sentence), style="bold red")
+        for sentence in halts(state, settings.worker_heartbeat_seconds)
     ]
-    rate = f"{state.rate:g} requests a second" if state.rate else "no limit"
-    parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {rate}"))
+    parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {pace(state)}"))
     return Group(*parts)
 
 

@@ -7,8 +7,6 @@ import logging
 import math
 import resource
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final, cast
@@ -18,13 +16,13 @@ import uvicorn
 
 from config import Settings
 from config.keys import Keys
+from workers.http_server import StoppableServer, listener
 from workers.receiver.app import create_app
 from workers.receiver.connections import REQUEST_SECONDS, Connection, Connections
 from workers.receiver.intake import Intake
 from workers.redis_link import sync_client
-from workers.signals import Stop
 
-__all__ = ["CannotListen", "serve"]
+__all__ = ["serve"]
 
 log = structlog.get_logger("workers.receiver")
 
@@ -38,21 +36,17 @@ LAST_ANSWERS_SECONDS: Final = 5.0
 TICKS_TO_A_LOOK: Final = 10
 
 
-class CannotListen(Exception):  # noqa: N818 - says what happened
-    """The port is taken, or there is no such host here; the message is a sentence for whoever chose them."""
-
-
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then answer what has begun, and return. Port 0 takes a free one.
 
     Raises:
-        CannotListen: the port cannot be bound.
+        workers.http_server.CannotListen: the port cannot be bound.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections = Connections(min(MOST_CONNECTIONS, files // 2))
     # Its own lines say no more than ours, but for what it warns of.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    with _listener(host, port) as listener, sync_client(settings.redis_url) as client:
+    with listener(host, port, backlog=BACKLOG) as listening, sync_client(settings.redis_url) as client:
         intake = Intake(client, Keys.of(settings))
         config = uvicorn.Config(
             create_app(settings.receiver_token.get_secret_value(), intake),
@@ -68,26 +62,14 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
             timeout_keep_alive=int(REQUEST_SECONDS),
             timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds + LAST_ANSWERS_SECONDS),
         )
-        address = listener.getsockname()
+        address = listening.getsockname()
         log.info("receiver.started", host=host, port=address[1], version=version("coupontools-worker"))
-        _Server(config, connections, intake, settings.shutdown_seconds).run([listener])
+        _Server(config, connections, intake, settings.shutdown_seconds).run([listening])
     log.info("receiver.stopped")
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        # Python repeats the address behind the reason.
-        why = (error.strerror or "there is no such host").partition(" (while ")[0]
-    except UnicodeError:
-        why = "this is no name of a host"
-    raise CannotListen(f"cannot listen on {host}, port {port}: {why}")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, but a signal that ended it is not raised again, and late requests are closed."""
+class _Server(StoppableServer):
+    """Closes requests that are late."""
 
     def __init__(
         self, config: uvicorn.Config, connections: Connections, intake: Intake, shutdown_seconds: float
@@ -96,14 +78,6 @@ class _Server(uvicorn.Server):
         self._connections = connections
         self._intake = intake
         self._shutdown_seconds = shutdown_seconds
-        self._stop = Stop()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Listen to the signals that stop a worker; uvicorn would raise them again after serving, and the process not exit with 0."""
-        self._stop.listen()
-        yield
-        self._stop.end()
 
     async def on_tick(self, counter: int) -> bool:
         """Look after the connections. Return whether to stop."""
@@ -111,7 +85,7 @@ class _Server(uvicorn.Server):
             self._connections.close_late()
             if closed := self._connections.take_closed():
                 log.warning("requests.closed", requests=closed, reason="late, or there were too many at once")
-        return self._stop.wait(0) or await super().on_tick(counter)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what has begun; when the time is over, close what is not whole yet, and tell who waits for Redis to come again."""

@@ -1,0 +1,81 @@
+"""The operators' page inside the test process: whole requests to the application, without a socket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import Router
+
+from config.settings import Settings
+from tests.harness import House
+from workers.redis_link import sync_client
+from workers.web.app import create_app
+from workers.web.desk import Desk
+
+TOKEN = "operators-token-hard-to-guess"
+IMPORT_TOKEN = "importers-token-hard-to-guess"
+BROWSER = {"Accept": "text/html"}
+BASE = "http://page.example"
+
+
+class Browser:
+    """A client that keeps cookies and sends forms as a browser does."""
+
+    def __init__(self, app: Any, routes: Router, desk: Desk) -> None:
+        self.app = app
+        self.routes = routes
+        self.desk = desk
+        self.client = self.another()
+
+    def another(self, **headers: str) -> httpx.AsyncClient:
+        """A client with cookies of its own."""
+        transport = httpx.ASGITransport(app=self.app)
+        return httpx.AsyncClient(transport=transport, base_url=BASE, headers=BROWSER | headers)
+
+    async def sign_in(self, token: str = TOKEN, **headers: str) -> httpx.Response:
+        """Signs in, and keeps the cookie."""
+        return await self.client.post(
+            "/sign-in", data={"token": token, "next": "/"}, headers={"Origin": BASE} | headers
+        )
+
+    async def get(self, path: str, **options: Any) -> httpx.Response:
+        """Asks for a page."""
+        return await self.client.get(path, **options)
+
+    async def send(self, path: str, form: dict[str, Any], *, of: str = "/") -> httpx.Response:
+        """Sends a form with the token that the page `of` gives its forms, and follows to the page that says what came of it."""
+        token = form_token((await self.get(of)).text)
+        return await self.client.post(
+            path, data={**form, "form_token": token}, headers={"Origin": BASE}, follow_redirects=True
+        )
+
+
+def form_token(page: str) -> str:
+    """The token in the forms of a page."""
+    return re.findall(r'name="form_token" value="([0-9a-f]+)"', page)[0]
+
+
+Open = Callable[..., AbstractAsyncContextManager[Browser]]
+
+
+@pytest.fixture
+def page(house: House, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Opens the page of the house with these settings."""
+
+    @asynccontextmanager
+    async def opened(**settings: object) -> AsyncIterator[Browser]:
+        given = house.environment(WEB_TOKEN=TOKEN, WEB_IMPORT_TOKEN=IMPORT_TOKEN, **settings)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        read = Settings()
+        with sync_client(read.redis_url) as client:
+            browser = Browser(*create_app(read, client))
+            async with browser.client:
+                yield browser
+
+    return opened

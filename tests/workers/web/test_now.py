@@ -1,0 +1,140 @@
+"""The page Now says what `status` says, and pauses and resumes as the command line does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from config.settings import Settings
+from tests.harness import House, wait_for
+from tests.workers.web.conftest import TOKEN, Open
+from workers.redis_link import sync_client
+from workers.web.now import Look
+from workers.web.rendering import Templates
+
+MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+async def test_it_shows_what_status_shows(house: House, page: Open) -> None:
+    house.enqueue_many(
+        "add_contact", [{"channel": "sms", "group_id": "gro_1", "phone": "+3247000000"}] * 1234
+    )
+    house.push("misspelt", "id", "{}")
+    async with page() as browser:
+        await browser.sign_in()
+        text = (await browser.get("/")).text
+        assert '<td data-label="Ready" class="number">1,234</td>' in text
+        assert "no worker takes what waits in contacts, misspelt" in text
+        assert "no worker is running" in text
+
+
+async def test_a_pause_is_a_form_with_a_reason_and_shown_as_text(house: House, page: Open) -> None:
+    async with page() as browser:
+        await browser.sign_in()
+        reason = f"{MARKUP} ask +32470123456"
+        answer = await browser.send("/pause", {"scope": "sms", "reason": reason})
+        assert "sms is paused" in answer.text
+        assert "paused by an operator" in answer.text
+        assert MARKUP not in answer.text
+        assert "&lt;script&gt;alert(2)" in answer.text
+        # As in the log.
+        assert "+32470123456" not in answer.text
+        (hold,) = [event for event in house.events() if event["type"].endswith("account.held")]
+        assert (hold["data"]["scope"], hold["data"]["message"][: len(MARKUP)]) == ("sms", MARKUP)
+        # Told once.
+        assert "sms is paused" not in (await browser.get("/")).text
+        assert "sms was paused already" in (await browser.send("/pause", {"scope": "sms"})).text
+        assert "sms goes on" in (await browser.send("/resume", {"scope": "sms"})).text
+        assert "Nothing stands still" not in (await browser.get("/")).text  # no worker runs
+        for form in ({"scope": MARKUP}, {"scope": "sms", "reason": "x" * 501}):
+            answer = await browser.send("/pause", form)
+            assert answer.status_code == 400
+            assert MARKUP not in answer.text
+
+
+async def test_it_says_that_redis_does_not_answer(page: Open) -> None:
+    async with page(REDIS_URL="redis://127.0.0.1:1/0") as browser:
+        await browser.sign_in()
+        answer = await browser.get("/")
+        assert answer.status_code == 200
+        assert "Redis does not answer" in answer.text
+        answer = await browser.send("/pause", {"scope": "sms"})
+        assert answer.status_code == 503
+
+
+def test_the_process_tells_what_moves_and_ends_while_somebody_watches(house: House) -> None:
+    environment = house.environment(WEB_TOKEN=TOKEN)
+    with tempfile.NamedTemporaryFile(suffix=".log") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers.cli", "web", "--port", "0"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+
+        def lines(event: str) -> list[dict[str, Any]]:
+            complete, _, _ = Path(log.name).read_text(encoding="utf-8").rpartition("\n")
+            return [line for line in map(json.loads, complete.splitlines()) if line["event"] == event]
+
+        try:
+            (started,) = wait_for(lambda: lines("web.started"), what="the start")
+            base = f"http://127.0.0.1:{started['port']}"
+            assert json.load(urllib.request.urlopen(f"{base}/health", timeout=60)) == {"status": "ok"}  # noqa: S310
+            request = urllib.request.Request(f"{base}/live", headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+            with urllib.request.urlopen(request, timeout=120) as stream:  # noqa: S310
+                first = json.loads(stream.readline().removeprefix(b"data: "))
+                assert set(first) == {"halts", "figures", "lanes", "workers"}
+                house.enqueue("list_groups", channel="sms")
+                seen: dict[str, str] = {}
+                while ">1</td>" not in seen.get("lanes", ""):
+                    line = stream.readline()
+                    seen = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else seen
+                # What has not changed is not sent again.
+                assert "workers" not in seen
+                process.send_signal(signal.SIGTERM)
+                # Ends by itself, though this connection stays open until then.
+                stream.read()
+            assert process.wait(timeout=240) == 0
+            assert lines("web.stopped")
+        finally:
+            process.kill()
+            process.wait(timeout=240)
+
+
+def test_it_asks_redis_for_no_more_with_more_jobs(house: House) -> None:
+    """What one look costs: a bounded number of commands, none of which goes through all keys or all jobs."""
+    settings = Settings(redis_url=house.server.url)
+    with sync_client(settings.redis_url) as client:
+        look = Look(client, settings, Templates(lambda _: []))
+        look()
+        before = commands(house.redis)
+        look()
+        asked = {
+            name: count - before.get(name, 0)
+            for name, count in commands(house.redis).items()
+            if name != "info"
+        }
+        house.enqueue_many("add_contact", [{"channel": "sms", "group_id": "g", "phone": "1"}] * 2000)
+        before = commands(house.redis)
+        look()
+        after = {
+            name: count - before.get(name, 0)
+            for name, count in commands(house.redis).items()
+            if name != "info"
+        }
+    assert not {"keys", "scan"} & {name for name, count in after.items() if count}
+    assert sum(after.values()) <= sum(asked.values()) + 20
+
+
+def commands(client: redis.Redis) -> dict[str, int]:
+    """How often each command was carried out."""
+    told: Any = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): each["calls"] for name, each in told.items()}

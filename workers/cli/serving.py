@@ -1,0 +1,38 @@
+"""What the commands share that serve HTTP: their log, their listening socket, and their end."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+import typer
+
+from config import Settings, setup_logging
+from config.env_file import oddities
+from workers.cli.output import say
+from workers.http_server import CannotListen
+from workers.signals import held_back
+
+__all__ = ["serve_until_told"]
+
+
+class Serve(Protocol):
+    """Serves until a signal comes."""
+
+    def __call__(self, settings: Settings, *, host: str, port: int) -> None:
+        """Raise CannotListen if the port cannot be bound."""
+
+
+def serve_until_told(settings: Settings, logger: str, serve: Serve, *, host: str, port: int) -> None:
+    """Serve, and tell in the log of this name what is odd about the settings. Ends the command with 1 where the port is taken."""
+    setup_logging(settings.log_format, settings.log_level)
+    log = structlog.get_logger(logger)
+    for sentence in oddities(settings.names()):
+        log.warning("settings.odd", problem=sentence)
+    try:
+        # A signal that comes before the server listens waits for it.
+        with held_back():
+            serve(settings, host=host, port=port)
+    except CannotListen as error:
+        say(str(error), err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,44 @@
+"""What stands still and why, and how fast the rest goes, in the words that `status` and the operators' page share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workers.state import HoldState, State
+
+__all__ = ["halts", "pace"]
+
+#: What each kind of hold says.
+WHY: Final = {
+    "refused": "refused",
+    "outage": "the API does not answer",
+    "asked": "the API asks for a pause",
+    "paused": "paused by an operator",
+}
+
+
+def halts(state: State, silence: float) -> list[str]:
+    """Return a sentence for everything that stands still or may: holds first, then work that nobody takes, then Redis.
+
+    A worker that was not seen within ``silence`` seconds takes nothing. The texts of the API and of operators are in them as they are.
+    """
+    sentences = [_of_hold(hold) for hold in state.holds]
+    if unserved := state.unserved(silence):
+        sentences.append(f"no worker takes what waits in {', '.join(unserved)}")
+    return sentences + state.redis.problems + state.redis.warnings
+
+
+def _of_hold(hold: HoldState) -> str:
+    code = "" if hold.code is None else f" (code {hold.code})"
+    until = f"; next try {hold.retry_at}" if hold.retry_at else ""
+    return (
+        f"{hold.scope} held since {hold.since}, {WHY[hold.kind]} ({hold.worker}): {hold.message}{code}{until}"
+    )
+
+
+def pace(state: State) -> str:
+    """Return the account's pace, and how much of it the answers of the last one or two minutes make up."""
+    answered = sum(queue.per_minute for queue in state.queues.values())
+    if not state.rate:
+        return f"no limit, {answered / 60:,.1f} answers a second"
+    return f"{state.rate:g} requests a second, {answered / 60:,.1f} answers a second ({answered / 60 / state.rate:.0%})"

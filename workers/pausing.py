@@ -1,0 +1,36 @@
+"""An operator's hold is set and ended by one script, whoever asks for it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import redis
+
+from config import Settings
+from delivery import pausing
+from workers.redis_link import ThreadRunner
+from workers.worker_list import account_keys, read_workers
+
+__all__ = ["LONGEST_REASON", "Word", "change_pause", "changed_words"]
+
+#: In characters.
+LONGEST_REASON: Final = 500
+Word = Literal["pause", "resume"]
+
+
+def change_pause(client: redis.Redis, settings: Settings, word: Word, scope: str, reason: str = "") -> bool:
+    """``pause`` or ``resume`` a scope of the account that the workers carry out jobs for. Return whether that changed anything.
+
+    Raises:
+        redis.RedisError: Redis could not be asked.
+    """
+    keys = account_keys(settings, read_workers(client, settings))
+    script = pausing(keys, settings.events_maxlen, word=word, scope=scope, reason=reason)
+    return bool(ThreadRunner(client).run(*script))
+
+
+def changed_words(word: Word, scope: str, *, changed: bool) -> str:
+    """Return what came of it, in words."""
+    if word == "pause":
+        return f"{scope} is paused" if changed else f"{scope} was paused already"
+    return f"{scope} goes on" if changed else f"{scope} was not paused"

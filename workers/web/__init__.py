@@ -1,0 +1,5 @@
+"""The operators' page: what `status`, `job`, `dead`, `batches`, `pause` and `cancel` tell and do, in a browser."""
+
+from workers.web.server import serve
+
+__all__ = ["serve"]

@@ -1,0 +1,229 @@
+"""The operators' page as an ASGI application: what is open, and how every other request comes to its page."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final, cast, get_args
+from urllib.parse import urlencode
+
+import anyio
+import redis
+import structlog
+from anyio.to_thread import run_sync
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from config import Settings, redact_text
+from workers.web.desk import Desk
+from workers.web.door import Door
+from workers.web.forms import read_form
+from workers.web.headers import SafeHeaders
+from workers.web.live import Live
+from workers.web.now import Look
+from workers.web.page import Action, Page, PlainHandler, Refused, Visit
+from workers.web.pages import PAGES
+from workers.web.rendering import Templates
+from workers.web.sessions import Session, Sessions
+from workers.web.sign_in import SignIn
+from workers.web.tokens import Role, Slowly, Tokens
+
+__all__ = ["create_app"]
+
+log = structlog.get_logger("workers.web")
+
+#: Requests that may ask Redis at a time, and those among them that look through much.
+AT_ONCE: Final = 16
+SLOW_AT_ONCE: Final = 2
+
+_STATIC: Final = Path(__file__).with_name("static")
+
+
+def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router, Desk]:
+    """Return the application, its routes, and what its pages share; the client may be used by many threads."""
+    tokens = Tokens(settings)
+    sessions = Sessions(tokens)
+    templates = Templates(pages_for)
+    desk = Desk(settings, client, templates, Live(Look(client, settings, templates)))
+    door = Door(tokens, sessions, Slowly())
+    guard = _Guard(desk, door)
+    sign_in = SignIn(door, templates)
+    routes = [
+        Route("/health", _Open(guard, {"GET": Action(_health)})),
+        Route("/sign-in", _Open(guard, {"GET": Action(sign_in.show), "POST": Action(sign_in.enter)})),
+        Mount("/static", _Static(guard)),
+        Route("/sign-out", _Guarded(guard, {"POST": Action(sign_in.leave)}, get_args(Role))),
+        *(
+            Route(path, _Guarded(guard, actions, page.roles))
+            for page in PAGES
+            for path, actions in page.actions.items()
+        ),
+    ]
+    router = Router(routes, redirect_slashes=False, default=_Guarded(guard, {}, ()))
+    return SafeHeaders(router), router, desk
+
+
+def pages_for(who: Session) -> list[Page]:
+    """Return the pages that somebody may see."""
+    return [page for page in PAGES if who.role in page.roles]
+
+
+async def _health(visit: Visit) -> Response:
+    del visit
+    return JSONResponse({"status": "ok"})
+
+
+class _Guard:
+    """Carries requests out, and tells their senders why where it does not."""
+
+    def __init__(self, desk: Desk, door: Door) -> None:
+        self.desk = desk
+        self.door = door
+        self._threads = anyio.CapacityLimiter(AT_ONCE)
+        self._slow = anyio.CapacityLimiter(SLOW_AT_ONCE)
+
+    async def carry_out(self, request: Request, who: Session, actions: Mapping[str, Action]) -> Response:
+        """Read the form and let the page's own function answer."""
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in actions:
+            allowed = ", ".join(["HEAD", *actions] if "GET" in actions else actions)
+            raise Refused(405, f"only {allowed} is allowed here", allow=allowed)
+        action = actions[method]
+        form = FormData()
+        if method == "POST":
+            form = await read_form(request, action)
+            self.door.check_form(who, form)
+        visit = Visit(request, self.desk, who, form)
+        try:
+            if inspect.iscoroutinefunction(action.handler):
+                return cast(Response, await action.handler(visit))
+            handler = cast("PlainHandler", action.handler)
+            return await run_sync(handler, visit, limiter=self._slow if action.slow else self._threads)
+        except redis.RedisError as error:
+            raise Refused(503, f"Redis does not answer: {redact_text(str(error))}", retry_after="5") from None
+        finally:
+            await form.close()
+
+    def told(self, request: Request, refusal: Refused, who: Session | None) -> Response:
+        """Return why a request was refused: as a page for a browser, as JSON for all others."""
+        answer: Response
+        if not _is_browser(request):
+            answer = JSONResponse({"error": refusal.reason}, refusal.status)
+        else:
+            answer = self.desk.templates.page(
+                "refused.html",
+                refusal.status,
+                who,
+                request.url.path,
+                code=refusal.status,
+                reason=refusal.reason,
+            )
+        answer.headers.update(refusal.headers)
+        return answer
+
+
+class _Endpoint:
+    """Answers the requests to one path; what goes wrong becomes an answer, too."""
+
+    def __init__(self, guard: _Guard) -> None:
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        told: Session | None = None
+        answer: ASGIApp
+        try:
+            told = await self._let_in(request)
+            answer = await self._answer(request, told)
+        except Refused as refusal:
+            answer = self._guard.told(request, refusal, told)
+        except Exception:
+            log.exception("web.failed", path=request.url.path)
+            fault = Refused(500, "a fault of ours; the log of `coupontools-worker web` says more")
+            answer = self._guard.told(request, fault, told)
+        await answer(scope, receive, send)
+
+    async def _let_in(self, request: Request) -> Session | None:
+        """Return who asks."""
+        raise NotImplementedError
+
+    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
+        """Return the answer."""
+        raise NotImplementedError
+
+
+class _Open(_Endpoint):
+    """Answers whoever asks."""
+
+    def __init__(self, guard: _Guard, actions: Mapping[str, Action]) -> None:
+        super().__init__(guard)
+        self.actions = actions
+
+    async def _let_in(self, request: Request) -> Session | None:
+        if request.method == "POST":
+            self._guard.door.refuse_strangers(request)
+        return None
+
+    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
+        del who
+        return await self._guard.carry_out(request, _NOBODY, self.actions)
+
+
+class _Static(_Endpoint):
+    """Our own files."""
+
+    _files = StaticFiles(directory=_STATIC)
+
+    async def _let_in(self, request: Request) -> Session | None:
+        del request
+        return None
+
+    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
+        del who
+        try:
+            return await self._files.get_response(self._files.get_path(request.scope), request.scope)
+        except HTTPException as error:
+            raise Refused(error.status_code, "there is nothing here") from None
+
+
+class _Guarded(_Endpoint):
+    """Answers whoever has signed in and may see this."""
+
+    def __init__(self, guard: _Guard, actions: Mapping[str, Action], roles: Collection[Role]) -> None:
+        super().__init__(guard)
+        self._roles = roles
+        self.actions = actions
+
+    async def _let_in(self, request: Request) -> Session | None:
+        self._guard.door.refuse_strangers(request)
+        return await self._guard.door.who(request)
+
+    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
+        if who is None:
+            if _is_browser(request) and request.method in {"GET", "HEAD"}:
+                wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+                return RedirectResponse(f"/sign-in?{urlencode({'next': wanted})}", 303)
+            raise Refused(
+                401,
+                "sign in first, or send the token: Authorization: Bearer TOKEN",
+                www_authenticate="Bearer",
+            )
+        if not self.actions:
+            raise Refused(404, "there is nothing here")
+        if who.role not in self._roles:
+            raise Refused(403, "your token opens the import of files alone")
+        return await self._guard.carry_out(request, who, self.actions)
+
+
+#: Who asks for what is open: nobody in particular.
+_NOBODY: Final = Session("importer", 0.0)
+
+
+def _is_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")

@@ -1,0 +1,55 @@
+"""What all pages share: the settings, Redis, the templates, and what is to be said on somebody's next page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import redis
+
+from config import Settings
+from config.keys import Keys
+from workers.web.live import Live
+from workers.web.rendering import Templates
+from workers.worker_list import account_keys, read_workers
+
+__all__ = ["Desk", "Notes"]
+
+#: Sessions for which something is kept to be said.
+MOST_NOTES: Final = 1000
+
+
+class Notes:
+    """What was done, told once on the next page of the session that did it."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+
+    def leave(self, session: str, text: str) -> None:
+        """Keep a sentence for a session."""
+        self._said[session] = text
+        while len(self._said) > MOST_NOTES:
+            del self._said[next(iter(self._said))]
+
+    def take(self, session: str) -> str:
+        """Return what was left for a session, and forget it."""
+        return self._said.pop(session, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the pages work with."""
+
+    settings: Settings
+    client: redis.Redis
+    templates: Templates
+    live: Live
+    notes: Notes = field(default_factory=Notes)
+
+    def keys(self) -> Keys:
+        """Return the keys of the account that the workers carry out jobs for.
+
+        Raises:
+            redis.RedisError: Redis could not be asked.
+        """
+        return account_keys(self.settings, read_workers(self.client, self.settings))

@@ -1,0 +1,93 @@
+"""Who comes in: every request but for what is open passes here before anything of it is carried out."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from starlette.datastructures import FormData
+from starlette.requests import Request
+
+from workers.web.page import Refused
+from workers.web.sessions import COOKIE, Session, Sessions
+from workers.web.tokens import Role, Slowly, Tokens, TooManyWrong
+
+__all__ = ["FORM_TOKEN", "Door", "is_https"]
+
+log = structlog.get_logger("workers.web")
+
+#: The field in which each form carries its session's token.
+FORM_TOKEN: Final = "form_token"  # noqa: S105 - a name
+_BEARER: Final = "bearer "
+
+
+def is_https(request: Request) -> bool:
+    """Return whether the browser speaks https, as the proxy in front of us says."""
+    told = request.headers.get("x-forwarded-proto", request.url.scheme)
+    return told.partition(",")[0].strip().lower() == "https"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Lets people in by their token, and knows them again by their session."""
+
+    tokens: Tokens
+    sessions: Sessions
+    slowly: Slowly
+
+    def refuse_strangers(self, request: Request) -> None:
+        """Raise Refused if a page of another site has sent this request."""
+        origin = request.headers.get("origin")
+        own = f"{'https' if is_https(request) else 'http'}://{request.headers.get('host', '')}"
+        if origin is not None and origin.lower() != own.lower():
+            # Whoever has set up a proxy must learn what it lacks.
+            raise Refused(
+                403,
+                f"this request comes from {origin[:200]}, and this page is at {own[:200]}; "
+                "a proxy must hand on Host, and set X-Forwarded-Proto",
+            )
+        if request.headers.get("sec-fetch-site") == "cross-site" and request.method not in {"GET", "HEAD"}:
+            raise Refused(403, "this request comes from another site")
+
+    async def who(self, request: Request) -> Session | None:
+        """Return who asks; None where nobody has signed in.
+
+        Raises:
+            Refused: the request brings a wrong token.
+        """
+        authorization = request.headers.get("authorization", "")
+        if authorization[: len(_BEARER)].lower() == _BEARER:
+            return Session(await self.role_of(authorization[len(_BEARER) :].strip()), float("inf"))
+        return self.sessions.read(request.cookies.get(COOKIE, ""))
+
+    async def role_of(self, presented: str) -> Role:
+        """Return what a token opens, at once.
+
+        Raises:
+            Refused: it is a wrong one. That takes a while, and the longer the more of them come.
+        """
+        if role := self.tokens.role_of(presented):
+            return role
+        try:
+            await self.slowly.wait()
+        except TooManyWrong:
+            raise Refused(
+                429, "there were too many wrong tokens; try again in a while", retry_after="10"
+            ) from None
+        log.warning("web.wrong_token")
+        raise Refused(401, "this token is wrong", www_authenticate="Bearer")
+
+    @staticmethod
+    def check_form(who: Session, form: FormData) -> None:
+        """Raise Refused if a form is not one of ours that this session was given."""
+        sent = form.get(FORM_TOKEN, "")
+        if not who.name:
+            return
+        if not isinstance(sent, str) or not hmac.compare_digest(
+            sent.encode("utf-8", "replace"), who.form_token.encode()
+        ):
+            raise Refused(
+                403, "this form is none that was made for you; go back, reload the page and send it again"
+            )

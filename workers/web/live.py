@@ -1,0 +1,82 @@
+"""What moves by itself: one reader looks once a second while anybody watches, and tells all who do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Final
+
+import structlog
+
+__all__ = ["Live", "TooManyWatch"]
+
+log = structlog.get_logger("workers.web")
+
+#: How often the reader looks, in seconds. Whoever watches hears of every look, so that they notice when there are none.
+SECONDS: Final = 1.0
+#: Pages that may be open at a time; each holds a connection.
+MOST_WATCHERS: Final = 100
+
+
+class TooManyWatch(Exception):  # noqa: N818 - says what is the case
+    """So many pages are open that this one cannot be told anything by itself."""
+
+
+class Live:
+    """Tells watchers what a look has shown, in named parts; ``look`` asks Redis, and runs in a thread."""
+
+    def __init__(self, look: Callable[[], dict[str, str]]) -> None:
+        self.look = look
+        self._watchers = 0
+        self._number = 0
+        self._seen: dict[str, str] = {}
+        self._changed = asyncio.Condition()
+        self._reader: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    async def watch(self) -> AsyncGenerator[dict[str, str]]:
+        """Yield what each look has shown, until the server stops.
+
+        Raises:
+            TooManyWatch: no more can be served.
+        """
+        if self._watchers >= MOST_WATCHERS:
+            raise TooManyWatch
+        self._watchers += 1
+        try:
+            if self._reader is None:
+                self._reader = asyncio.create_task(self._read())
+            number = 0
+            while not self._stopped:
+                async with self._changed:
+                    await self._changed.wait_for(lambda: self._stopped or self._number > number)  # noqa: B023 - awaited here
+                    number, seen = self._number, self._seen
+                if not self._stopped:
+                    yield seen
+        finally:
+            self._watchers -= 1
+
+    async def stop(self) -> None:
+        """End every watch: a server that stops waits for its answers to end."""
+        self._stopped = True
+        async with self._changed:
+            self._changed.notify_all()
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+
+    async def _read(self) -> None:
+        try:
+            while self._watchers:
+                seen = await asyncio.to_thread(self.look)
+                async with self._changed:
+                    self._number, self._seen = self._number + 1, seen
+                    self._changed.notify_all()
+                await asyncio.sleep(SECONDS)
+        except Exception:
+            log.exception("web.failed", path="/live")
+            raise
+        finally:
+            self._reader = None

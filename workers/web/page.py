@@ -1,0 +1,92 @@
+"""What a page is: its place in the navigation, what can be done there, and what a visit to it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from workers.web.desk import Desk
+from workers.web.sessions import Session
+from workers.web.tokens import Role
+
+__all__ = ["Action", "Page", "PlainHandler", "Refused", "Visit"]
+
+#: A form without a file is shorter, in bytes.
+MOST_BYTES: Final = 64 * 1024
+
+
+class Refused(Exception):  # noqa: N818 - says what happened to the request
+    """The request is answered with another status than 200, and its sender is told why."""
+
+    def __init__(self, status: int, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who may make it, with its form already read and proven to be ours."""
+
+    request: Request
+    desk: Desk
+    who: Session
+    form: FormData
+
+    def asked(self, name: str) -> str:
+        """Return a parameter of the address, without blanks at its ends; empty if there is none."""
+        return self.request.query_params.get(name, "").strip()
+
+    def given(self, name: str) -> str:
+        """Return a field of the form, without blanks at its ends; empty if there is none."""
+        value = self.form.get(name, "")
+        return value.strip() if isinstance(value, str) else ""
+
+    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Return a page made from a template."""
+        said = self.desk.notes.take(self.who.name)
+        return self.desk.templates.page(
+            template, status, self.who, self.request.url.path, said=said, **context
+        )
+
+    def go(self, path: str, said: str = "", **query: str) -> Response:
+        """Send the browser to a page of ours, which tells what was done: after an action, so that a reload does not repeat it."""
+        if said:
+            self.desk.notes.leave(self.who.name, said)
+        return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, 303)
+
+
+#: Answers a visit, in a thread of its own, since Redis is asked there.
+PlainHandler = Callable[[Visit], Response]
+#: The same, or a coroutine, which must not block.
+Handler = PlainHandler | Callable[[Visit], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What one method of one path does."""
+
+    handler: Handler
+    #: How long its form may be, in bytes, and how long it may take to come, in seconds.
+    most_bytes: int = MOST_BYTES
+    seconds: float = 30.0
+    #: Does it look through much, so that only a few may run at a time?
+    slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the navigation, and every path that belongs to it."""
+
+    title: str
+    path: str
+    #: Path, then method, of what it answers.
+    actions: Mapping[str, Mapping[str, Action]]
+    roles: frozenset[Role] = field(default=frozenset({"operator"}))

@@ -1,0 +1,12 @@
+"""The list of pages: the navigation, the routes and the tests are derived from it. A new page is a module and its line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workers.web import now
+from workers.web.page import Page
+
+__all__ = ["PAGES"]
+
+PAGES: Final[tuple[Page, ...]] = (now.PAGE,)

@@ -1,0 +1,74 @@
+"""Serving the operators' page: one small process, until SIGTERM, then until every request it has begun is answered."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+import uvicorn
+
+from config import Settings
+from workers.http_server import StoppableServer, listener
+from workers.redis_link import sync_client
+from workers.web.app import create_app
+from workers.web.live import Live
+
+__all__ = ["serve"]
+
+log = structlog.get_logger("workers.web")
+
+#: The most connections at a time; whoever comes then is answered 503 by uvicorn.
+MOST_CONNECTIONS: Final = 300
+BACKLOG: Final = 128
+KEEP_ALIVE_SECONDS: Final = 30
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP, then answer what has begun, and return. Port 0 takes a free one.
+
+    Raises:
+        workers.http_server.CannotListen: the port cannot be bound.
+    """
+    # Its own lines say no more than ours, but for what it warns of.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    with listener(host, port, backlog=BACKLOG) as listening, sync_client(settings.redis_url) as client:
+        app, _, desk = create_app(settings, client)
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            # A proxy's word for the client's address is not asked for; that it speaks https is read where that matters.
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
+        )
+        log.info(
+            "web.started", host=host, port=listening.getsockname()[1], version=version("coupontools-worker")
+        )
+        _Server(config, desk.live).run([listening])
+    log.info("web.stopped")
+
+
+class _Server(StoppableServer):
+    """Ends what moves by itself before it waits for its answers to end."""
+
+    def __init__(self, config: uvicorn.Config, live: Live) -> None:
+        super().__init__(config)
+        self._live = live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what has begun."""
+        log.info("web.stopping")
+        await self._live.stop()
+        await super().shutdown(sockets)

@@ -1,0 +1,84 @@
+"""Sessions: a signed cookie that says who has signed in and until when, and the token that its forms carry.
+
+Nothing is kept here but which sessions were ended, so a restart signs nobody out. The key is made from the token that was signed in with:
+whoever changes that token ends the sessions that it began.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import Response
+
+from workers.web.tokens import Role, Tokens
+
+__all__ = ["COOKIE", "Session", "Sessions"]
+
+COOKIE: Final = "coupontools_session"
+#: How long a session lasts, in seconds.
+SESSION_SECONDS: Final = 12 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who asks."""
+
+    role: Role
+    #: Until when (Unix seconds).
+    ends: float
+    #: The name of this session alone; empty where the request brought the token itself.
+    name: str = ""
+    #: What each of its forms must carry, so that no other site can send one. Empty where the request brought the token itself, which no
+    #: other site knows.
+    form_token: str = ""
+
+
+class Sessions:
+    """Begins sessions, and knows them again."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._keys = {
+            role: hmac.digest(token, b"coupontools-worker web session", "sha256")
+            for role, token in tokens.of.items()
+        }
+        self._ended: dict[str, float] = {}
+
+    def begin(self, role: Role, response: Response, *, secure: bool) -> None:
+        """Sign the receiver of this response in."""
+        told = f"{role}.{int(time.time() + SESSION_SECONDS)}.{secrets.token_urlsafe(18)}"
+        response.set_cookie(
+            COOKIE,
+            f"{told}.{self._sign(role, told)}",
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=secure,
+        )
+
+    def read(self, cookie: str) -> Session | None:
+        """Return the session of this cookie; None if it is none of ours, is over, or was ended."""
+        told, _, signature = cookie.rpartition(".")
+        role, _, rest = told.partition(".")
+        if role not in self._keys:
+            return None
+        if not hmac.compare_digest(self._sign(role, told).encode(), signature.encode("utf-8", "replace")):
+            return None
+        ends, _, name = rest.partition(".")
+        if float(ends) <= time.time() or name in self._ended:
+            return None
+        return Session(role, float(ends), name, self._sign(role, f"form\n{told}"))
+
+    def end(self, session: Session, response: Response, *, secure: bool) -> None:
+        """Sign this session out, here and in every browser that has its cookie."""
+        now = time.time()
+        self._ended = {name: ends for name, ends in self._ended.items() if ends > now}
+        self._ended[session.name] = session.ends
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
+
+    def _sign(self, role: Role, text: str) -> str:
+        return hmac.new(self._keys[role], text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()

@@ -1,0 +1,61 @@
+"""Signing in with a token, and out."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.responses import RedirectResponse, Response
+
+from workers.web.door import Door, is_https
+from workers.web.page import Refused, Visit
+from workers.web.rendering import Templates
+from workers.web.sessions import COOKIE
+
+__all__ = ["SignIn"]
+
+log = structlog.get_logger("workers.web")
+
+
+class SignIn:
+    """The form that asks for a token. It carries no token against forgery: the other site would have to know ours."""
+
+    def __init__(self, door: Door, templates: Templates) -> None:
+        self._door = door
+        self._templates = templates
+
+    async def show(self, visit: Visit) -> Response:
+        """Return the form; somebody who has signed in goes on."""
+        going_to = _own_path(visit.asked("next"))
+        if self._door.sessions.read(visit.request.cookies.get(COOKIE, "")):
+            return RedirectResponse(going_to, 303)
+        return self._form(200, going_to)
+
+    async def enter(self, visit: Visit) -> Response:
+        """Begin a session, if the token is right."""
+        going_to = _own_path(visit.given("next"))
+        try:
+            role = await self._door.role_of(visit.given("token"))
+        except Refused as refusal:
+            answer = self._form(refusal.status, going_to, refusal.reason)
+            answer.headers.update(refusal.headers)
+            return answer
+        response = RedirectResponse(going_to, 303)
+        self._door.sessions.begin(role, response, secure=is_https(visit.request))
+        log.info("web.signed_in", role=role)
+        return response
+
+    async def leave(self, visit: Visit) -> Response:
+        """End the session."""
+        response = RedirectResponse("/sign-in", 303)
+        self._door.sessions.end(visit.who, response, secure=is_https(visit.request))
+        return response
+
+    def _form(self, status: int, going_to: str, problem: str = "") -> Response:
+        return self._templates.page(
+            "sign_in.html", status, None, "/sign-in", going_to=going_to, problem=problem
+        )
+
+
+def _own_path(wanted: str) -> str:
+    """Return the path that somebody wanted to see; of another site's address, our first page. A browser reads `\\\\` as `/`."""
+    own = wanted.startswith("/") and wanted.isprintable() and not wanted.replace("\\", "/").startswith("//")
+    return wanted if own else "/"
