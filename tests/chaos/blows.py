@@ -80,7 +80,7 @@ class Blows:
         """Break no more: all faults are taken away, and two workers run."""
         self._house.sandbox.clear_faults()
         self._refusals.__enter__()
-        self._house.run("resume", "--scope", "sms")
+        self._house.run_process("resume", "--scope", "sms")
         for at, worker in enumerate(self._workers):
             if worker.process.poll() is not None:
                 self._workers[at] = self._start()
@@ -178,9 +178,9 @@ class Blows:
 
     def cancel_a_batch(self) -> None:
         batch_id = self._load.batch(30)
-        self._house.run("cancel", "--batch", batch_id)
+        self._house.run_process("cancel", "--batch", batch_id)
 
     def pause(self) -> None:
-        self._house.run("pause", "--scope", "sms", "--reason", "chaos")
+        self._house.run_process("pause", "--scope", "sms", "--reason", "chaos")
         self._seconds()
-        self._house.run("resume", "--scope", "sms")
+        self._house.run_process("resume", "--scope", "sms")

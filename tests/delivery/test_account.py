@@ -140,7 +140,7 @@ def test_wrong_credentials_hold_the_account_and_burn_no_job(house: House) -> Non
     held = next(event for event in house.events() if event["type"] == "coupontools.account.held")
     assert held["data"]["scope"] == "account"
     assert held["data"]["code"] == 1000
-    assert worker.log_lines("account.held")[0]["code"] == 1000
+    assert worker.wait_lines("account.held")[0]["code"] == 1000
     wait_for(lambda: worker.log_lines("account.released"), what="the line")
     assert len(worker.log_lines("account.held")) == 1
     assert len(worker.log_lines("account.released")) == 1
@@ -166,7 +166,7 @@ def test_a_channel_is_held_alone(house: House) -> None:
     assert released["data"]["scope"] == "sms"
     # The line follows the script that writes the event.
     wait_for(lambda: worker.log_lines("account.released"), what="the line")
-    assert [line["scope"] for line in worker.log_lines("account.held")] == ["sms"]
+    assert [line["scope"] for line in worker.wait_lines("account.held")] == ["sms"]
     assert [line["scope"] for line in worker.log_lines("account.released")] == ["sms"]
 
 

@@ -20,7 +20,9 @@ from typing import Any, Self
 import redis
 
 from sandbox import Sandbox
+from tests.harness.commands import Done, run_command
 from tests.harness.contract import check_events
+from tests.harness.logged import Logged
 from tests.harness.waiting import PATIENCE, wait_for
 from workers.embedded import EmbeddedRedis
 
@@ -65,11 +67,11 @@ def message(actor: str, arguments: dict[str, Any], **fields: Any) -> tuple[str, 
     return queue, redis_id, body
 
 
-class RunningWorker:
+class RunningWorker(Logged):
     """`coupontools-worker run` as a process group of its own; of the project in the folder ``project``, if that is given."""
 
     def __init__(self, environment: dict[str, str], *arguments: str, project: Path | None = None) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115 - closed by stop()
+        super().__init__("worker")
         # What a worker that is killed leaves behind goes with this.
         self._folder = tempfile.TemporaryDirectory(prefix="worker-")
         self.process = subprocess.Popen(
@@ -85,17 +87,6 @@ class RunningWorker:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-
-    @property
-    def log_text(self) -> str:
-        """Everything the worker has printed."""
-        return Path(self._log.name).read_text(encoding="utf-8")
-
-    def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Its log lines, or those of one event. A last line that is still being written is left out."""
-        complete, _, _ = self.log_text.rpartition("\n")
-        lines = [json.loads(line) for line in complete.splitlines()]
-        return [line for line in lines if event is None or line["event"] == event]
 
     def children(self) -> list[int]:
         """Process ids of its worker processes."""
@@ -137,7 +128,7 @@ class RunningWorker:
     def close(self) -> None:
         """Frees what is left."""
         self.kill()
-        self._log.close()
+        self.close_log()
         self._folder.cleanup()
 
 
@@ -194,19 +185,22 @@ class House:
         self.workers.append(worker)
         return worker.wait_started(int(environment["WORKER_PROCESSES"])) if wait else worker
 
-    def run(
-        self, *arguments: str, seconds: float = 60, stdin: str | None = None, **settings: object
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end."""
-        return subprocess.run(
+    def run(self, *arguments: str, stdin: str | None = None, **settings: object) -> Done:
+        """Runs a command to its end inside the test's own process."""
+        return run_command(*arguments, environment=self.environment(**settings), stdin=stdin)
+
+    def run_process(self, *arguments: str, stdin: str | None = None, **settings: object) -> Done:
+        """Runs a command to its end as a process of its own, as a user does."""
+        done = subprocess.run(
             [sys.executable, "-m", "workers.cli", *arguments],
             env=self.environment(**settings),
             capture_output=True,
             text=True,
             input=stdin,
-            timeout=seconds * PATIENCE,
+            timeout=60 * PATIENCE,
             check=False,
         )
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def enqueue(self, actor: str, arguments: dict[str, Any] | None = None, /, **more: Any) -> str:
         """Enqueues with nothing but HSET and RPUSH; answers the message id."""

@@ -34,11 +34,17 @@ def test_calls_of_failed_read_backs_and_of_cut_off_attempts_are_told(house: Hous
     assert total(metrics, "coupontools_api_calls_total") == len(seen)
     assert total(metrics, "coupontools_read_backs_total") == len(listings)
     assert {line["reconciled"] for line in worker.log_lines("job.finished") if "reconciled" in line} == {True}
-    failed = worker.log_lines("read_back.failed")
+    failed = worker.wait_lines("read_back.failed", 2)
     assert len(failed) == 2
     assert set(failed[0]["message_ids"]) <= set(ids)
-    told = [one for line in worker.log_lines("read_back.done") for one in line["message_ids"]]
-    assert sorted(told) == sorted(ids)
+    wait_for(
+        lambda: (
+            sorted(one for line in worker.log_lines("read_back.done") for one in line["message_ids"])
+            == sorted(ids)
+        ),
+        what="the lines of what was read back",
+        show=house.log_tail,
+    )
 
     # A listing that is read back hangs while the worker is told to stop.
     house.sandbox.faults("close_after", endpoint="sms/addcontact", count=1)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import House, wait_for
+from tests.harness.commands import run_command
 
 COMMANDS = ["run", "demo", "sandbox", "receive", "enqueue", "events", "check"]
 
@@ -61,7 +62,7 @@ def test_plain_http_beyond_this_machine_is_refused(address: str) -> None:
 
 
 def test_an_unknown_queue_is_wrong_usage(house: House) -> None:
-    done = house.run("run", "--queues", "contacts,moon")
+    done = house.run_process("run", "--queues", "contacts,moon")
     assert done.returncode == 2
     assert "no such queue: moon" in done.stderr
 
@@ -199,7 +200,7 @@ def test_sandbox_listens_where_it_says_and_ends_on_sigterm() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command_teaches_by_an_example(command: str) -> None:
-    done = cli(command, "--help", COLUMNS="100")
+    done = run_command(command, "--help", environment={"COLUMNS": "100"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "Example" in done.stdout
     assert f"coupontools-worker {command}" in done.stdout

@@ -142,7 +142,7 @@ def test_a_job_that_cannot_even_be_answered_waits_and_is_told(house: House) -> N
         what="ten that wait",
         show=house.log_tail,
     )
-    assert len(worker.log_lines("job.postponed")) == 10
+    assert len(worker.wait_lines("job.postponed", 10)) == 10
     house.redis.delete("coupontools:events")
     for entry in house.redis.zrange("coupontools:delayed:contacts", 0, -1):
         house.redis.zadd("coupontools:delayed:contacts", {entry: 0})

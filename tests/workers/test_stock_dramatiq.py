@@ -58,7 +58,7 @@ def test_send_delay_enqueue_and_unknown_options(
     now = house.answer(traced.message_id)
     assert now["data"]["groups"] == [{"group_id": group_id, "name": "Pizza"}]
     # Neither a pipeline nor a callback is ever carried out, which is told, and stops nothing.
-    (told,) = worker.log_lines("options.not_done")
+    (told,) = worker.wait_lines("options.not_done")
     assert told["options"] == ["on_failure", "pipe_target"]
     assert now["traceparent"] == "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
     (listing,) = [call for call in house.sandbox.requests() if call["endpoint"] == "sms/grouplist"][-1:]

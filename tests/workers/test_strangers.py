@@ -127,6 +127,7 @@ def test_a_hold_s_message_names_nobody(house: House) -> None:
     (held,) = wait_for(house.events, what="the hold", show=house.log_tail)
     assert held["type"] == "coupontools.account.held"
     (stored,) = house.redis.hvals(next(house.redis.scan_iter("coupontools:holds:*")))
+    worker.wait_lines("account.held")
     for told in (json.dumps(held), stored.decode(), worker.log_text):
         assert "has no SMS in her plan" in told
         for mark in ("Quxworthy", "12 34 56", "Markedville"):

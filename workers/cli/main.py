@@ -6,9 +6,10 @@ import ast
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -18,7 +19,7 @@ from workers.cli.output import say
 from workers.cli.streams import OutputFailed, prepare_streams
 from workers.cli.version import show_version
 
-__all__ = ["build_app", "run_command_line"]
+__all__ = ["build_app", "call", "run_command_line"]
 
 #: Every command and the module that holds it, in the order of the help; the command is called as its module.
 COMMANDS: Final = {
@@ -71,8 +72,13 @@ def run_command_line() -> None:
     else:
         app = build_app()
     prepare_streams()
+    call(app)
+
+
+def call(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Carry out a command, by default that of this process's own arguments; end by `SystemExit` with its exit code."""
     try:
-        app(prog_name="coupontools-worker")
+        app(arguments, prog_name="coupontools-worker")
     except KeyboardInterrupt:
         sys.exit(130)
     except OutputFailed as failure:
@@ -89,6 +95,7 @@ def run_command_line() -> None:
             say(f"Redis does not answer: {config.redact_text(str(error))}", err=True)
             sys.exit(1)
         raise
+    sys.exit(0)
 
 
 def _root_alone() -> typer.Typer:

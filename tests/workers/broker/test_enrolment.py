@@ -15,7 +15,7 @@ from workers.embedded import EmbeddedRedis, free_port
 
 def refused(worker: RunningWorker) -> str:
     """Why a worker that may not start says so; each of its processes says it once."""
-    assert worker.process.wait(timeout=60) == 2, worker.log_text[-3000:]
+    assert worker.process.wait(timeout=240) == 2, worker.log_text[-3000:]
     assert worker.log_lines("worker.started") == []
     (line,) = worker.log_lines("worker.refused")
     return str(line["reason"])
@@ -92,7 +92,7 @@ def test_a_worker_whose_names_went_to_others_stops(house: House) -> None:
     house.redis.zadd("dramatiq:__heartbeats__", {"other": time.time() * 1000 + 60_000})
     house.redis.hset("second:workers", "other", json.dumps({"silence_ms": 60_000}))
     house.redis.set("dramatiq:__prefix__", "second")
-    assert worker.process.wait(timeout=60) == 2
+    assert worker.process.wait(timeout=240) == 2
     assert len(worker.log_lines("worker.refused")) == len(worker.log_lines("worker.stopped")) == 1
 
 
@@ -132,7 +132,7 @@ def test_a_form_that_this_release_cannot_read_is_refused(house: House) -> None:
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=1)
     assert house.redis.get("coupontools:format") == b"2"
     house.redis.set("coupontools:format", 3)
-    assert worker.process.wait(timeout=60) == 2
+    assert worker.process.wait(timeout=240) == 2
     (line,) = worker.log_lines("worker.refused")
     assert line["reason"] == reason
 

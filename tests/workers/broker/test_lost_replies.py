@@ -62,7 +62,7 @@ def test_of_each_script_of_a_worker(house: House, proxy: RedisProxy) -> None:
     assert house.tally() == {"contact.added": len(ids) + 1}
     assert house.counts()["surplus_contacts"] == 0
     # What a lost fetch named was outstanding without the worker knowing: it asked, and put it back.
-    assert worker.log_lines("queue.reconciled")
+    assert worker.wait_lines("queue.reconciled")
     assert worker.terminate() == 0
 
 

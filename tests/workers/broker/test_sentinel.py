@@ -88,7 +88,7 @@ def test_a_failover_under_load_answers_every_job_once(_sandbox: Sandbox) -> None
         wait_for(
             lambda: len(worker.log_lines("redis.recovered")) == 1, what="redis.recovered", show=house.log_tail
         )
-        assert len(worker.log_lines("redis.unavailable")) == 1
+        assert len(worker.wait_lines("redis.unavailable")) == 1
         assert worker.terminate() == 0
 
 

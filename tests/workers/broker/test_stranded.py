@@ -162,7 +162,11 @@ def test_a_message_whose_list_is_gone_is_put_back_in_the_order_of_its_time(house
     assert all(len(events) == 1 for events in answers.values())
     wait_for(lambda: house.tally()["contact.added"] == 301, what="the one in the list")
     assert house.counts()["surplus_contacts"] == 0
-    assert sum(line["messages"] for line in worker.log_lines("queue.put_back")) >= 300
+    wait_for(
+        lambda: sum(line["messages"] for line in worker.log_lines("queue.put_back")) >= 300,
+        what="the lines of what was put back",
+        show=house.log_tail,
+    )
     wait_for(lambda: house.redis.hlen("dramatiq:contacts.msgs") == 0, what="nothing left over")
     assert worker.terminate() == 0
     assert set(house.tally()) == {"contact.added"}

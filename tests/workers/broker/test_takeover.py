@@ -71,7 +71,7 @@ def test_a_single_process_killed_is_replaced_and_takes_over_its_own_jobs(house: 
     answers = house.wait_answered(ids)
     assert all(len(events) == 1 for events in answers.values())
     assert house.counts()["surplus_contacts"] == 0
-    died = worker.log_lines("worker.died")[0]
+    died = worker.wait_lines("worker.died")[0]
     assert (died["pid"], died["exit_code"]) == (child, -signal.SIGKILL)
     assert worker.log_lines("worker.started")[0]["pid"] == child
     assert worker.terminate() == 0
@@ -178,4 +178,4 @@ def test_a_queue_whose_key_is_something_else_stops_no_other(house: House) -> Non
         lambda: house.redis.zrange("dramatiq:__heartbeats__", 0, -1, withscores=True)[0][1] > first,
         what="the next heartbeat",
     )
-    assert len(worker.log_lines("caretaker.fault")) == 1
+    assert len(worker.wait_lines("caretaker.fault")) == 1

@@ -137,13 +137,13 @@ def test_the_page_says_that_redis_is_away(fragile_house: House):
 
 
 def test_a_port_that_is_taken_is_wrong_settings(house: House):
-    done = house.run("run", METRICS_PORT=house.server.port)
+    done = house.run_process("run", METRICS_PORT=house.server.port)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line == (
         f"METRICS_HOST, METRICS_PORT: cannot listen on 127.0.0.1, port {house.server.port}: Address already in use"
     )
-    elsewhere = house.run("run", METRICS_PORT=free_port(), METRICS_HOST="no-such-host.invalid")
+    elsewhere = house.run_process("run", METRICS_PORT=free_port(), METRICS_HOST="no-such-host.invalid")
     assert elsewhere.returncode == 2
     assert elsewhere.stderr.startswith("METRICS_HOST, METRICS_PORT: cannot listen on no-such-host.invalid")
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +14,16 @@ from typing import Any, Self
 import pytest
 
 from tests.harness import House, wait_for
+from tests.harness.logged import Logged
 
 TOKEN = "a-token-that-is-hard-to-guess"
 
 
-class Receiver:
+class Receiver(Logged):
     """`coupontools-worker receive` on a free port."""
 
     def __init__(self, environment: dict[str, str], port: int = 0) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="receiver-", suffix=".log")  # noqa: SIM115 - closed on exit
+        super().__init__("receiver")
         command = [sys.executable, "-m", "workers.cli", "receive", "--port", str(port)]
         self.process = subprocess.Popen(
             command, env=environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
@@ -31,12 +31,7 @@ class Receiver:
         self.port = 0
 
     def __enter__(self) -> Self:
-        started = wait_for(
-            lambda: self.log_lines("receiver.started"),
-            what="the receiver's start",
-            show=lambda: self.log_text,
-        )
-        self.port = started[0]["port"]
+        self.port = self.wait_lines("receiver.started")[0]["port"]
         wait_for(lambda: self.status("GET", "/health") == 200, what="the receiver's health")
         return self
 
@@ -47,18 +42,7 @@ class Receiver:
             sys.stderr.write(self.log_text[-6000:])
         self.process.kill()
         self.process.wait(timeout=120)
-        self._log.close()
-
-    @property
-    def log_text(self) -> str:
-        """Everything it has printed."""
-        return Path(self._log.name).read_text(encoding="utf-8")
-
-    def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Its log lines, or those of one event."""
-        complete, _, _ = self.log_text.rpartition("\n")
-        lines = [json.loads(line) for line in complete.splitlines()]
-        return [line for line in lines if event is None or line["event"] == event]
+        self.close_log()
 
     def ask(
         self, method: str, path: str, body: Any = None, *, seconds: float = 20, **options: Any

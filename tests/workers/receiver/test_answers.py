@@ -36,7 +36,7 @@ def test_a_webhook_becomes_the_job_that_verifies_it(house: House, receiver: Rece
         ids.append(told["message_id"])
     kinds = [house.answer(message_id)["type"] for message_id in ids]
     assert kinds == ["coupontools.webhook.verified", "coupontools.webhook.rejected"]
-    assert [line["message_id"] for line in receiver.log_lines("webhook.accepted")] == ids
+    assert [line["message_id"] for line in receiver.wait_lines("webhook.accepted", 2)] == ids
 
 
 def test_the_payload_is_the_body_as_received(house: House, receiver: Receiver):
@@ -163,7 +163,7 @@ def test_no_token_is_logged(receiver: Receiver):
         sender.sendall(f"POST /webhooks/{wrong} HTTP/1.1\r\nbroken {TOKEN}\r\n\r\n".encode())
         assert sender.recv(4096).startswith(b"HTTP/1.1 400 ")
     wait_for(lambda: "Invalid HTTP request" in receiver.log_text)
-    refused = receiver.log_lines("request.refused")
+    refused = receiver.wait_lines("request.refused", 12)
     assert {line["path"] for line in refused} == {"/webhooks/•••", "•••"}
     assert len(refused) == 12
     assert wrong not in receiver.log_text
@@ -220,7 +220,7 @@ def test_half_a_body_is_no_webhook(house: House, receiver: Receiver):
     ],
 )  # fmt: skip
 def test_without_a_good_token_it_does_not_start(house: House, token: str, says: str):
-    done = house.run("receive", RECEIVER_TOKEN=token)
+    done = house.run_process("receive", RECEIVER_TOKEN=token)
     assert (done.returncode, done.stderr) == (2, f"{says}\n")
 
 
@@ -231,13 +231,13 @@ def test_it_refuses_an_env_file_that_anybody_may_write(house: House, tmp_path: P
     file = tmp_path / ".env"
     file.write_text(f"RECEIVER_TOKEN={TOKEN}\n")
     file.chmod(file.stat().st_mode | stat.S_IWOTH)
-    done = house.run("receive")
+    done = house.run_process("receive")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ".env: must not be writable by everybody; run chmod o-w .env\n"
 
 
 def test_a_port_that_is_taken_is_one_line(house: House, receiver: Receiver):
-    done = house.run("receive", RECEIVER_TOKEN=TOKEN, RECEIVER_PORT=receiver.port)
+    done = house.run_process("receive", RECEIVER_TOKEN=TOKEN, RECEIVER_PORT=receiver.port)
     assert done.returncode == 1
     assert done.stderr == f"cannot listen on 127.0.0.1, port {receiver.port}: Address already in use\n"
 

@@ -74,7 +74,7 @@ def test_slow_senders_stop_nobody_and_are_closed(house: House, receiver: Receive
             assert len(late) > 400
             wait_for(lambda: all_are_closed(late), seconds=45, what="the end of all late requests")
             assert time.monotonic() - began > 20
-            assert receiver.log_lines("requests.closed")
+            assert receiver.wait_lines("requests.closed")
     assert receiver.post(webhook())[0] == 200
     assert receiver.memory() - before < GROWTH
     assert len(enqueued(house)) == 22
