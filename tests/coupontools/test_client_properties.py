@@ -24,7 +24,7 @@ from coupontools.envelope import Reply, judge
 from coupontools.mending import MARK, Mender
 
 # How fast examples are made says something about the machine, not about the code.
-SETTINGS = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 # -- Envelopes --------------------------------------------------------------------------------------------------
 

@@ -134,7 +134,10 @@ def _told_once(worker: RunningWorker, processes: int, outages: int = 1) -> None:
     assert not worker.log_lines("worker.died")
 
 
-@pytest.mark.parametrize("outage", [killed, loading, filled, read_only])
+@pytest.mark.parametrize(
+    "outage",
+    [killed, filled, *(pytest.param(each, marks=pytest.mark.chaos) for each in (loading, read_only))],
+)
 def test_redis_away_while_jobs_must_be_retried_and_delayed_ones_wait(
     fragile_house: House, outage: Any
 ) -> None:

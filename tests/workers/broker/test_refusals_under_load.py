@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from tests.harness import House, wait_for
 from tests.harness.refusals import Refusals
 
@@ -52,6 +54,7 @@ def _settled(house: House) -> bool:
     return not any(house.redis.hlen(f"dramatiq:{queue}.msgs") for queue in queues)
 
 
+@pytest.mark.chaos
 def test_each_command_is_refused_once_under_load(house: House) -> None:
     # So long that calls are under way when the refusal begins.
     house.sandbox.settings(latency_ms=50)

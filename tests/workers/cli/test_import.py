@@ -263,6 +263,7 @@ def test_without_redis_nothing_begins(command, tmp_path):
     assert "nothing was enqueued" in done.stderr
 
 
+@pytest.mark.chaos
 def test_memory_does_not_grow_with_the_file(house: House, importing, tmp_path):
     peaks = []
     for count in (2_000, 60_000):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness import House
 
-PRINTING = ["--help", "contract", "status --json", "status", "events", "dead list", "enqueue --help"]
+PRINTING = ["--help", "contract", "status --json", "dead list"]
 
 
 def start(house: House, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
