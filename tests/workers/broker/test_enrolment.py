@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.harness import House, RunningWorker, wait_for
 from workers.embedded import EmbeddedRedis, free_port
 
