@@ -37,7 +37,7 @@ def fetch_keys(queue: str, worker: str, others: tuple[str, ...] = ()) -> list[st
 
 def fetch_arguments(queue: str, worker: str, most: int, room: int = ROOM, epoch: int = 1) -> list[Any]:
     """The arguments of a fetch."""
-    return [most, room, LONGEST, epoch, worker, ABOUT, queue, 5]
+    return [most, room, LONGEST, epoch, worker, ABOUT, queue, 5, 3]
 
 
 def fetch(

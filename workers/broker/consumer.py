@@ -35,6 +35,8 @@ LONGEST_ENTRY = 1 << 20
 #: While there is room for no more than so many, wait a moment for more rather than fetch one by one.
 ROOM_WORTH_A_FETCH = 8
 MOMENT_SECONDS = 0.005
+#: A message with which so many workers have died is tried alone.
+ALONE_FROM = 3
 #: How often a worker that keeps itself free for one message looks whether it may take it.
 ALONE_SECONDS = 0.1
 #: How long an idle worker only waits for its list to have something, before it looks at all places again, in seconds.
@@ -240,6 +242,7 @@ class DurableConsumer(Consumer):
                 self._broker.about,
                 self._queue,
                 MOST_DEATHS,
+                ALONE_FROM,
             ],
         )
         self._alone = bool(alone)
@@ -338,7 +341,8 @@ class DurableConsumer(Consumer):
             release=lambda: self._release(receipt),
             deaths=deaths,
         )
-        if deaths and self._alone:
+        # One that has seen fewer deaths may come in the same fetch that finds a suspect, and is tried with the others.
+        if deaths >= ALONE_FROM:
             log.warning(
                 "message.tried_alone", queue=self._queue, message_id=message.message_id, deaths=deaths
             )

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from structlog.testing import capture_logs
 
-from tests.harness import House, message
+from tests.harness import House, message, wait_for
 from workers.broker import DurableBroker
 from workers.broker.consumer import DurableConsumer
 from workers.broker.entries import DurableMessage
@@ -63,3 +64,19 @@ def test_a_late_release_does_not_let_go_of_a_message_that_was_fetched_again(
     assert consumer.outstanding_message_count == 1
     second.release()
     assert consumer.outstanding_message_count == 0
+
+
+def test_only_what_is_tried_alone_is_told_as_such(house: House, consumer: DurableConsumer) -> None:
+    """A neighbour that had died with the suspect once came in the fetch that found the suspect, and was told, too."""
+    push(house, sent=1)
+    push(house, sent=2)
+    neighbour, suspect = house.redis.lrange("dramatiq:reads", 0, -1)
+    house.redis.hset("coupontools:deaths:reads", mapping={neighbour: 1, suspect: 3})
+    with capture_logs() as lines:
+        receipt = fetch(consumer).receipt
+        assert (receipt.id, lines) == (neighbour.decode(), [])
+        house.redis.srem(receipt.acks, receipt.id)
+        receipt.release()
+        alone = wait_for(lambda: next(consumer), what="the suspect")
+    assert alone.receipt.id == suspect.decode()
+    assert [(line["event"], line["deaths"]) for line in lines] == [("message.tried_alone", 3)]

@@ -12,15 +12,14 @@ local ready, bodies, acks, delayed, forward, epoch, heartbeats, workers, deaths,
 -- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
 --       3 bytes of the longest message that is read; of a longer one the answer has its size in place of the message
 --       4 number of this fetch   5 worker   6 its JSON   7 queue   8 after so many deaths a message only ends; after more it is not read
+--       9 from so many deaths on, a message is tried alone
 local most, room, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local number, me, about, queue = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 -- Answers Redis's time (ms), how many messages wait in the list for each worker there is, '1' if this worker is to take nothing else
 -- until a suspect has ended, then id, message (or nil), deaths, id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
 
-local ends_after = tonumber(ARGV[8])
--- A message with which so many workers have died is tried alone.
-local ALONE_FROM = 3
+local ends_after, alone_from = tonumber(ARGV[8]), tonumber(ARGV[9])
 -- How long a worker keeps itself free for a suspect until its own jobs have ended, and how soon a second suspect is looked at again (ms).
 local KEPT_FREE_MS, SECOND_MS = 60000, 2000
 
@@ -128,7 +127,7 @@ local gone = {}
 for i = 1, taken do
   local died = deaths_of(due[i])
   local body = body_of(due[i], died)
-  if body and type(body) == 'string' and died >= ALONE_FROM then
+  if body and type(body) == 'string' and died >= alone_from then
     suspect(due[i])
   else
     if body then take(due[i], body, died) end
@@ -148,7 +147,7 @@ if taken == #due and taken < most then
     -- as well: twice is caught by the ledger, and nobody can tell here whether it stands anywhere else.
     if not body and redis.call('SISMEMBER', forward, ids[i]) == 1 then
       stale[#stale + 1] = ids[i]
-    elseif type(body) == 'string' and died >= ALONE_FROM then
+    elseif type(body) == 'string' and died >= alone_from then
       suspect(ids[i])
     else
       take(ids[i], body, died)
