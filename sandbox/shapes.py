@@ -80,6 +80,14 @@ def _mask(address: str) -> str:
     return f"{name[:1]}***@{domain}" if at else f"{name[:2]}*****{name[-3:]}"
 
 
+def _punycode(address: str) -> str:
+    name, at, domain = address.partition("@")
+    labels = (
+        label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in domain.split(".")
+    )
+    return f"{name}{at}{'.'.join(labels)}"
+
+
 def _without_address(document: Document) -> None:
     for row in _rows(document):
         row.pop("phone", None)
@@ -89,6 +97,17 @@ def _without_address(document: Document) -> None:
 def _under_data(document: Document) -> None:
     fields = {name: document.pop(name) for name in list(document) if name != "status"}
     document["data"] = fields
+
+
+def _verification(instead: Callable[[Document], Document]) -> Callable[[Document], None]:
+    """Return a shape that tells something else in place of a webhook's record, under a status that is OK."""
+
+    def apply(document: Document) -> None:
+        if "webhook" in document:
+            fields = {name: document.pop(name) for name in list(document) if name != "status"}
+            document.update(instead(fields))
+
+    return apply
 
 
 def _as_it_is(_: Document) -> None:
@@ -102,6 +121,8 @@ SHAPES: Final[Mapping[str, Callable[[Document], None]]] = {
     "largest_number": _each(("phone",), lambda phone: 2**31 - 1 if phone else phone),
     "float_numbers": _each(("phone",), lambda phone: float(phone) if phone.isdecimal() else phone),
     "no_address": _without_address,
+    "escaped_addresses": _each(("email",), html.escape),
+    "ascii_addresses": _each(("email",), _punycode),
     "null_names": _each(_NAMES, lambda _: None),
     "url_names": _each(_NAMES, quote_plus),
     "counted_names": _each(_NAMES, lambda name: f"{name} (2)"),
@@ -112,6 +133,9 @@ SHAPES: Final[Mapping[str, Callable[[Document], None]]] = {
     "twice_escaped_names": _each(_NAMES, lambda name: html.escape(html.escape(name))),
     "other_group": _each(("group_id",), lambda _: "gro_999999999"),
     "other_webhook": _each(("webhook",), lambda _: "evt_99999999999999999999"),
+    "error_beside_ok": _verification(lambda _: {"error": "Webhook not found"}),
+    "message_alone": _verification(lambda _: {"message": "no result"}),
+    "empty_record": _verification(lambda fields: dict.fromkeys(fields, "")),
     "odd_ids": _each(_IDS, lambda told: f"odd_{told.rpartition('_')[2]}"),
     "repeated_row": _list(lambda rows: [*rows[:-1], *rows[:1]]),
     "missing_row": _list(lambda rows: rows[:-1]),

@@ -47,10 +47,15 @@ def test_numbers(sandbox: Sandbox, api: Api, shape: str, phone: str | None) -> N
 
 def test_addresses(sandbox: Sandbox, api: Api) -> None:
     sandbox.settings(email_listing=True)
-    sandbox.add_groups("email", group_id="gro_1", contacts=[{"email": "ada@example.com"}])
-    sandbox.faults("shaped", shapes=["masked"], count=1)
-    (row,) = api("email/userlist", emailgroup="gro_1").json()["contact"]
-    assert row["email"] == "a***@example.com"
+    sandbox.add_groups("email", group_id="gro_1", contacts=[{"email": "o'brien@faß.example.de"}])
+    for shape, told in {
+        "masked": "o***@faß.example.de",
+        "escaped_addresses": "o&#x27;brien@faß.example.de",
+        "ascii_addresses": "o'brien@xn--fa-hia.example.de",
+    }.items():
+        sandbox.faults("shaped", shapes=[shape], count=1)
+        (row,) = api("email/userlist", emailgroup="gro_1").json()["contact"]
+        assert row["email"] == told
     sandbox.faults("shaped", shapes=["no_address"])
     (row,) = api("email/userlist", emailgroup="gro_1").json()["contact"]
     assert "email" not in row
@@ -152,6 +157,23 @@ def test_answers_of_other_calls(sandbox: Sandbox, api: Api) -> None:
     assert api("webhook/verification", webhook=webhook["id"]).json()["webhook"] != webhook["id"]
     assert sandbox.state()["counts"]["contacts"] == 1
     assert [request["carried_out"] for request in sandbox.requests()] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ("error_beside_ok", {"error": "Webhook not found"}),
+        ("message_alone", {"message": "no result"}),
+        ("empty_record", dict.fromkeys(["webhook", "type", "datetime", "coupon", "statcode"], "")),
+    ],
+)
+def test_verifications_that_say_nothing(
+    sandbox: Sandbox, api: Api, shape: str, told: dict[str, str]
+) -> None:
+    webhook = sandbox.issue_webhook("coupon_claimed")
+    sandbox.faults("shaped", shapes=[shape])
+    answer = api("webhook/verification", webhook=webhook["id"]).json()
+    assert answer == {"status": {"status": "OK"}, **told}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
