@@ -72,6 +72,11 @@ class AccountRefused(CoupontoolsError):  # noqa: N818 - the name says what is kn
         super().__init__(message, code=code, status=status, retry_after=retry_after, details=details)
         self.scope: Scope = scope
 
+    @property
+    def is_redirect(self) -> bool:
+        """Was the call sent elsewhere? Many a server does so after it has carried a form out (RFC 9110, section 15.4.4)."""
+        return self.code is None and self.status is not None and 300 <= self.status <= 399
+
 
 class Rejected(CoupontoolsError):  # noqa: N818 - the name says what is known
     """The API refused this call for good: give up, the same call will be refused again."""

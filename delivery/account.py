@@ -77,6 +77,7 @@ def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
         pause=round((meaning.pause or 0) * 1000),
         connect=meaning.connect,
         bare=meaning.bare,
+        lost=meaning.lost,
         by_secret=meaning.signal == "refused" and error.code == BAD_CREDENTIALS,
         worker=_worker(),
     )

@@ -277,7 +277,8 @@ class Attempt:
         meaning = self.means.meaning(error, effect=self._may_have_happened)
         signal = account.trouble(self.task, meaning, error)
         if meaning.verb == "held":
-            await self.settle(Waiting(uncount=True, keep=True, why=_reason(error)), signal)
+            kind = Lost if meaning.lost else Waiting
+            await self.settle(kind(uncount=True, keep=True, why=_reason(error)), signal)
             self._log("held", Trouble(None, error.code))
             return False
         lost = meaning.verb == "lost"

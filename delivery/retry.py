@@ -53,6 +53,8 @@ class Meaning:
     bare: bool = False
     #: Did not even a connection stand?
     connect: bool = False
+    #: Of a job that is held: may the call have been carried out all the same, so that it is read back before any other?
+    lost: bool = False
 
 
 def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) -> Meaning:
@@ -69,7 +71,8 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
         case NotCarriedOut():
             return Meaning("retry", "well", pause=asked or shortest_pause)
         case AccountRefused():
-            return Meaning("held", "refused", scope=str(error.scope), bare=error.code is None)
+            lost = effect and error.is_redirect
+            return Meaning("held", "refused", scope=str(error.scope), bare=error.code is None, lost=lost)
         case Rejected():
             return Meaning("refused", "well")
         case MayHaveHappened():

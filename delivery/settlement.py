@@ -149,6 +149,10 @@ class Lost(Settlement):
     op = "lost"
     delay: int = 0
     why: str | None = None
+    #: Does the message stay in this worker's hands?
+    keep: bool = False
+    #: Was this no attempt?
+    uncount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +203,8 @@ class Signal:
     connect: bool = False
     #: Was it refused without a code of the vendor's, so that nobody knows whether it was the account or this call?
     bare: bool = False
+    #: May it have been carried out all the same?
+    lost: bool = False
     #: Is it the secret that was refused, and not the account?
     by_secret: bool = False
     #: The host and the process whose call it was.

@@ -83,7 +83,8 @@ def _mask(address: str) -> str:
 def _punycode(address: str) -> str:
     name, at, domain = address.partition("@")
     labels = (
-        label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in domain.split(".")
+        label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
+        for label in domain.split(".")
     )
     return f"{name}{at}{'.'.join(labels)}"
 

@@ -9,7 +9,8 @@
 --                       since, retry_at (ms), interval (ms until the next probe), length (ms that an asked one lasts),
 --                       call (the kind of call that was refused, with its channel), probe (token of the one that may call, '' for none),
 --                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), tried (how many probes
---                       failed), bare (refused without a code of the vendor's), about (which call that was), others (of a bare one: has
+--                       failed), bare (refused without a code of the vendor's), about (which call that was), lost (may
+--                       that call have been carried out?), others (of a bare one: has
 --                       it parked jobs of other kinds?), call_only (does an outage concern that kind of call alone?), any (whoever comes
 --                       may probe), secret (whose credentials were refused), untold (its event is still to be written)
 --   still     hash    while deadlines stand still: view -> since when (ms); view:sum -> for how long they have in all (ms)

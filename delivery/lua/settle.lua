@@ -205,7 +205,8 @@ elseif op == 'lost' then
     if job.named then write(record, { baseline = '["*"]' }) end
   end
   local look_at = look_time(now, math.max(job.delay, job.read_back_after), job.deadline)
-  write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why })
+  local attempts = job.uncount and r.state ~= 'unknown' and r.attempts and tonumber(r.attempts) - 1 or nil
+  write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why, attempts = attempts })
   redis.call('ZADD', unknown, whole(look_at), record)
   redis.call('PEXPIRE', record, whole(job.life))
   defer(look_at)

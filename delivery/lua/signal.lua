@@ -2,7 +2,7 @@
 --
 -- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
--- bare (was it refused without a code of the vendor's?), worker, secret (the one that was used), by_secret (do the credentials that were
+-- bare (was it refused without a code of the vendor's?), lost (may it have been carried out all the same?), worker, secret (the one that was used), by_secret (do the credentials that were
 -- refused belong to this secret?). Of a call that went well, no more than word, call, about, channel and secret are told. Its word:
 --   well      the API works
 --   refused   the account, or its channel, was refused
@@ -56,7 +56,7 @@ local function take_signal(signal, token, account, alone, threshold)
     end
     begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
       since = now, retry_at = now + interval, interval = interval, probe = '', call_only = call_only or nil,
-      bare = signal.bare or nil, about = signal.bare and signal.about or nil,
+      bare = signal.bare or nil, lost = signal.lost or nil, about = signal.bare and signal.about or nil,
       secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil })
   end
 
@@ -91,6 +91,8 @@ local function take_signal(signal, token, account, alone, threshold)
     if hold.kind ~= 'refused' or word ~= 'well' or pause > 0 then return false end
     if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
     if hold.secret then return hold.secret == signal.secret end
+    -- Whoever was redirected reads back before it probes: that the listing passes says nothing of calls that change something.
+    if hold.lost and signal.call == 'read_back' then return false end
     return hold.any or hold.bare or hold.call == calls
   end
 
@@ -115,8 +117,9 @@ local function take_signal(signal, token, account, alone, threshold)
       elseif is_refused_again(hold) then
         if hold.bare and signal.bare then probed = { name = name, scope = hold.scope } end
       else
-        -- It told nothing of this hold, and gives its place back.
-        hold.probe, hold.retry_at, hold.let_out, hold.letting = '', now + hold.interval, nil, nil
+        -- It told nothing of this hold, and gives its place back. After a look-up the call itself may follow at once.
+        local pause = hold.lost and word == 'well' and 0 or hold.interval
+        hold.probe, hold.retry_at, hold.let_out, hold.letting = '', now + pause, nil, nil
         write_hold(account, name, hold)
       end
     end

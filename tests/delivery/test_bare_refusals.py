@@ -11,7 +11,7 @@ import pytest
 
 from config.keys import Keys
 from delivery import Ledger, Task
-from delivery.account import it_works
+from delivery.account import it_works, listing_works
 from delivery.settlement import NoSettlement, Signal
 from tests.harness import House, wait_for
 from tests.harness.holds import put_hold
@@ -69,6 +69,36 @@ def test_one_call_that_is_always_refused_stops_nobody(house: House, call: str) -
     house.sandbox.clear_faults()
     assert house.answer(alone, seconds=60)["type"] == "coupontools.contact.added"
     assert house.counts()["surplus_contacts"] == 0
+
+
+def test_a_call_that_was_carried_out_and_then_redirected_is_read_back(house: House) -> None:
+    group_id = house.new_group()
+    for endpoint in ("sms/addcontact", "sms/addgroup"):
+        house.sandbox.faults("redirect", endpoint=endpoint, carry_out=True, count=1)
+    house.worker()
+    contact = house.enqueue("add_contact", contacts(group_id, 1)[0])
+    group = house.enqueue("create_group", channel="sms", name="Burger")
+    for events in house.wait_answered([contact, group]).values():
+        (event,) = events
+        assert event["type"] in {"coupontools.contact.added", "coupontools.group.created"}
+        assert (event["data"]["reconciled"], event["data"]["attempts"]) == (True, 0)
+    counts = house.counts()
+    assert (counts["surplus_contacts"], counts["surplus_groups"]) == (0, 0)
+
+
+def test_what_was_redirected_is_held_until_a_call_passes(
+    house: House, ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    """Its look-up passes, but says nothing of calls that change something; the call itself may follow it at once."""
+    redirected = task("redirected")
+    put_hold(house.redis, KEYS, "account/refused", bare=True, lost=True, about=redirected.about)
+    fields = {"s": "unknown", "fp": redirected.fingerprint, "en": 1, "rb": 1, "cl": 1}
+    house.redis.hset(ledger.record(redirected), mapping=fields)
+    claim = finish(ledger.claim(redirected, "t1"))
+    assert (claim.verb, claim.probe) == ("read_back", True)
+    settled = finish(ledger.settle(redirected, "t1", NoSettlement(), listing_works(redirected)))
+    assert not settled.changes.ended
+    assert finish(ledger.claim(task("another"), "t2")).probe
 
 
 def test_who_would_read_the_listing_that_was_refused_does_not_probe(

@@ -204,6 +204,7 @@ def same(meaning: Meaning) -> tuple[Meaning, Meaning]:
 HELD = same(Meaning("held", "refused"))
 # Nobody knows whether it was the account or this call.
 BARE = same(Meaning("held", "refused", bare=True))
+REDIRECTED = Meaning("held", "refused", bare=True, lost=True), Meaning("held", "refused", bare=True)
 REFUSED = same(Meaning("refused", "well"))
 ANSWERS = [
     pytest.param(200, b"", {}, lost(), id="empty 200"),
@@ -232,7 +233,7 @@ ANSWERS = [
     ),
     pytest.param(401, GATEWAY, {}, BARE, id="401 page"),
     pytest.param(403, GATEWAY, {}, BARE, id="403 page"),
-    pytest.param(302, b"", {"Location": "http://127.0.0.1:1/login"}, BARE, id="redirect"),
+    pytest.param(302, b"", {"Location": "http://127.0.0.1:1/login"}, REDIRECTED, id="redirect"),
     pytest.param(401, envelope(1000), {}, HELD, id="1000"),
     pytest.param(200, envelope([101]), {}, HELD, id="101"),
     pytest.param(200, envelope("102"), {}, HELD, id="102"),

@@ -167,9 +167,7 @@ def test_answers_of_other_calls(sandbox: Sandbox, api: Api) -> None:
         ("empty_record", dict.fromkeys(["webhook", "type", "datetime", "coupon", "statcode"], "")),
     ],
 )
-def test_verifications_that_say_nothing(
-    sandbox: Sandbox, api: Api, shape: str, told: dict[str, str]
-) -> None:
+def test_verifications_that_say_nothing(sandbox: Sandbox, api: Api, shape: str, told: dict[str, str]) -> None:
     webhook = sandbox.issue_webhook("coupon_claimed")
     sandbox.faults("shaped", shapes=[shape])
     answer = api("webhook/verification", webhook=webhook["id"]).json()
