@@ -16,9 +16,8 @@ from workers.cli.import_options import (
     check_failed_folder,
     check_together,
     columns_of_file,
-    constant_arguments,
-    country_of_numbers,
     refused_file,
+    told_as_usage,
 )
 from workers.cli.import_progress import ImportProgress
 from workers.cli.import_signals import noted_signals
@@ -37,6 +36,8 @@ from workers.imports import (
     People,
     Stopped,
     UnusableFile,
+    constant_arguments,
+    country_of_numbers,
     free_name,
 )
 from workers.redis_link import sync_client
@@ -133,8 +134,15 @@ def import_csv(
     if file != STDIN and not file.exists():
         raise typer.BadParameter(f"file '{file}' does not exist", param_hint="FILE.csv")
     batch = batch_id or str(uuid.uuid4())
-    constant = constant_arguments(channel, group_id, correlation_id, deadline_seconds, batch)
-    numbers_of = country_of_numbers(country, channel)
+    with told_as_usage(correlation_id=correlation_id, batch_id=batch_id):
+        constant = constant_arguments(
+            channel=channel,
+            group_id=group_id,
+            correlation_id=correlation_id,
+            deadline_seconds=deadline_seconds,
+            batch_id=batch,
+        )
+        numbers_of = country_of_numbers(country, channel)
     columns = columns_of_file(column or [], channel)
     check_together(wait=wait, lists=skip_present or again, dry_run=dry_run)
     target = refused_file(refused, file, dry_run=dry_run)

@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from actors import JOBS, InvalidJob
 from workers.cli.job_options import check_text
+from workers.imports import WrongOption
 from workers.imports.columns import ERROR_COLUMN, known_columns, same_name
 from workers.imports.kept_rows import free_name
-from workers.imports.national_numbers import Country
 
 __all__ = [
     "check_failed_folder",
     "check_together",
     "columns_of_file",
-    "constant_arguments",
-    "country_of_numbers",
     "refused_file",
+    "told_as_usage",
 ]
 
 
-def constant_arguments(
-    channel: str, group_id: str, correlation_id: str | None, deadline_seconds: int | None, batch_id: str
-) -> dict[str, Any]:
-    """Return the arguments that all rows have in common. They are checked here, or a wrong one would refuse every row."""
-    given = {
-        "channel": channel,
-        "group_id": group_id,
-        "correlation_id": correlation_id,
-        "deadline_seconds": deadline_seconds,
-        "batch_id": batch_id,
-    }
-    constant = {name: value for name, value in given.items() if value is not None}
-    check_text(correlation_id, "--correlation-id")
-    check_text(batch_id, "--batch-id")
+@contextmanager
+def told_as_usage(**texts: str | None) -> Iterator[None]:
+    """Tell of a wrong choice which flag made it. ``texts`` are what flags were given that may be no text."""
+    for name, text in texts.items():
+        check_text(text, _flag(name))
     try:
-        JOBS["list_contacts"].parse(constant)
-    except InvalidJob as error:
-        problem = error.problems[0]
-        raise typer.BadParameter(problem.message, param_hint=f"--{problem.field.replace('_', '-')}") from None
-    return constant
+        yield
+    except WrongOption as error:
+        raise typer.BadParameter(str(error), param_hint=_flag(error.name)) from None
 
 
-def country_of_numbers(code: str | None, channel: str) -> Country | None:
-    """Return the country whose numbers may lack their `+`."""
-    if code is None:
-        return None
-    if channel != "sms":
-        raise typer.BadParameter("is of use only with --channel sms", param_hint="--country")
-    try:
-        return Country(code)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--country") from None
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:

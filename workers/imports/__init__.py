@@ -1,10 +1,13 @@
 """Imports of contacts: a file is read, its rows become jobs of one batch, and their answers are followed. Prints nothing."""
 
-from workers.imports.contacts import ContactsFile, Row
+from workers.imports.by_job import NotAnswered, answers_of
+from workers.imports.columns import IGNORED, known_columns, same_name
+from workers.imports.contacts import ContactsFile, Row, columns_of
 from workers.imports.dead_rows import FailedFile
 from workers.imports.following import Answers
 from workers.imports.kept_rows import KeptRows, free_name
 from workers.imports.national_numbers import Country
+from workers.imports.options import WrongOption, constant_arguments, country_of_numbers
 from workers.imports.pace import BULK, ImportTime, duration
 from workers.imports.people import People
 from workers.imports.present import NotListed
@@ -14,6 +17,7 @@ from workers.imports.whole import Import, ImportWatcher
 
 __all__ = [
     "BULK",
+    "IGNORED",
     "STDIN",
     "Answers",
     "ContactsFile",
@@ -23,12 +27,20 @@ __all__ = [
     "ImportTime",
     "ImportWatcher",
     "KeptRows",
+    "NotAnswered",
     "NotListed",
     "People",
     "Row",
     "Stopped",
     "Tally",
     "UnusableFile",
+    "WrongOption",
+    "answers_of",
+    "columns_of",
+    "constant_arguments",
+    "country_of_numbers",
     "duration",
     "free_name",
+    "known_columns",
+    "same_name",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from coupontools import SPELLING, Channel
 from workers.imports.formulas import as_meant
 from workers.imports.source import UnusableFile
 
-__all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "known_columns", "same_name"]
+__all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "known_columns", "same_name", "suggested"]
 
 #: The column that a file of refused rows has; ignored here.
 ERROR_COLUMN: Final = "error"
@@ -47,8 +47,18 @@ class Columns:
     delimiter: str
 
     @classmethod
-    def of(cls, header: str, channel: str, given: Mapping[str, str], *, ignore: bool) -> Columns:
+    def of(
+        cls,
+        header: str,
+        channel: str,
+        given: Mapping[str, str],
+        *,
+        ignore: bool,
+        left_out: Collection[str] = (),
+    ) -> Columns:
         """Read the header line. ``given`` names columns of the file by what they hold; unknown ones are ignored if they may be.
+
+        ``left_out`` names columns of the file that are ignored in any case.
 
         Raises:
             UnusableFile: says what is wrong with the header.
@@ -57,6 +67,7 @@ class Columns:
         own_names = {same_name(name): column for column, name in given.items()}
         # A column that is given takes the place of one that has its name.
         meaning = {name: name for name in (*known, ERROR_COLUMN, "") if name not in given} | own_names
+        meaning |= {same_name(name): IGNORED for name in left_out}
         names, delimiter = _split(header, meaning)
         found = [same_name(name) for name in names]
         told = ", ".join(name for name in names if name)[:300]
@@ -68,7 +79,13 @@ class Columns:
                 f"unknown columns: {', '.join(unknown)[:300]}; for channel '{channel}' these are known: {', '.join(known)}. "
                 "Say with --column what a column holds, or leave unknown ones out with --ignore-columns"
             )
-        if twice := sorted({form for form in found if form and form in meaning and found.count(form) > 1}):
+        if twice := sorted(
+            {
+                form
+                for form in found
+                if meaning.get(form, IGNORED) != IGNORED and form and found.count(form) > 1
+            }
+        ):
             raise UnusableFile(f"columns named twice: {', '.join(twice)}")
         holds = [meaning.get(form, IGNORED) for form in found]
         identifying = next(iter(known))
@@ -78,6 +95,21 @@ class Columns:
                 f"If one of them holds it: --column {identifying}=NAME"
             )
         return cls(names, holds, delimiter)
+
+
+def suggested(header: str, channel: str) -> dict[str, str]:
+    """Return the columns of a file, and what the name of each says that it holds: nothing where nobody knows.
+
+    Raises:
+        UnusableFile: the header cannot be read, or names nothing.
+    """
+    known = known_columns(channel)
+    names, _ = _split(header, known | {ERROR_COLUMN: IGNORED})
+    return {
+        name: form if (form := same_name(name)) in known else IGNORED if form == ERROR_COLUMN else ""
+        for name in names
+        if name
+    }
 
 
 def _split(header: str, known: Mapping[str, str]) -> tuple[list[str], str]:

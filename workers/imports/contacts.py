@@ -9,20 +9,20 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
-from workers.imports.columns import ERROR_COLUMN, IGNORED, Columns, known_columns
+from workers.imports.columns import ERROR_COLUMN, IGNORED, Columns, known_columns, suggested
 from workers.imports.formulas import as_meant
 from workers.imports.national_numbers import Country
 from workers.imports.source import UnusableFile, check_format, count_lines, open_source
 
-__all__ = ["ContactsFile", "Row"]
+__all__ = ["ContactsFile", "Row", "columns_of"]
 
 #: The longest header that is read, in characters: a file without line breaks must not fill the memory.
 LONGEST_HEADER: Final = 64 * 1024
@@ -54,7 +54,7 @@ class ContactsFile:
     """An open file of contacts; a context manager.
 
     Numbers without `+` are those of the ``country``, if there is one. ``columns`` names columns of the file by what they hold; unknown
-    ones are left out with ``ignore_columns``.
+    ones are left out with ``ignore_columns``, and those that ``left_out`` names in any case.
 
     Raises:
         UnusableFile: the header is wrong.
@@ -69,18 +69,20 @@ class ContactsFile:
         country: Country | None = None,
         columns: Mapping[str, str] = NO_COLUMNS,
         ignore_columns: bool = False,
+        left_out: Collection[str] = (),
     ) -> None:
         self._country = country
         self._known = known_columns(channel)
         self._bytes = open_source(path)
         self.size = os.fstat(self._bytes.fileno()).st_size
-        # Bytes that are no UTF-8 become lone surrogates, so that one bad row is refused and the others go on.
-        self._file = TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._file = _text_of(self._bytes)
         try:
             check_format(self._bytes)
             #: There are no more rows than that: line breaks inside of cells count, too.
             self.most_rows = max(count_lines(self._bytes) - 1, 0)
-            self.columns = Columns.of(self._read_header(), channel, columns, ignore=ignore_columns)
+            self.columns = Columns.of(
+                self._read_header(), channel, columns, ignore=ignore_columns, left_out=left_out
+            )
         except BaseException:
             self._file.close()
             raise
@@ -166,12 +168,34 @@ class ContactsFile:
         return not may_hold or self._other_row.search(cell) is not None
 
     def _read_header(self) -> str:
-        text = self._file.readline(LONGEST_HEADER)
-        if problem := _why_no_text(text):
-            raise UnusableFile(f"the header {problem}")
-        if not text.strip():
-            raise UnusableFile("there is no header; the first line must name the columns")
-        return text
+        return _header_of(self._file)
+
+
+def columns_of(path: Path, channel: str) -> dict[str, str]:
+    """Return the columns of a file, and what the name of each says that it holds: nothing where nobody knows.
+
+    Raises:
+        UnusableFile: it is no CSV file, or its header is wrong.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        check_format(file)
+        with _text_of(file) as text:
+            return suggested(_header_of(text), channel)
+
+
+def _text_of(file: IO[bytes]) -> TextIOWrapper:
+    # Bytes that are no UTF-8 become lone surrogates, so that one bad row is refused and the others go on.
+    return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _header_of(file: TextIOWrapper) -> str:
+    text = file.readline(LONGEST_HEADER)
+    if problem := _why_no_text(text):
+        raise UnusableFile(f"the header {problem}")
+    if not text.strip():
+        raise UnusableFile("there is no header; the first line must name the columns")
+    return text
 
 
 def _noted(lines: Iterable[str], record: list[str]) -> Iterator[str]:

@@ -68,17 +68,17 @@ class AnswersWatcher(Protocol):
 
 
 class Following:
-    """Made before the import runs, so that it tells what a batch did before from what comes now.
+    """Made before the import runs, so that it tells what a batch did before from what comes now; a ``whole`` batch is this import's alone.
 
     Raises:
         redis.RedisError: Redis could not be asked.
     """
 
-    def __init__(self, client: redis.Redis, keys: Keys, batch_id: str) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, batch_id: str, *, whole: bool = False) -> None:
         self._client = client
         self._keys = keys
         self._batch = batch_key(keys, batch_id)
-        self._before = self._counts()
+        self._before = Counts() if whole else self._counts()
 
     def look(self, enqueued: int) -> Answers:
         """Return what has come of so many rows by now.

@@ -111,6 +111,8 @@ class ImportRun:
     signals: Sequence[int]
     #: Who is in the group, in comparable form.
     present: FirstLines | None = None
+    #: In a batch that was there before: are jobs that failed sent again?
+    failed_again: bool = True
     _goes_on: bool = False
 
     @property
@@ -195,7 +197,7 @@ class ImportRun:
         return [
             self.people.message(person, state.message_id)
             for person, state in zip(people, states, strict=True)
-            if state.word != "done"
+            if state.word == "open" or (state.word == "failed" and self.failed_again)
         ]
 
     def _tell_size(self) -> None:

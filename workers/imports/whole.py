@@ -40,6 +40,9 @@ class Import:
     list_first: bool = False
     #: Follow the answers to the last one?
     wait: bool = False
+    #: Is the batch this import's alone, and perhaps begun by an earlier process? Then what came of it counts too, and what failed is not
+    #: sent again.
+    goes_on: bool = False
     #: Names the file for the rows that fail; asked when all are answered.
     failed_path: Callable[[], Path] | None = None
     tally: Tally = field(default_factory=Tally)
@@ -62,7 +65,16 @@ class Import:
             OSError: a file cannot be read or written.
         """
         client, keys = self.client, Keys.of(self.settings)
-        run = ImportRun(client, keys, Policy.of(self.settings), self.people, self.tally, watcher, signals)
+        run = ImportRun(
+            client,
+            keys,
+            Policy.of(self.settings),
+            self.people,
+            self.tally,
+            watcher,
+            signals,
+            failed_again=not self.goes_on,
+        )
         if client is not None and self.list_first:
             group = {name: self.people.constant[name] for name in ("channel", "group_id")}
             run.present = read_present(client, self.settings, group, say=watcher.say, signals=signals)
@@ -70,7 +82,7 @@ class Import:
             run.run(contacts, refused)
             self.read_all = True
             return
-        following = Following(client, keys, run.batch_id)
+        following = Following(client, keys, run.batch_id, whole=self.goes_on)
         try:
             run.run(contacts, refused)
             self.read_all = True

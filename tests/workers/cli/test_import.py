@@ -317,7 +317,7 @@ def test_numbers_of_a_country_are_read_and_wrong_ones_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("channel", "country", "sentence"), [("sms", "XX", "two letters"), ("email", "BE", "--channel sms")]
+    ("channel", "country", "sentence"), [("sms", "XX", "two letters"), ("email", "BE", "the channel sms")]
 )
 def test_a_country_that_is_of_no_use_is_wrong_usage(command, tmp_path, channel, country, sentence):
     path = tmp_path / "people.csv"
