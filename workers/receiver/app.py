@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
 import structlog
-from starlette.responses import JSONResponse
-from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from actors import JOBS, InvalidJob
 from coupontools.webhooks import MAX_BYTES
@@ -30,6 +29,8 @@ RETRY_AFTER_SECONDS: Final = 5
 _JOB: Final = JOBS["verify_webhook"]
 #: The token follows.
 _WEBHOOKS: Final = "/webhooks/"
+#: What stands before the path where a sender takes the server for a proxy: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+_ORIGIN: Final = re.compile(r"https?://[^/]*", re.IGNORECASE)
 
 #: Returns what a request with the status 200 is told.
 _Handler = Callable[[Scope, Receive], Awaitable[dict[str, Any]]]
@@ -49,17 +50,34 @@ class _Left(Exception):  # noqa: N818 - says what happened to the request
     """The connection was closed before the request was whole: nobody waits for an answer."""
 
 
-def create_app(token: str, intake: Intake) -> Router:
+def create_app(token: str, intake: Intake) -> ASGIApp:
     """Return the application, which takes webhooks under this token.
 
-    It is a bare Starlette router: a middleware stack would cost every call, and nothing here needs one. It works under
+    It is bare ASGI: a router and a middleware stack would cost every call, and two paths need neither. It works under
     `workers.receiver.serve` only, whose connections it knows.
     """
-    routes = [
-        Route("/health", _Endpoint(_health, "/health")),
-        Route(_WEBHOOKS + "{token:path}", _Endpoint(_Webhooks(token, intake).take, f"{_WEBHOOKS}•••")),
-    ]
-    return Router(routes, redirect_slashes=False, default=_Endpoint(_nothing, "•••"))
+    webhooks = _Endpoint(_Webhooks(token, intake).take, f"{_WEBHOOKS}•••")
+    health, nothing = _Endpoint(_health, "/health"), _Endpoint(_nothing, "•••")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = _path(scope)
+        if path.startswith(_WEBHOOKS):
+            await webhooks(scope, receive, send)
+        elif path == "/health":
+            await health(scope, receive, send)
+        else:
+            await nothing(scope, receive, send)
+
+    return app
+
+
+def _path(scope: Scope) -> str:
+    """Return the path that is asked for, also of a target that names the server (`POST http://host/webhooks/...`)."""
+    path: str = scope["path"]
+    if path.startswith("/"):
+        return path
+    found = _ORIGIN.match(path)
+    return path[found.end() :] if found else path
 
 
 class _Endpoint:
@@ -80,23 +98,31 @@ class _Endpoint:
             return
         except _Refused as refusal:
             log.info("request.refused", path=self._path, status=refusal.status, reason=refusal.reason)
-            answer = JSONResponse({"error": refusal.reason}, refusal.status, refusal.headers)
+            answer = orjson.dumps({"error": refusal.reason})
             if connection.request_is_whole:
-                await answer(scope, receive, send)
+                await _answer(answer, send, refusal.status, refusal.headers)
             else:
-                await _answer_and_close(answer, connection, send)
+                await _answer_and_close(answer, send, refusal, connection)
         else:
-            await JSONResponse(told)(scope, receive, send)
+            await _answer(orjson.dumps(told), send)
         finally:
             connection.others.release(connection)
 
 
-async def _answer_and_close(answer: JSONResponse, connection: Connection, send: Send) -> None:
+async def _answer(
+    body: bytes, send: Send, status: int = 200, more: dict[str, str] | None = None, *, last: bool = True
+) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if more:
+        headers += [(name.encode(), value.encode()) for name, value in more.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+async def _answer_and_close(body: bytes, send: Send, refusal: _Refused, connection: Connection) -> None:
     """Answer a request whose body is not read to its end, and close its connection a moment later."""
     connection.read_no_more()
-    headers = [*answer.raw_headers, (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    await _answer(body, send, refusal.status, {**refusal.headers, "connection": "close"}, last=False)
     await asyncio.sleep(LINGER_SECONDS)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -122,8 +148,7 @@ class _Webhooks:
 
     async def take(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """Enqueue `verify_webhook` for the body, and tell its message id."""
-        # Not Starlette's parameter, which leaves out a line break at the end.
-        presented = scope["path"].removeprefix(_WEBHOOKS)
+        presented = _path(scope).removeprefix(_WEBHOOKS)
         if not hmac.compare_digest(presented.encode(), self._token):
             # As for any other path: whoever guesses must not learn what is here.
             await _nothing(scope, receive)
@@ -135,7 +160,6 @@ class _Webhooks:
         except Unavailable:
             reason = "Redis is away or full; send the webhook again"
             raise _Refused(503, reason, retry_after=str(RETRY_AFTER_SECONDS)) from None
-        log.info("webhook.accepted", message_id=message.message_id)
         return {"message_id": message.message_id}
 
 

@@ -7,12 +7,15 @@ import time
 from typing import Final
 
 import redis
+import structlog
 
 from config.keys import Keys
 from workers.producer import Enqueued, enqueue_all
 from workers.redis_link import Link
 
 __all__ = ["Intake", "Unavailable"]
+
+log = structlog.get_logger("workers.receiver")
 
 #: How long a message may wait for Redis before its sender is told to come again, in seconds.
 PATIENCE_SECONDS: Final = 5.0
@@ -47,21 +50,21 @@ class Intake:
         Raises:
             Unavailable: Redis did not say so in time.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        late = loop.call_later(PATIENCE_SECONDS, _give_up, done)
         self._waiting.append((message, done))
         if self._stepping is None:
             self._stepping = asyncio.create_task(self._step_until_empty())
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await done
-        except TimeoutError:
-            raise Unavailable from None
+            await done
+        finally:
+            late.cancel()
 
     def give_up(self) -> None:
         """Have everybody who waits for Redis told that it is unavailable."""
         for _, done in [*self._waiting, *self._in_step]:
-            if not done.done():
-                done.set_exception(Unavailable())
+            _give_up(done)
 
     async def _step_until_empty(self) -> None:
         try:
@@ -86,6 +89,9 @@ class Intake:
                 done.set_result(None)
             else:
                 done.set_exception(error)
+        if error is None:
+            # One line for all of them: a line for each took as long as reading the webhook.
+            log.info("webhooks.accepted", message_ids=[message.message_id for message, _ in batch])
 
     def _enqueue(self, messages: list[Enqueued]) -> None:
         began = time.monotonic()
@@ -99,3 +105,8 @@ class Intake:
             self._link.lost(WHO, error, began)
             raise
         self._link.answered(WHO)
+
+
+def _give_up(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_exception(Unavailable())

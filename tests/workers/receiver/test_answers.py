@@ -36,7 +36,9 @@ def test_a_webhook_becomes_the_job_that_verifies_it(house: House, receiver: Rece
         ids.append(told["message_id"])
     kinds = [house.answer(message_id)["type"] for message_id in ids]
     assert kinds == ["coupontools.webhook.verified", "coupontools.webhook.rejected"]
-    assert [line["message_id"] for line in receiver.wait_lines("webhook.accepted", 2)] == ids
+    assert [line["message_ids"] for line in receiver.wait_lines("webhooks.accepted", 2)] == [
+        [message_id] for message_id in ids
+    ]
 
 
 def test_the_payload_is_the_body_as_received(house: House, receiver: Receiver):
@@ -94,6 +96,13 @@ REQUESTS = [
     ("PUT", PATH, 405),
     ("OPTIONS", PATH, 405),
     ("POST", f"{PATH}?from=vendor", 200),
+    # As a proxy is asked.
+    ("POST", f"http://hooks.example.com:8080{PATH}", 200),
+    ("POST", f"HTTPS://hooks.example.com{PATH}?from=vendor", 200),
+    ("GET", "http://hooks.example.com/health", 200),
+    ("POST", f"http://hooks.example.com{PATH}x", 404),
+    ("POST", "http://hooks.example.com", 404),
+    ("POST", f"ftp://hooks.example.com{PATH}", 404),
     ("POST", f"{PATH}/", 404),
     ("POST", f"{PATH}x", 404),
     ("POST", PATH[:-1], 404),
@@ -155,6 +164,7 @@ def test_no_token_is_logged(receiver: Receiver):
         f"/webhook/{TOKEN}",
         f"/{wrong}",
         f"/{wrong}?t={TOKEN}",
+        f"http://{wrong}/webhooks/{wrong}",
         PATH[:-1],
     ):
         for method in ("POST", "GET"):
@@ -163,9 +173,9 @@ def test_no_token_is_logged(receiver: Receiver):
         sender.sendall(f"POST /webhooks/{wrong} HTTP/1.1\r\nbroken {TOKEN}\r\n\r\n".encode())
         assert sender.recv(4096).startswith(b"HTTP/1.1 400 ")
     wait_for(lambda: "Invalid HTTP request" in receiver.log_text)
-    refused = receiver.wait_lines("request.refused", 12)
+    refused = receiver.wait_lines("request.refused", 14)
     assert {line["path"] for line in refused} == {"/webhooks/•••", "•••"}
-    assert len(refused) == 12
+    assert len(refused) == 14
     assert wrong not in receiver.log_text
     assert TOKEN[:-1] not in receiver.log_text
     for line in receiver.log_lines():
