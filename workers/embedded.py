@@ -20,7 +20,7 @@ import redis
 
 __all__ = ["EmbeddedRedis", "NoRedisServer", "die_with_parent", "find_redis_server", "free_port"]
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,13 +14,18 @@ from random import Random
 
 from sandbox import Sandbox
 from tests.chaos.account import Account
-from tests.chaos.blows import Blows
+from tests.chaos.blows import OLDER, Blows
 from tests.chaos.load import Load
+from tests.chaos.standby import Standby
 from tests.harness import House
+from tests.harness.older import NoHistory, check_out
 from workers.embedded import EmbeddedRedis
 
 #: How long nothing may be answered, once nothing is broken any more, before what is left counts as stranded.
 PATIENCE_SECONDS = 120.0
+#: How often a line tells where it stands, where there is no terminal, in seconds.
+LINE_SECONDS = 30.0
+_told = 0.0
 
 
 def main() -> int:
@@ -35,8 +41,22 @@ def main() -> int:
     options = parser.parse_args()
     seed = int(time.time()) if options.seed is None else options.seed
     print(f"seed {seed}, {options.seconds:g} s, {options.per_second:g} jobs a second", flush=True)
-    with EmbeddedRedis() as server, Sandbox() as sandbox, House(server, sandbox) as house:
-        account = run(house, seed, options.seconds, options.per_second)
+    with (
+        EmbeddedRedis() as server,
+        Standby(server) as standby,
+        Sandbox() as sandbox,
+        House(server, sandbox) as house,
+        tempfile.TemporaryDirectory(prefix="project-") as folder,
+    ):
+        try:
+            older = check_out(OLDER, Path(folder))
+        except NoHistory as reason:
+            print(f"without an older version: {reason}", flush=True)
+            older = None
+        house.sandbox.settings(email_listing=True, latency_ms=30)
+        load = Load(house, Random(f"{seed} load"), options.per_second)  # noqa: S311 - a repeatable run, no secrets
+        blows = Blows(house, Random(f"{seed} blows"), load, standby, older)  # noqa: S311
+        account = run(house, load, blows, options.seconds)
         print(account)
         if account.faults:
             print("\n".join(account.faults[:20]))
@@ -44,24 +64,19 @@ def main() -> int:
     return 1 if account.faults else 0
 
 
-def run(house: House, seed: int, seconds: float, per_second: float) -> Account:
+def run(house: House, load: Load, blows: Blows, seconds: float) -> Account:
     """Break things for so long, mend all, wait for what is left, and draw up the account."""
-    house.sandbox.settings(email_listing=True, latency_ms=30)
-    load = Load(house, Random(f"{seed} load"), per_second)  # noqa: S311 - a repeatable run, no secrets
-    draw = Random(f"{seed} blows")  # noqa: S311
-    blows = Blows(house, draw, load)
     load.start()
     struck: Counter[str] = Counter()
     end = time.monotonic() + seconds
     try:
         while time.monotonic() < end:
-            blow = draw.choice(blows.all)
+            blow = blows.draw()
             struck[blow.__name__] += 1
             live(
                 f"{struck.total()} blows, {len(load.sent)} jobs, {end - time.monotonic():.0f} s left: {blow.__name__}"
             )
             blow()
-            time.sleep(draw.random())
     finally:
         load.stop()
         blows.close()
@@ -83,12 +98,14 @@ def wait_for_the_rest(house: House, sent: set[str]) -> None:
 
 
 def live(line: str) -> None:
-    """Show where it stands: one line that is written over on a terminal, and now and then one elsewhere."""
+    """Show where it stands: one line that is written over on a terminal, elsewhere a line every so often."""
+    global _told  # noqa: PLW0603 - when the last line was written
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
-    elif line.endswith("\n"):
-        sys.stderr.write(line)
+    elif line.endswith("\n") or time.monotonic() - _told > LINE_SECONDS:
+        _told = time.monotonic()
+        sys.stderr.write(f"{line.rstrip()}\n")
+    sys.stderr.flush()
 
 
 def keep(house: House, account: Account, seed: int) -> Path:

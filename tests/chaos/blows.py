@@ -7,11 +7,13 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import redis
 
 from tests.chaos.load import Load
+from tests.chaos.standby import Standby
 from tests.harness import House
 from tests.harness.house import RunningWorker
 from tests.harness.refusals import Refusals
@@ -33,7 +35,11 @@ WIRE_FAULTS = [
     {"kind": "empty", "carry_out": True},
     {"kind": "html"},
 ]
+#: Nothing has been released yet, so a commit stands for the release before this one: the last of the day before the operators' page came.
+OLDER = "264f1ecb67e0ceda9c157b939833ea0889ecdae5"
 SETTINGS = {
+    # Without it a failover doubles what was sent within the replica's lag; see docs/guarantees.md.
+    "REDIS_WAIT_REPLICAS": 1,
     "WORKER_HEARTBEAT_SECONDS": 2,
     "WORKER_PROCESSES": 2,
     "WORKER_CONCURRENCY": 16,
@@ -45,8 +51,10 @@ SETTINGS = {
 class Blows:
     """The blows against one house with two workers."""
 
-    def __init__(self, house: House, draw: Random, load: Load) -> None:
+    def __init__(self, house: House, draw: Random, load: Load, standby: Standby, older: Path | None) -> None:
         self._house = house
+        self._standby = standby
+        self._older = older
         self._draw = draw
         self._load = load
         self._refusals = Refusals(house.redis, house.server.port)
@@ -58,6 +66,7 @@ class Blows:
             self.freeze_a_process,
             self.restart_a_worker,
             self.kill_redis,
+            self.fail_over,
             self.freeze_redis,
             self.fill_redis,
             self.disconnect,
@@ -76,6 +85,11 @@ class Blows:
             self.pause,
         )
 
+    def draw(self) -> Callable[[], None]:
+        """The next blow, after a short while."""
+        time.sleep(self._draw.random())
+        return self._draw.choice(self.all)
+
     def close(self) -> None:
         """Break no more: all faults are taken away, and two workers run."""
         self._house.sandbox.clear_faults()
@@ -86,7 +100,8 @@ class Blows:
                 self._workers[at] = self._start()
 
     def _start(self) -> RunningWorker:
-        return self._house.worker(wait=False, REDIS_URL=self._refusals.url, **SETTINGS)
+        project = self._older if self._draw.random() < 1 / 3 else None
+        return self._house.worker(wait=False, project=project, REDIS_URL=self._refusals.url, **SETTINGS)
 
     def _seconds(self, most: float = 3.0) -> None:
         """How long a blow lasts."""
@@ -117,7 +132,8 @@ class Blows:
     def restart_a_worker(self) -> None:
         at = self._draw.randrange(2)
         code = self._workers[at].terminate()
-        assert code == 0, f"a worker told to stop ended with {code}"
+        # Before its first line it may not listen yet, and has nothing in hand.
+        assert code == 0 or not self._workers[at].log_text, f"a worker told to stop ended with {code}"
         self._workers[at] = self._start()
 
     def kill_redis(self) -> None:
@@ -125,6 +141,10 @@ class Blows:
         self._seconds()
         self._house.server.start()
         # A user that was made at run time is gone with the server.
+        self._refusals.__enter__()
+
+    def fail_over(self) -> None:
+        self._standby.take_over(self._draw.random())
         self._refusals.__enter__()
 
     def freeze_redis(self) -> None:

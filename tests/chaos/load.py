@@ -77,7 +77,11 @@ class Load:
         return batch_id
 
     def _run(self) -> None:
-        while not self._over.wait(self._pause):
+        began = time.monotonic()
+        for number in itertools.count():
+            # What could not be sent while Redis was away is sent as soon as it is back.
+            if self._over.wait(max(0.0, began + number * self._pause - time.monotonic())):
+                return
             self._one()
 
     def _one(self) -> None:
@@ -156,7 +160,8 @@ class Load:
                     pipeline.hset(f"dramatiq:{queue}.msgs", redis_id, body)
                     pipeline.rpush(f"dramatiq:{queue}", redis_id)
                     pipeline.execute()
+                # What the replica does not have yet is lost with the server, and only its sender can send it again.
+                if self._client.wait(1, 1000) >= 1:
+                    return
             except redis.RedisError:
                 time.sleep(0.1)
-            else:
-                return

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -24,8 +23,8 @@ from tests.chaos.account import Account
 from tests.chaos.blows import WIRE_FAULTS
 from tests.chaos.load import Load
 from tests.harness import House, RunningWorker, wait_for
+from tests.harness.older import ROOT, NoHistory, check_out
 
-ROOT = Path(__file__).parent.parent.parent
 #: Nothing has been released yet, so two commits stand for the releases before this one.
 #: The last whose workers know no number for the form of what is stored: they neither write nor read it, and nobody can refuse them.
 WITHOUT_A_NUMBER = "7b49ca31716dfaf73aa828f728e13302d7a68dbf"
@@ -42,17 +41,12 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def check_out(commit: str, folder: Path) -> Path:
+def older_or_skip(commit: str, folder: Path) -> Path:
     """The project as it was; skips the test where the history is not there."""
-    if not shutil.which("git"):
-        pytest.skip("git is not installed, so there is no older commit to run")
-    archive = folder / "project.tar"
-    command = ["git", "-C", str(ROOT), "archive", f"--output={archive}", commit]
-    git = subprocess.run(command, capture_output=True, text=True, check=False)
-    if git.returncode:
-        pytest.skip(f"this copy of the project does not hold commit {commit[:7]}: {git.stderr.strip()}")
-    subprocess.run(["tar", "-x", "-C", str(folder), "-f", str(archive)], check=True)
-    return folder
+    try:
+        return check_out(commit, folder)
+    except NoHistory as reason:
+        pytest.skip(str(reason))
 
 
 def form(house: House) -> int:
@@ -63,7 +57,7 @@ def form(house: House) -> int:
 @pytest.mark.chaos
 @pytest.mark.parametrize("commit", [WITHOUT_A_NUMBER, OF_THE_SAME_FORM], ids=lambda commit: commit[:7])
 def test_an_older_commit_works_beside_this_one_and_after_it(house: House, folder: Path, commit: str) -> None:
-    older = check_out(commit, folder)
+    older = older_or_skip(commit, folder)
     dice = Random(os.environ.get("CHAOS_SEED", "7"))  # noqa: S311 - moments, not secrets
     house.sandbox.settings(email_listing=True, latency_ms=30)
     load = Load(house, Random("load"), per_second=20)  # noqa: S311 - as above
