@@ -9,7 +9,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 4 ] && echo "$$n" || echo 4)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos examples contract lock clean
+.PHONY: help setup demo test check format bench chaos long examples prove mutants contract lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ examples: setup ## run the example of each language that is here, as its page sa
 
 prove: ## check the model of the delivery protocol (docs/proof) whole; needs spin and gcc
 	@python3 scripts/prove.py $(ARGS)
+
+mutants: setup ## change one thing at a time in delivery and the broker, and see whether a test notices (ARGS="--count 30 claim.lua")
+	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 contract: setup ## write docs/contract anew
 	@$(BIN)/coupontools-worker contract --folder docs/contract
