@@ -42,6 +42,8 @@ key                                            type    written by    holds; life
 ``coupontools:batches``                        zset    delivery      the digests of batches, by their last answer (ms)
 ``coupontools:minute:<n>``                     hash    delivery      what was answered in the minute that began n minutes after 1970,
                                                                      by lane and outcome; 2 days
+``coupontools:age:<n>``                        hash    web           lane -> how old its oldest unanswered job was (ms) at some moment
+                                                                     of the minute that began n minutes after 1970; 2 days
 ``coupontools:cancelled``                      hash    operators     what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
                                                                      (ms); 90 days after the last
 ``coupontools:answered:<message id>``          string  delivery      how this message was answered, or the answer while its events
@@ -286,6 +288,11 @@ class Keys:
     def minutes(self) -> str:
         """What was answered in each minute; the number of the minute follows."""
         return f"{self.prefix}:minute"
+
+    @property
+    def ages(self) -> str:
+        """How old the oldest job was in each minute; the number of the minute follows."""
+        return f"{self.prefix}:age"
 
     @property
     def cancelled(self) -> str:

@@ -42,14 +42,14 @@ def read_batch(client: redis.Redis, keys: Keys, batch_id: str) -> Batch | None:
     return _read(client, keys, batch_key(keys, batch_id), read_per_minute(client, keys))
 
 
-def read_batches(client: redis.Redis, keys: Keys) -> Iterator[Batch]:
-    """Yield all batches, the one that was answered last first.
+def read_batches(client: redis.Redis, keys: Keys, *, first: int = 0, most: int = 0) -> Iterator[Batch]:
+    """Yield all batches, the one that was answered last first; or ``most`` of them at most, after the ``first`` so many.
 
     Raises:
         redis.RedisError: Redis could not be asked.
     """
     paces = read_per_minute(client, keys)
-    digests: Any = client.zrevrange(keys.batches, 0, -1)
+    digests: Any = client.zrevrange(keys.batches, first, first + most - 1 if most else -1)
     for digest in digests:
         if batch := _read(client, keys, keys.batch(digest.decode()), paces):
             yield batch

@@ -10,7 +10,7 @@ from config.keys import Keys
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["left_seconds", "read_per_minute"]
+__all__ = ["counted", "left_seconds", "read_per_minute"]
 
 #: This minute and the one before it: enough to be steady, and soon 0 when nothing is answered any more.
 MINUTES: Final = 2
@@ -34,7 +34,7 @@ def read_per_minute(client: redis.Redis, keys: Keys) -> dict[str, float]:
     for minute in range(this_minute - MINUTES + 1, this_minute + 1):
         counts: Any = client.hgetall(f"{keys.minutes}:{minute}")
         for name, count in counts.items():
-            lane, _, outcome = name.decode("utf-8", "replace").partition("|")
+            lane, outcome = counted(name)
             if outcome == "first":
                 began.setdefault(lane, int(count) / 1000)
             else:
@@ -43,6 +43,12 @@ def read_per_minute(client: redis.Redis, keys: Keys) -> dict[str, float]:
         lane: round(60 * count / max(SHORTEST_SECONDS, now - began.get(lane, now - 60)), 1)
         for lane, count in answered.items()
     }
+
+
+def counted(field: bytes) -> tuple[str, str]:
+    """Return the lane and the outcome that a field of a minute counts; of the outcome ``first`` it tells the time instead."""
+    lane, _, outcome = field.decode("utf-8", "replace").partition("|")
+    return lane, outcome
 
 
 def left_seconds(waiting: int, per_minute: float) -> float | None:

@@ -1,7 +1,7 @@
 """The durable broker: Dramatiq's messages in Redis, fetched, delayed, taken over and set aside without loss."""
 
 from workers.broker.caretaker import Caretaker
-from workers.broker.dead_letters import DeadLetter, DeadLetters, NotRetried
+from workers.broker.dead_letters import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, Place, readable
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
 from workers.broker.enrolment import Enrolment, Refused
 from workers.broker.entries import DurableMessage
@@ -9,6 +9,7 @@ from workers.broker.memory import Memory
 
 __all__ = [
     "DEAD_LETTER_MS",
+    "LETTER_KINDS",
     "Caretaker",
     "DeadLetter",
     "DeadLetters",
@@ -17,5 +18,7 @@ __all__ = [
     "Enrolment",
     "Memory",
     "NotRetried",
+    "Place",
     "Refused",
+    "readable",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -12,17 +13,34 @@ import orjson
 import redis
 
 from actors import JOBS, key_of
+from actors.event_data import ERROR_KINDS
 from config.keys import Keys
 from delivery import forgetting, timestamp
 from workers.broker.entries import Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
 
-__all__ = ["DeadLetter", "DeadLetters", "NotRetried"]
+__all__ = ["LETTER_KINDS", "DeadLetter", "DeadLetters", "NotRetried", "Place", "readable"]
 
+#: Why a letter is dead: the kinds of a failure, and what was no readable job.
+LETTER_KINDS = (*ERROR_KINDS, "unreadable")
 #: Letters read in one round trip.
 PAGE = 500
+#: The same, where the newest of each queue are shown.
+LOOK = 50
+#: Where a look backwards has come to: the time of the last letter (ms), and how many of that time it has passed.
+Place = tuple[float, int]
 _HOMES = {name: (job.queue, *job.also) for name, job in JOBS.items()}
+
+
+def readable(body: bytes) -> Any:
+    """Return what was enqueued; as text where it is no JSON, or is nested too deeply to be written as JSON again."""
+    try:
+        message = orjson.loads(body)
+        orjson.dumps({"body": message})
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return body.decode("utf-8", "replace")
+    return message
 
 
 class NotRetried(Exception):  # noqa: N818 - says what did not happen
@@ -109,6 +127,53 @@ class DeadLetters:
                 if not cursor:
                     break
 
+    def newest_first(
+        self, *, until: Place, since_ms: float = 0, most: int, most_read: int
+    ) -> tuple[list[DeadLetter], Place | None]:
+        """Return at most so many letters that died between these moments, and where to go on; None at the end.
+
+        ``most_read`` letters are looked at, also where few of them are of the kind or the batch that is wanted.
+        """
+        begin, skip = until
+        found: list[DeadLetter] = []
+        read, at, passed = 0, begin, 0
+        every = heapq.merge(
+            *(self._backwards(name, begin, since_ms) for name in self._queues),
+            key=lambda one: one[0],
+            reverse=True,
+        )
+        for died, letter in every:
+            passed = passed + 1 if died == at else 1
+            at = died
+            if died == begin and passed <= skip:
+                continue
+            read += 1
+            if self._is_wanted(letter):
+                found.append(letter)
+            if len(found) == most or read == most_read:
+                return found, (at, passed)
+        return found, None
+
+    def _backwards(self, name: str, until_ms: float, since_ms: float) -> Iterator[tuple[float, DeadLetter]]:
+        """Yield every letter of a queue that died between these moments, the newest first, with its time."""
+        begin, seen = until_ms, 0
+        while True:
+            page: Any = self._client.zrevrangebyscore(
+                self._keys.queue(name).dead, begin, since_ms, start=seen, num=LOOK, withscores=True
+            )
+            if not page:
+                return
+            letters = self._read_all(name, page)
+            yield from ((died, letter) for (_, died), letter in zip(page, letters, strict=True))
+            last = page[-1][1]
+            seen = sum(died == last for _, died in page) + (seen if last == begin else 0)
+            begin = last
+
+    def at(self, queue: str, entry_id: bytes) -> DeadLetter | None:
+        """Return the letter that lies there; None if there is none any more."""
+        died: Any = self._client.zscore(self._keys.queue(queue).dead, entry_id)
+        return None if died is None else self._read_all(queue, [(entry_id, float(died))])[0]
+
     def find(self, wanted: Iterable[str]) -> dict[str, list[DeadLetter]]:
         """The letters with these message ids (or entry ids); reads all letters' reasons once, page by page."""
         found: dict[str, list[DeadLetter]] = {one: [] for one in wanted}
@@ -186,19 +251,20 @@ class DeadLetters:
         return purged
 
     def _read(self, name: str, page: list[tuple[bytes, float]]) -> list[DeadLetter]:
+        return [letter for letter in self._read_all(name, page) if self._is_wanted(letter)]
+
+    def _is_wanted(self, letter: DeadLetter) -> bool:
+        return self._kind in {None, letter.kind} and self._batch_id in {None, letter.batch_id}
+
+    def _read_all(self, name: str, page: list[tuple[bytes, float]]) -> list[DeadLetter]:
         if not page:
             return []
         queue = self._keys.queue(name)
         ids: list[Any] = [entry_id for entry_id, _ in page]
         reasons: Any = self._client.hmget(queue.dead_reasons, ids)
-        letters = [
+        return [
             self._letter(name, entry_id, died, reason)
             for (entry_id, died), reason in zip(page, reasons, strict=True)
-        ]
-        return [
-            letter
-            for letter in letters
-            if self._kind in {None, letter.kind} and self._batch_id in {None, letter.batch_id}
         ]
 
     def _letter(self, name: str, entry_id: bytes, died: float, reason: bytes | None) -> DeadLetter:

@@ -6,22 +6,12 @@ from typing import Annotated
 
 import typer
 
-from delivery import cancelling
+from workers.cancelling import cancel_batch, cancel_jobs
 from workers.cli.output import say
 from workers.cli.settings import command_settings
-from workers.lookup import open_lookup
-from workers.redis_link import ThreadRunner, sync_client
-from workers.worker_list import account_keys, read_workers
+from workers.redis_link import sync_client
 
 __all__ = ["cancel"]
-
-#: What is told of a job that cannot be cancelled, by its state.
-TOO_LATE = {
-    "running": "is in flight: it ends as it does",
-    "unknown": "may have been carried out: it is looked up, and ends as it did",
-    "answered": "was answered before",
-    "dead": "was answered before, and is a dead letter",
-}
 
 
 def cancel(
@@ -44,26 +34,9 @@ def cancel(
         raise typer.BadParameter("give message ids, or --batch", param_hint="ID...")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
-        workers = read_workers(client, settings)
-        keys = account_keys(settings, workers)
-        # First the marks: what is told below may be old a moment later, but no call begins after this.
-        ThreadRunner(client).run(*cancelling(keys, messages=ids or (), batch_id=batch))
-    too_late = 0
-    with open_lookup(settings) as lookup:
-        found = lookup.by_ids(ids or ())
-    for message_id in ids or ():
-        job = found.get(message_id)
-        if job is None:
-            say(f"{message_id}: not found", err=True)
-        elif job.state in TOO_LATE and not _was_cancelled(job.event):
-            say(f"{message_id}: {TOO_LATE[job.state]}", err=True)
-        else:
-            continue
-        too_late += 1
-    raise typer.Exit(1 if too_late else 0)
-
-
-def _was_cancelled(event: dict[str, object] | None) -> bool:
-    data = event.get("data") if event else None
-    error = data.get("error") if isinstance(data, dict) else None
-    return isinstance(error, dict) and error.get("kind") == "cancelled"
+        if batch is not None:
+            cancel_batch(client, settings, batch)
+        why_not = cancel_jobs(client, settings, list(dict.fromkeys(ids))) if ids else {}
+    for message_id, why in why_not.items():
+        say(f"{message_id}: {why}", err=True)
+    raise typer.Exit(1 if why_not else 0)

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from actors import QUEUES
-from actors.event_data import ERROR_KINDS
-from workers.broker import DeadLetter, DeadLetters, NotRetried
+from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, readable
 from workers.cli.command import Command
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
@@ -28,13 +26,12 @@ dead = typer.Typer(
     help="Look at jobs that failed or could not be read, and send them again. They are kept for 7 days.",
 )
 
-#: Why a letter is dead: the kinds of a failure, and what was no readable job.
-KINDS = (*ERROR_KINDS, "unreadable")
-
 Queue = Annotated[
     str | None, typer.Option("--queue", metavar="Q", help=f"Only this queue: {', '.join(QUEUES)}.")
 ]
-Kind = Annotated[str | None, typer.Option("--kind", metavar="K", help=f"Only this kind: {', '.join(KINDS)}.")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", metavar="K", help=f"Only this kind: {', '.join(LETTER_KINDS)}.")
+]
 Batch = Annotated[str | None, typer.Option("--batch", metavar="B", help="Only letters of this batch.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 _ROW = "{:<36}  {:<24}  {:<8}  {:<14}  {}"
@@ -46,8 +43,10 @@ def _letters(queue: str | None, kind: str | None = None, batch: str | None = Non
         raise typer.BadParameter(
             f"no such queue: {queue}; known are {', '.join(QUEUES)}", param_hint="--queue"
         )
-    if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(f"no such kind: {kind}; known are {', '.join(KINDS)}", param_hint="--kind")
+    if kind is not None and kind not in LETTER_KINDS:
+        raise typer.BadParameter(
+            f"no such kind: {kind}; known are {', '.join(LETTER_KINDS)}", param_hint="--kind"
+        )
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
         workers = read_workers(client, settings)
@@ -105,7 +104,7 @@ def show_letter(
             raise typer.Exit(1)
         for letter in found:
             body = letters.body(letter) or b""
-            message = _message(body)
+            message = readable(body)
             if as_json:
                 say_json({**_told(letter), "body": message})
                 continue
@@ -227,16 +226,6 @@ def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[Dea
 
 def _not_found(message_id: str) -> None:
     say(f"{message_id} is no dead letter; see `coupontools-worker dead list`", err=True)
-
-
-def _message(body: bytes) -> Any:
-    """Return what was enqueued; as text where it is no JSON, or is nested too deeply to be written as JSON again."""
-    try:
-        message = orjson.loads(body)
-        orjson.dumps({"body": message})
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        return body.decode("utf-8", "replace")
-    return message
 
 
 def _told(letter: DeadLetter) -> dict[str, Any]:

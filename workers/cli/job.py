@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -59,13 +58,13 @@ def job(
     if not found:
         missing = Found(message_id or "", "not_found")
         if as_json:
-            say_json(asdict(missing))
+            say_json(missing.told())
         else:
             say("not found", err=True)
         raise typer.Exit(1)
     for each in found:
         if as_json:
-            say_json(asdict(each))
+            say_json(each.told())
         else:
             say(_line(each))
 

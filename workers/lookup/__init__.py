@@ -1,6 +1,7 @@
 """Where jobs are, as `job` and `cancel` tell it: what is known of a job, apart from how a command prints it."""
 
 from workers.lookup.found import Found, in_words, time_of
-from workers.lookup.lookup import Lookup, open_lookup
+from workers.lookup.lookup import LooksTooLong, Lookup, open_lookup
+from workers.lookup.story import Step, story
 
-__all__ = ["Found", "Lookup", "in_words", "open_lookup", "time_of"]
+__all__ = ["Found", "LooksTooLong", "Lookup", "Step", "in_words", "open_lookup", "story", "time_of"]

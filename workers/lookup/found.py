@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -39,6 +39,13 @@ class Found:
     worker: str | None = None
     read_back_at: str | None = None
     event: dict[str, Any] | None = None
+    #: Its message, where one lies in Redis, and how many listings could not tell what came of its lost call. `job` tells neither.
+    message: dict[str, Any] | None = None
+    looks: int | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Return what `job --json` prints."""
+        return {name: value for name, value in asdict(self).items() if name not in {"message", "looks"}}
 
 
 def in_words(found: Found | None) -> str:

@@ -7,6 +7,7 @@ million take some seconds. (Searching them in Redis, by Lua, costs Redis twice a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -23,7 +24,7 @@ from workers.lookup.place import Places, key_in_force
 from workers.redis_link import sync_client
 from workers.worker_list import account_keys, read_workers
 
-__all__ = ["Lookup", "open_lookup"]
+__all__ = ["LooksTooLong", "Lookup", "open_lookup"]
 
 #: Messages and events that one round trip reads.
 AT_ONCE = 2000
@@ -37,6 +38,10 @@ LONGEST_BODY = 2**20
 Matches = Callable[[dict[str, Any]], bool]
 
 
+class LooksTooLong(Exception):  # noqa: N818 - says what happened to the search
+    """The search has taken as long as it may; nobody knows whether there is such a job."""
+
+
 @contextmanager
 def open_lookup(settings: Settings) -> Iterator[Lookup]:
     """Open what looks for jobs. Its methods raise redis.RedisError when Redis cannot be asked."""
@@ -47,9 +52,13 @@ def open_lookup(settings: Settings) -> Iterator[Lookup]:
 class Lookup:
     """Looks for jobs."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(
+        self, client: redis.Redis, settings: Settings, *, most_seconds: float = float("inf")
+    ) -> None:
+        """``most_seconds`` is how long all its searches together may take; then they raise LooksTooLong."""
         workers = read_workers(client, settings)
         self._client = client
+        self._until = time.monotonic() + most_seconds
         self._keys: Keys = account_keys(settings, workers)
         self._kept_ms = round(settings.idempotency_ttl_seconds * 1000)
         self._places = Places(client, self._keys, workers, settings.worker_heartbeat_seconds)
@@ -213,17 +222,22 @@ class Lookup:
         text: Any = self._client.hget(self._keys.queue(queue).dead_reasons, entry_id)
         reason = fields_of(text or b"{}") or {}
         found = answered(event) if event else Found(message_id, "dead", job=fields.get("actor_name"))
-        found.state, found.queue = "dead", queue
+        found.state, found.queue, found.message = "dead", queue, fields
         found.since, found.reason = reason.get("died_at"), reason.get("message")
         return found
 
     def _messages(self, key: str, texts: Collection[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         may_match = _looks_for(texts)
         for entry_id, body in self._client.hscan_iter(key, count=AT_ONCE):
+            self._go_on()
             if len(body) <= LONGEST_BODY and may_match(body):
                 fields = fields_of(body)
                 if fields is not None:
                     yield entry_id, fields
+
+    def _go_on(self) -> None:
+        if time.monotonic() > self._until:
+            raise LooksTooLong
 
     def _event_of(self, message_id: str) -> dict[str, Any] | None:
         """Return the last event that answers a message."""
@@ -247,6 +261,7 @@ class Lookup:
             entries: Any = self._client.xrevrange(self._keys.events, max=before, min="-", count=AT_ONCE)
             if not entries:
                 return
+            self._go_on()
             for _, fields in entries:
                 raw = fields.get(b"event", b"")
                 event = fields_of(raw) if may_match(raw) else None

@@ -34,7 +34,7 @@ class Places:
     def find(self, queue: str, entry_id: bytes, fields: dict[str, Any], *, delayed_by_stock: bool) -> Found:
         """Return where this message of ``queue`` is."""
         found = Found(str(fields.get("message_id")), "waiting", job=fields.get("actor_name"), queue=queue)
-        found.since = time_of(fields.get("message_timestamp"))
+        found.since, found.message = time_of(fields.get("message_timestamp")), fields
         if delayed_by_stock:
             options = fields.get("options")
             found.state = "delayed"
@@ -55,8 +55,8 @@ class Places:
         """Fill in what the ledger knows of the job. Return when its call began, if one is under way."""
         name = key_in_force(fields) or f"message\n{found.message_id}"
         record = self._keys.record(str(found.job), short_digest(name))
-        known: Any = self._client.hmget(record, "s", "n", "rb", "w", "cl", "en")
-        state, attempts, look_at, why, claimed_at, lost_at = known
+        known: Any = self._client.hmget(record, "s", "n", "rb", "w", "cl", "en", "un")
+        state, attempts, look_at, why, claimed_at, lost_at, looks = known
         if attempts:
             found.attempts = int(attempts)
         if why:
@@ -64,6 +64,7 @@ class Places:
         if state == b"unknown":
             found.state, found.read_back_at = "unknown", time_of(float(look_at or 0))
             found.since = time_of(float(lost_at or 0))
+            found.looks = int(looks or 0)
         return time_of(float(claimed_at)) if state == b"running" and claimed_at else None
 
     def _holder(self, queue: str, entry_id: bytes) -> str | None:

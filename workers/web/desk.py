@@ -26,7 +26,9 @@ class Notes:
         self._said: dict[str, str] = {}
 
     def leave(self, session: str, text: str) -> None:
-        """Keep a sentence for a session."""
+        """Keep a sentence for a session; one request alone has no next page."""
+        if not session:
+            return
         self._said[session] = text
         while len(self._said) > MOST_NOTES:
             del self._said[next(iter(self._said))]

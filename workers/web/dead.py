@@ -1,0 +1,253 @@
+"""Dead letters by kind, queue, batch and time: show, send again, purge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import structlog
+from starlette.responses import Response
+
+from actors import QUEUES
+from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, Place, readable
+from workers.web.masking import Mask, pretty
+from workers.web.page import Action, Page, Refused, Visit
+
+__all__ = ["PAGE"]
+
+log = structlog.get_logger("workers.web")
+
+#: Letters on one page; letters that one request looks at, where few are of the kind that is wanted; and those that one may send or purge.
+ON_A_PAGE: Final = 50
+MOST_READ: Final = 5_000
+MOST_CHANGED: Final = 1_000
+#: One request changes no more once it has taken so long, in seconds.
+LONGEST_SECONDS: Final = 10.0
+_FIRST: Final[Place] = (float("inf"), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters are wanted; what is empty leaves out none."""
+
+    queue: str = ""
+    kind: str = ""
+    batch: str = ""
+    since: str = ""
+    until: str = ""
+
+    @classmethod
+    def of(cls, fields: Any) -> Self:
+        """Read them from an address or a form.
+
+        Raises:
+            Refused: one of them is wrong.
+        """
+        wanted = cls(
+            *(
+                str(fields.get(name, "")).strip()[:300]
+                for name in ("queue", "kind", "batch", "since", "until")
+            )
+        )
+        if wanted.queue and wanted.queue not in QUEUES:
+            raise Refused(400, f"there is no queue {wanted.queue!r}; known are {', '.join(QUEUES)}")
+        if wanted.kind and wanted.kind not in LETTER_KINDS:
+            raise Refused(400, f"there is no kind {wanted.kind!r}; known are {', '.join(LETTER_KINDS)}")
+        for text in (wanted.since, wanted.until):
+            _milliseconds(text, 0)
+        return wanted
+
+    def query(self) -> dict[str, str]:
+        """Return what an address or a form says of them."""
+        told = {
+            "queue": self.queue,
+            "kind": self.kind,
+            "batch": self.batch,
+            "since": self.since,
+            "until": self.until,
+        }
+        return {name: text for name, text in told.items() if text}
+
+    def letters(self, visit: Visit) -> DeadLetters:
+        """Return the letters, of whatever time."""
+        queues = [self.queue] if self.queue else QUEUES
+        return DeadLetters(
+            visit.desk.client, visit.desk.keys(), queues, kind=self.kind or None, batch_id=self.batch or None
+        )
+
+    def look(
+        self, letters: DeadLetters, start: Place, *, most: int = ON_A_PAGE
+    ) -> tuple[list[DeadLetter], Place | None]:
+        """Return some of them, and where to go on."""
+        until = min(start, (_milliseconds(self.until, float("inf")), 0))
+        return letters.newest_first(
+            until=until, since_ms=_milliseconds(self.since, 0), most=most, most_read=MOST_READ
+        )
+
+
+def _milliseconds(text: str, otherwise: float) -> float:
+    """Return the time that a field says, as a browser writes it, in UTC."""
+    if not text:
+        return otherwise
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(400, f"{text!r} is no time such as 2026-03-01T14:00") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000
+
+
+def _list(visit: Visit) -> Response:
+    wanted = Wanted.of(visit.request.query_params)
+    letters = wanted.letters(visit)
+    found, onward = wanted.look(letters, _place(visit.asked("at"), visit.asked("passed")))
+    return visit.page(
+        "dead.html",
+        wanted=wanted,
+        rows=[_row(letters, letter) for letter in found],
+        onward=wanted.query() | {"at": f"{onward[0]:.0f}", "passed": str(onward[1])} if onward else None,
+        queues=QUEUES,
+        kinds=LETTER_KINDS,
+        most_changed=MOST_CHANGED,
+    )
+
+
+def _place(at: str, passed: str) -> Place:
+    """Return where a page goes on."""
+    if not (at.isdecimal() and passed.isdecimal() and len(at) < 16 and len(passed) < 10):
+        return _FIRST
+    return float(at), int(passed)
+
+
+def _row(letters: DeadLetters, letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "letter": letter,
+        "why": Mask(_arguments(readable(letters.body(letter) or b""))).text(letter.message),
+        **_address(letter),
+    }
+
+
+def _address(letter: DeadLetter) -> dict[str, str]:
+    """Return what a form calls a letter by: where it lies, since its message id may be anything or nothing."""
+    return {"queue": letter.queue, "entry": letter.entry_id.hex()}
+
+
+def _one(visit: Visit) -> Response:
+    letters, letter = _addressed(visit, visit.asked("queue"), visit.asked("entry"))
+    return _show(visit, letters, letter, openly=False)
+
+
+def _openly(visit: Visit) -> Response:
+    letters, letter = _addressed(visit, visit.given("queue"), visit.given("entry"))
+    log.warning("web.shown", message_id=letter.id)
+    return _show(visit, letters, letter, openly=True)
+
+
+def _show(visit: Visit, letters: DeadLetters, letter: DeadLetter, *, openly: bool) -> Response:
+    message = readable(letters.body(letter) or b"")
+    mask = Mask(_arguments(message))
+    return visit.page(
+        "letter.html",
+        letter=letter,
+        why=letter.message if openly else mask.text(letter.message),
+        message=pretty(message if openly else mask.message(message)) if message else "",
+        address=_address(letter),
+        openly=openly,
+    )
+
+
+def _retry(visit: Visit) -> Response:
+    letters, letter = _addressed(visit, visit.given("queue"), visit.given("entry"))
+    anew = visit.given("anew") == "yes"
+    try:
+        new = letters.retry(letter, anew=anew)
+    except NotRetried as error:
+        return visit.go("/dead/letter", f"The letter {error}.", **_address(letter))
+    log.info("web.acted", action="retry", message_id=letter.id, anew=anew, changed=new is not None)
+    if new is None:
+        return visit.go("/dead", "The letter is not there any more.")
+    return visit.go("/job", "It is sent again, under this id.", id=new)
+
+
+def _purge(visit: Visit) -> Response:
+    letters, letter = _addressed(visit, visit.given("queue"), visit.given("entry"))
+    purged = letters.purge([letter])
+    log.info("web.acted", action="purge", message_id=letter.id, changed=bool(purged))
+    return visit.go("/dead", "The letter is forgotten." if purged else "The letter is not there any more.")
+
+
+def _retry_many(visit: Visit) -> Response:
+    wanted = Wanted.of(visit.form)
+    letters = wanted.letters(visit)
+    sent = not_sent = 0
+    anew = visit.given("anew") == "yes"
+    some, more = _some(wanted, letters)
+    for letter in some:
+        try:
+            sent += letters.retry(letter, anew=anew) is not None
+        except NotRetried:
+            not_sent += 1
+    log.info("web.acted", action="retry", anew=anew, letters=sent, **wanted.query())
+    said = f"{sent:,} sent again." + (f" {not_sent:,} are no readable jobs, and stay." if not_sent else "")
+    return visit.go("/dead", said + (" There are more." if more else ""), **wanted.query())
+
+
+def _purge_many(visit: Visit) -> Response:
+    wanted = Wanted.of(visit.form)
+    letters = wanted.letters(visit)
+    some, more = _some(wanted, letters)
+    purged = letters.purge(list(some))
+    log.info("web.acted", action="purge", letters=purged, **wanted.query())
+    return visit.go(
+        "/dead", f"{purged:,} forgotten." + (" There are more." if more else ""), **wanted.query()
+    )
+
+
+def _some(wanted: Wanted, letters: DeadLetters) -> tuple[Iterator[DeadLetter], bool]:
+    """Return as many letters as one request changes, until it has taken too long; and whether there may be more."""
+    found: list[DeadLetter] = []
+    place: Place | None = _FIRST
+    began = time.monotonic()
+    while place is not None and len(found) < MOST_CHANGED and time.monotonic() - began < LONGEST_SECONDS:
+        some, place = wanted.look(letters, place, most=MOST_CHANGED - len(found))
+        found += some
+    return iter(found), place is not None
+
+
+def _addressed(visit: Visit, queue: str, entry: str) -> tuple[DeadLetters, DeadLetter]:
+    """Return the letter that an address or a form names."""
+    try:
+        entry_id = bytes.fromhex(entry)
+    except ValueError:
+        entry_id = b""
+    if queue not in QUEUES or not entry_id:
+        raise Refused(400, "this names no dead letter")
+    letters = DeadLetters(visit.desk.client, visit.desk.keys(), [queue])
+    letter = letters.at(queue, entry_id)
+    if letter is None:
+        raise Refused(
+            404, "the letter is not there any more: it was sent again, purged, or is older than 7 days"
+        )
+    return letters, letter
+
+
+def _arguments(message: Any) -> dict[str, Any]:
+    kwargs = message.get("kwargs") if isinstance(message, dict) else None
+    return kwargs if isinstance(kwargs, dict) else {}
+
+
+PAGE: Final = Page(
+    "Dead letters",
+    "/dead",
+    {
+        "/dead": {"GET": Action(_list, slow=True)},
+        "/dead/letter": {"GET": Action(_one)},
+        "/dead/letter/openly": {"POST": Action(_openly)},
+        "/dead/letter/retry": {"POST": Action(_retry)},
+        "/dead/letter/purge": {"POST": Action(_purge)},
+        "/dead/retry": {"POST": Action(_retry_many, slow=True)},
+        "/dead/purge": {"POST": Action(_purge_many, slow=True)},
+    },
+)
