@@ -42,8 +42,11 @@ class _Request:
     answer: asyncio.Future[Any]
 
 
-class TooFewReplicas(redis.exceptions.RedisError):
-    """A claim is on record, but not on so many replicas as REDIS_WAIT_REPLICAS asks for: ask again, send nothing."""
+class TooFewReplicas(redis.exceptions.ResponseError):
+    """A claim is on record, but not on so many replicas as REDIS_WAIT_REPLICAS asks for: ask again, send nothing.
+
+    Redis has answered, so this is another reason to wait than that it is away, and is told as one.
+    """
 
 
 class AsyncRunner:

@@ -14,6 +14,7 @@ from tests.harness import House
 from tests.harness.refusals import Refusals
 from workers.embedded import free_port
 from workers.redis_link import Link, is_outage
+from workers.redis_link.runner import TooFewReplicas
 
 ADD = "return redis.call('SADD', 'coupontools:s', 'x')"
 
@@ -76,13 +77,15 @@ def test_each_reason_is_told_once_an_outage(
     with refusals.refused("sadd"):
         plain = failure(refusals.client, "SADD", "coupontools:s", "x")
         scripted = failure(refusals.client, "EVAL", ADD, 0)
+    # As after a failover: Redis is back, and a replica is not.
+    few = TooFewReplicas("replicas that have the claim: 0; REDIS_WAIT_REPLICAS: 1")
     with caplog.at_level(logging.WARNING):
-        for error in (away, away, plain, scripted, away, plain):
+        for error in (away, away, few, plain, scripted, away, few, plain):
             for who in ("jobs", "caretaker"):
                 link.lost(who, error, began)
-        assert [record.message for record in caplog.records] == ["redis.unavailable"] * 2
+        assert [record.message for record in caplog.records] == ["redis.unavailable"] * 3
         for who in ("jobs", "caretaker"):
             link.answered(who)
         link.lost("jobs", plain, time.monotonic())
     told = [record.message for record in caplog.records]
-    assert told == ["redis.unavailable"] * 2 + ["redis.recovered", "redis.unavailable"]
+    assert told == ["redis.unavailable"] * 3 + ["redis.recovered", "redis.unavailable"]
