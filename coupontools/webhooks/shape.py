@@ -31,6 +31,7 @@ _KINDS = {
     list: "a list",
     dict: "an object",
 }
+_CONTAINERS = frozenset({dict, list})
 
 # Wrong types are ValueErrors here too (hence the exceptions for TRY004): pydantic, which calls check_shape for
 # a job's `payload`, makes a validation error of a ValueError alone.
@@ -95,6 +96,7 @@ def _containers_in(level: list[_Container]) -> list[_Container]:
     """Return the objects and lists inside the given ones; raise ValueError for a member that is no JSON."""
     objects = [container for container in level if isinstance(container, dict)]
     lists = [container for container in level if isinstance(container, list)]
+    # Each question is put to all members at once, since every webhook and every job that verifies one comes by here.
     if not set(map(type, chain.from_iterable(objects))) <= {str}:
         raise ValueError("payload must be JSON: the keys of its objects must be strings")
     members = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
@@ -102,8 +104,10 @@ def _containers_in(level: list[_Container]) -> list[_Container]:
     if strangers := kinds - _KINDS.keys():
         names = ", ".join(sorted(f"a Python {stranger.__name__}" for stranger in strangers))
         raise ValueError(f"payload must be JSON, and cannot hold {names}")
-    if not all(math.isfinite(member) for member in members if isinstance(member, float)):
+    if float in kinds and not all(math.isfinite(member) for member in members if isinstance(member, float)):
         raise ValueError("payload must be JSON, which knows neither NaN nor infinity")
+    if kinds.isdisjoint(_CONTAINERS):
+        return []
     return [member for member in members if isinstance(member, (dict, list))]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -28,8 +27,10 @@ NOT_DONE = frozenset(
     {"pipe_target", "on_success", "on_failure", "group_callbacks", "group_completion_uuid", "store_results"}
 )
 _told: set[str] = set()
-#: Digits in a row that may be a whole number of more than 64 bits.
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+#: Digits in a row that may be a whole number of more than 64 bits, once `_ZEROS` has made a 0 of each digit. A regular expression takes
+#: seven times as long to find them, for every job.
+_LONG_NUMBER = b"0" * 19
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 #: The latest moment that a timestamp may name, in Unix milliseconds (the year 2500): beyond it, arithmetic ends.
 LATEST = 16_725_225_600_000
 
@@ -109,7 +110,7 @@ def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
     """
     try:
         fields = orjson.loads(body)
-        if _LONG_NUMBER.search(body):
+        if _LONG_NUMBER in body.translate(_ZEROS):
             # Beyond 64 bits orjson makes a float of a whole number, which is another number.
             fields = json.loads(body)
     except orjson.JSONDecodeError as error:

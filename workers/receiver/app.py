@@ -100,29 +100,37 @@ class _Endpoint:
             log.info("request.refused", path=self._path, status=refusal.status, reason=refusal.reason)
             answer = orjson.dumps({"error": refusal.reason})
             if connection.request_is_whole:
-                await _answer(answer, send, refusal.status, refusal.headers)
+                await _answer(answer, send, connection, refusal.status, refusal.headers)
             else:
                 await _answer_and_close(answer, send, refusal, connection)
         else:
-            await _answer(orjson.dumps(told), send)
+            await _answer(orjson.dumps(told), send, connection)
         finally:
             connection.others.release(connection)
 
 
 async def _answer(
-    body: bytes, send: Send, status: int = 200, more: dict[str, str] | None = None, *, last: bool = True
+    body: bytes,
+    send: Send,
+    connection: Connection,
+    status: int = 200,
+    more: dict[str, str] | None = None,
+    *,
+    last: bool = True,
 ) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     if more:
         headers += [(name.encode(), value.encode()) for name, value in more.items()]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": not last})
+    with connection.in_one_packet():
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
 async def _answer_and_close(body: bytes, send: Send, refusal: _Refused, connection: Connection) -> None:
     """Answer a request whose body is not read to its end, and close its connection a moment later."""
     connection.read_no_more()
-    await _answer(body, send, refusal.status, {**refusal.headers, "connection": "close"}, last=False)
+    headers = {**refusal.headers, "connection": "close"}
+    await _answer(body, send, connection, refusal.status, headers, last=False)
     await asyncio.sleep(LINGER_SECONDS)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from uvicorn.config import Config
@@ -25,6 +27,8 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 #: How long a connection stays open after a refusal whose request was not read to its end, in seconds. Closed at once, it would be reset,
 #: and the sender might never see the answer. https://www.rfc-editor.org/rfc/rfc9112#section-9.6
 LINGER_SECONDS: Final = 1.0
+#: Lets writes gather until they are let go (Linux alone has it). Head and body of an answer are two, and each would wake the client.
+_CORK: Final[int | None] = getattr(socket, "TCP_CORK", None)
 #: All connections read into this one buffer, in turn. asyncio's own reads are up to 256 KiB each, of a thousand senders at once.
 _BUFFER: Final = bytearray(16 * 1024)
 
@@ -129,7 +133,8 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         """Take a place."""
         # asyncio sets this only if the listening socket names its protocol, which socket.create_server's does not; without it every
         # answer, written as head and body, waits 40 ms for the client's delayed ACK.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = transport.get_extra_info("socket")
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
         self.others.enter(self)
 
@@ -173,6 +178,17 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Close the connection: the answers are short, and whoever leaves so many of them unread would keep its place for ever."""
         self.transport.abort()
+
+    @contextmanager
+    def in_one_packet(self) -> Iterator[None]:
+        """Send what is written meanwhile at once, at the end."""
+        if _CORK is None or self.transport.is_closing():
+            yield
+            return
+        self._socket.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
+        yield
+        if not self.transport.is_closing():
+            self._socket.setsockopt(socket.IPPROTO_TCP, _CORK, 0)
 
     def read_no_more(self) -> None:
         """Leave what else the client sends where it is, and forget what has come of its body."""
