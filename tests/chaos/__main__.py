@@ -54,7 +54,7 @@ def main() -> int:
             print(f"without an older version: {reason}", flush=True)
             older = None
         house.sandbox.settings(email_listing=True, latency_ms=30)
-        load = Load(house, Random(f"{seed} load"), options.per_second)  # noqa: S311 - a repeatable run, no secrets
+        load = Load(house, Random(f"{seed} load"), options.per_second, copies=1)  # noqa: S311 - a repeatable run, no secrets
         blows = Blows(house, Random(f"{seed} blows"), load, standby, older)  # noqa: S311
         account = run(house, load, blows, options.seconds)
         print(account)

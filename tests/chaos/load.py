@@ -33,14 +33,18 @@ class Sent:
 
 
 class Load:
-    """Sends jobs at a pace, until it is stopped; goes on when Redis is back."""
+    """Sends jobs at a pace, until it is stopped; goes on when Redis is back.
 
-    def __init__(self, house: House, draw: Random, per_second: float) -> None:
+    ``copies`` is how many replicas must have a job before it counts as sent: what a failover may forget, its sender must send again.
+    """
+
+    def __init__(self, house: House, draw: Random, per_second: float, *, copies: int = 0) -> None:
         self.sent: dict[str, Sent] = {}
         self.unreadable = 0
         self._house = house
         self._draw = draw
         self._pause = 1 / per_second
+        self._copies = copies
         self._group = house.new_group("sms", "Chaos")
         self._email_group = house.new_group("email", "Chaos")
         self._numbers = itertools.count()
@@ -160,8 +164,7 @@ class Load:
                     pipeline.hset(f"dramatiq:{queue}.msgs", redis_id, body)
                     pipeline.rpush(f"dramatiq:{queue}", redis_id)
                     pipeline.execute()
-                # What the replica does not have yet is lost with the server, and only its sender can send it again.
-                if self._client.wait(1, 1000) >= 1:
+                if not self._copies or self._client.wait(self._copies, 1000) >= self._copies:
                     return
             except redis.RedisError:
                 time.sleep(0.1)
