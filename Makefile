@@ -46,6 +46,13 @@ long: setup ## run all tests at ten times their length (CHAOS_SCALE), and those 
 examples: setup ## run the example of each language that is here, as its page says, and name the others
 	@EXAMPLES=install $(BIN)/python -m pytest tests/test_examples.py -p no:xdist -v -s $(ARGS)
 
+pictures: setup ## take the pictures of docs/web.md from the running page; needs Chromium
+	@$(BIN)/python -m tests.pictures $(ARGS)
+
+axe: setup ## look at every page for operators with axe-core; needs Chromium and npm
+	@npm install --silent --no-save --prefix .venv/axe axe-core@4.14.1
+	@AXE_CORE="$$PWD/.venv/axe/node_modules/axe-core/axe.min.js" $(BIN)/python -m pytest -m chaos tests/workers/web $(ARGS)
+
 prove: ## check the model of the delivery protocol (docs/proof) whole; needs spin and gcc
 	@python3 scripts/prove.py $(ARGS)
 

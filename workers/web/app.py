@@ -26,7 +26,7 @@ from workers.web.door import Door
 from workers.web.forms import read_form
 from workers.web.headers import SafeHeaders
 from workers.web.live import Live
-from workers.web.now import Look
+from workers.web.look import Look
 from workers.web.page import Action, Page, PlainHandler, Refused, Visit
 from workers.web.pages import PAGES
 from workers.web.rendering import Templates
@@ -50,7 +50,8 @@ def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router
     tokens = Tokens(settings)
     sessions = Sessions(tokens)
     templates = Templates(pages_for)
-    desk = Desk(settings, client, templates, Live(Look(client, settings, templates)))
+    look = Look(client, settings, templates)
+    desk = Desk(settings, client, templates, look, Live(look))
     door = Door(tokens, sessions, Slowly())
     guard = _Guard(desk, door)
     sign_in = SignIn(door, templates)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-import redis
-import structlog
 from starlette.responses import Response
 
-from config import Settings, redact_text
 from config.keys import QUEUES, Keys
-from workers.history import KEPT_MINUTES, History, Minute, note_ages
-from workers.state import read_state
+from workers.history import KEPT_MINUTES, History, Minute
 from workers.web.chart import Chart, Tick, bars, lines
 from workers.web.page import Action, Page, Visit
 from workers.web.rendering import age
 
-__all__ = ["PAGE", "Noting"]
-
-log = structlog.get_logger("workers.web")
+__all__ = ["PAGE"]
 
 #: What is drawn in one colour and pattern, and the outcomes that it is made of.
 GROUPS: Final = {
@@ -35,32 +28,8 @@ GROUPS: Final = {
 }
 #: The pictures: what they are called, how many minutes they show, how many one column is made of, and how far its marks are apart.
 SPANS: Final = (("the last hour", 60, 1, 10), ("the last two days", KEPT_MINUTES, 30, 360))
-NOTING_SECONDS: Final = 60.0
 
 _history: Final = History()
-
-
-class Noting:
-    """Notes once a minute how old the oldest job is, for as long as this process runs: nothing else remembers it."""
-
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self._client = client
-        self._settings = settings
-
-    async def run(self) -> None:
-        """Note until cancelled."""
-        while True:
-            try:
-                await asyncio.to_thread(self.note)
-            except (redis.RedisError, OSError) as error:
-                log.warning("web.not_noted", error=redact_text(str(error)))
-            except Exception:
-                log.exception("web.failed", path="/before")
-            await asyncio.sleep(NOTING_SECONDS)
-
-    def note(self) -> None:
-        """Note it once."""
-        note_ages(self._client, Keys.of(self._settings), read_state(self._client, self._settings).queues)
 
 
 def _show(visit: Visit) -> Response:

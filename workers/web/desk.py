@@ -10,6 +10,7 @@ import redis
 from config import Settings
 from config.keys import Keys
 from workers.web.live import Live
+from workers.web.look import Look
 from workers.web.rendering import Templates
 from workers.worker_list import account_keys, read_workers
 
@@ -45,6 +46,7 @@ class Desk:
     settings: Settings
     client: redis.Redis
     templates: Templates
+    look: Look
     live: Live
     notes: Notes = field(default_factory=Notes)
 

@@ -27,7 +27,7 @@ class Live:
     """Tells watchers what a look has shown, in named parts; ``look`` asks Redis, and runs in a thread."""
 
     def __init__(self, look: Callable[[], dict[str, str]]) -> None:
-        self.look = look
+        self._look = look
         self._watchers = 0
         self._number = 0
         self._seen: dict[str, str] = {}
@@ -70,7 +70,7 @@ class Live:
     async def _read(self) -> None:
         try:
             while self._watchers:
-                seen = await asyncio.to_thread(self.look)
+                seen = await asyncio.to_thread(self._look)
                 async with self._changed:
                     self._number, self._seen = self._number + 1, seen
                     self._changed.notify_all()

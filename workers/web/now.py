@@ -8,78 +8,30 @@ from datetime import UTC, datetime
 from typing import Final
 
 import orjson
-import redis
 import structlog
 from starlette.responses import Response, StreamingResponse
 
-from config import Settings, redact_text
 from config.keys import SCOPES
-from workers.halts import halts, pace
 from workers.pausing import LONGEST_REASON, Word, change_pause, changed_words
-from workers.state import State, find_other_queues, read_state
 from workers.web.live import TooManyWatch
 from workers.web.page import Action, Page, Refused, Visit
-from workers.web.rendering import Templates
 
-__all__ = ["PAGE", "Look"]
+__all__ = ["PAGE"]
 
 log = structlog.get_logger("workers.web")
-
-#: Queues that no worker knows are looked for among all keys: so seldom, in seconds.
-OTHERS_SECONDS: Final = 600.0
-#: The parts of the page that move.
-PARTS: Final = ("halts", "figures", "lanes", "workers")
-
-
-class Look:
-    """One look at everything, as the parts of the page that move."""
-
-    def __init__(self, client: redis.Redis, settings: Settings, templates: Templates) -> None:
-        self._client = client
-        self._settings = settings
-        self._templates = templates
-        self._others: list[str] = []
-        self._others_at = float("-inf")
-
-    def __call__(self) -> dict[str, str]:
-        """Return each part; while Redis is away, that it is."""
-        try:
-            state = self._state()
-        except redis.RedisError as error:
-            away = f"Redis does not answer: {redact_text(str(error))}"
-            return {name: self._part(name, away=away, state=None) for name in PARTS}
-        return {name: self._part(name, away="", state=state) for name in PARTS}
-
-    def _state(self) -> State:
-        if time.monotonic() - self._others_at > OTHERS_SECONDS:
-            self._others = find_other_queues(self._client, self._settings)
-            self._others_at = time.monotonic()
-        return read_state(self._client, self._settings, self._others)
-
-    def _part(self, name: str, *, away: str, state: State | None) -> str:
-        silence = self._settings.worker_heartbeat_seconds
-        sentences = [away] if state is None else halts(state, silence)
-        if state is not None and not state.workers:
-            sentences.append("no worker is running")
-        return self._templates.part(
-            "now_parts.html",
-            name,
-            halts=sentences,
-            state=state,
-            silence=silence,
-            pace=pace(state) if state else "",
-        )
 
 
 def _show(visit: Visit) -> Response:
     seen = datetime.now(UTC).strftime("%H:%M:%S")
     return visit.page(
-        "now.html", parts=visit.desk.live.look(), seen=seen, scopes=SCOPES, longest_reason=LONGEST_REASON
+        "now.html", parts=visit.desk.look(), seen=seen, scopes=SCOPES, longest_reason=LONGEST_REASON
     )
 
 
 async def _live(visit: Visit) -> Response:
     """Return the stream of what has changed, as server-sent events; a beat tells that nothing has."""
+    if visit.request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     watch = visit.desk.live.watch()
     try:
         first = await anext(watch)

@@ -16,8 +16,8 @@ from config import Settings
 from workers.http_server import StoppableServer, listener
 from workers.redis_link import sync_client
 from workers.web.app import create_app
-from workers.web.before import Noting
-from workers.web.live import Live
+from workers.web.chores import Chores
+from workers.web.desk import Desk
 
 __all__ = ["serve"]
 
@@ -58,28 +58,28 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         log.info(
             "web.started", host=host, port=listening.getsockname()[1], version=version("coupontools-worker")
         )
-        _Server(config, desk.live, Noting(client, settings)).run([listening])
+        _Server(config, desk).run([listening])
     log.info("web.stopped")
 
 
 class _Server(StoppableServer):
     """Ends what moves by itself before it waits for its answers to end."""
 
-    def __init__(self, config: uvicorn.Config, live: Live, noting: Noting) -> None:
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
         super().__init__(config)
-        self._live = live
-        self._noting = noting
-        self._notes: asyncio.Task[None] | None = None
+        self._live = desk.live
+        self._chores = Chores(desk)
+        self._doing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, and note what Redis does not remember by itself."""
+        """Serve, and do what is to be done whether anybody looks or not."""
         await super().startup(sockets)
-        self._notes = asyncio.create_task(self._noting.run())
+        self._doing = asyncio.create_task(self._chores.run())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what has begun."""
         log.info("web.stopping")
-        if self._notes is not None:
-            self._notes.cancel()
+        if self._doing is not None:
+            self._doing.cancel()
         await self._live.stop()
         await super().shutdown(sockets)

@@ -13,12 +13,11 @@ from starlette.routing import Router
 
 from config.settings import Settings
 from tests.harness import House
+from tests.harness.web import IMPORT_TOKEN, TOKEN
 from workers.redis_link import sync_client
 from workers.web.app import create_app
 from workers.web.desk import Desk
 
-TOKEN = "operators-token-hard-to-guess"
-IMPORT_TOKEN = "importers-token-hard-to-guess"
 BROWSER = {"Accept": "text/html"}
 BASE = "http://page.example"
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from config.keys import Keys
-from config.settings import Settings
 from tests.harness import House
 from tests.workers.web.conftest import Open
 from workers.history import KEPT_MINUTES, History
-from workers.web.before import Noting
 from workers.web.chart import bars, lines
+from workers.web.chores import Chores
 
 MARKUP = "<script>alert(1)</script>"
 
@@ -44,11 +43,14 @@ async def test_what_was_answered_stands_in_the_pictures_and_as_numbers(house: Ho
         assert "nobody noted it" in hour
 
 
-def test_the_age_of_the_oldest_is_noted_and_minutes_that_are_over_are_read_once(house: House) -> None:
+async def test_the_age_of_the_oldest_is_noted_and_minutes_that_are_over_are_read_once(
+    house: House, page: Open
+) -> None:
     house.push("contacts", "old", json.dumps({"message_timestamp": 1, "options": {}}))
-    settings = Settings(redis_url=house.server.url)
-    Noting(house.redis, settings).note()
-    history, keys = History(), Keys.of(settings)
+    async with page() as browser:
+        Chores(browser.desk).do()
+        keys = Keys.of(browser.desk.settings)
+    history = History()
     this, minutes = history.read(house.redis, keys)
     assert len(minutes) == KEPT_MINUTES
     (noted,) = [minute.ages for minute in minutes.values() if minute.ages]

@@ -9,7 +9,8 @@ import pytest
 from starlette.routing import Route
 
 from tests.harness import House
-from tests.workers.web.conftest import BASE, IMPORT_TOKEN, TOKEN, Browser, Open, form_token
+from tests.harness.web import IMPORT_TOKEN, TOKEN
+from tests.workers.web.conftest import BASE, Browser, Open, form_token
 from workers.web import tokens
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -169,6 +170,8 @@ async def test_every_answer_tells_the_browser_what_it_may_not_do(page: Open) -> 
         assert (await browser.get("/static/page.css")).headers["cache-control"] == "no-cache"
         for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/none.css", "/static/"):
             assert (await browser.get(path)).status_code in {303, 404}
+        # It has an end, unlike what GET tells there.
+        assert (await browser.client.head("/live", headers=BEARER)).status_code == 200
         text = (await browser.get("/", headers=BEARER)).text
         assert "<script src=" in text
         assert "<style" not in text

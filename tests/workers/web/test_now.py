@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import tempfile
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from config.settings import Settings
-from tests.harness import House, wait_for
-from tests.workers.web.conftest import TOKEN, Open
+from tests.harness import House
+from tests.harness.web import TOKEN, WebProcess
+from tests.workers.web.conftest import Open
 from workers.redis_link import sync_client
-from workers.web.now import Look
+from workers.web.look import Look
 from workers.web.rendering import Templates
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -30,6 +27,7 @@ async def test_it_shows_what_status_shows(house: House, page: Open) -> None:
     house.push("misspelt", "id", "{}")
     async with page() as browser:
         await browser.sign_in()
+        browser.desk.look.find_others()
         text = (await browser.get("/")).text
         assert '<td data-label="Ready" class="number">1,234</td>' in text
         assert "no worker takes what waits in contacts, misspelt" in text
@@ -71,42 +69,24 @@ async def test_it_says_that_redis_does_not_answer(page: Open) -> None:
 
 
 def test_the_process_tells_what_moves_and_ends_while_somebody_watches(house: House) -> None:
-    environment = house.environment(WEB_TOKEN=TOKEN)
-    with tempfile.NamedTemporaryFile(suffix=".log") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workers.cli", "web", "--port", "0"],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-
-        def lines(event: str) -> list[dict[str, Any]]:
-            complete, _, _ = Path(log.name).read_text(encoding="utf-8").rpartition("\n")
-            return [line for line in map(json.loads, complete.splitlines()) if line["event"] == event]
-
-        try:
-            (started,) = wait_for(lambda: lines("web.started"), what="the start")
-            base = f"http://127.0.0.1:{started['port']}"
-            assert json.load(urllib.request.urlopen(f"{base}/health", timeout=60)) == {"status": "ok"}  # noqa: S310
-            request = urllib.request.Request(f"{base}/live", headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
-            with urllib.request.urlopen(request, timeout=120) as stream:  # noqa: S310
-                first = json.loads(stream.readline().removeprefix(b"data: "))
-                assert set(first) == {"halts", "figures", "lanes", "workers"}
-                house.enqueue("list_groups", channel="sms")
-                seen: dict[str, str] = {}
-                while ">1</td>" not in seen.get("lanes", ""):
-                    line = stream.readline()
-                    seen = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else seen
-                # What has not changed is not sent again.
-                assert "workers" not in seen
-                process.send_signal(signal.SIGTERM)
-                # Ends by itself, though this connection stays open until then.
-                stream.read()
-            assert process.wait(timeout=240) == 0
-            assert lines("web.stopped")
-        finally:
-            process.kill()
-            process.wait(timeout=240)
+    with WebProcess(house.environment()) as web:
+        assert json.load(urllib.request.urlopen(f"{web.url}/health", timeout=60)) == {"status": "ok"}  # noqa: S310
+        request = urllib.request.Request(f"{web.url}/live", headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=240) as stream:  # noqa: S310
+            first = json.loads(stream.readline().removeprefix(b"data: "))
+            assert set(first) == {"halts", "figures", "lanes", "workers"}
+            house.enqueue("list_groups", channel="sms")
+            seen: dict[str, str] = {}
+            while ">1</td>" not in seen.get("lanes", ""):
+                line = stream.readline()
+                seen = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else seen
+            # What has not changed is not sent again.
+            assert "workers" not in seen
+            web.process.send_signal(signal.SIGTERM)
+            # Ends by itself, though this connection stays open until then.
+            stream.read()
+        assert web.end() == 0
+        assert web.log_lines("web.stopped")
 
 
 def test_it_asks_redis_for_no_more_with_more_jobs(house: House) -> None:

@@ -1,0 +1,182 @@
+"""The page in a real browser: it signs in, moves by itself, says that it has lost the server, and runs nothing that came from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from tests.harness import House, wait_for
+from tests.harness.browser import missing_browser, open_browser
+from tests.harness.web import TOKEN, WebProcess
+from workers.web.pages import PAGES
+
+pytestmark = pytest.mark.skipif(bool(missing_browser()), reason=missing_browser())
+
+#: Each of these would set a mark, if a browser took it for markup.
+MARKUP = (
+    '<script>window.ran = 1</script><img src=x onerror="window.ran = 2"><svg onload="window.ran = 3">'
+    "\"'><a href=javascript:window.ran=4 autofocus onfocus=window.ran=5>{{ 7919 * 7907 }}"
+)
+
+
+@pytest.fixture
+def full(house: House) -> House:
+    """A house with something on every page, and markup in every field that comes from outside."""
+    seconds = int(house.redis.time()[0])
+    event = {
+        "specversion": "1.0", "id": f"job {MARKUP}", "source": MARKUP, "type": f"coupontools.{MARKUP}", "time": MARKUP,
+        "correlationid": "corr", "batchid": f"batch {MARKUP}", "data": {"phone": MARKUP, "error": {"kind": MARKUP, "message": MARKUP}},
+    }  # fmt: skip
+    hold = {"scope": "sms", "kind": "paused", "code": "", "message": MARKUP, "since": 1, "worker": MARKUP}
+    letter = {
+        "job": MARKUP,
+        "kind": MARKUP,
+        "code": MARKUP,
+        "message": MARKUP,
+        "message_id": MARKUP,
+        "batch_id": MARKUP,
+    }
+    about = {"queues": [MARKUP], "host": MARKUP, "pid": 1, "account": "none", "without": MARKUP}
+    redis = house.redis
+    redis.xadd("coupontools:events", {"type": "x", "event": json.dumps(event)})
+    redis.hset("coupontools:workers", MARKUP, json.dumps(about))
+    redis.zadd("dramatiq:__heartbeats__", {MARKUP: seconds * 1000})
+    redis.hset("coupontools:holds:none", "sms", json.dumps(hold))
+    redis.hset(f"dramatiq:{MARKUP}.msgs", "x", "x")
+    redis.hset(
+        f"coupontools:minute:{seconds // 60 - 30}",
+        mapping={f"{MARKUP}|failed:{MARKUP}": 5, "contacts|succeeded": 90},
+    )
+    redis.hset(f"coupontools:age:{seconds // 60 - 30}", mapping={"contacts": 90_000})
+    redis.zadd("dramatiq:contacts.XQ", {MARKUP: seconds * 1000})
+    redis.hset(
+        "dramatiq:contacts.XQ.msgs",
+        MARKUP,
+        json.dumps({"message_id": MARKUP, "kwargs": {"phone": MARKUP, MARKUP: MARKUP}}),
+    )
+    redis.hset("coupontools:dead:contacts", MARKUP, json.dumps(letter))
+    redis.zadd("coupontools:batches", {"digest": 1})
+    redis.hset(
+        "coupontools:batch:digest",
+        mapping={"id": MARKUP, "size": 9, "answered": 4, f"failed:{MARKUP}": 4, "began_at": 1},
+    )
+    house.enqueue(
+        "add_contact", channel="sms", phone=MARKUP, correlation_id="corr", group_id=MARKUP, **{MARKUP: MARKUP}
+    )
+    return house
+
+
+@pytest.fixture
+def web(full: House) -> Iterator[WebProcess]:
+    """The page of that house."""
+    with WebProcess(full.environment()) as web:
+        yield web
+
+
+def sign_in(driver: WebDriver, web: WebProcess, wanted: str = "/") -> None:
+    driver.get(f"{web.url}{wanted}")
+    driver.find_element(By.ID, "token").send_keys(TOKEN)
+    driver.find_element(By.CSS_SELECTOR, "main button").click()
+    wait_for(
+        lambda: driver.current_url == f"{web.url}{wanted}",
+        what="the sign in",
+        show=lambda: driver.page_source,
+    )
+
+
+def text_of(driver: WebDriver) -> str:
+    # In one step: what moves by itself may replace an element between two.
+    return str(driver.execute_script("return document.body.innerText"))
+
+
+def every_page(driver: WebDriver, web: WebProcess) -> Iterator[str]:
+    """Opens every page of the navigation, what its tables link to, and what its own buttons show."""
+    for page in PAGES:
+        driver.get(f"{web.url}{page.path}")
+        yield page.path
+        links = [str(each.get_attribute("href")) for each in driver.find_elements(By.CSS_SELECTOR, "th a")]
+        for link in links[:2]:
+            driver.get(link)
+            yield link
+            for button in driver.find_elements(By.CSS_SELECTOR, 'form[action$="openly"] button')[:1]:
+                button.click()
+                yield f"{link}, openly"
+    driver.get(f"{web.url}/find")
+    driver.execute_script("document.getElementById('way').value = 'correlation'")
+    driver.find_element(By.ID, "wanted").send_keys("corr")
+    driver.find_element(By.CSS_SELECTOR, "main button").click()
+    wait_for(lambda: "found" in text_of(driver), what="the search", show=lambda: text_of(driver))
+    yield "/find, found"
+
+
+def test_it_moves_by_itself_says_what_it_has_lost_and_runs_nothing_from_outside(
+    full: House, web: WebProcess
+) -> None:
+    with open_browser() as driver:
+        sign_in(driver, web)
+        wait_for(lambda: "Live" in text_of(driver), what="the first news", show=lambda: text_of(driver))
+        full.enqueue_many("list_groups", [{"channel": "sms"}] * 7331)
+        wait_for(lambda: "7,331" in text_of(driver), what="what is new", show=lambda: text_of(driver))
+        # Before the other pages, since it is the one that moves.
+        assert driver.execute_script("return window.ran") is None
+        seen = 0
+        for path in every_page(driver, web):
+            assert driver.execute_script("return window.ran") is None, path
+            assert not driver.find_elements(
+                By.CSS_SELECTOR, "main img, main script, main a[href^=javascript]"
+            ), path
+            shown = text_of(driver)
+            # What a template would make of it.
+            assert "62615533" not in shown, path
+            seen += "<script>window.ran" in shown
+        # On nearly all of them it stands to be read.
+        assert seen > len(PAGES)
+        driver.get(web.url)
+        wait_for(lambda: "Live" in text_of(driver), what="news again")
+        assert web.end() == 0
+        wait_for(lambda: "The server does not answer" in text_of(driver), what="the loss")
+        with WebProcess(full.environment(), web.port):
+            # The session outlives a restart.
+            wait_for(
+                lambda: "Live" in text_of(driver), what="the server's return", show=lambda: text_of(driver)
+            )
+        complaints = [
+            entry for entry in driver.get_log("browser") if "Content Security Policy" in entry["message"]
+        ]
+        assert complaints == []
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(
+    "AXE_CORE" not in os.environ, reason="AXE_CORE does not name axe.min.js; `make axe` fetches it"
+)
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, False), (1200, True)])
+def test_axe_finds_nothing(web: WebProcess, width: int, dark: bool) -> None:
+    axe = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
+
+    def violations() -> list[Any]:
+        # By the debugger, which the Content-Security-Policy does not bind.
+        driver.execute_script(axe)
+        found: list[Any] = driver.execute_async_script(
+            "const done = arguments[0]; axe.run().then(result => done(result.violations.map("
+            "v => [v.id, v.nodes.map(n => [n.html.slice(0, 200), n.failureSummary])])))"
+        )
+        return found
+
+    with open_browser(width, dark=dark) as driver:
+        driver.get(f"{web.url}/sign-in")
+        assert violations() == []
+        sign_in(driver, web)
+        paths = []
+        for path in every_page(driver, web):
+            driver.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+            assert violations() == [], path
+            paths.append(path)
+        assert len(paths) > len(PAGES)

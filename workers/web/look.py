@@ -1,0 +1,55 @@
+"""One look at everything, for the page that shows what is the case now."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import redis
+
+from config import Settings, redact_text
+from workers.halts import halts, pace
+from workers.state import State, find_other_queues, read_state
+from workers.web.rendering import Templates
+
+__all__ = ["Look"]
+
+#: The parts of the page that move.
+PARTS: Final = ("halts", "figures", "lanes", "workers")
+
+
+class Look:
+    """One look at everything, as the parts of the page that move."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, templates: Templates) -> None:
+        self._client = client
+        self._settings = settings
+        self._templates = templates
+        #: Queues that no worker knows; see `find_others`.
+        self.others: list[str] = []
+
+    def find_others(self) -> None:
+        """Look for them among all keys, which takes up to a second: not while somebody waits, and seldom."""
+        self.others = find_other_queues(self._client, self._settings)
+
+    def __call__(self) -> dict[str, str]:
+        """Return each part; while Redis is away, that it is."""
+        try:
+            state = read_state(self._client, self._settings, self.others)
+        except redis.RedisError as error:
+            away = f"Redis does not answer: {redact_text(str(error))}"
+            return {name: self._part(name, away=away, state=None) for name in PARTS}
+        return {name: self._part(name, away="", state=state) for name in PARTS}
+
+    def _part(self, name: str, *, away: str, state: State | None) -> str:
+        silence = self._settings.worker_heartbeat_seconds
+        sentences = [away] if state is None else halts(state, silence)
+        if state is not None and not state.workers:
+            sentences.append("no worker is running")
+        return self._templates.part(
+            "now_parts.html",
+            name,
+            halts=sentences,
+            state=state,
+            silence=silence,
+            pace=pace(state) if state else "",
+        )
