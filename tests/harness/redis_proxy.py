@@ -1,14 +1,50 @@
-"""A way to Redis that a test may cut: it drops the reply of a command after Redis ran it, and closes the connection."""
+"""A way to Redis that a test may spoil: the reply of a command that Redis ran is dropped with its connection, or is an error instead."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
 READ_AT_ONCE = 65536
+#: Requests that belong to the connection or to a transaction, in place of which no other may stand.
+OF_THE_CONNECTION = frozenset({"auth", "hello", "client", "select", "multi", "exec", "discard", "watch"})
+
+
+def split(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole requests that ``data`` begins with, and what follows them."""
+    requests, begin, at = [], 0, 0
+    while (end := data.find(b"\r\n", at)) != -1:
+        for _ in range(int(data[at + 1 : end])):
+            at, end = end + 2, data.find(b"\r\n", end + 2)
+            if end == -1:
+                return requests, data[begin:]
+            end += 2 + int(data[at + 1 : end])
+        if len(data) < end + 2:
+            break
+        at = end + 2
+        requests.append(data[begin:at])
+        begin = at
+    return requests, data[begin:]
+
+
+def kind_of(request: bytes) -> str:
+    """The command; of a script that is run by its digest, the digest."""
+    words = request.split(b"\r\n", 5)
+    command = words[2].decode().lower()
+    return words[4].decode() if command in {"evalsha", "evalsha_ro"} else command
+
+
+def failing(error: str) -> bytes:
+    """A request that Redis answers with ``error``, in its turn."""
+    words = ("EVAL", "return redis.error_reply(ARGV[1])", "0", error)
+    return b"".join(
+        [b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)]
+    )
 
 
 class RedisProxy:
@@ -21,6 +57,11 @@ class RedisProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self._marks: list[bytes] = []
+        self._errors: dict[str, str] = {}
+        #: What was asked: commands, and the digests of scripts.
+        self.kinds: set[str] = set()
+        #: How many requests of each kind were answered with an error.
+        self.refused: Counter[str] = Counter()
         #: How many replies were dropped.
         self.dropped = 0
         self.port = 0
@@ -31,14 +72,23 @@ class RedisProxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def drop_reply_to(self, *marks: str) -> None:
-        """The reply to the next request that holds ``mark`` (a script's digest, say) never arrives; one request for each mark."""
+        """The reply to the next request that holds ``mark`` or is of that kind never arrives; one request for each mark."""
         with self._lock:
             self._marks += [mark.encode() for mark in marks]
 
-    def waiting(self) -> int:
-        """How many marks no request has held yet."""
+    @contextmanager
+    def answering(self, kind: str, error: str) -> Iterator[None]:
+        """While this lasts, each request of a kind is answered with ``error``, and Redis never sees it."""
+        self._errors[kind] = error
+        try:
+            yield
+        finally:
+            del self._errors[kind]
+
+    def waiting(self) -> list[str]:
+        """The marks that no request has held yet."""
         with self._lock:
-            return len(self._marks)
+            return [mark.decode() for mark in self._marks]
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -76,9 +126,12 @@ class RedisProxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         redis_reader, redis_writer = await asyncio.open_connection("127.0.0.1", self._target)
         back = asyncio.create_task(self._bring_back(redis_reader, writer))
+        rest = b""
         try:
-            while data := await reader.read(READ_AT_ONCE):
-                if self._is_marked(data):
+            while read := await reader.read(READ_AT_ONCE):
+                requests, rest = split(rest + read)
+                data = b"".join(map(self._as_told, requests))
+                if self._is_marked(data, {kind_of(request).encode() for request in requests}):
                     back.cancel()
                     await asyncio.gather(back, return_exceptions=True)
                     redis_writer.write(data)
@@ -100,10 +153,20 @@ class RedisProxy:
             await writer.drain()
         writer.close()
 
-    def _is_marked(self, data: bytes) -> bool:
+    def _as_told(self, request: bytes) -> bytes:
+        kind = kind_of(request)
+        if kind in OF_THE_CONNECTION:
+            return request
+        self.kinds.add(kind)
+        if error := self._errors.get(kind):
+            self.refused[kind] += 1
+            return failing(error)
+        return request
+
+    def _is_marked(self, data: bytes, kinds: set[bytes]) -> bool:
         with self._lock:
             for mark in self._marks:
-                if mark in data:
+                if mark in data or mark in kinds:
                     self._marks.remove(mark)
                     return True
         return False
