@@ -23,7 +23,6 @@ from delivery.ledger import SCRIPTS as DELIVERY
 from tests.chaos.__main__ import wait_for_the_rest
 from tests.chaos.account import Account
 from tests.chaos.answered import Answered
-from tests.chaos.blows import WIRE_FAULTS
 from tests.chaos.load import Load
 from tests.harness import House, RunningWorker, wait_for
 from tests.harness.redis_proxy import RedisProxy
@@ -59,8 +58,6 @@ class Sweep:
     def __init__(self, house: House, url: str) -> None:
         self._house = house
         house.sandbox.settings(email_listing=True, latency_ms=50)
-        # Answers of the API are lost as well, so that looking them up is met, too.
-        house.sandbox.faults("mixed", kinds=WIRE_FAULTS, probability=0.1, seed=5)
         self.worker: RunningWorker = house.worker(
             "--concurrency", "16", REDIS_URL=url, WORKER_HEARTBEAT_SECONDS=1, WORKER_PROCESSES=2
         )
