@@ -28,7 +28,9 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-d
 FROM ${PYTHON_IMAGE}
 # Whoever breaks in finds nothing to install more with.
 RUN python -m pip uninstall --yes pip && rm -rf /usr/local/lib/python3.*/ensurepip
-RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin worker
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin worker \
+    # A volume that is put there belongs to the user, too.
+    && install -d -m 700 -o worker -g worker /home/worker/state
 COPY --from=build /opt/worker /opt/worker
 ENV PATH=/opt/worker/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001

@@ -128,7 +128,8 @@ class Settings(BaseSettings):
     state_dir: str = Field(
         default="",
         max_length=1000,
-        description="Where the processes of this host leave their beats for `check --live`; empty = a folder of the user's.",
+        description="Where the processes of this host leave their beats for `check --live`, and `web` the files that are imported; "
+        "empty = a folder of the user's.",
     )
     worker_processes: int = Field(default=2, ge=1, le=MOST_PROCESSES, description="Worker processes.")
     worker_concurrency: int = Field(

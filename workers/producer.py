@@ -69,13 +69,13 @@ def enqueue_all(
 
     Raises:
         redis.RedisError: none was enqueued, or Redis's answer was lost. Calling again with the same messages is safe: those that are
-            enqueued already are left alone.
+            enqueued already, or answered by now, are left alone.
     """
     names: list[str] = []
     arguments: list[str | bytes] = []
     for message in messages:
         queue = keys.queue(message.queue)
-        names += [queue.ready, queue.bodies]
+        names += [queue.ready, queue.bodies, keys.answered(message.message_id)]
         arguments += [message.message_id, message.body]
     if counted is not None:
         key, batch_id, ttl_ms = counted

@@ -18,3 +18,15 @@ def test_a_lost_answer_may_be_repeated(house: House):
     assert body["options"] == {"redis_message_id": ready.decode()}
     assert (body["kwargs"], body["args"], body["queue_name"]) == ({"channel": "sms"}, [], "reads")
     assert house.redis.llen("dramatiq:groups") == house.redis.hlen("dramatiq:groups.msgs") == 1
+
+
+def test_what_a_worker_has_answered_meanwhile_is_not_enqueued_again(house: House):
+    """A repeat, or an import that goes on while workers run: counted once more, its batch would never be whole."""
+    message = job_message("list_groups", {"channel": "sms"})
+    counted = (Keys().batch("digest"), "spring", 60_000)
+    assert enqueue_all(house.redis, Keys(), [message], counted) == 1
+    house.redis.delete("dramatiq:reads", "dramatiq:reads.msgs")
+    house.redis.set(Keys().answered(message.message_id), "+")
+    assert enqueue_all(house.redis, Keys(), [message], counted) == 0
+    assert house.redis.hget(counted[0], "enqueued") == b"1"
+    assert house.redis.llen("dramatiq:reads") == 0

@@ -9,7 +9,7 @@ from workers.imports.kept_rows import KeptRows, free_name
 from workers.imports.national_numbers import Country
 from workers.imports.options import WrongOption, constant_arguments, country_of_numbers
 from workers.imports.pace import BULK, ImportTime, duration
-from workers.imports.people import People
+from workers.imports.people import People, Person
 from workers.imports.present import NotListed
 from workers.imports.run import Stopped, Tally
 from workers.imports.source import STDIN, UnusableFile
@@ -30,6 +30,7 @@ __all__ = [
     "NotAnswered",
     "NotListed",
     "People",
+    "Person",
     "Row",
     "Stopped",
     "Tally",

@@ -33,6 +33,7 @@ from workers.web.rendering import Templates
 from workers.web.sessions import Session, Sessions
 from workers.web.sign_in import SignIn
 from workers.web.tokens import Role, Slowly, Tokens
+from workers.web.workshop import Workshop
 
 __all__ = ["create_app"]
 
@@ -51,7 +52,7 @@ def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router
     sessions = Sessions(tokens)
     templates = Templates(pages_for)
     look = Look(client, settings, templates)
-    desk = Desk(settings, client, templates, look, Live(look))
+    desk = Desk(settings, client, templates, look, Live(look), Workshop(settings, client))
     door = Door(tokens, sessions, Slowly())
     guard = _Guard(desk, door)
     sign_in = SignIn(door, templates)
@@ -218,6 +219,9 @@ class _Guarded(_Endpoint):
         if not self.actions:
             raise Refused(404, "there is nothing here")
         if who.role not in self._roles:
+            if request.url.path == "/" and _is_browser(request):
+                # Where everybody begins who signs in.
+                return RedirectResponse(pages_for(who)[0].path, 303)
             raise Refused(403, "your token opens the import of files alone")
         return await self._guard.carry_out(request, who, self.actions)
 

@@ -9,9 +9,10 @@ import redis
 
 from config import Settings
 from config.keys import Keys
-from workers.web.live import Live
+from workers.web.live import Live, Lives
 from workers.web.look import Look
 from workers.web.rendering import Templates
+from workers.web.workshop import Workshop
 from workers.worker_list import account_keys, read_workers
 
 __all__ = ["Desk", "Notes"]
@@ -48,6 +49,8 @@ class Desk:
     templates: Templates
     look: Look
     live: Live
+    workshop: Workshop
+    lives: Lives = field(default_factory=Lives)
     notes: Notes = field(default_factory=Notes)
 
     def keys(self) -> Keys:

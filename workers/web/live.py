@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-__all__ = ["Live", "TooManyWatch"]
+__all__ = ["Live", "Lives", "TooManyWatch"]
 
 log = structlog.get_logger("workers.web")
 
@@ -34,6 +34,11 @@ class Live:
         self._changed = asyncio.Condition()
         self._reader: asyncio.Task[None] | None = None
         self._stopped = False
+
+    @property
+    def is_watched(self) -> bool:
+        """Return whether anybody watches."""
+        return self._watchers > 0
 
     async def watch(self) -> AsyncGenerator[dict[str, str]]:
         """Yield what each look has shown, until the server stops.
@@ -80,3 +85,20 @@ class Live:
             raise
         finally:
             self._reader = None
+
+
+class Lives:
+    """The readers of pages of which there are many, each for as long as somebody watches."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Live] = {}
+
+    def of(self, name: str, look: Callable[[], dict[str, str]]) -> Live:
+        """Return the reader of this name."""
+        self._of = {known: live for known, live in self._of.items() if live.is_watched}
+        return self._of.setdefault(name, Live(look))
+
+    async def stop(self) -> None:
+        """End every watch."""
+        for live in self._of.values():
+            await live.stop()

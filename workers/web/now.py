@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-import orjson
 import structlog
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from config.keys import SCOPES
 from workers.pausing import LONGEST_REASON, Word, change_pause, changed_words
-from workers.web.live import TooManyWatch
 from workers.web.page import Action, Page, Refused, Visit
+from workers.web.streaming import stream
 
 __all__ = ["PAGE"]
 
@@ -29,33 +27,7 @@ def _show(visit: Visit) -> Response:
 
 
 async def _live(visit: Visit) -> Response:
-    """Return the stream of what has changed, as server-sent events; a beat tells that nothing has."""
-    if visit.request.method == "HEAD":
-        return Response(media_type="text/event-stream")
-    watch = visit.desk.live.watch()
-    try:
-        first = await anext(watch)
-    except TooManyWatch:
-        raise Refused(503, "too many pages are open; reload to see what is new", retry_after="60") from None
-    except StopAsyncIteration:
-        raise Refused(503, "the server is stopping") from None
-
-    async def told() -> AsyncIterator[bytes]:
-        before: dict[str, str] = {}
-        seen = first
-        try:
-            while time.time() < visit.who.ends:
-                new = {name: text for name, text in seen.items() if before.get(name) != text}
-                yield b"data: " + orjson.dumps(new) + b"\n\n"
-                before = seen
-                seen = await anext(watch)
-        except StopAsyncIteration:
-            return
-        finally:
-            await watch.aclose()
-
-    # nginx would keep what it is given until it has enough of it.
-    return StreamingResponse(told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return await stream(visit, visit.desk.live)
 
 
 def _changes(word: Word) -> Callable[[Visit], Response]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from workers.web import batches, before, dead, find, now
+from workers.web import batches, before, dead, find, imports, now
 from workers.web.page import Page
 
 __all__ = ["PAGES"]
 
-PAGES: Final[tuple[Page, ...]] = (now.PAGE, before.PAGE, find.PAGE, dead.PAGE, batches.PAGE)
+PAGES: Final[tuple[Page, ...]] = (now.PAGE, before.PAGE, find.PAGE, dead.PAGE, batches.PAGE, imports.PAGE)

@@ -58,7 +58,11 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         log.info(
             "web.started", host=host, port=listening.getsockname()[1], version=version("coupontools-worker")
         )
-        _Server(config, desk).run([listening])
+        desk.workshop.start()
+        try:
+            _Server(config, desk).run([listening])
+        finally:
+            desk.workshop.stop()
     log.info("web.stopped")
 
 
@@ -67,7 +71,7 @@ class _Server(StoppableServer):
 
     def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
         super().__init__(config)
-        self._live = desk.live
+        self._desk = desk
         self._chores = Chores(desk)
         self._doing: asyncio.Task[None] | None = None
 
@@ -81,5 +85,6 @@ class _Server(StoppableServer):
         log.info("web.stopping")
         if self._doing is not None:
             self._doing.cancel()
-        await self._live.stop()
+        await self._desk.live.stop()
+        await self._desk.lives.stop()
         await super().shutdown(sockets)

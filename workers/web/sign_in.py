@@ -6,6 +6,7 @@ import structlog
 from starlette.responses import RedirectResponse, Response
 
 from workers.web.door import Door, is_https
+from workers.web.owners import forget_owner
 from workers.web.page import Refused, Visit
 from workers.web.rendering import Templates
 from workers.web.sessions import COOKIE
@@ -47,6 +48,7 @@ class SignIn:
         """End the session."""
         response = RedirectResponse("/sign-in", 303)
         self._door.sessions.end(visit.who, response, secure=is_https(visit.request))
+        forget_owner(visit.request, response)
         return response
 
     def _form(self, status: int, going_to: str, problem: str = "") -> Response:

@@ -124,7 +124,11 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
         [READS.ready, READS.bodies, READS.delayed],
         lambda: ["a", BODY, _now() + HOUR_MS],
     ),
-    "enqueue_all": (_nothing, [READS.ready, READS.bodies] * 2, lambda: ["a", BODY, "b", BODY]),
+    "enqueue_all": (
+        _nothing,
+        [READS.ready, READS.bodies, KEYS.answered("a"), READS.ready, READS.bodies, KEYS.answered("b")],
+        lambda: ["a", BODY, "b", BODY],
+    ),
     "fetch": (
         _ready_and_due,
         fetch_keys("reads", "w1"),

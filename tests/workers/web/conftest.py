@@ -74,7 +74,10 @@ def page(house: House, monkeypatch: pytest.MonkeyPatch) -> Open:
         read = Settings()
         with sync_client(read.redis_url) as client:
             browser = Browser(*create_app(read, client))
-            async with browser.client:
-                yield browser
+            try:
+                async with browser.client:
+                    yield browser
+            finally:
+                browser.desk.workshop.stop()
 
     return opened

@@ -147,7 +147,8 @@ async def test_wrong_tokens_wait_for_their_turn_and_the_right_one_never(
 async def test_the_second_token_opens_no_page_of_operators(page: Open) -> None:
     async with page() as browser:
         await browser.sign_in(IMPORT_TOKEN)
-        for page_of_operators in ("/", "/live", "/dead", "/job?id=1", "/batch/failed?id=1"):
+        assert (await browser.get("/")).headers["location"] == "/imports"
+        for page_of_operators in ("/live", "/pause", "/dead", "/job?id=1", "/batch/failed?id=1"):
             assert (await browser.get(page_of_operators)).status_code == 403
         bearer = {"Authorization": f"Bearer {IMPORT_TOKEN}"}
         async with browser.another() as client:

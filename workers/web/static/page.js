@@ -23,8 +23,11 @@ function watch(place) {
     last = Date.now();
     for (const [name, html] of Object.entries(JSON.parse(event.data))) {
       const part = document.querySelector(`[data-part="${CSS.escape(name)}"]`);
+      if (!part) continue;
       // Parsed without running anything; whose texts it holds, the server has escaped.
-      if (part) part.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+      const body = new DOMParser().parseFromString(html, "text/html").body;
+      // What somebody is choosing from is not taken away while it stays the same.
+      if (body.innerHTML.trim() !== part.innerHTML.trim()) part.replaceChildren(...body.childNodes);
     }
     time.textContent = new Date().toISOString().slice(11, 19);
     say("Live", false);
@@ -45,3 +48,12 @@ function watch(place) {
 }
 
 document.querySelectorAll("[data-live]").forEach(watch);
+
+// The server refuses a file that is too long, but only a browser that has looked first can say so before it is sent.
+for (const field of document.querySelectorAll("[data-most-bytes]")) {
+  field.addEventListener("change", () => {
+    const long = field.files[0] && field.files[0].size > Number(field.dataset.mostBytes);
+    field.setCustomValidity(long ? "This file is too long: split it." : "");
+    field.reportValidity();
+  });
+}

@@ -1,0 +1,334 @@
+"""A file is uploaded, read as somebody says, checked, imported and watched; and nobody else sees what is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from starlette.routing import Route
+
+from tests.harness import House, wait_for
+from tests.workers.web.conftest import BASE, IMPORT_TOKEN, TOKEN, Browser, Open, form_token
+from workers.web import import_shelf
+from workers.web.imports import PAGE
+
+MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+#: A header that nobody knows all of, a wrong number, somebody twice, and markup in a name.
+PEOPLE = f"Mobile;first_name;Shoe size\n0470123456;Ada {MARKUP};41\n12;Wrong <b>One</b>;42\n+32470123456;Ada;43\n0470654321;Bo;44\n"
+CHOSEN = {"column-0": "phone", "column-1": "first_name", "column-2": "(ignored)", "country": "BE"}
+
+
+async def upload(
+    browser: Browser, content: str | bytes, name: str = "people.csv", channel: str = "sms", **options: Any
+) -> httpx.Response:
+    """Uploads a file as the form does; the answer leads to the import."""
+    client = options.get("client") or browser.client
+    token = form_token((await client.get("/imports")).text)
+    return await client.post(
+        "/imports",
+        data={"channel": channel, "form_token": token},
+        files={"file": (name, content.encode() if isinstance(content, str) else content)},
+        headers={"Origin": BASE},
+    )
+
+
+async def uploaded(browser: Browser, content: str, **options: Any) -> str:
+    """Uploads a file, and returns the path of its import."""
+    answer = await upload(browser, content, **options)
+    assert answer.status_code == 303, answer.text
+    return str(answer.headers["location"])
+
+
+async def shows(browser: Browser, path: str, sentence: str) -> str:
+    """Waits until a page shows a sentence."""
+    text = ""
+
+    async def look() -> bool:
+        nonlocal text
+        text = (await browser.get(path)).text
+        return sentence in text
+
+    await until(look, lambda: f"{sentence!r} in {text}")
+    return text
+
+
+async def until(condition: Callable[[], Any], show: Callable[[], str]) -> None:
+    """Waits for a coroutine's answer, with the deadline of `wait_for`."""
+    deadline = time.monotonic() + 240
+    while not await condition():
+        assert time.monotonic() < deadline, show()
+        await asyncio.sleep(0.05)
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of a CSV text."""
+    return list(csv.reader(io.StringIO(text), delimiter=";"))
+
+
+def modes(folder: Path) -> tuple[set[int], set[int]]:
+    """The rights of the files of all imports, and of their folders."""
+    found = [path for path in folder.rglob("*") if "imports" in path.parts]
+    files, folders = (
+        {path.stat().st_mode & 0o777 for path in found if path.is_dir() is kind} for kind in (False, True)
+    )
+    return files, folders
+
+
+async def test_a_file_is_read_as_somebody_says_checked_imported_and_what_was_wrong_can_be_had(
+    house: House, page: Open, tmp_path: Path
+) -> None:
+    group = house.new_group(contacts=[])
+    async with page(STATE_DIR=tmp_path) as browser:
+        with structlog.testing.capture_logs() as log:
+            await browser.sign_in(IMPORT_TOKEN)
+            # Whoever may only import is led there.
+            assert (await browser.get("/")).headers["location"] == "/imports"
+            path = await uploaded(browser, PEOPLE, name=f"{MARKUP}.csv")
+            text = (await browser.get(path)).text
+            assert "choose …" in text
+            # What is missing is told, and what was filled in is kept.
+            answer = await browser.send(
+                path, {"do": "begin", "country": "BE", "group_id": "no id", "new_group": MARKUP}, of=path
+            )
+            assert answer.status_code == 400
+            assert "nobody knows what &#39;Mobile&#39;, &#39;Shoe size&#39; holds" in answer.text
+            assert "name only one of the three" in answer.text
+            assert 'value="BE"' in answer.text
+            assert 'value="no id"' in answer.text
+            answer = await browser.send(
+                path, CHOSEN | {"do": "begin", "country": "XX", "group_id": "no id"}, of=path
+            )
+            assert "must be the two letters of a country" in answer.text
+            assert "&#39;no id&#39; must" in answer.text
+            # How the first rows are read.
+            answer = await browser.send(path, CHOSEN | {"do": "check", "group_id": group}, of=path)
+            assert answer.status_code == 200
+            assert "+32470123456" in answer.text
+            assert "it is too short" in answer.text
+            assert "the same contact as in line 2" in answer.text
+            text = await shows(browser, path, "1 row is wrong")
+            assert house.redis.llen("dramatiq:bulk") == 0
+            refused = (await browser.get(f"{path}/refused.csv")).text
+            assert [row[0] for row in rows(refused)] == ["Mobile", "12"]
+            assert modes(tmp_path) == ({0o600}, {0o700})
+
+            house.sandbox.faults("envelope", code=301, endpoint="sms/addcontact", count=1)
+            house.worker()
+            answer = await browser.send(path, CHOSEN | {"do": "begin", "group_id": group}, of=path)
+            assert answer.status_code == 200
+            text += await shows(browser, path, "Done: all is answered")
+            failed = rows((await browser.get(f"{path}/failed.csv")).text)
+            assert len(failed) == 2
+            assert failed[1][-1].startswith("rejected: ")
+            assert [row[0] for row in rows((await browser.get(f"{path}/refused.csv")).text)] == [
+                "Mobile",
+                "12",
+            ]
+            # Begun again it says that there is nothing to do.
+            assert "has ended" in (await browser.send(path, {"do": "begin"}, of=path)).text
+            text += (await browser.get("/imports")).text
+        for markup in ("<img", "<script>alert", "<b>"):
+            assert markup not in text
+        assert "&lt;script&gt;" in text
+        told = str(log)
+        assert "web.shown" in told
+        assert "'download'" in told
+        for personal in ("470123456", "470654321", "Ada", "Wrong"):
+            assert personal not in told
+
+
+async def test_nobody_else_sees_what_is_in_a_file(house: House, page: Open, tmp_path: Path) -> None:
+    async with page(STATE_DIR=tmp_path) as browser, browser.another() as other, browser.another() as boss:
+        await browser.sign_in(IMPORT_TOKEN)
+        for client, token in ((other, IMPORT_TOKEN), (boss, TOKEN)):
+            await client.post("/sign-in", data={"token": token}, headers={"Origin": BASE})
+        path = await uploaded(browser, PEOPLE, name="secret-name.csv")
+        operators = await uploaded(browser, PEOPLE, name="bosses.csv", client=boss)
+        for client in (other, boss):
+            # A draft is nobody's business.
+            assert (await client.get(path)).status_code == 404
+        await browser.send(path, CHOSEN | {"do": "begin", "group_id": "gro_1"}, of=path)
+        await shows(browser, path, "0 of 2 answered")
+        token = form_token((await boss.get("/imports")).text)
+        await boss.post(
+            operators,
+            data=CHOSEN | {"do": "begin", "group_id": "gro_2", "form_token": token},
+            headers={"Origin": BASE},
+        )
+        # The second token opens what was begun with it alone.
+        for suffix in ("", "/live", "/refused.csv"):
+            assert (await other.get(operators + suffix)).status_code == 404
+        for client in (other, boss):
+            listed, shown = (await client.get("/imports")).text, (await client.get(path)).text
+            assert path in listed
+            assert "0 of 2 answered" in shown
+            for text in (listed, shown):
+                assert "secret-name" not in text
+                assert "line 3" not in text
+                assert "470123456" not in text
+            assert (await client.get(f"{path}/refused.csv")).status_code == 403
+            own = form_token(listed)
+            answer = await client.post(
+                path, data={"do": "begin", "form_token": own}, headers={"Origin": BASE}
+            )
+            assert answer.status_code == 403
+        own = form_token((await other.get("/imports")).text)
+        for action in ("halt", "discard"):
+            answer = await other.post(f"{path}/{action}", data={"form_token": own}, headers={"Origin": BASE})
+            assert answer.status_code == 403
+        # An operator may stop it, and take the file away.
+        for action in ("halt", "discard"):
+            answer = await boss.post(f"{path}/{action}", data={"form_token": token}, headers={"Origin": BASE})
+            assert answer.status_code == 303
+        assert (await browser.get(path)).status_code == 404
+        # Signed out, this browser owns nothing any more.
+        path = await uploaded(browser, PEOPLE)
+        await browser.send("/sign-out", {}, of="/imports")
+        await browser.sign_in(IMPORT_TOKEN)
+        assert (await browser.get(path)).status_code == 404
+
+
+async def test_an_import_outlives_a_restart_and_adds_nobody_twice(
+    house: House, page: Open, tmp_path: Path
+) -> None:
+    group = house.new_group(contacts=[])
+    people = "phone\n" + "".join(f"+3247{number:07}\n" for number in range(600)) + "12\n"
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await uploaded(browser, people)
+        await browser.send(path, {"do": "begin", "group_id": group}, of=path)
+        await shows(browser, path, "0 of 600 answered")
+        cookies = browser.client.cookies
+        await asyncio.to_thread(browser.desk.workshop.stop)
+    assert house.redis.llen("dramatiq:bulk") == 600
+    house.sandbox.faults("envelope", code=301, endpoint="sms/addcontact", count=1)
+    house.worker()
+    async with page(STATE_DIR=tmp_path) as browser:
+        browser.client.cookies = cookies
+        assert "under way" in (await browser.get("/imports")).text
+        browser.desk.workshop.start()
+        text = await shows(browser, path, "Done: all is answered")
+        assert re.search(r"<dt>added</dt><dd>599</dd>", text)
+        assert re.search(r"<dt>failed</dt><dd>1</dd>", text)
+        assert len((await browser.get(f"{path}/failed.csv")).text.splitlines()) == 2
+        assert len((await browser.get(f"{path}/refused.csv")).text.splitlines()) == 2
+    assert house.counts()["contacts"] == 599
+    assert house.tally()["contact.added"] == 599
+
+
+async def test_one_that_was_stopped_goes_on_and_its_day_ends(
+    house: House, page: Open, tmp_path: Path
+) -> None:
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await uploaded(browser, "phone\n+32470123456\n")
+        await browser.send(path, {"do": "begin", "group_id": "gro_1"}, of=path)
+        await shows(browser, path, "0 of 1 answered")
+        await browser.send(f"{path}/halt", {}, of=path)
+        await shows(browser, path, "Go on with it")
+        await browser.send(path, {"do": "begin"}, of=path)
+        await shows(browser, path, "0 of 1 answered")
+        assert house.redis.llen("dramatiq:bulk") == 1
+        record = browser.desk.workshop.shelf.get(path.rpartition("/")[2])
+        assert record is not None
+        run = browser.desk.workshop.run_of(record)
+        assert run is not None
+        # From here on the import writes its record no more.
+        await asyncio.to_thread(wait_for, lambda: run.followed, what="the end of the reading")
+        record.at -= import_shelf.KEPT_SECONDS + 1
+        browser.desk.workshop.shelf.save(record)
+        folder = browser.desk.workshop.shelf.file(record).parent
+        os.utime(folder, (record.at, record.at))
+        assert (await browser.get(path)).status_code == 404
+        browser.desk.workshop.start()
+        await asyncio.to_thread(wait_for, lambda: not folder.exists(), what="the end of its day")
+
+
+async def test_groups_are_listed_and_created_by_jobs(house: House, page: Open, tmp_path: Path) -> None:
+    house.new_group(name=f"Pizza {MARKUP}")
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in(IMPORT_TOKEN)
+        path = await uploaded(browser, "email\nada@example.com\n", channel="email")
+        await browser.send(path, {"do": "groups"}, of=path)
+        await shows(browser, path, "no worker runs that takes such jobs")
+        house.worker()
+        await browser.send(path, {"do": "groups", "new_group": "New <i>ones</i>"}, of=path)
+        await shows(browser, path, "There are no groups yet")
+        # What was typed is kept.
+        assert 'value="New &lt;i&gt;ones&lt;/i&gt;"' in (await browser.get(path)).text
+        await browser.send(path, {"do": "begin", "new_group": "New <i>ones</i>"}, of=path)
+        await shows(browser, path, "Done: all is answered")
+        created = [event for event in house.events() if event["type"] == "coupontools.group.created"]
+        assert [event["data"]["name"] for event in created] == ["New <i>ones</i>"]
+        path = await uploaded(browser, "phone\n+32470123456\n")
+        await browser.send(path, {"do": "groups"}, of=path)
+        text = await shows(browser, path, '<select id="listed"')
+        assert "Pizza &lt;img src=x" in text
+        assert MARKUP not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "channel", "status", "sentence"),
+    [
+        (b"", "sms", 400, "choose a CSV file that is not empty"),
+        (b"PK\x03\x04 workbook", "sms", 400, "this is a workbook"),
+        ("phone\n".encode("utf-16"), "sms", 400, "UTF-16"),
+        (b"\n", "sms", 400, "there is no header"),
+        (b"phone\n1", "fax", 400, "choose whether they are numbers"),
+        (b"phone\n" + b"1" * import_shelf.MOST_BYTES, "sms", 413, "longer than 20 MiB"),
+        (",".join(map(str, range(101))).encode(), "sms", 400, "more than 100 columns"),
+    ],
+    ids=["empty", "workbook", "utf-16", "no header", "no channel", "too long", "too wide"],
+)
+async def test_what_cannot_be_imported_is_told(
+    page: Open, tmp_path: Path, *, content: bytes, channel: str, status: int, sentence: str
+) -> None:
+    async with page(STATE_DIR=tmp_path, REDIS_URL="redis://127.0.0.1:1/0") as browser:
+        await browser.sign_in()
+        answer = await upload(browser, content, channel=channel)
+        assert answer.status_code == status
+        assert sentence in answer.text
+        assert modes(tmp_path)[0] == set()
+        # Without Redis, too, rows can be looked at.
+        path = await uploaded(browser, "phone,first_name\n+32470123456,Ada\n")
+        assert "+32470123456" in (await browser.get(path)).text
+        await browser.send(path, {"do": "begin", "group_id": "gro_1"}, of=path)
+        await shows(browser, path, "It did not begin, and nothing was enqueued: Redis does not answer")
+
+
+async def test_the_second_token_opens_nothing_else(page: Open, tmp_path: Path) -> None:
+    bearer = {"Authorization": f"Bearer {IMPORT_TOKEN}", "Accept": "*/*"}
+    open_to_all = {"/health", "/sign-in", "/sign-out", *PAGE.actions}
+    async with page(STATE_DIR=tmp_path) as browser, browser.another() as client:
+        others = [
+            route.path
+            for route in browser.routes.routes
+            if isinstance(route, Route) and route.path not in open_to_all
+        ]
+        assert {"/", "/live", "/pause"} <= set(others)
+        for path in others:
+            for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+                assert (await client.request(method, path, headers=bearer)).status_code == 403, (method, path)
+        # A program needs no cookie to find its own import again.
+        answer = await client.post(
+            "/imports",
+            data={"channel": "sms"},
+            files={"file": ("a.csv", b"phone\n+32470123456\n")},
+            headers=bearer,
+        )
+        assert answer.status_code == 303
+        assert "set-cookie" not in answer.headers
+        path = answer.headers["location"]
+        assert "+32470123456" in (await client.get(path, headers=bearer)).text
+        for name in ("%2e%2e", "about.json", "file.csv", "lock"):
+            assert (await client.get(f"{path}/{name}", headers=bearer)).status_code == 404

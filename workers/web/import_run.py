@@ -1,0 +1,251 @@
+"""One pass over an uploaded file in a thread of its own: a check, which enqueues nothing, or the import itself; and what is seen of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import redis
+import structlog
+
+from actors import JOBS, InvalidJob
+from config import Settings, redact_text
+from workers.imports import (
+    IGNORED,
+    Answers,
+    ContactsFile,
+    Import,
+    ImportTime,
+    KeptRows,
+    NotAnswered,
+    NotListed,
+    People,
+    Stopped,
+    Tally,
+    UnusableFile,
+    WrongOption,
+    answers_of,
+    constant_arguments,
+    country_of_numbers,
+)
+from workers.web.import_shelf import Record, Shelf
+
+__all__ = ["FAILED", "REFUSED", "Run", "check_group_name", "group_of", "open_contacts"]
+
+log = structlog.get_logger("workers.web")
+
+REFUSED: Final = "refused.csv"
+FAILED: Final = "failed.csv"
+#: Wrong rows that are shown; the file of refused rows has them all.
+SHOWN_ROWS: Final = 20
+SHOWN_SENTENCES: Final = 5
+#: How often a run that waits for its turn looks whether it is to stop, in seconds.
+LOOK_SECONDS: Final = 0.5
+
+
+def open_contacts(record: Record, shelf: Shelf) -> ContactsFile:
+    """Open an uploaded file, as somebody has said that it is to be read.
+
+    Raises:
+        UnusableFile: it cannot be read so.
+        WrongOption: there is no such country.
+        OSError: it is not there any more.
+    """
+    held = {name: holds for name, holds in record.columns.items() if holds}
+    return ContactsFile(
+        shelf.file(record),
+        record.channel,
+        country=country_of_numbers(record.chosen.get("country") or None, record.channel),
+        columns={holds: name for name, holds in held.items() if holds != IGNORED},
+        left_out=[name for name, holds in held.items() if holds == IGNORED],
+    )
+
+
+@dataclass(slots=True)
+class Run:
+    """What is under way with one file, or was last; a watcher of the import. Is read by pages while its thread writes."""
+
+    settings: Settings
+    client: redis.Redis
+    shelf: Shelf
+    record: Record
+    #: Held while the file is read: more at a time would only take longer.
+    reading: threading.Semaphore
+    check: bool = False
+    #: The pass over the same file that must have ended before this one begins.
+    after: Run | None = None
+    tally: Tally = field(default_factory=Tally)
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+    sentences: deque[str] = field(default_factory=lambda: deque(maxlen=SHOWN_SENTENCES))
+    position: int = 0
+    size: int = 0
+    problem: str = ""
+    #: What has told it to stop; anything in it does.
+    signals: list[int] = field(default_factory=list)
+    #: The process ends: the import is to go on with the next one.
+    closing: bool = False
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _is_reading: bool = False
+    _is_followed: bool = False
+
+    @property
+    def followed(self) -> bool:
+        """Return whether the file is read to its end, and its answers are followed."""
+        return self._is_followed
+
+    @property
+    def ended(self) -> bool:
+        """Return whether nothing more comes."""
+        return self._ended.is_set()
+
+    def wait_ended(self, seconds: float) -> bool:
+        """Wait, so long at most, until nothing more comes; return whether that is so."""
+        return self._ended.wait(seconds)
+
+    def end(self, problem: str = "") -> None:
+        """Note that nothing more comes, and why."""
+        self.problem = problem or self.problem
+        self._ended.set()
+
+    def read(self, position: int) -> None:
+        """Note that so many bytes of the file are done."""
+        self.position = position
+
+    def refused(self, where: str, problem: str) -> None:
+        """Note a wrong row."""
+        self._note(where, problem)
+
+    def repeated(self, where: str, first: int) -> None:
+        """Note a row of somebody who stands further up."""
+        self._note(where, f"the same contact as in line {first}; not added twice")
+
+    def _note(self, where: str, problem: str) -> None:
+        if len(self.wrong) < SHOWN_ROWS:
+            self.wrong.append((where, problem))
+
+    def answered(self, answers: Answers) -> None:
+        """Note what has been answered. The file is read to its end by now."""
+        del answers
+        if not self._is_followed:
+            self._end_reading()
+            self._note_counts()
+            self._is_followed = True
+
+    def say(self, text: str) -> None:
+        """Note what people should know."""
+        self.sentences.append(text)
+
+    def carry_out(self) -> None:
+        """Do it, and write down in the record how it ended. Raises nothing that happens to an import."""
+        try:
+            self._carry_out()
+        except (UnusableFile, WrongOption, NotListed, NotAnswered) as error:
+            self._stop(str(error))
+        except Stopped as error:
+            self._stop(str(error))
+        except OSError as error:
+            self._stop(f"the file cannot be read, or nothing be written beside it: {error.strerror}")
+        except redis.RedisError as error:
+            self._stop(f"Redis does not answer: {redact_text(str(error))}")
+        except Exception:
+            log.exception("web.failed", path="/imports", batch_id=self.record.id)
+            self._stop("a fault of ours; the log of `coupontools-worker web` says more")
+        finally:
+            self._end_reading()
+            self.end()
+
+    def _carry_out(self) -> None:
+        while self.after is not None and not self.signals:
+            if self.after.wait_ended(LOOK_SECONDS):
+                self.after = None
+        while not (self._is_reading or self.signals):
+            self._is_reading = self.reading.acquire(timeout=LOOK_SECONDS)
+        if self.signals:
+            raise Stopped("stopped")
+        # Written anew: what an earlier pass has refused is refused again.
+        for name in (REFUSED, FAILED):
+            self.shelf.path(self.record, name).unlink(missing_ok=True)
+        with (
+            open_contacts(self.record, self.shelf) as contacts,
+            KeptRows(self.shelf.path(self.record, REFUSED), contacts.columns) as refused,
+        ):
+            self.size = contacts.size
+            if not self.check:
+                self._settle_group()
+            group = self.record.group_id or "gro_1"
+            constant = constant_arguments(
+                channel=self.record.channel, group_id=group, batch_id=self.record.id
+            )
+            client = None if self.check else self.client
+            pace = ImportTime.of(self.settings, client, contacts.most_rows, None)
+            again = self.record.chosen.get("present") == "again"
+            whole = Import(
+                client,
+                self.settings,
+                People(constant | pace.arguments, again=again),
+                list_first=again or self.record.chosen.get("present") == "skip",
+                wait=not self.check,
+                goes_on=True,
+                failed_path=lambda: self.shelf.path(self.record, FAILED),
+                tally=self.tally,
+            )
+            whole.carry_out(contacts, refused, self, self.signals)
+        self._note_counts()
+        if not self.check:
+            self.record.state, self.record.why = "done", ""
+            self.shelf.save(self.record)
+            log.info("web.import_ended", batch_id=self.record.id, **self.record.counts)
+
+    def _settle_group(self) -> None:
+        """Create the group, if it is to be a new one. Its key makes that one group, however often this is begun."""
+        name = self.record.chosen.get("new_group")
+        if self.record.group_id or not name:
+            self.record.group_id = self.record.group_id or group_of(self.record)
+        else:
+            asked = {
+                "channel": self.record.channel,
+                "name": name,
+                "idempotency_key": f"import-{self.record.id}",
+            }
+            for answer in answers_of(
+                self.client, self.settings, "create_group", asked, say=self.say, signals=self.signals
+            ):
+                self.record.group_id = answer["group_id"]
+        self.shelf.save(self.record)
+
+    def _note_counts(self) -> None:
+        tally = self.tally
+        names = ("rows", "enqueued", "refused", "repeated", "present")
+        self.record.counts = {name: getattr(tally, name) for name in names}
+        if not self.check:
+            self.shelf.save(self.record)
+
+    def _stop(self, why: str) -> None:
+        self.problem = why
+        if self.check or self.closing:
+            return
+        # Where nothing was enqueued, everything can still be chosen anew.
+        began = self.tally.enqueued or self.record.counts.get("enqueued")
+        self.record.state, self.record.why = "stopped" if began else "draft", why
+        self.shelf.save(self.record)
+        log.info("web.import_stopped", batch_id=self.record.id, problem=why)
+
+    def _end_reading(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self.reading.release()
+
+
+def group_of(record: Record) -> str:
+    """Return the id of the group that was chosen; empty for a new one."""
+    return record.chosen.get("listed") or record.chosen.get("group_id") or ""
+
+
+def check_group_name(channel: str, name: str) -> None:
+    """Raise WrongOption if no group can have this name."""
+    try:
+        JOBS["create_group"].parse({"channel": channel, "name": name})
+    except InvalidJob as error:
+        raise WrongOption("new_group", error.problems[0].message) from None

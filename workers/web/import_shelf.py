@@ -1,0 +1,176 @@
+"""Where uploaded files lie: a folder for each import under STATE_DIR, for a day at most, which nobody else on this machine may read.
+
+What somebody chose and how far the import has come lies beside the file, so that both outlive a restart.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+import orjson
+
+from workers.web.tokens import Role
+
+__all__ = ["KEPT_SECONDS", "MOST_BYTES", "MOST_FILES", "Record", "Shelf", "ShelfFull", "TooLong"]
+
+#: The longest file that is taken, and how many at a time.
+MOST_BYTES: Final = 20 * 2**20
+MOST_FILES: Final = 50
+#: How long a file is kept at most, in seconds.
+KEPT_SECONDS: Final = 86400.0
+CHUNK: Final = 2**20
+_ABOUT: Final = "about.json"
+
+#: ``draft``: nothing was enqueued; ``running``: it goes on after a restart; ``stopped``: it can be gone on with; ``done``: all is answered.
+State = Literal["draft", "running", "stopped", "done"]
+
+
+class TooLong(Exception):  # noqa: N818 - says what the file is
+    """The file is longer than MOST_BYTES."""
+
+
+class ShelfFull(Exception):  # noqa: N818 - says what is the case
+    """MOST_FILES files are kept already."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One import."""
+
+    #: Also the id of its batch.
+    id: str
+    #: Who uploaded the file: a digest that tells nothing about them.
+    owner: str
+    #: What their token opens.
+    role: Role
+    file_name: str
+    channel: str
+    #: When the file came (Unix seconds).
+    at: float
+    size: int = 0
+    state: State = "draft"
+    #: Why it did not begin, or did not come to its end.
+    why: str = ""
+    #: What was filled in, as it was filled in.
+    chosen: dict[str, str] = field(default_factory=dict)
+    #: What each column of the file was said to hold.
+    columns: dict[str, str] = field(default_factory=dict)
+    #: The group, once it is known or created.
+    group_id: str = ""
+    #: How many rows were read, enqueued, refused, repeated and present, where it came to the end of the file.
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Shelf:
+    """The imports of this folder. A record is written by one thread at a time: by the page, or by the import that is under way."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, record: Record, name: str) -> Path:
+        """Return the path of a file of this import."""
+        return self._folder / record.id / name
+
+    def file(self, record: Record) -> Path:
+        """Return the path of the file that was uploaded."""
+        return self.path(record, "file.csv")
+
+    def put(self, file: IO[bytes], record: Record) -> None:
+        """Keep an uploaded file, piece by piece.
+
+        Raises:
+            TooLong: the file is; nothing is kept.
+            ShelfFull: too many files are kept.
+            OSError: it cannot be written; nothing is kept.
+        """
+        if len(self._names()) >= MOST_FILES:
+            raise ShelfFull
+        # Also where the folder existed: somebody may have made it for other things.
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        own = self._folder / record.id
+        own.mkdir(mode=0o700)
+        try:
+            record.size = _copy(file, self.file(record))
+            self.save(record)
+        except BaseException:
+            shutil.rmtree(own, ignore_errors=True)
+            raise
+
+    def save(self, record: Record) -> None:
+        """Write down what is known of an import; of one that was dropped meanwhile, nothing.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.path(record, _ABOUT)
+        # Whoever reads meanwhile sees the old text or the new one, also after a power cut.
+        new = path.with_suffix(f".{uuid.uuid4().hex}")
+        with suppress(FileNotFoundError):
+            with _private(new) as about:
+                about.write(orjson.dumps(asdict(record)))
+                about.flush()
+                os.fsync(about.fileno())
+            new.replace(path)
+
+    def get(self, name: str) -> Record | None:
+        """Return the import of this id; None if there is none, any more."""
+        if name not in self._names():
+            return None
+        with suppress(OSError, ValueError, TypeError):
+            told: dict[str, Any] = orjson.loads((self._folder / name / _ABOUT).read_bytes())
+            known = {each.name for each in fields(Record)}
+            record = Record(**{key: value for key, value in told.items() if key in known})
+            return None if _is_old(record.at) else record
+        return None
+
+    def all(self) -> list[Record]:
+        """Return all imports, the newest first."""
+        found = [record for name in self._names() if (record := self.get(name))]
+        return sorted(found, key=lambda record: record.at, reverse=True)
+
+    def drop(self, name: str) -> None:
+        """Take an import's files away."""
+        if name in self._names():
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def old(self) -> list[str]:
+        """Return the ids of imports whose time is over, and of what cannot be read and is as old."""
+        found = []
+        for name in self._names():
+            with suppress(FileNotFoundError):
+                # One that is being written has no record yet.
+                if self.get(name) is None and _is_old(self._folder.joinpath(name).stat().st_mtime, 60):
+                    found.append(name)
+        return found
+
+    def _names(self) -> set[str]:
+        with suppress(FileNotFoundError):
+            return {entry.name for entry in os.scandir(self._folder) if entry.is_dir(follow_symlinks=False)}
+        return set()
+
+
+def _is_old(at: float, kept: float = KEPT_SECONDS) -> bool:
+    return time.time() - at > kept
+
+
+def _private(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
+
+
+def _copy(file: IO[bytes], path: Path) -> int:
+    size = 0
+    with _private(path) as copy:
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise TooLong
+            copy.write(chunk)
+    return size

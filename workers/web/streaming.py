@@ -1,0 +1,48 @@
+"""What moves by itself, as server-sent events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import orjson
+from starlette.responses import Response, StreamingResponse
+
+from workers.web.live import Live, TooManyWatch
+from workers.web.page import Refused, Visit
+
+__all__ = ["stream"]
+
+
+async def stream(visit: Visit, live: Live) -> Response:
+    """Return the stream of what has changed, until the session ends; a beat tells that nothing has.
+
+    Raises:
+        Refused: too many watch, or the server is stopping.
+    """
+    if visit.request.method == "HEAD":
+        return Response(media_type="text/event-stream")
+    watch = live.watch()
+    try:
+        first = await anext(watch)
+    except TooManyWatch:
+        raise Refused(503, "too many pages are open; reload to see what is new", retry_after="60") from None
+    except StopAsyncIteration:
+        raise Refused(503, "the server is stopping") from None
+
+    async def told() -> AsyncIterator[bytes]:
+        before: dict[str, str] = {}
+        seen = first
+        try:
+            while time.time() < visit.who.ends:
+                new = {name: text for name, text in seen.items() if before.get(name) != text}
+                yield b"data: " + orjson.dumps(new) + b"\n\n"
+                before = seen
+                seen = await anext(watch)
+        except StopAsyncIteration:
+            return
+        finally:
+            await watch.aclose()
+
+    # nginx would keep what it is given until it has enough of it.
+    return StreamingResponse(told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -1,0 +1,226 @@
+"""The imports that are under way in this process: in threads, so that no page waits for them, and not many at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import redis
+import structlog
+
+from config import Settings, redact_text
+from workers.beats import beats_folder
+from workers.imports import NotAnswered, Stopped, answers_of
+from workers.web.import_run import Run
+from workers.web.import_shelf import Record, Shelf
+
+__all__ = ["Listing", "TooManyRun", "Workshop"]
+
+log = structlog.get_logger("workers.web")
+
+#: Imports whose answers are followed at a time; and passes over a file, which cost the processor.
+MOST_RUNNING: Final = 16
+READING_AT_ONCE: Final = 2
+#: Checks, and questions to the API, at a time. There are two channels, so that listings never take all of them.
+SMALL_AT_ONCE: Final = 4
+#: Groups of one listing that are offered to choose from.
+MOST_GROUPS: Final = 2000
+#: How often files are looked for whose time is over, in seconds.
+SWEEP_SECONDS: Final = 300.0
+
+
+class TooManyRun(Exception):  # noqa: N818 - says what is the case
+    """MOST_RUNNING imports are under way."""
+
+
+@dataclass(slots=True)
+class Listing:
+    """The groups of one channel, as a job has listed them."""
+
+    asked: bool = True
+    problem: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
+    #: How many there are.
+    total: int = 0
+
+    def name_of(self, group_id: str) -> str:
+        """Return the name of a group; empty where it was not listed."""
+        return next((name for one, name in self.groups if one == group_id), "")
+
+
+class Workshop:
+    """Carries out imports and checks, and knows what came of them for as long as their files are kept."""
+
+    def __init__(self, settings: Settings, client: redis.Redis) -> None:
+        self._settings = settings
+        self._client = client
+        self.shelf = Shelf(_folder(settings))
+        self._reading = {check: threading.Semaphore(READING_AT_ONCE) for check in (False, True)}
+        self._imports = ThreadPoolExecutor(MOST_RUNNING, "import")
+        self._small = ThreadPoolExecutor(SMALL_AT_ONCE, "check")
+        self._lock = threading.Lock()
+        self._runs: dict[str, Run] = {}
+        self._listings: dict[str, Listing] = {}
+        self._ending: list[int] = []
+        self._closed = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Let the imports go on that an earlier process left, and take away what was kept for a day."""
+        for record in self.shelf.all():
+            if record.state == "running":
+                log.info("web.import_goes_on", batch_id=record.id)
+                self._submit(record)
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        """End the threads; imports that were under way go on with the next process. Blocks until they have ended."""
+        self._closed.set()
+        self._ending.append(1)
+        with self._lock:
+            runs = list(self._runs.values())
+        for run in runs:
+            run.closing = True
+            run.signals.append(1)
+        for pool in (self._imports, self._small):
+            pool.shutdown(cancel_futures=True)
+
+    def run_of(self, record: Record) -> Run | None:
+        """Return what is under way with a file in this process, or was last."""
+        return self._runs.get(record.id)
+
+    def check(self, record: Record) -> None:
+        """Read the file to its end, and enqueue nothing."""
+        with self._lock:
+            before = self._runs.get(record.id)
+            if before is not None and not before.ended:
+                before.signals.append(1)
+            run = self._runs[record.id] = self._new(record, before, check=True)
+        self._small.submit(run.carry_out)
+
+    def begin(self, record: Record) -> None:
+        """Import the file, or go on with it.
+
+        Raises:
+            TooManyRun: too many imports are under way.
+            OSError: its state cannot be written.
+        """
+        with self._lock:
+            under_way = sum(not run.ended and not run.check for run in self._runs.values())
+            if under_way >= MOST_RUNNING:
+                raise TooManyRun
+            before = self._runs.get(record.id)
+            if before is not None and not before.ended:
+                if not before.check:
+                    return
+                before.signals.append(1)
+            record.state, record.why = "running", ""
+            self.shelf.save(record)
+            self._submit(record, before)
+
+    def halt(self, record: Record) -> bool:
+        """Stop an import between two steps; return whether there was anything to stop."""
+        run = self._runs.get(record.id)
+        if run is None or run.ended or run.check:
+            return False
+        run.signals.append(1)
+        return True
+
+    def drop(self, name: str) -> None:
+        """Forget an import and its files; the jobs that it enqueued go on."""
+        with self._lock:
+            run = self._runs.pop(name, None)
+            if run is not None:
+                run.closing = True
+                run.signals.append(1)
+        self.shelf.drop(name)
+
+    def listing_of(self, channel: str) -> Listing | None:
+        """Return the groups of a channel; None if nobody has asked for them."""
+        return self._listings.get(channel)
+
+    def list_groups(self, channel: str) -> None:
+        """Ask for the groups of a channel, by a job; one question at a time."""
+        with self._lock:
+            before = self._listings.get(channel)
+            if before is not None and before.asked:
+                return
+            listing = self._listings[channel] = Listing()
+        self._small.submit(self._list, channel, listing)
+
+    def _list(self, channel: str, listing: Listing) -> None:
+        groups: list[tuple[str, str]] = []
+        try:
+            for page in answers_of(
+                self._client,
+                self._settings,
+                "list_groups",
+                {"channel": channel},
+                say=lambda text: setattr(listing, "problem", text),
+                signals=self._ending,
+            ):
+                listing.total = page["total"]
+                groups += [(group["group_id"], group["name"]) for group in page["groups"]]
+                del groups[MOST_GROUPS:]
+            listing.problem = ""
+        except (NotAnswered, Stopped) as error:
+            listing.problem = f"the groups could not be listed: {error}"
+        except redis.RedisError as error:
+            listing.problem = f"Redis does not answer: {redact_text(str(error))}"
+        except Exception:
+            listing.problem = "a fault of ours; the log of `coupontools-worker web` says more"
+            log.exception("web.failed", path="/imports")
+        listing.groups = tuple(sorted(groups, key=lambda group: group[1].casefold()))
+        listing.asked = False
+
+    def _new(self, record: Record, after: Run | None, *, check: bool) -> Run:
+        return Run(
+            self._settings, self._client, self.shelf, record, self._reading[check], check=check, after=after
+        )
+
+    def _submit(self, record: Record, after: Run | None = None) -> None:
+        run = self._runs[record.id] = self._new(record, after, check=False)
+        self._imports.submit(self._carry_out, run)
+
+    def _carry_out(self, run: Run) -> None:
+        """Carry an import out, unless another process of this folder does."""
+        try:
+            lock = os.open(
+                self.shelf.path(run.record, "lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600
+            )
+        except OSError as error:
+            run.end(f"its folder cannot be written: {error.strerror}")
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            run.carry_out()
+        except BlockingIOError:
+            run.end("another process of `coupontools-worker web` carries it out")
+        finally:
+            os.close(lock)
+
+    def _sweep(self) -> None:
+        while True:
+            for name in self.shelf.old():
+                log.info("web.import_dropped", batch_id=name)
+                self.drop(name)
+            if self._closed.wait(SWEEP_SECONDS):
+                return
+
+
+def _folder(settings: Settings) -> Path:
+    """Return where this Redis's imports lie: never those of another account's page."""
+    return (
+        beats_folder(
+            state_dir=settings.state_dir,
+            redis_url=settings.redis_url,
+            broker_namespace=settings.broker_namespace,
+            key_prefix=settings.key_prefix,
+        )
+        / "imports"
+    )
