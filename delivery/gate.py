@@ -93,7 +93,7 @@ class Gate:
         self._overdue: list[_Waiter] = []
         self._inside = dict.fromkeys(LANES, 0)
         self._taken = 0
-        #: Since when all places have been taken and none was left, by the loop's clock; None while one is free. Other threads may read it.
+        #: Since when all places have been taken and none was left (`time.monotonic()`); None while one is free. Other threads may read it.
         self.full_since: float | None = None
         self._listings = 0
         #: What each lane has had, in places for its weight; and the same of the lane that was let in last.
@@ -215,7 +215,7 @@ class Gate:
 
     def bench(self, seconds: float) -> None:
         """This process's secret is refused, and another worker's is not: for so long it takes nothing."""
-        self._benched_until = asyncio.get_running_loop().time() + max(0.05, seconds)
+        self._benched_until = time.monotonic() + max(0.05, seconds)
         self._send_back(Benched)
 
     @property
@@ -302,7 +302,7 @@ class Gate:
         self._inside[lane] += 1
         self._taken += 1
         if self._taken >= self._concurrency:
-            self.full_since = asyncio.get_running_loop().time()
+            self.full_since = time.monotonic()
         if lane == LISTINGS:
             self._listings += 1
         self._claims += 1
@@ -333,7 +333,7 @@ class Gate:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        times = [self._paced_until] if self.waiting_lanes else []
-        times += [self._yields_until[lane] for lane in self.waiting_lanes]
+        lanes = self.waiting_lanes
+        times = [self._paced_until, *(self._yields_until[lane] for lane in lanes)] if lanes else []
         if pending := [until for until in times if until > now]:
             self._timer = asyncio.get_running_loop().call_at(min(pending), self._pump)

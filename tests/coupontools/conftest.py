@@ -17,6 +17,15 @@ SECRET = "s3cr3t-of-the-account"
 DEADLINE = 60.0
 
 
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop, on which workers call the API: it tells of lost connections in its own way."""
+    try:
+        import uvloop  # noqa: PLC0415 - not everywhere
+    except ImportError:
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
+
+
 @dataclass
 class Received:
     """One request as the server saw it."""
