@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +21,7 @@ from coupontools.exchange import Answer, Exchange
 from coupontools.mending import Mender
 
 if TYPE_CHECKING:
-    from coupontools.transport import Http
+    from coupontools.transport import Http, Route
 
 ANSWER_BYTES = 1 << 20
 """The longest answer that is read, except of a listing."""
@@ -81,6 +81,8 @@ class Caller:
             "Accept-Encoding": "gzip",
             "User-Agent": f"coupontools-worker/{_version()}",
         }
+        #: What all calls of an endpoint have in common, written at its first call.
+        self._routes: dict[tuple[str, bool], Route] = {}
 
     async def ask(
         self,
@@ -95,9 +97,12 @@ class Caller:
             CoupontoolsError: any of its subclasses, as the answer means.
         """
         about = (endpoint.path, *sorted(parameters.items()), call.idempotency_key)
-        async with self._post(endpoint, parameters, call, total=self._timeout, idle=None) as answer:
+        answer = await self._post(endpoint, parameters, call, total=self._timeout, idle=None)
+        try:
             reply = self.reply(answer, endpoint)
             document = await answer.read(ANSWER_BYTES)
+        finally:
+            answer.close()
         told = _read(document)
         if told is None:
             raise without_envelope(
@@ -123,19 +128,26 @@ class Caller:
             raise MayHaveHappened("the answer came before, to another call", status=reply.status)
         return result
 
-    def stream(
+    @asynccontextmanager
+    async def stream(
         self, endpoint: Endpoint, parameters: Mapping[str, str], call: Call
-    ) -> AbstractAsyncContextManager[Answer]:
-        """Send a call whose answer is read piece by piece; each wait has the time limit of a call, and the whole one of its own."""
+    ) -> AsyncIterator[Answer]:
+        """Send a call whose answer is read piece by piece; each wait has the time limit of a call, and the whole one of its own.
+
+        Leaving the context gives up what was not read of it.
+        """
         limits = {"total": self._listing_timeout, "idle": self._timeout}
         # A listing of a moment ago that came once more would prove that what was added since is not there.
-        return self._post(endpoint, parameters, call, **limits, keep_alive=False)
+        answer = await self._post(endpoint, parameters, call, **limits, keep_alive=False)
+        try:
+            yield answer
+        finally:
+            answer.close()
 
     def reply(self, answer: Answer, endpoint: Endpoint) -> Reply:
         """Return what judging this answer needs."""
         return Reply(answer.status, answer.headers, endpoint.channel, self._conceal)
 
-    @asynccontextmanager
     async def _post(
         self,
         endpoint: Endpoint,
@@ -145,8 +157,8 @@ class Caller:
         total: float | None,
         idle: float | None,
         keep_alive: bool = True,
-    ) -> AsyncIterator[Answer]:
-        headers = dict(self._headers)
+    ) -> Answer:
+        headers = {}
         if call.idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_header(call.idempotency_key)
         if call.traceparent is not None and _TRACEPARENT.fullmatch(call.traceparent):
@@ -157,14 +169,15 @@ class Caller:
             idle_timeout=idle,
             before_send=call.before_send,
         )
-        async with self._http.post(
-            self._base_url + endpoint.path,
-            content=_document(parameters),
-            headers=headers,
-            exchange=exchange,
-            keep_alive=keep_alive,
-        ) as answer:
-            yield answer
+        route = self._route(endpoint.path, keep_alive=keep_alive)
+        return await self._http.post(route, content=_document(parameters), headers=headers, exchange=exchange)
+
+    def _route(self, path: str, *, keep_alive: bool) -> Route:
+        route = self._routes.get((path, keep_alive))
+        if route is None:
+            route = self._http.route(self._base_url + path, self._headers, keep_alive=keep_alive)
+            self._routes[path, keep_alive] = route
+        return route
 
     def _conceal(self, text: str) -> str:
         return text.replace(self._secret, "***")

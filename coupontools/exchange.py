@@ -63,6 +63,8 @@ class Answer:
     """Close the connection: this answer is another call's, and so may be the next one."""
     is_left_over: Callable[[bytes, object], bool]
     """Did the connection bring this document before, for a call about something else?"""
+    close: Callable[[], None]
+    """Give up what was not read of it."""
 
     async def read(self, limit: int) -> bytes:
         """Return the whole document; raises MayHaveHappened if it breaks off or exceeds `limit` bytes."""

@@ -1,20 +1,21 @@
 """One POST over one connection, and certainty about whether it had begun to be written.
 
-httpx is the interface, aiohttp the engine: httpx's own connection pool looks at every connection at every
-request. This is the only module that imports httpx.
+httpx writes what all calls of an endpoint have in common, once; aiohttp keeps the connections and reads the answers. Neither makes
+a request object for each call: that took a third of a job's CPU. This is the only module that imports httpx.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from functools import lru_cache, partial
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import cache, partial
+from typing import Any
 
 import aiohttp
 import httpx
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.helpers import BaseTimerContext, TimeoutHandle
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 from coupontools.exchange import Answer, Exchange
@@ -27,9 +28,6 @@ IDLE_SECONDS = 4.0
 A call sent in the moment in which the server closes the connection may have been carried out or not."""
 DNS_SECONDS = 10
 """How long addresses are kept: one DNS look-up serves a burst of connections, and a moved host is found soon."""
-
-
-_exchange: ContextVar[Exchange] = ContextVar("coupontools_exchange")
 
 
 class _Protocol(ResponseHandler):
@@ -87,72 +85,116 @@ class _Connector(aiohttp.TCPConnector):
         self._factory = partial(protocol, loop=self._loop)
 
 
-class _Request(aiohttp.ClientRequest):
-    """aiohttp's request, which says when it begins to be written."""
+class Route:
+    """What all calls of one endpoint have in common: where they go, and the head of the request."""
 
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        protocol = conn.protocol
-        if not isinstance(protocol, _Protocol) or not protocol.is_connected() or protocol.should_close:
-            # The connection died in the pool, or the server sent something unasked. Fail before the first byte, so
-            # that the call counts as not sent.
-            raise aiohttp.ServerDisconnectedError
-        exchange = _exchange.get()
-        exchange.begin()
-        exchange.connection = protocol
-        protocol.begin()
-        return await super().send(conn)
+    def __init__(self, url: str, headers: Mapping[str, str], *, keep_alive: bool) -> None:
+        """Write the head; ``keep_alive`` says whether a connection carries another call when one has ended."""
+        self.url = URL(url, encoded=True)
+        self.keep_alive = keep_alive
+        own = dict(headers) if keep_alive else {**headers, "Connection": "close"}
+        request = httpx.Request("POST", httpx.URL(url), headers=own)
+        lines = [b"POST %b HTTP/1.1" % request.url.raw_path]
+        # The length stands in each call's own part of the head.
+        lines += [
+            b"%b: %b" % header for header in request.headers.raw if header[0].lower() != b"content-length"
+        ]
+        self._head = b"\r\n".join(lines)
+
+    def request(self, content: bytes, headers: Mapping[str, str]) -> bytes:
+        """Return a request as it is written. ``headers`` are the call's own, in printable ASCII alone."""
+        own = "".join(f"\r\n{name}: {value}" for name, value in headers.items())
+        return b"%b\r\nContent-Length: %d%b\r\n\r\n%b" % (
+            self._head,
+            len(content),
+            own.encode("ascii"),
+            content,
+        )
 
 
-class _Body(httpx.AsyncByteStream):
+class _Headers(Mapping[str, str]):
+    """An answer's headers, read only when somebody asks for one: of a success nobody does."""
+
+    def __init__(self, raw: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._raw = raw
+        self._read: httpx.Headers | None = None
+
+    @property
+    def _all(self) -> httpx.Headers:
+        if self._read is None:
+            self._read = httpx.Headers(list(self._raw))
+        return self._read
+
+    def __getitem__(self, name: str) -> str:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+class _Body:
     """The answer's document as it comes, decompressed in pieces of bounded size."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, document: StreamReader, status: int) -> None:
+        self._document = document
+        self._status = status
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            chunk = await self._response.content.readany()
+            chunk = await self._document.readany()
         except Exception as failure:
-            error = explain(failure, begun=True, status=self._response.status)
+            error = explain(failure, begun=True, status=self._status)
         else:
             if chunk:
                 return chunk
             raise StopAsyncIteration
         raise error
 
-    async def aclose(self) -> None:
-        # A document read to its end has given its connection back by itself. Any other connection still holds
-        # the rest of the document, so it cannot be used again.
-        self._response.close()
+
+@cache
+def _limits(exchange_connect: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=exchange_connect)
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
-    """An httpx transport over aiohttp; the request's `exchange` extension holds an `Exchange`.
+class Http:
+    """The transport as this package uses it: one POST at a time.
 
-    `keep_alive` says whether a connection carries another call when one has ended.
+    Nothing follows a redirect (or stumbles over an unreadable `Location`), keeps a cookie, looks for a proxy or repeats a call.
     """
 
-    def __init__(self, *, max_connections: int, keep_alive: bool) -> None:
+    def __init__(self, *, max_connections: int) -> None:
         self._max_connections = max_connections
-        self._keep_alive = keep_alive
-        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        #: Those whose connections are kept, and those whose are not. Made at the first call, because each belongs to its loop.
+        self._connectors: dict[bool, _Connector] = {}
+        #: What the connector asks to make a connection with: aiohttp's own request, which is never sent.
+        self._targets: dict[Route, aiohttp.ClientRequest] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request.
+    @staticmethod
+    def route(url: str, headers: Mapping[str, str], *, keep_alive: bool) -> Route:
+        """Return what all calls to ``url`` have in common."""
+        return Route(url, headers, keep_alive=keep_alive)
+
+    async def post(
+        self, route: Route, *, content: bytes, headers: Mapping[str, str], exchange: Exchange
+    ) -> Answer:
+        """Send one request and hand on its answer, which is to be closed.
 
         Raises:
             NotSent: it failed before the exchange began.
             MayHaveHappened: it failed afterwards.
             BaseException: what `before_send` raised, unchanged.
         """
-        exchange: Exchange = request.extensions["exchange"]
-        token = _exchange.set(exchange)
+        request = route.request(content, headers)
         error: BaseException
         try:
-            response = await self._open_anew(request, exchange)
+            return await self._open_anew(route, request, exchange)
         except Exception as failure:
             if exchange.refusal is not None:
                 error = exchange.refusal
@@ -160,114 +202,100 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 error = explain(failure, begun=exchange.begun)
             else:
                 raise
-        else:
-            headers = response.raw_headers
-            if "content-encoding" in response.headers:
-                # aiohttp has undone the encoding: neither it nor the encoded length holds any more.
-                gone = {b"content-encoding", b"content-length"}
-                headers = tuple(header for header in headers if header[0].lower() not in gone)
-            return httpx.Response(response.status, headers=list(headers), stream=_Body(response))
-        finally:
-            _exchange.reset(token)
-        # Raised outside the handler: the library's exception holds the headers and must not be chained to ours.
+        # Raised outside the handler: the library's exception holds pieces of the answer and must not be chained to ours.
         raise error
 
-    async def _open_anew(self, request: httpx.Request, exchange: Exchange) -> aiohttp.ClientResponse:
+    async def _open_anew(self, route: Route, request: bytes, exchange: Exchange) -> Answer:
         # Servers close idle connections, and some send a 408 before they do. Each round takes one kept connection away, so
         # the last round is sure to get a new one: only if that fails, too, does the service look down.
         for _ in range(self._max_connections):
             try:
-                return await self._open(request, exchange)
+                return await self._open(route, request, exchange)
             except aiohttp.ServerDisconnectedError:
                 if exchange.begun:
                     raise
-        return await self._open(request, exchange)
+        return await self._open(route, request, exchange)
 
-    async def _open(self, request: httpx.Request, exchange: Exchange) -> aiohttp.ClientResponse:
-        if self._session is None:
-            # Made at the first call, because a session belongs to the loop it is made in.
-            self._session = self._new_session()
-        return await self._session.request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            data=await request.aread(),
-            headers=[(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw],
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=exchange.total_timeout,
-                connect=exchange.connect_timeout,
-                sock_read=exchange.idle_timeout,
-            ),
-        )
-
-    def _new_session(self) -> aiohttp.ClientSession:
-        kept = {"keepalive_timeout": IDLE_SECONDS} if self._keep_alive else {"force_close": True}
-        # aiohttp repeats a call by itself only for idempotent methods, which POST is not.
-        return aiohttp.ClientSession(
-            connector=_Connector(limit=self._max_connections, ttl_dns_cache=DNS_SECONDS, **kept),
-            request_class=_Request,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=True,
-        )
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
-
-
-@lru_cache(maxsize=32)
-def _address(url: str) -> httpx.URL:
-    # httpx parses an address as slowly as it writes a request, and the API has only a few.
-    return httpx.URL(url)
-
-
-class Http:
-    """The transport as this package uses it: one POST at a time.
-
-    The transport is called directly and not through `httpx.AsyncClient`, so that nothing follows a redirect
-    (or stumbles over an unreadable `Location`), keeps a cookie or looks for a proxy.
-    """
-
-    def __init__(self, *, max_connections: int) -> None:
-        self._transports: dict[bool, httpx.AsyncBaseTransport] = {
-            keep_alive: AiohttpTransport(max_connections=max_connections, keep_alive=keep_alive)
-            for keep_alive in (True, False)
-        }
-
-    @asynccontextmanager
-    async def post(
-        self,
-        url: str,
-        *,
-        content: bytes,
-        headers: Mapping[str, str],
-        exchange: Exchange,
-        keep_alive: bool = True,
-    ) -> AsyncIterator[Answer]:
-        """Send one request and hand on its answer; leaving the context gives up what was not read of it.
-
-        Without `keep_alive` the connection is this call's own, so that no left-over answer can be on it.
-        """
-        request = httpx.Request(
-            "POST", _address(url), headers=headers, content=content, extensions={"exchange": exchange}
-        )
-        response = await self._transports[keep_alive].handle_async_request(request)
+    async def _open(self, route: Route, request: bytes, exchange: Exchange) -> Answer:
+        connector = self._connector(keep_alive=route.keep_alive)
+        timeout = TimeoutHandle(asyncio.get_running_loop(), exchange.total_timeout)
+        handle = timeout.start()
+        timer = timeout.timer()
         try:
-            # The transport's stream itself: what httpx would still do to it, decoding, is done already.
-            chunks = aiter(cast(httpx.AsyncByteStream, response.stream))
-            yield Answer(
-                response.status_code,
-                response.headers,
-                chunks,
-                exchange.drop_connection,
-                exchange.is_left_over,
-            )
-        finally:
-            await response.aclose()
+            with timer:
+                connection = await self._connect(connector, route, exchange)
+                try:
+                    message, document = await _ask(connection, request, exchange, timer)
+                except BaseException:
+                    connection.close()
+                    raise
+        except BaseException:
+            if handle is not None:
+                handle.cancel()
+            raise
+        if handle is not None:
+            connection.add_callback(handle.cancel)
+        # A document read to its end gives its connection back by itself.
+        document.on_eof(connection.release)
+        return Answer(
+            message.code,
+            _Headers(message.raw_headers),
+            _Body(document, message.code),
+            exchange.drop_connection,
+            exchange.is_left_over,
+            # Any other connection still holds the rest of the document, so it cannot be used again.
+            connection.close,
+        )
+
+    async def _connect(self, connector: _Connector, route: Route, exchange: Exchange) -> Connection:
+        target = self._targets.get(route)
+        if target is None:
+            target = aiohttp.ClientRequest("POST", route.url, loop=asyncio.get_running_loop())
+            self._targets[route] = target
+        try:
+            return await connector.connect(target, traces=[], timeout=_limits(exchange.connect_timeout))
+        except TimeoutError as late:
+            raise aiohttp.ConnectionTimeoutError from late
+
+    def _connector(self, *, keep_alive: bool) -> _Connector:
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        connector = self._connectors.get(keep_alive)
+        if connector is None:
+            kept = {"keepalive_timeout": IDLE_SECONDS} if keep_alive else {"force_close": True}
+            connector = _Connector(limit=self._max_connections, ttl_dns_cache=DNS_SECONDS, **kept)
+            self._connectors[keep_alive] = connector
+        return connector
 
     async def close(self) -> None:
         """Close every connection."""
-        for transport in self._transports.values():
-            await transport.aclose()
+        self._closed = True
+        for connector in self._connectors.values():
+            await connector.close()
+
+
+async def _ask(
+    connection: Connection, request: bytes, exchange: Exchange, timer: BaseTimerContext
+) -> tuple[RawResponseMessage, StreamReader]:
+    """Write the request and return the head of the answer, and its document."""
+    protocol = connection.protocol
+    if not isinstance(protocol, _Protocol) or not protocol.is_connected() or protocol.should_close:
+        # The connection died in the pool, or the server sent something unasked. Fail before the first byte, so
+        # that the call counts as not sent.
+        raise aiohttp.ServerDisconnectedError
+    transport = protocol.transport
+    if transport is None:
+        raise aiohttp.ServerDisconnectedError
+    protocol.set_response_params(
+        timer=timer, read_until_eof=True, auto_decompress=True, read_timeout=exchange.idle_timeout
+    )
+    exchange.begin()
+    exchange.connection = protocol
+    protocol.begin()
+    transport.write(request)
+    protocol.start_timeout()
+    while True:
+        message, document = await protocol.read()
+        # Answers such as "100 Continue" go before the one that counts; after a 101 no HTTP follows.
+        if not 100 <= message.code <= 199 or message.code == 101:
+            return message, document
