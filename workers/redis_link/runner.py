@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import hiredis
 import redis.asyncio
 import redis.exceptions
 
@@ -121,16 +122,14 @@ class AsyncRunner:
         while batch:
             began = time.monotonic()
             try:
-                pipeline = self._client.pipeline(transaction=False)
-                for request in batch:
-                    pipeline.execute_command(
-                        *(("EVALSHA", *request.args) if request.script else request.args)
-                    )
+                commands = [
+                    ("EVALSHA", *request.args) if request.script else request.args for request in batch
+                ]
                 waits = self._replicas > 0 and any(map(_word, batch))
                 if waits:
                     # WAIT speaks of what this connection has written, so it travels with the claims.
-                    pipeline.execute_command("WAIT", self._replicas, REPLICAS_MS)
-                answers = await pipeline.execute(raise_on_error=False)
+                    commands.append(("WAIT", self._replicas, REPLICAS_MS))
+                answers = await self._exchange(commands)
                 if waits:
                     answers = self._held_back(batch, answers)
             except Exception as error:
@@ -142,6 +141,20 @@ class AsyncRunner:
                 await asyncio.sleep(self._link.lost(WHO, error, began))
                 continue
             batch = await self._hand_out(batch, answers, began)
+
+    async def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Send commands in one piece. Return their replies, errors of single commands among them.
+
+        redis-py's pipeline does the same, but looks at each of some sixty keys and arguments of a job in Python.
+        """
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()
+        try:
+            await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
+            return [await _reply(connection) for _ in commands]
+        finally:
+            # Also when this task is cancelled meanwhile: the connection, which redis-py has closed then, goes back to the pool.
+            await asyncio.shield(pool.release(connection))
 
     def _held_back(self, batch: list[_Request], answers: list[Any]) -> list[Any]:
         """Return the replies, those that would let bytes leave replaced where too few replicas have them."""
@@ -208,6 +221,14 @@ class AsyncRunner:
         for request in requests:
             if not request.answer.done():
                 request.answer.cancel()
+
+
+async def _reply(connection: Any) -> Any:
+    """Return the next reply, or the error that it is; raises what befell the connection."""
+    try:
+        return await connection.read_response()
+    except redis.exceptions.ResponseError as error:
+        return error
 
 
 def _word(request: _Request) -> bytes | None:
