@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -38,6 +39,10 @@ __all__ = ["Attempt"]
 
 log = structlog.get_logger("delivery")
 
+#: Tokens of this process: its own name, and the number of the attempt. A random one each would be a system call each.
+_PROCESS = uuid.uuid4().hex
+_numbers = itertools.count()
+
 
 class Attempt:
     """Owns the task, the token, the claim and the lease.
@@ -48,7 +53,7 @@ class Attempt:
     def __init__(self, means: Means, task: Task) -> None:
         self.means = means
         self.task = task
-        self.token = uuid.uuid4().hex
+        self.token = f"{_PROCESS}{next(_numbers):x}"
         self.claim = Claim("none")
         self.lease = means.lease(task, self.token, claimed_at=now(), claim=self.claim)
 

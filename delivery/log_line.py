@@ -64,24 +64,25 @@ class LogLine:
 
     def __init__(self, observers: list[Observer] | None = None) -> None:
         self._observers = observers or []
+        # Asked once: isinstance() with a protocol costs as much as the line itself.
+        self._of_rejections = [each for each in self._observers if isinstance(each, RejectionObserver)]
+        self._of_calls = [each for each in self._observers if isinstance(each, CallObserver)]
+        self._of_read_backs = [each for each in self._observers if isinstance(each, ReadBackObserver)]
 
     def rejected(self, task: Task) -> None:
         """The message was set aside: its id was answered before."""
-        for observer in self._observers:
-            if isinstance(observer, RejectionObserver):
-                observer.entry_rejected(task.queue)
+        for observer in self._of_rejections:
+            observer.entry_rejected(task.queue)
 
     def called(self, task: Task, seconds: float) -> None:
         """A call of the API ended, of whatever kind, after so long; waiting for the pace is no part of it."""
-        for observer in self._observers:
-            if isinstance(observer, CallObserver):
-                observer.call_finished(task, seconds)
+        for observer in self._of_calls:
+            observer.call_finished(task, seconds)
 
     def read_back(self, task: Task) -> None:
         """A listing was asked for, to find out what lost calls did, and was read or not."""
-        for observer in self._observers:
-            if isinstance(observer, ReadBackObserver):
-                observer.read_back_finished(task)
+        for observer in self._of_read_backs:
+            observer.read_back_finished(task)
 
     def left(self, task: Task, outcome: str, trouble: Trouble) -> None:
         """The message leaves this worker without an answer. What was called for it meanwhile must stand in some line."""

@@ -10,7 +10,9 @@ import pytest
 from workers.loop import _new_loop
 
 
-def test_jobs_run_on_uvloop_and_on_asyncios_own_loop_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_run_on_uvloop_and_on_asyncios_own_loop_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     uvloop = pytest.importorskip("uvloop")
     made = _new_loop()
     made.close()
