@@ -51,6 +51,56 @@ def setup_logging(
     install_hooks()
 
 
+class _Straight:
+    """Hands structlog's lines to the handlers of the standard library's logger of this name.
+
+    The logger's own methods would look for the line of code that wrote each of them, through all of structlog's frames; no line tells it.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self._logger = logging.getLogger(name)
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the logger was switched off."""
+        return self._logger.disabled
+
+    def getEffectiveLevel(self) -> int:  # noqa: N802 - stdlib's name
+        """From which level up lines are written."""
+        return self._logger.getEffectiveLevel()
+
+    def debug(self, fields: Fields, exc_info: Any = None) -> None:
+        """Hand over a line of this level."""
+        self._hand_on(logging.DEBUG, fields, exc_info)
+
+    def info(self, fields: Fields, exc_info: Any = None) -> None:
+        """Hand over a line of this level."""
+        self._hand_on(logging.INFO, fields, exc_info)
+
+    def warning(self, fields: Fields, exc_info: Any = None) -> None:
+        """Hand over a line of this level."""
+        self._hand_on(logging.WARNING, fields, exc_info)
+
+    def error(self, fields: Fields, exc_info: Any = None) -> None:
+        """Hand over a line of this level."""
+        self._hand_on(logging.ERROR, fields, exc_info)
+
+    #: structlog has told it by then that there is one.
+    exception = error
+
+    def critical(self, fields: Fields, exc_info: Any = None) -> None:
+        """Hand over a line of this level."""
+        self._hand_on(logging.CRITICAL, fields, exc_info)
+
+    def _hand_on(self, level: int, fields: Fields, error: Any) -> None:
+        if isinstance(error, BaseException):
+            error = (type(error), error, error.__traceback__)
+        elif error and not isinstance(error, tuple):
+            error = sys.exc_info()
+        name = self._logger.name
+        self._logger.handle(logging.LogRecord(name, level, name, 0, fields, None, error or None))
+
+
 def _configure_structlog() -> None:
     import structlog  # noqa: PLC0415 - see above
 
@@ -63,7 +113,7 @@ def _configure_structlog() -> None:
             _hand_over,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=_Straight,
         cache_logger_on_first_use=True,
     )
 

@@ -42,6 +42,8 @@ log = structlog.get_logger("delivery")
 #: Tokens of this process: its own name, and the number of the attempt. A random one each would be a system call each.
 _PROCESS = uuid.uuid4().hex
 _numbers = itertools.count()
+#: Before there is an answer.
+_NONE = Claim("none")
 
 
 class Attempt:
@@ -54,7 +56,7 @@ class Attempt:
         self.means = means
         self.task = task
         self.token = f"{_PROCESS}{next(_numbers):x}"
-        self.claim = Claim("none")
+        self.claim = _NONE
         self.lease = means.lease(task, self.token, claimed_at=now(), claim=self.claim)
 
     async def run(self, ticket: Ticket) -> bool:  # noqa: C901, PLR0912 - claim.lua's table of answers, a row each

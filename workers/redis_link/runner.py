@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ log = logging.getLogger("workers.redis")
 
 #: Commands in one pipeline at most.
 BATCH = 256
+#: So many replies together must come within the time limit of one: a Redis that is slower does not serve.
+REPLIES_IN_TIME = 16
 #: After so long without a command, the other side may have closed the connection.
 IDLE_SECONDS = 1.0
 #: The scripts after which bytes leave for the API, and the first word of the reply that lets them.
@@ -151,7 +154,7 @@ class AsyncRunner:
         connection = await pool.get_connection()
         try:
             await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
-            return [await _reply(connection) for _ in commands]
+            return await _replies(connection, len(commands))
         finally:
             # Also when this task is cancelled meanwhile: the connection, which redis-py has closed then, goes back to the pool.
             await asyncio.shield(pool.release(connection))
@@ -223,12 +226,24 @@ class AsyncRunner:
                 request.answer.cancel()
 
 
-async def _reply(connection: Any) -> Any:
-    """Return the next reply, or the error that it is; raises what befell the connection."""
+async def _replies(connection: Any, count: int) -> list[Any]:
+    """Return so many replies, or the errors that they are; raises what befell the connection."""
+    loop, seconds = asyncio.get_running_loop(), connection.socket_timeout
+    replies: list[Any] = []
     try:
-        return await connection.read_response()
-    except redis.exceptions.ResponseError as error:
-        return error
+        async with asyncio.timeout(seconds) as limit:
+            while len(replies) < count:
+                if len(replies) % REPLIES_IN_TIME == 0:
+                    limit.reschedule(loop.time() + seconds)
+                try:
+                    # Without a time limit of its own: redis-py would set a timer for each reply, most of which are here already.
+                    replies.append(await connection.read_response(timeout=math.inf))
+                except redis.exceptions.ResponseError as error:
+                    replies.append(error)
+    except TimeoutError:
+        # The connection is closed by now, as at any error, so that nobody gets a reply that comes late.
+        raise redis.exceptions.TimeoutError(f"no reply for {seconds:g} seconds") from None
+    return replies
 
 
 def _word(request: _Request) -> bytes | None:
