@@ -279,7 +279,8 @@ class Gate:
         self._pump()
 
     def _pump(self) -> None:
-        if self._draining:
+        if self._draining or self._taken >= self._concurrency or self._claims >= self._most_claims:
+            # Whoever leaves, or has its claim answered, pumps again.
             return
         if not self._overdue and not any(self._waiting.values()):
             # Nobody waits; the most frequent case.
@@ -333,6 +334,9 @@ class Gate:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+        if max(self._paced_until, *self._yields_until.values()) <= now:
+            # Nobody waits for a time; without a pace, nobody ever does.
+            return
         lanes = self.waiting_lanes
         times = [self._paced_until, *(self._yields_until[lane] for lane in lanes)] if lanes else []
         if pending := [until for until in times if until > now]:

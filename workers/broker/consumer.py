@@ -18,7 +18,7 @@ from dramatiq.errors import ConnectionClosed
 from config.keys import Keys
 from delivery import MOST_DEATHS, Receipt, rejection
 from workers.broker.entries import DurableMessage, Unreadable, read_entry
-from workers.broker.places import Places
+from workers.broker.places import LEAST_FETCH, Places
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import Link, ThreadRunner, is_outage, is_replica_now
 
@@ -32,9 +32,9 @@ FETCH_AT_ONCE = 256
 FETCH_BYTES = 8 << 20
 #: An entry of more bytes is no job, and is not even read: one of 61 MiB would end a worker whose memory is bounded, again and again.
 LONGEST_ENTRY = 1 << 20
-#: While there is room for no more than so many, wait a moment for more rather than fetch one by one.
-ROOM_WORTH_A_FETCH = 8
+#: How long to wait for room that is worth a fetch, and how often while there are spare messages in hand: those begin meanwhile.
 MOMENT_SECONDS = 0.005
+MOMENTS = 4
 #: A message with which so many workers have died is tried alone.
 ALONE_FROM = 3
 #: How often a worker that keeps itself free for one message looks whether it may take it.
@@ -276,7 +276,10 @@ class DurableConsumer(Consumer):
     def _wait_for_room(self) -> int:
         places = self._broker.places
         room = places.wait_for_room(self._queue, self._waiting, self._timeout)
-        if 0 < room < ROOM_WORTH_A_FETCH and self._held:
+        worth = places.worth_a_fetch(self._waiting)
+        for _ in range(MOMENTS if worth > LEAST_FETCH else 1):
+            if not 0 < room < worth or not self._held:
+                break
             time.sleep(MOMENT_SECONDS)
             room = places.room(self._queue, self._waiting)
         return room

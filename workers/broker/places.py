@@ -13,6 +13,8 @@ __all__ = ["Places"]
 LEAST_SHARE = 0.1
 #: Where more waits than all workers could begin, so much more is taken, so that no place waits for a fetch.
 SPARE = 0.5
+#: While there is room for no more than so many, wait a moment for more rather than fetch one by one.
+LEAST_FETCH = 8
 
 
 class Places:
@@ -44,6 +46,10 @@ class Places:
         free = self._concurrency + spare - self._held.total()
         room = max(0, free, self._least - self._held[queue])
         return min(room, max(0, self._most[queue] - self._held[queue])) if queue in self._most else room
+
+    def worth_a_fetch(self, waiting: int) -> int:
+        """Return how much room is worth a fetch: more while spare messages are in hand, which begin meanwhile."""
+        return max(LEAST_FETCH, self._spare // 2) if waiting >= self._concurrency else LEAST_FETCH
 
     def wait_for_room(self, queue: str, waiting: int, timeout: float) -> int:
         """Wait for room. Return how much there is; none when ``timeout`` seconds are over."""
