@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("idle", "throughput", "queue_depth", "read_back", "odd_listing", "status", "import_csv")
+NAMES = (
+    "idle",
+    "throughput",
+    "rivals",
+    "queue_depth",
+    "read_back",
+    "odd_listing",
+    "status",
+    "import_csv",
+    "sizes",
+)
 
 
 def main(names: list[str]) -> int:

@@ -7,15 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
+import redis
 
 from sandbox import Sandbox
 from tests.harness import House, message
 from workers.embedded import EmbeddedRedis
 
-__all__ = ["cpu_seconds", "fill", "house", "pause", "table"]
+__all__ = ["WithRedis", "cpu_seconds", "fill", "house", "pause", "table"]
 
 BATCH = 10_000
 
@@ -33,7 +34,15 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def fill(place: House, group: str, count: int, *, prefix: int = 0) -> None:
+class WithRedis(Protocol):
+    """Whatever has a client for Redis, such as a house."""
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The client."""
+
+
+def fill(place: WithRedis, group: str, count: int, *, prefix: int = 0) -> None:
     """Put so many different contacts on the queue; ``prefix`` (0 to 9) keeps one fill's phones from another's."""
     for start in range(0, count, BATCH):
         bodies: dict[Any, Any] = {}
