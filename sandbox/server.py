@@ -61,7 +61,7 @@ def _listener(host: str, port: int) -> socket.socket:
     except OSError as error:
         # Python repeats the address behind the reason.
         why = (error.strerror or "there is no such host").partition(" (while ")[0]
-    except UnicodeError:
+    except (UnicodeError, TypeError):
         why = "this is no name of a host"
     except OverflowError:
         why = "a port is at most 65535"

@@ -29,7 +29,7 @@ def listener(host: str, port: int, *, backlog: int) -> socket.socket:
     except OSError as error:
         # Python repeats the address behind the reason.
         why = (error.strerror or "there is no such host").partition(" (while ")[0]
-    except UnicodeError:
+    except (UnicodeError, TypeError):
         why = "this is no name of a host"
     raise CannotListen(f"cannot listen on {host}, port {port}: {why}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from typer.testing import CliRunner
 
-from workers.cli.main import build_app, call
+from workers.cli.main import COMMANDS, build_app, call
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ def run_command(*arguments: str, environment: Mapping[str, str], stdin: str | No
     """Runs a command to its end. Not from a thread, since it takes the standard streams; not what becomes another program."""
     with CliRunner().isolation(input=stdin, env=environment) as (out, err, _):
         try:
-            call(build_app(arguments[0]), arguments)
+            call(build_app(*(name for name in arguments[:1] if name in COMMANDS)), arguments)
         except SystemExit as end:
             code = end.code
         assert isinstance(code, int)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from config.plain import plain
 
 __all__ = ["Command", "Group"]
 
@@ -14,8 +19,36 @@ def _first_paragraph(text: str | None) -> str:
     return " ".join(inspect.cleandoc(text or "").partition("\n\n")[0].split())
 
 
+#: What is wrong with an option repeats what was given: of a giant, so many characters at the beginning and at the end.
+BEGINNING, END = 700, 300
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Let no option drive the terminal, or fill it, by being repeated in what is wrong with it."""
+    try:
+        yield
+    except typer.TyperException as error:
+        text = getattr(error, "message", None)
+        if isinstance(text, str):
+            if len(text) > BEGINNING + END:
+                text = f"{text[:BEGINNING]} ... {text[-END:]}"
+            setattr(error, "message", plain(text))  # noqa: B010 - the class that has it is not public
+        raise
+
+
 class Group(TyperGroup):
     """Several commands under one name; its line in the list of commands is a whole sentence."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> typer.Context:
+        """Read the group's own options."""
+        with _plain_errors():
+            return super().make_context(*arguments, **more)  # type: ignore[return-value]
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Read the options of the command that is asked for, and carry it out."""
+        with _plain_errors():
+            return super().invoke(ctx)
 
     def get_short_help_str(self, limit: int = 0) -> str:
         """Return the first paragraph of the help: a list without boxes would cut it to ``limit`` characters."""
@@ -38,7 +71,7 @@ class Command(TyperCommand):
             typer.BadParameter: one of them is wrong.
         """
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except typer.BadParameter as error:
             # Only now: every command would load Pydantic.
             from pydantic import ValidationError  # noqa: PLC0415
@@ -49,3 +82,24 @@ class Command(TyperCommand):
                 entry = error.__cause__.errors(include_url=False)[0]
                 error.message = f"{in_plain_words(entry)}; got {str(entry['input'])[:100]!r}"
             raise
+        for parameter in self.params:
+            # A file may be called by any bytes.
+            if not (parameter.metavar or "").startswith("FILE"):
+                _check_text(ctx.params.get(str(parameter.name)), parameter)
+        return rest
+
+
+def _check_text(given: object, parameter: Any) -> None:
+    """Check that an option's value is text: a terminal or a script may give bytes that are none, and nothing could take them.
+
+    Raises:
+        typer.BadParameter: it is not.
+    """
+    texts = given if isinstance(given, list | tuple) else (given,)
+    try:
+        for text in texts:
+            if isinstance(text, str):
+                text.encode()
+    except UnicodeEncodeError:
+        name = max(parameter.opts, key=len) if parameter.opts[0].startswith("-") else parameter.metavar
+        raise typer.BadParameter("must be UTF-8 text", param_hint=name) from None

@@ -134,7 +134,7 @@ def import_csv(
     if file != STDIN and not file.exists():
         raise typer.BadParameter(f"file '{file}' does not exist", param_hint="FILE.csv")
     batch = batch_id or str(uuid.uuid4())
-    with told_as_usage(correlation_id=correlation_id, batch_id=batch_id):
+    with told_as_usage():
         constant = constant_arguments(
             channel=channel,
             group_id=group_id,

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import typer
 
-from workers.cli.job_options import check_text
 from workers.imports import WrongOption
 from workers.imports.columns import ERROR_COLUMN, known_columns, same_name
 from workers.imports.kept_rows import free_name
@@ -24,10 +23,8 @@ __all__ = [
 
 
 @contextmanager
-def told_as_usage(**texts: str | None) -> Iterator[None]:
-    """Tell of a wrong choice which flag made it. ``texts`` are what flags were given that may be no text."""
-    for name, text in texts.items():
-        check_text(text, _flag(name))
+def told_as_usage() -> Iterator[None]:
+    """Tell of a wrong choice which flag made it."""
     try:
         yield
     except WrongOption as error:
@@ -40,7 +37,6 @@ def _flag(name: str) -> str:
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
     """Return the names of the file's columns, by the known columns that they are."""
-    check_text(given, "--column")
     columns: dict[str, str] = {}
     for item in given:
         column, sign, name = (part.strip() for part in item.partition("="))

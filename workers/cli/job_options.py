@@ -14,7 +14,7 @@ import typer
 
 from actors import Job
 
-__all__ = ["LARGEST_NUMBER", "JobOption", "check_text", "job_options"]
+__all__ = ["LARGEST_NUMBER", "JobOption", "job_options"]
 
 #: The largest number that a message can hold.
 LARGEST_NUMBER: Final = 2**63 - 1
@@ -48,10 +48,8 @@ class JobOption:
         """Return the argument's value.
 
         Raises:
-            typer.BadParameter: what was given is no text, no pair, no file or no JSON.
+            typer.BadParameter: what was given is no pair, no file or no JSON.
         """
-        if self.form in {"text", "pairs"}:
-            check_text(given, self.flag)
         if self.form == "number" and given > LARGEST_NUMBER:
             raise typer.BadParameter(f"must be at most {LARGEST_NUMBER}", param_hint=self.flag)
         if self.form == "pairs":
@@ -69,18 +67,6 @@ class JobOption:
             except orjson.JSONDecodeError as error:
                 raise typer.BadParameter(f"is not JSON: {error}", param_hint=self.flag) from None
         return given
-
-
-def check_text(given: str | list[str] | None, flag: str) -> None:
-    """Check that what the option `flag` was given can be written as JSON: a terminal or a script may give bytes that are no text.
-
-    Raises:
-        typer.BadParameter: it cannot.
-    """
-    try:
-        "".join(given or ()).encode()
-    except UnicodeEncodeError:
-        raise typer.BadParameter("must be UTF-8 text", param_hint=flag) from None
 
 
 def job_options(jobs: Mapping[str, type[Job]]) -> dict[str, JobOption]:

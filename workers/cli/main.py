@@ -101,6 +101,7 @@ def call(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
 def _root_alone() -> typer.Typer:
     app = typer.Typer(
         name="coupontools-worker",
+        cls=Group,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         # On a narrow terminal its boxes cut the names of options.

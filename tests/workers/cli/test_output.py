@@ -115,3 +115,29 @@ def test_an_odd_worker_stops_no_look(house: House, command, about: bytes):
     assert [worker["id"] for worker in json.loads(done.stdout)["workers"]] == ["\\xff\\xfe"]
     assert command("status").returncode == 0
     assert command("check", "--any-host").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dead", "list", "--kind", ODD),
+        (ODD,),
+        ("pause", f"--{ODD}"),
+        ("job", ODD * 999, "--actor", ODD * 999),
+    ],
+    ids=["value", "command", "option", "giant"],
+)
+def test_what_is_wrong_with_an_option_drives_no_terminal(command, arguments: tuple[str, ...]):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.replace("\n", "").isprintable()
+    assert len(done.stderr) < 4000
+
+
+@pytest.mark.parametrize(
+    "arguments", [("pause", "--reason", "\udcff"), ("cancel", "a", "\udcff"), ("events", "--type", "\udcff")]
+)
+def test_bytes_that_are_no_text_are_a_usage_error(command, arguments: tuple[str, ...]):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert "must be UTF-8 text" in done.stderr
