@@ -44,8 +44,10 @@ key                                            type    written by    holds; life
                                                                      by lane and outcome; 2 days
 ``coupontools:age:<n>``                        hash    web           lane -> how old its oldest unanswered job was (ms) at some moment
                                                                      of the minute that began n minutes after 1970; 2 days
-``coupontools:cancelled``                      hash    operators     what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
-                                                                     (ms); 90 days after the last
+``coupontools:cancelled``                      hash    operators,    what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
+                                                       delivery      (ms); ``u:<message id>`` of those that may have been carried out,
+                                                                     and how many were answered in the latest second; 90 days
+                                                                     after the last
 ``coupontools:answered:<message id>``          string  delivery      how this message was answered, or the answer while its events
                                                                      are due; ``IDEMPOTENCY_TTL_SECONDS``
 =============================================  ======  ============  =========================================================

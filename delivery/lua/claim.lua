@@ -50,6 +50,8 @@ local OTHER_FIRST_MS, OTHER_LAST_MS = 300, 30000
 local READER_SOON_MS = 2000
 -- How soon a look-up asks again for which this process has no room: another may have it.
 local ROOM_SOON_MS = 500
+-- So many cancelled jobs are answered in a second.
+local CANCELLED_A_SECOND = 1000
 
 -- The deadline in force: that of the message, and what holds took of its time.
 local deadline = job.deadline + stood_still(job.since, still, held, job.scope)
@@ -182,11 +184,21 @@ if r.state == 'unknown' and r.verdict == 'found' then
 end
 
 -- Cancelled? A call that may have happened is looked up first, and ends as it did.
-local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch)
-if (marks[1] or marks[2]) and not (r.state == 'unknown' and r.verdict ~= 'absent') then
-  if others then return say('cancelled', 0, '0', '0') end
-  own('waiting')
-  return say('cancelled', attempts, reconciled, '1')
+local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch, 'pace')
+if marks[1] or marks[2] then
+  if not (r.state == 'unknown' and r.verdict ~= 'absent') then
+    -- A reader of the stream must be able to follow, however many are cancelled at once.
+    local second = math.floor(now / 1000)
+    local at, told = string.match(marks[3] or '', '^(%d+) (%d+)$')
+    told = tonumber(at) == second and tonumber(told) or 0
+    if told >= CANCELLED_A_SECOND then return defer((second + 1) * 1000, 'cancelled') end
+    redis.call('HSET', cancelled, 'pace', whole(second) .. ' ' .. whole(told + 1))
+    if others then return say('cancelled', 0, '0', '0') end
+    own('waiting')
+    return say('cancelled', attempts, reconciled, '1')
+  end
+  -- It waits for its look-up, or for the end of a hold, and is not to be brought forward again and again meanwhile.
+  redis.call('HSET', cancelled, 'u:' .. job.message, whole(now))
 end
 
 if job.worn then

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from config.keys import Keys
+from config.keys import QUEUES, Keys
 from tests.harness import House
 from tests.harness.sync_ledger import now_ms
 from workers.broker.scripts import SCRIPTS
@@ -15,12 +15,13 @@ CONTACTS = KEYS.queue("contacts")
 HOUR_MS = 3_600_000
 
 
-def look(house: House) -> None:
-    """Look once at all that waits."""
+def look(house: House, at: int = 125) -> None:
+    """Look once at so many messages of all that wait."""
     keys = [KEYS.sweep, KEYS.parked, KEYS.holds, KEYS.cancelled]
-    keys += [CONTACTS.ready, CONTACTS.bodies, CONTACTS.delayed, CONTACTS.forward]
+    for queue in map(KEYS.queue, QUEUES):
+        keys += [queue.ready, queue.bodies, queue.delayed, queue.forward]
     script = SCRIPTS["overdue"].source
-    house.redis.eval(script, len(keys), *keys, "w1", 24 * HOUR_MS, 125, 2 * HOUR_MS, "contacts")
+    house.redis.eval(script, len(keys), *keys, "w1", 24 * HOUR_MS, at, 2 * HOUR_MS, *QUEUES)
 
 
 def put(house: House, name: str, since: int, due: int | None = None, **fields: Any) -> None:
@@ -64,3 +65,26 @@ def test_what_is_overdue_is_brought_before_all_that_waits(house: House) -> None:
     look(house)
     look(house)
     assert not house.redis.exists(CONTACTS.delayed)
+
+
+def test_what_other_places_leave_of_their_share_is_for_those_that_have_more(house: House) -> None:
+    """A batch that is cancelled mostly waits in one place."""
+    now = now_ms()
+    house.redis.hset(KEYS.cancelled, "b:big", now)
+    for number in range(60):
+        put(house, f"ready {number}", now, kwargs={"batch_id": "big"})
+    for number in range(5):
+        put(house, f"delayed {number}", now, due=now + HOUR_MS, kwargs={"batch_id": "big"})
+    look(house, 50)
+    assert house.redis.zcount(CONTACTS.delayed, "-inf", now_ms()) == 50
+
+
+def test_what_may_have_been_carried_out_is_brought_forward_once(house: House) -> None:
+    """Else it would be fetched and put off four times a second until its look-up."""
+    now = now_ms()
+    house.redis.hset(KEYS.cancelled, mapping={"b:big": now, "u:looked at": now})
+    for name in ("looked at", "new"):
+        put(house, name, now, due=now + HOUR_MS, message_id=name, kwargs={"batch_id": "big"})
+    look(house)
+    assert due(house, "looked at") == now + HOUR_MS
+    assert due(house, "new") <= now

@@ -15,6 +15,8 @@ local OWNED_MS = 2000
 local FORWARD_MS = 90 * 86400 * 1000
 -- A longer message is not read: no job of the contract is so long, and reading it would hold up others.
 local LONGEST_BODY = 65536
+-- What is brought forward is due before all others, and is not looked at again.
+local FIRST = 1
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -40,9 +42,12 @@ local function times_of(bodies, id)
   local given = type(message.kwargs) == 'table' and message.kwargs or {}
   local own, marks = given.deadline_seconds, {}
   if any_cancelled then
-    marks = redis.call('HMGET', cancelled, 'm:' .. tostring(message.message_id), 'b:' .. tostring(given.batch_id))
+    local id = tostring(message.message_id)
+    marks = redis.call('HMGET', cancelled, 'm:' .. id, 'b:' .. tostring(given.batch_id), 'u:' .. id)
   end
-  return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience), (marks[1] or marks[2]) and true or false
+  -- What may have been carried out has been brought forward once; since then it waits for its look-up.
+  local is_cancelled = (marks[1] or marks[2]) and not marks[3]
+  return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience), is_cancelled
 end
 
 local places = {}
@@ -53,18 +58,17 @@ for q = 5, #ARGV do
   queues[queue.name] = queue
   places[#places + 1] = { name = 'ready ' .. queue.name, queue = queue, ids = function(from, count)
     return redis.call('LRANGE', queue.ready, from, from + count - 1)
-  end, overdue = function(id, since)
+  end, overdue = function(id)
     -- An id that is only in `forward` would be passed over and lost, one that is only in `delayed` be fetched twice.
     redis.call('ZADD', queue.delayed, 'XX', 0, NOBODY)
     -- Once: what was put off since then waits for its time.
-    if redis.call('SADD', queue.forward, id) == 1 then redis.call('ZADD', queue.delayed, 'NX', whole(since), id) end
+    if redis.call('SADD', queue.forward, id) == 1 then redis.call('ZADD', queue.delayed, 'NX', FIRST, id) end
     redis.call('PEXPIRE', queue.forward, FORWARD_MS)
   end }
   places[#places + 1] = { name = 'due ' .. queue.name, queue = queue, ids = function(from, count)
     return redis.call('ZRANGEBYSCORE', queue.delayed, '(1', whole(now), 'LIMIT', from, count)
   end, overdue = function(id)
-    -- Before all others that are due.
-    redis.call('ZADD', queue.delayed, 1, id)
+    redis.call('ZADD', queue.delayed, FIRST, id)
   end }
   -- What was put off by a clock that was ahead then, and is right again; and what was cancelled while it waits for its time.
   places[#places + 1] = { name = 'late ' .. queue.name, queue = queue, ids = function(from, count)
@@ -89,35 +93,48 @@ for _, place in ipairs(redis.call('SMEMBERS', parked)) do
     local key = parked .. ':' .. place
     places[#places + 1] = { name = 'parked ' .. place, queue = queues[queue], stands = stands, ids = function(from, count)
       return redis.call('ZRANGE', key, from, from + count - 1)
-    end, overdue = function(id, since)
+    end, overdue = function(id)
       redis.call('ZREM', key, NOBODY)
-      redis.call('ZADD', queues[queue].delayed, whole(since), id)
+      redis.call('ZADD', queues[queue].delayed, FIRST, id)
       redis.call('ZREM', key, id)
     end }
   end
 end
 
-local forward, each = 0, math.max(5, math.ceil(most / #places))
-local room = most
-for _, place in ipairs(places) do
+local forward, room = 0, most
+
+-- Looks at so many messages of a place, from where it was looked at last. Returns how many there were.
+local function look_at(place, count)
   local from = tonumber(redis.call('HGET', sweep, place.name) or '0')
-  local ids = room > 0 and place.ids(from, math.min(room, each * 4)) or {}
+  local ids = place.ids(from, count)
   local gone = 0
   for _, id in ipairs(ids) do
     local since, deadline, is_cancelled = times_of(place.queue.bodies, id)
     if since and place.early then
       place.early(id, since, is_cancelled)
     elseif since and (is_cancelled or (deadline <= now and not place.stands)) then
-      place.overdue(id, since)
+      place.overdue(id)
       forward = forward + 1
       if string.sub(place.name, 1, 5) ~= 'ready' then gone = gone + 1 end
     end
   end
-  room = room - #ids
   if #ids == 0 then
     if from > 0 then redis.call('HDEL', sweep, place.name) end
   else
     redis.call('HSET', sweep, place.name, from + #ids - gone)
   end
+  room = room - #ids
+  return #ids
+end
+
+-- What a place leaves of its share is for those that have more.
+local open = places
+while room > 0 and #open > 0 do
+  local share, more = math.ceil(room / #open), {}
+  for _, place in ipairs(open) do
+    local count = math.min(share, room)
+    if count > 0 and look_at(place, count) == count then more[#more + 1] = place end
+  end
+  open = more
 end
 return { 250, forward }

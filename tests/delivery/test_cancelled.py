@@ -1,0 +1,52 @@
+"""What is cancelled: how fast it is answered, and that what may have been carried out waits for its look-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from config.keys import Keys
+from delivery import Ledger, Task, cancelling
+from delivery.settlement import Lost
+from tests.harness import House, wait_for
+from tests.harness.sync_ledger import finish
+from workers.redis_link import ThreadRunner
+
+KEYS = Keys()
+
+
+def cancel(house: House, *messages: str) -> None:
+    ThreadRunner(house.redis).run(*cancelling(KEYS, messages=messages))
+
+
+def test_no_more_than_a_thousand_are_answered_in_a_second(
+    house: House, ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    """A reader of the stream could not follow a million that are cancelled at once."""
+    cancel(house, *map(str, range(400)))
+    jobs = map(str, range(400))
+
+    def second() -> int:
+        return int(house.redis.time()[0])
+
+    def next_of(told: int) -> str:
+        house.redis.hset(KEYS.cancelled, "pace", f"{second()} {told}")
+        return finish(ledger.claim(task(next(jobs)), "t")).verb
+
+    # A second may end between the two steps.
+    wait_for(lambda: next_of(1000) == "deferred", what="a claim in the second that is told of")
+    assert all(score % 1000 == 0 for _, score in house.redis.zscan_iter("delayed"))
+    assert next_of(999) == "cancelled"
+    house.redis.hset(KEYS.cancelled, "pace", f"{second() - 1} 1000")
+    assert finish(ledger.claim(task("399"), "t")).verb == "cancelled"
+
+
+def test_what_may_have_been_carried_out_waits_for_its_look_up_and_is_marked(
+    house: House, ledger: Ledger, task: Callable[..., Task]
+) -> None:
+    """Unmarked it would be brought forward and put off four times a second until then."""
+    job = task("lost")
+    assert finish(ledger.claim(job, "t")).verb == "call"
+    finish(ledger.settle(job, "t", Lost(delay=3_600_000)))
+    cancel(house, "lost")
+    assert finish(ledger.claim(task("lost"), "t2")).verb == "deferred"
+    assert house.redis.hexists(KEYS.cancelled, "u:lost")
