@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from config.keys import Keys
 from delivery import forgetting, timestamp
 from workers.broker.entries import Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
+from workers.lookup import retried_as
 from workers.redis_link import ThreadRunner
 
 __all__ = ["LETTER_KINDS", "DeadLetter", "DeadLetters", "NotRetried", "Place", "readable"]
@@ -211,8 +211,8 @@ class DeadLetters:
             entry = read_entry(letter.queue, letter.entry_id.decode("utf-8", "replace"), body, _HOMES)
         except Unreadable as error:
             raise NotRetried(f"is no readable job and cannot be retried: {error}") from None
-        message_id = str(uuid.uuid4())
         message = orjson.loads(body)
+        message_id = retried_as(message["message_id"], letter.entry_id)
         options = {name: value for name, value in message["options"].items() if name != "eta"}
         # It has left its batch, and nobody waits for its answer any more; but who waits for the first id learns of it.
         gone = ("batch_id", "batch_size", "reply_to")

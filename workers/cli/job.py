@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from actors import JOBS
-from workers.cli.job_options import check_text
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.cli.show import shown
@@ -42,13 +41,7 @@ def job(
         raise typer.BadParameter(
             f"there is no job {actor!r}; known are {', '.join(JOBS)}", param_hint="--actor"
         )
-    for text, flag in (
-        (message_id, "ID"),
-        (idempotency_key, "--idempotency-key"),
-        (correlation_id, "--correlation-id"),
-    ):
-        check_text(text, flag)
-    with open_lookup(command_settings()) as lookup:
+    with open_lookup(command_settings(), lambda text: say(text, err=True)) as lookup:
         if message_id is not None:
             found = list(lookup.by_ids([message_id]).values())
         elif idempotency_key is not None:

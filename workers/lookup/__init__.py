@@ -1,7 +1,17 @@
 """Where jobs are, as `job` and `cancel` tell it: what is known of a job, apart from how a command prints it."""
 
-from workers.lookup.found import Found, in_words, time_of
+from workers.lookup.found import Found, in_words, retried_as, time_of
 from workers.lookup.lookup import LooksTooLong, Lookup, open_lookup
 from workers.lookup.story import Step, story
 
-__all__ = ["Found", "LooksTooLong", "Lookup", "Step", "in_words", "open_lookup", "story", "time_of"]
+__all__ = [
+    "Found",
+    "LooksTooLong",
+    "Lookup",
+    "Step",
+    "in_words",
+    "open_lookup",
+    "retried_as",
+    "story",
+    "time_of",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "job_of_event",
     "kwargs_of",
     "message_of_event",
+    "retried_as",
     "time_of",
 ]
 
@@ -94,6 +96,11 @@ def job_of_event(event: dict[str, Any]) -> str | None:
     """Return which job an event answers; None of an event that answers none."""
     kind = str(event.get("type")).removeprefix("coupontools.")
     return next((name for name, job in JOBS.items() if kind in job.succeeds or kind == job.failed), None)
+
+
+def retried_as(message_id: str, entry_id: bytes) -> str:
+    """Return the message id under which a dead letter is sent again, so that a look-up by its first id finds the way there."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{message_id}\n{entry_id.decode('utf-8', 'replace')}"))
 
 
 def fields_of(text: bytes) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from actors import JOBS
 from config import Settings
 from config.keys import QUEUES, Keys
 from delivery.task import short_digest
-from workers.lookup.found import Found, answered, fields_of, kwargs_of, message_of_event
+from workers.lookup.found import Found, answered, fields_of, kwargs_of, message_of_event, retried_as
 from workers.lookup.place import Places, key_in_force
 from workers.redis_link import sync_client
 from workers.worker_list import account_keys, read_workers
@@ -30,6 +30,8 @@ __all__ = ["LooksTooLong", "Lookup", "open_lookup"]
 AT_ONCE = 2000
 #: Of so many texts each is looked for in a message before it is parsed.
 FEW = 4
+#: To read so many messages and events takes seconds.
+MUCH = 100_000
 #: How far from the time that its mark tells an event is looked for first, in milliseconds.
 NEAR_MS = 2000
 #: A longer message is no job.
@@ -38,28 +40,41 @@ LONGEST_BODY = 2**20
 Matches = Callable[[dict[str, Any]], bool]
 
 
+def _say_nothing(text: str) -> None:
+    del text
+
+
 class LooksTooLong(Exception):  # noqa: N818 - says what happened to the search
     """The search has taken as long as it may; nobody knows whether there is such a job."""
 
 
 @contextmanager
-def open_lookup(settings: Settings) -> Iterator[Lookup]:
-    """Open what looks for jobs. Its methods raise redis.RedisError when Redis cannot be asked."""
+def open_lookup(settings: Settings, say: Callable[[str], None] = _say_nothing) -> Iterator[Lookup]:
+    """Open what looks for jobs. Its methods raise redis.RedisError when Redis cannot be asked.
+
+    ``say`` is told once what is read one after the other, where that is so much that it takes a while.
+    """
     with sync_client(settings.redis_url) as client:
-        yield Lookup(client, settings)
+        yield Lookup(client, settings, say)
 
 
 class Lookup:
     """Looks for jobs."""
 
     def __init__(
-        self, client: redis.Redis, settings: Settings, *, most_seconds: float = float("inf")
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        say: Callable[[str], None] = _say_nothing,
+        *,
+        most_seconds: float = float("inf"),
     ) -> None:
-        """``most_seconds`` is how long all its searches together may take; then they raise LooksTooLong."""
+        """``most_seconds`` is how long all its searches together may take; then they raise LooksTooLong; ``say`` as above."""
         workers = read_workers(client, settings)
         self._client = client
         self._until = time.monotonic() + most_seconds
         self._keys: Keys = account_keys(settings, workers)
+        self._say = say
         self._kept_ms = round(settings.idempotency_ttl_seconds * 1000)
         self._places = Places(client, self._keys, workers, settings.worker_heartbeat_seconds)
 
@@ -102,7 +117,10 @@ class Lookup:
             body: Any = self._client.hget(self._keys.queue(name).dead_bodies, entry_id)
             if body is not None:
                 return self._letter(name, entry_id, message_id, found.event, fields_of(body) or {})
-        if found.event is None:
+        again = retried_as(message_id, entry_id) if entry_id else ""
+        if again and (self._client.exists(self._keys.answered(again)) or self._same_id(again)):
+            found.reason = f"it was sent again as {again}"
+        elif found.event is None:
             found.reason = "its event is not on the stream any more"
         return found
 
@@ -192,12 +210,23 @@ class Lookup:
     # -- One after the other. ``texts``: one of them stands in every message and event that may match; none: read all --------
 
     def _unanswered(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
+        self._tell_of_much()
         for name in QUEUES:
             queue = self._keys.queue(name)
             for key in (queue.bodies, queue.stock_delayed_bodies):
                 for entry_id, fields in self._messages(key, texts):
                     if matches(fields):
                         yield self._places.find(name, entry_id, fields, delayed_by_stock=key != queue.bodies)
+
+    def _tell_of_much(self) -> None:
+        queues = [self._keys.queue(name) for name in QUEUES]
+        kinds = [(each.bodies, each.stock_delayed_bodies, each.dead_bodies) for each in queues]
+        messages = sum(int(self._client.hlen(key)) for keys in kinds for key in keys)
+        events: Any = self._client.xlen(self._keys.events)
+        if messages + events >= MUCH:
+            self._say(
+                f"no index has it: reading {messages:,} messages and {events:,} events, one after the other"
+            )
 
     def _dead(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
         for name in QUEUES:

@@ -140,7 +140,7 @@ def test_an_import_is_a_batch(house: House, tmp_path: Path) -> None:
     assert house.run("batches", "no such").returncode == 1
 
 
-def test_a_dead_letter_that_is_sent_again_tells_its_first_id(house: House) -> None:
+def test_a_dead_letter_that_is_sent_again_tells_its_first_id(house: House, command: Command) -> None:
     group_id = house.new_group()
     house.sandbox.faults("envelope", code=301, endpoint="sms/addcontact", count=1)
     house.worker()
@@ -149,5 +149,7 @@ def test_a_dead_letter_that_is_sent_again_tells_its_first_id(house: House) -> No
     new = house.run("dead", "retry", first).stdout.split()[-1]
     event = house.answer(new)
     assert event["originalid"] == first
+    # Who asks by the first id is told of the second.
+    assert told(command, first)["reason"] == f"it was sent again as {new}"
     assert "batchid" not in event
     assert house.redis.llen("coupontools:reply:shop") == 1
