@@ -1,8 +1,9 @@
 // The moving parts of the page: everything else works without this file.
 "use strict";
 
-// How long the server may say nothing before it counts as lost, in milliseconds. It speaks once a second.
-const SILENCE = 6000;
+// How long the server may say nothing before it counts as lost, in milliseconds. It speaks once a second, but a look at a Redis that hangs
+// takes it five seconds.
+const SILENCE = 12000;
 
 function watch(place) {
   const state = place.querySelector("[data-live-state]");
