@@ -45,6 +45,9 @@ def is_outage(error: BaseException) -> bool:
 
 def _reason(error: BaseException) -> str:
     """Return in a word why Redis does not serve; the same word however often and by whatever command it is met."""
+    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.AuthorizationError):
+        # Of a password that was changed, the connections that Redis closed tell first, and each as if Redis were away.
+        return "password"
     if not isinstance(error, redis.exceptions.ResponseError):
         return "away"
     text = str(error)

@@ -79,13 +79,21 @@ def test_each_reason_is_told_once_an_outage(
         scripted = failure(refusals.client, "EVAL", ADD, 0)
     # As after a failover: Redis is back, and a replica is not.
     few = TooFewReplicas("replicas that have the claim: 0; REDIS_WAIT_REPLICAS: 1")
+    # As when an operator changes the password: Redis closes each connection, and lets none in any more.
+    house.redis.acl_setuser("stranger", enabled=True, passwords=["+new"])
+    with (
+        redis.Redis(port=house.server.port, username="stranger", password="old") as stranger,
+        pytest.raises(redis.exceptions.AuthenticationError) as raised,
+    ):
+        stranger.ping()
+    password = raised.value
     with caplog.at_level(logging.WARNING):
-        for error in (away, away, few, plain, scripted, away, few, plain):
+        for error in (away, away, password, few, plain, scripted, password, away, few, plain):
             for who in ("jobs", "caretaker"):
                 link.lost(who, error, began)
-        assert [record.message for record in caplog.records] == ["redis.unavailable"] * 3
+        assert [record.message for record in caplog.records] == ["redis.unavailable"] * 4
         for who in ("jobs", "caretaker"):
             link.answered(who)
         link.lost("jobs", plain, time.monotonic())
     told = [record.message for record in caplog.records]
-    assert told == ["redis.unavailable"] * 3 + ["redis.recovered", "redis.unavailable"]
+    assert told == ["redis.unavailable"] * 4 + ["redis.recovered", "redis.unavailable"]
