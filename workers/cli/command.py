@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,21 @@ class Command(TyperCommand):
         """Return the first paragraph of the help, as for a group."""
         del limit
         return _first_paragraph(self.help)
+
+    def format_help_text(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write the help; no line is broken at the hyphen of an option, which is to be copied whole."""
+        del ctx
+        for paragraph in inspect.cleandoc(self.help or "").split("\n\n"):
+            inner = len(paragraph) - len(paragraph.lstrip(" "))
+            indent = " " * (formatter.current_indent + 2 + inner)
+            lines = textwrap.wrap(
+                " ".join(paragraph.split()),
+                formatter.width,
+                initial_indent=indent,
+                subsequent_indent=indent,
+                break_on_hyphens=False,
+            )
+            formatter.write("\n" + "\n".join(lines) + "\n")
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Read the options.

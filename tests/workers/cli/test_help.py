@@ -31,6 +31,8 @@ def test_no_help_cuts_anything(
         assert "…" not in shown, path
         # Of an argument, dots say that it may be given several times.
         assert not re.search(r"[a-z]\.\.\.", shown), path
+        # An option is to be copied whole.
+        assert width > 60 or not re.search(r"--[a-z-]*-$", shown, re.MULTILINE), path
         assert max(map(len, shown.splitlines())) <= width, path
         for option in (each for each in command.params if each.param_type_name == "option"):
             assert any(name in shown for name in option.opts), (path, option.opts)
