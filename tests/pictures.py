@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,21 +111,54 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with EmbeddedRedis() as server, Sandbox() as sandbox, House(server, sandbox) as house:
         house.worker(COUPONTOOLS_RATE_LIMIT=20)
-        with WebProcess(house.environment()) as web:
+        with (
+            tempfile.TemporaryDirectory(prefix="pictures-") as state,
+            WebProcess(house.environment(STATE_DIR=state)) as web,
+        ):
             for scene in SCENES:
                 path = scene.prepare(house) or scene.path
                 for look, (width, dark) in scene.looks.items():
                     with open_browser(width, dark=dark) as driver:
-                        take(driver, web, path, FOLDER / f"{scene.name}-{look}.png")
+                        sign_in(driver, web)
+                        driver.get(f"{web.url}{path}")
+                        shoot(driver, FOLDER / f"{scene.name}-{look}.png")
+                if scene.name == "rest":
+                    import_a_file(house, web)
     return 0
 
 
-def take(driver: WebDriver, web: WebProcess, path: str, file: Path) -> None:
-    """Takes one picture of a page, as long as it is, but not so long that nobody looks at its end."""
+def import_a_file(house: House, web: WebProcess) -> None:
+    """Takes the pictures of an import: what is read of the file, and how far it has come."""
+    group = house.new_group("sms", "Summer")
+    with open_browser() as driver, tempfile.TemporaryDirectory(prefix="pictures-") as folder:
+        file = Path(folder, "people.csv")
+        rows = [
+            f"0470 13 {n // 100:02d} {n % 100:02d},Ann,Lee" if n % 40 else f"0470 1{n},Ann,"
+            for n in range(1, 800)
+        ]
+        file.write_text("\n".join(["phone,first_name,last_name", *rows]), encoding="utf-8")
+        sign_in(driver, web)
+        driver.get(f"{web.url}/imports")
+        driver.find_element(By.ID, "file").send_keys(str(file))
+        driver.find_element(By.CSS_SELECTOR, "main button.main").click()
+        driver.find_element(By.ID, "country").send_keys("BE")
+        driver.find_element(By.ID, "group-id").send_keys(group)
+        driver.find_element(By.CSS_SELECTOR, "button[value=check]").click()
+        shoot(driver, FOLDER / "import-file-wide.png")
+        driver.find_element(By.CSS_SELECTOR, "button[value=begin]").click()
+        wait_for(lambda: house.redis.xlen("coupontools:events") > 100, seconds=120, what="some answers")
+        shoot(driver, FOLDER / "import-wide.png")
+
+
+def sign_in(driver: WebDriver, web: WebProcess) -> None:
+    """Signs in as an operator."""
     driver.get(f"{web.url}/sign-in")
     driver.find_element(By.ID, "token").send_keys(TOKEN)
     driver.find_element(By.CSS_SELECTOR, "main button").click()
-    driver.get(f"{web.url}{path}")
+
+
+def shoot(driver: WebDriver, file: Path) -> None:
+    """Takes one picture of a page, as long as it is, but not so long that nobody looks at its end."""
     if driver.find_elements(By.CSS_SELECTOR, "[data-live]"):
         live = "return document.querySelector('[data-live-state]').textContent"
         wait_for(lambda: driver.execute_script(live) == "Live", what="what moves")
