@@ -74,9 +74,12 @@ def full(house: House) -> House:
 
 
 @pytest.fixture
-def web(full: House) -> Iterator[WebProcess]:
-    """The page of that house."""
-    with WebProcess(full.environment()) as web:
+def web(full: House, tmp_path: Path) -> Iterator[WebProcess]:
+    """The page of that house, and a file to import."""
+    (tmp_path / "people.csv").write_text(
+        f'phone,first_name,{"<b>"}\n12,"{MARKUP.replace(chr(34), chr(34) * 2)}",\n'
+    )
+    with WebProcess(full.environment(STATE_DIR=tmp_path)) as web:
         yield web
 
 
@@ -96,8 +99,19 @@ def text_of(driver: WebDriver) -> str:
     return str(driver.execute_script("return document.body.innerText"))
 
 
-def every_page(driver: WebDriver, web: WebProcess) -> Iterator[str]:
-    """Opens every page of the navigation, what its tables link to, and what its own buttons show."""
+def every_page(driver: WebDriver, web: WebProcess, file: Path) -> Iterator[str]:
+    """Opens every page of the navigation, what its tables link to, and what its own buttons show; and uploads a file."""
+    driver.get(f"{web.url}/imports")
+    driver.find_element(By.ID, "file").send_keys(str(file))
+    driver.find_element(By.CSS_SELECTOR, "main button").click()
+    wait_for(
+        lambda: "What the columns hold" in text_of(driver), what="the upload", show=lambda: text_of(driver)
+    )
+    yield "/imports, uploaded"
+    driver.execute_script("document.getElementById('column-2').value = '(ignored)'")
+    driver.find_element(By.CSS_SELECTOR, 'button[value="check"]').click()
+    wait_for(lambda: "1 row is wrong" in text_of(driver), what="the check", show=lambda: text_of(driver))
+    yield "/imports, checked"
     for page in PAGES:
         driver.get(f"{web.url}{page.path}")
         yield page.path
@@ -137,11 +151,11 @@ def test_it_moves_by_itself_says_that_it_has_lost_the_server_and_finds_it_again(
 
 
 @pytest.mark.chaos
-def test_nothing_that_came_from_outside_runs_on_any_page(web: WebProcess) -> None:
+def test_nothing_that_came_from_outside_runs_on_any_page(web: WebProcess, tmp_path: Path) -> None:
     with open_browser() as driver:
         sign_in(driver, web)
         seen = 0
-        for path in every_page(driver, web):
+        for path in every_page(driver, web, tmp_path / "people.csv"):
             assert driver.execute_script("return window.ran") is None, path
             markup = "main img, main script, main a[href^=javascript], main [onload], main [onfocus]"
             assert not driver.find_elements(By.CSS_SELECTOR, markup), path
@@ -160,7 +174,7 @@ def test_nothing_that_came_from_outside_runs_on_any_page(web: WebProcess) -> Non
     "AXE_CORE" not in os.environ, reason="AXE_CORE does not name axe.min.js; `make axe` fetches it"
 )
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, False), (1200, True)])
-def test_axe_finds_nothing(web: WebProcess, width: int, dark: bool) -> None:
+def test_axe_finds_nothing(web: WebProcess, tmp_path: Path, width: int, dark: bool) -> None:
     axe = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
 
     def violations() -> list[Any]:
@@ -177,7 +191,7 @@ def test_axe_finds_nothing(web: WebProcess, width: int, dark: bool) -> None:
         assert violations() == []
         sign_in(driver, web)
         paths = []
-        for path in every_page(driver, web):
+        for path in every_page(driver, web, tmp_path / "people.csv"):
             driver.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
             assert violations() == [], path
             paths.append(path)
