@@ -11,7 +11,7 @@ import typer
 
 from config.keys import Keys
 from workers.asyncapi import asyncapi_document, contract_files
-from workers.cli.output import say_json
+from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 
 __all__ = ["contract"]
@@ -41,7 +41,11 @@ def contract(
         settings = command_settings()
         say_json(asyncapi_document(Keys.of(settings), version("coupontools-worker")), indent=True)
         return
-    for name, document in contract_files(version("coupontools-worker")).items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    try:
+        for name, document in contract_files(version("coupontools-worker")).items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    except OSError as error:
+        say(f"--folder cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(1) from None

@@ -141,3 +141,8 @@ def test_bytes_that_are_no_text_are_a_usage_error(command, arguments: tuple[str,
     done = command(*arguments)
     assert done.returncode == 2
     assert "must be UTF-8 text" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(command):
+    done = command("contract", "--folder", "x" * 300)
+    assert (done.returncode, done.stderr) == (1, "--folder cannot be written: File name too long\n")
