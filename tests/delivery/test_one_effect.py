@@ -74,6 +74,7 @@ def test_a_third_of_all_calls_is_spoilt(house: House) -> None:
     assert_each_once(house, answers, JOBS)
 
 
+@pytest.mark.chaos
 def test_calls_that_hang_past_the_time_out(house: House) -> None:
     group_id = house.new_group()
     fault_a_third(house, {"kind": "hang_before"}, {"kind": "hang_after"}, endpoints=["sms/addcontact"])

@@ -70,7 +70,7 @@ def test_two_pairs_side_by_side_answer_on_a_stream_each(house: House) -> None:
 
 def test_a_worker_of_another_account_is_refused_while_one_lives(house: House) -> None:
     """A staging worker beside the production one took 144 of 200 of its jobs."""
-    first = house.worker(WORKER_PROCESSES=2)
+    first = house.worker()
     staging: dict[str, Any] = {"COUPONTOOLS_CLIENT_ID": "staging"}
     reason = refused(house.worker(wait=False, **staging))
     assert reason.startswith("COUPONTOOLS_BASE_URL, COUPONTOOLS_CLIENT_ID: worker ")

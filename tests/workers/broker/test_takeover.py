@@ -7,6 +7,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.harness import House, message, wait_for
 
 
@@ -113,6 +115,7 @@ def test_a_worker_frozen_and_woken_after_a_takeover_leaves_no_trace_of_its_own(h
     assert house.counts()["surplus_contacts"] == 0
 
 
+@pytest.mark.chaos
 def test_workers_frozen_together_do_not_call_each_other_dead(house: House) -> None:
     """As with a machine that sleeps: each wakes and finds the other long silent."""
     worker = house.worker(WORKER_PROCESSES=3, WORKER_HEARTBEAT_SECONDS=4)
@@ -139,6 +142,7 @@ def _now_ms(house: House) -> float:
     return float(seconds * 1000 + micros / 1000)
 
 
+@pytest.mark.chaos
 def test_each_is_dead_by_its_own_pace(house: House) -> None:
     """The setting is being changed: for a while there are workers of both."""
     # So slow that no beat of its own falls into this test.
