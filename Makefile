@@ -4,9 +4,9 @@
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
-# Tests wait for processes more than they compute, so two for each core; and four at least, so that tests which disturb one another
+# Tests wait for processes more than they compute, so three for each core; and six at least, so that tests which disturb one another
 # show it on a small machine, too.
-SIDE_BY_SIDE := $(shell n=$$(( 2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 4 ] && echo "$$n" || echo 4)
+SIDE_BY_SIDE := $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 6 ] && echo "$$n" || echo 6)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench chaos long examples prove mutants contract lock clean

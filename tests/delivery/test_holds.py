@@ -252,6 +252,17 @@ def test_a_refusal_that_returns_at_once_does_not_begin_anew(
     assert intervals == [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]
 
 
+@pytest.mark.parametrize(("minutes_ago", "interval"), [(1.9, 16_000), (2.1, 1000)])
+def test_a_refusal_that_ended_two_minutes_ago_has_nothing_to_do_with_a_new_one(
+    house: House, ledger: Ledger, task: Callable[..., Task], minutes_ago: float, interval: int
+) -> None:
+    job = task("job")
+    ended = now_ms() - round(minutes_ago * 60_000)
+    house.redis.hset(KEYS.troubles, "was:account/refused", f"{ended} 8000")
+    [hold] = settle(ledger, job, "t1", refusal(job)).began
+    assert hold["interval"] == interval
+
+
 def test_another_call_probes_a_refusal_without_a_code_and_the_refused_one_waits_alone(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
