@@ -18,6 +18,8 @@ from tests.harness.house import message
 #: What may come of a job, by what it was: the ends of its event's type and the kinds of errors.
 #: Of two jobs about one contact, with other names, the one that comes second is a conflict, whichever was enqueued first.
 ADDED = frozenset({"contact.added", "conflict"})
+#: Body and id in one step.
+PUSH = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) redis.call('RPUSH', KEYS[2], ARGV[1])"
 FORGED = frozenset({"webhook.rejected"})
 GENUINE = frozenset({"webhook.verified"})
 
@@ -160,11 +162,12 @@ class Load:
         """Put it into Redis, however often that takes. A push whose answer was lost is made again: the same message, twice."""
         while True:
             try:
-                with self._client.pipeline(transaction=True) as pipeline:
-                    pipeline.hset(f"dramatiq:{queue}.msgs", redis_id, body)
-                    pipeline.rpush(f"dramatiq:{queue}", redis_id)
-                    pipeline.execute()
-                if not self._copies or self._client.wait(self._copies, 1000) >= self._copies:
+                with self._client.pipeline(transaction=False) as pipeline:
+                    pipeline.eval(PUSH, 2, f"dramatiq:{queue}.msgs", f"dramatiq:{queue}", redis_id, body)
+                    # WAIT speaks of what its own connection has written: on a new one it is content with nothing.
+                    pipeline.execute_command("WAIT", self._copies, 1000)
+                    _, copies = pipeline.execute()
+                if copies >= self._copies:
                     return
             except redis.RedisError:
                 time.sleep(0.1)

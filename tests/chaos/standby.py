@@ -42,7 +42,10 @@ class Standby:
         process.send_signal(signal.SIGCONT)
         with redis.Redis(port=self._replica.port, socket_timeout=60) as client:
             client.replicaof("NO", "ONE")
-        # Every write is on its disk (appendfsync always).
+            # A replica that has just been given everything writes its file anew, in the background. Then every write is on its disk.
+            wait_for(
+                lambda: not client.info("persistence")["aof_rewrite_in_progress"], what="the replica's file"
+            )
         self._replica.kill()
         _copy(self._replica.folder, self._server.folder)
         self._server.start()
