@@ -158,8 +158,8 @@ class _Body:
 
 
 @cache
-def _limits(exchange_connect: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(connect=exchange_connect)
+def _limits(connect: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=connect)
 
 
 class Http:

@@ -27,7 +27,7 @@ LAST_WORDS_SECONDS = 2.0
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return uvloop's loop, which does the same for a seventh less CPU a job, or asyncio's own where there is no uvloop."""
+    """Return uvloop's loop, which does the same for less CPU (docs/performance.md), or asyncio's own where there is no uvloop."""
     try:
         import uvloop  # noqa: PLC0415 - not everywhere
     except ImportError:

@@ -2,8 +2,8 @@
 --
 -- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
--- bare (was it refused without a code of the vendor's?), lost (may it have been carried out all the same?), worker, secret (the one that was used), by_secret (do the credentials that were
--- refused belong to this secret?). Of a call that went well, no more than word, call, about, channel and secret are told. Its word:
+-- bare (was it refused without a code of the vendor's?), lost (may it have been carried out all the same?), worker,
+-- secret (the one that was used), by_secret (do the credentials that were refused belong to this secret?). Of a call that went well, no more than word, call, about, channel and secret are told. Its word:
 --   well      the API works
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
