@@ -14,6 +14,7 @@ from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
 from delivery.policy import Policy
 from delivery.receipt import MOST_DEATHS, Receipt
+from delivery.retry import PAUSES_MS
 from delivery.scripts import Script, ScriptRunner, load_scripts
 from delivery.settlement import Changes
 from delivery.task import Task
@@ -21,6 +22,7 @@ from delivery.task import Task
 __all__ = [
     "LANES",
     "MOST_DEATHS",
+    "PAUSES_MS",
     "PREFIX",
     "SOURCE",
     "Changes",

@@ -31,7 +31,7 @@ from delivery.lease import LeaseLost, OutOfTime
 from delivery.log_line import Trouble
 from delivery.means import Means
 from delivery.read_back import MOST_IDS, ReadBack
-from delivery.retry import LISTING_ROOM_SECONDS
+from delivery.retry import Pause
 from delivery.settlement import Lost, NoSettlement, Postponed, Settled, Settlement, Signal, Waiting
 from delivery.task import Task, now
 
@@ -151,7 +151,7 @@ class Attempt:
         with self.means.gate.one_listing() as is_room:
             if not is_room:
                 await self.settle(
-                    Waiting(uncount=True, delay=round(LISTING_ROOM_SECONDS * 1000)), account.SILENT
+                    Waiting(uncount=True, delay=round(Pause.listing_room * 1000)), account.SILENT
                 )
                 return False
             async with self.lease.kept():
@@ -197,7 +197,7 @@ class Attempt:
             if not is_room:
                 # Another job took the last room while the claim was under way.
                 await self._read_back_of().give_up(self.claim.lost_at)
-                await self.settle(Postponed(delay=round(LISTING_ROOM_SECONDS * 1000)), account.SILENT)
+                await self.settle(Postponed(delay=round(Pause.listing_room * 1000)), account.SILENT)
                 return True
             await self._read_the_listing()
         return False

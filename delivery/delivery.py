@@ -14,7 +14,7 @@ from delivery.log_line import LogLine, Trouble
 from delivery.means import Means
 from delivery.parking import Parking
 from delivery.policy import Policy
-from delivery.retry import OVERDUE_SECONDS, POSTPONED_SECONDS
+from delivery.retry import Pause
 from delivery.settlement import Postponed
 from delivery.task import Task
 
@@ -66,7 +66,7 @@ class Delivery:
                 task.receipt.release()
                 return
             # Only the pace sends a job back here after its deadline.
-            patience = max(OVERDUE_SECONDS, task.seconds_left)
+            patience = max(Pause.overdue, task.seconds_left)
 
     def _left(self, task: Task, outcome: str, why: str) -> None:
         self._means.log_line.left(task, outcome, Trouble(text=why))
@@ -85,5 +85,5 @@ class Delivery:
 
     async def postpone(self, task: Task) -> None:
         """Put off a job whatever its record: it can be neither carried out nor answered now."""
-        await Attempt(self._means, task).settle(Postponed(delay=round(POSTPONED_SECONDS * 1000)))
+        await Attempt(self._means, task).settle(Postponed(delay=round(Pause.postponed * 1000)))
         task.receipt.release()

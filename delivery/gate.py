@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from config.keys import QUEUES
+from delivery.retry import Pause
 
 __all__ = ["LANES", "LISTINGS", "Benched", "Draining", "Gate", "Held", "Ticket"]
 
@@ -29,8 +30,6 @@ LISTINGS_SHARE = 0.25
 #: So much of the places goes to a lane with work before any other gets more, where there are so many places.
 LEAST_SHARE = 0.1
 PLACES_TO_SHARE = 5
-#: How long a hold is believed without asking: another worker's probe may have ended it.
-HOLD_BELIEVED_SECONDS = 1.0
 
 
 class Draining(Exception):  # noqa: N818 - not an error: the worker stops
@@ -203,7 +202,7 @@ class Gate:
         """
         if name.count("/") > 1:
             return
-        self._held_until[name] = asyncio.get_running_loop().time() + HOLD_BELIEVED_SECONDS
+        self._held_until[name] = asyncio.get_running_loop().time() + Pause.hold_believed
         for lane, waiters in self._waiting.items():
             going = [waiter for waiter in waiters if name in waiter.holds]
             if going:

@@ -23,14 +23,14 @@ from delivery.gate import LANES
 from delivery.job import Unknown, Verdict
 from delivery.policy import OUTAGE_THRESHOLD, Policy
 from delivery.receipt import MOST_DEATHS
-from delivery.retry import Rests
+from delivery.retry import PAUSES_MS, Rests
 from delivery.scripts import ScriptRunner, load_scripts
 from delivery.settlement import Changes, Done, Settled, Settlement, Signal
 from delivery.task import Task, short_digest
 
 __all__ = ["Ledger"]
 
-SCRIPTS = load_scripts(Path(__file__).parent / "lua")
+SCRIPTS = load_scripts(Path(__file__).parent / "lua", PAUSES_MS)
 #: Records that one listing looks for at most, the longest due first; the next listing takes the rest. And how many one script tells of.
 UNKNOWNS_OF_A_LISTING = 20_000
 UNKNOWNS_AT_ONCE = 500

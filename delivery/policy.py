@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config import Settings
-from delivery.retry import RETRY_AFTER_CAP_SECONDS, Backoff, Rests
+from delivery.retry import Backoff, Pause, Rests
 
 __all__ = ["Policy"]
 
@@ -49,7 +49,7 @@ class Policy:
     @property
     def longest_wait(self) -> float:
         """The longest that a job is ever put off, in seconds, and some more."""
-        return 2 * max(RETRY_AFTER_CAP_SECONDS, self.backoff.longest, self.read_back_after)
+        return 2 * max(Pause.asked_longest, self.backoff.longest, self.read_back_after)
 
     @property
     def longest_attempt(self) -> float:

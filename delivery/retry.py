@@ -3,30 +3,93 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from coupontools import AccountRefused, CoupontoolsError, MayHaveHappened, NotCarriedOut, NotSent, Rejected
 
-__all__ = [
-    "LISTING_ROOM_SECONDS",
-    "OVERDUE_SECONDS",
-    "POSTPONED_SECONDS",
-    "RETRY_AFTER_CAP_SECONDS",
-    "Backoff",
-    "Meaning",
-    "Rests",
-    "meaning_of",
-]
+__all__ = ["PAUSES_MS", "Backoff", "Meaning", "Pause", "Rests", "meaning_of"]
 
-#: A ``Retry-After`` further away than this is taken for a mistake: it would stop the whole account.
-RETRY_AFTER_CAP_SECONDS = 3600.0
-#: How soon a job that is past its deadline asks again.
-OVERDUE_SECONDS = 5.0
-#: How soon a job asks again that needs a listing for which its process has no room.
-LISTING_ROOM_SECONDS = 1.0
-#: How soon a job that could not even be answered is tried again: soon enough once its cause is mended, seldom enough to be read.
-POSTPONED_SECONDS = 60.0
+
+class Pause:
+    """Every pause whose length no setting decides, in seconds.
+
+    Scripts in Redis have each as ``PAUSE.<name>``, in milliseconds; how they reckon with them stands in ``lua/pauses.lua``.
+    """
+
+    # -- What the API asks for --
+
+    #: A ``Retry-After`` further away than this is taken for a mistake: it would stop the whole account.
+    asked_longest = 3600.0
+    #: One that is no longer than this is just waited for: nothing is parked, and nobody told.
+    asked_short = 10.0
+
+    # -- A job, or a look at a listing, asks again --
+
+    #: Past its deadline.
+    overdue = 5.0
+    #: When it could not even be answered: soon enough once the cause is mended, seldom enough to be read.
+    postponed = 60.0
+    #: When it needs a listing for which its process has no room: another process may have it.
+    listing_room = 0.5
+    #: While another claim of its key is under way: at least so long.
+    busy_first = 0.2
+    #: While another job has the name or the contact that it wants: how soon, and how seldom at last.
+    other_first = 0.3
+    other_last = 30.0
+    #: While somebody else reads the listing: at least so long, and at most; that may end long before it must, and it tells of those alone
+    #: who waited when it began.
+    reader_first = 0.05
+    reader_last = 2.0
+    #: After what another holds has run out.
+    lock_slack = 0.005
+    #: A call whose deadline comes before it may be read back is looked up once, so long before the deadline.
+    last_look = 5.0
+    #: A call that is refused while others pass: how soon, and how seldom at last.
+    alone_first = 2.0
+    alone_last = 600.0
+    #: A message with which workers have died: so long a worker waits for its other jobs to end, to try that one alone; and so long a
+    #: second such message waits.
+    suspect = 60.0
+    second_suspect = 2.0
+
+    # -- A hold is probed --
+
+    #: How soon; and how seldom at last, for each kind. A refusal without a code of the vendor's may concern some calls alone: the others,
+    #: who wait for a probe that passes, wait less long.
+    probe_first = 1.0
+    refused_last = 60.0
+    outage_last = 4.0
+    bare_last = 8.0
+    #: A refusal that returns within so long goes on with its interval, or one that concerns some calls alone would flap.
+    returns_within = 120.0
+    #: Who was let out to probe and did not is followed by others.
+    let_out_again = 1.0
+    #: When none is left of the kind of call that was refused, any may probe after so long.
+    any_probes = 600.0
+    #: How soon a job asks again whose hold is to be probed by another, where it cannot be parked.
+    probe_soon = 0.25
+    #: A probe that is further ahead was set by a clock that was set back since.
+    probe_furthest = 3660.0
+    #: How long a process believes in a hold without asking: another worker's probe may have ended it.
+    hold_believed = 1.0
+
+    # -- The pace --
+
+    #: How seldom at last a lane asks for a slot while it is the turn of another.
+    turn_last = 0.25
+    #: A lane that was told to wait is expected back for two intervals and this; so long at most a slot is kept for it.
+    lane_wanted = 0.25
+    #: A slot that is further ahead was reserved by a clock that was set back since.
+    slot_furthest = 10.0
+
+
+#: The same for the scripts in Redis.
+PAUSES_MS: Final[Mapping[str, int]] = MappingProxyType(
+    {name: round(1000 * seconds) for name, seconds in vars(Pause).items() if not name.startswith("_")}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +127,7 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
     """
     signal: Literal["outage", "none"] = "outage" if error.outage else "none"
     # A mistaken Retry-After must not stop the whole account for a year.
-    asked = None if error.retry_after is None else min(error.retry_after, RETRY_AFTER_CAP_SECONDS)
+    asked = None if error.retry_after is None else min(error.retry_after, Pause.asked_longest)
     match error:
         case NotSent():
             return Meaning("retry", signal, connect=True)
@@ -103,7 +166,7 @@ class Backoff:
     @staticmethod
     def at_most(retry_after: float | None) -> float:
         """Return what the API asked for, within reason; 0 if it asked for nothing."""
-        return 0.0 if retry_after is None else min(retry_after, RETRY_AFTER_CAP_SECONDS)
+        return 0.0 if retry_after is None else min(retry_after, Pause.asked_longest)
 
 
 @dataclass(frozen=True, slots=True)

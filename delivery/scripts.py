@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 __all__ = ["Script", "ScriptRunner", "load_scripts"]
 
 _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
+_PAUSE = re.compile(r"\bPAUSE\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,19 @@ class ScriptRunner(Protocol):
         """One plain command that is safe to repeat."""
 
 
-def load_scripts(folder: Path) -> dict[str, Script]:
-    """Every ``.lua`` file of ``folder`` by its stem, with ``-- include: NAME`` lines replaced by that file's text."""
+def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
+    """Return every ``.lua`` file of ``folder`` by its stem.
+
+    ``-- include: NAME`` lines are replaced by that file's text, and each ``PAUSE.`` with a name by that number of ``pauses``.
+
+    Raises:
+        KeyError: there is no pause of that name.
+    """
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.lua"))}
     scripts = {}
     for name, text in texts.items():
         source = _INCLUDE.sub(lambda match: texts[match.group(1)], text)
+        source = _PAUSE.sub(lambda match: str(pauses[match.group(1)]), source)
         digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         stem = name.removesuffix(".lua")
         scripts[stem] = Script(stem, source, digest)

@@ -1,5 +1,5 @@
 -- account.lua: a prelude of other scripts: who may call, and when: the account's pace and its holds, shared by all workers.
--- Needs clock.lua.
+-- Needs clock.lua and pauses.lua.
 --
 --   pace      hash    tat: when the next request may leave (µs); turn: the pass of the lane that was served last; p:<lane>: its pass;
 --                     w:<lane>: until when it counts as waiting (ms)
@@ -21,18 +21,7 @@
 --
 -- A view is a scope as its jobs see it: what holds the account holds both channels, too.
 
-local HOLD_FIRST_MS = 1000
-local HOLD_CAP_MS = { refused = 60000, outage = 4000 }
--- A refusal without a code of the vendor's may concern some calls alone: the others, who wait for a probe that passes, wait less long.
-local BARE_CAP_MS = 8000
--- A pause that the API asks for and that is no longer than this is just waited for: nothing is parked, and nobody told.
-local SHORT_MS = 10000
--- How soon a job whose hold is to be probed by another asks again, where it cannot be parked.
-local PROBE_SOON_MS = 250
-local FURTHEST_SLOT_MS = 10000
 local PACE_TTL_MS = 86400000
--- A lane that was told to wait is expected back for two intervals and this; so long at most a slot is kept for it.
-local WANTED_MS = 250
 
 -- Holds ------------------------------------------------------------------------------------------------------------------------
 
@@ -47,13 +36,13 @@ end
 
 -- Milliseconds that this job (token, call, about, cover) still has to wait for this hold; nil when it may go on.
 local function waits_for(hold, job)
-  if hold.kind == 'paused' then return HOLD_CAP_MS.refused end
+  if hold.kind == 'paused' then return PAUSE.refused_last end
   if hold.probe == job.token then return nil end
   local wait = hold.retry_at - now
   -- Further ahead than any hold waits: the clock was set back since.
-  if wait > 0 and wait <= (hold.length or HOLD_CAP_MS.refused + job.cover) then return wait end
+  if wait > 0 and wait <= (hold.length or PAUSE.refused_last + job.cover) then return wait end
   if hold.kind == 'asked' or may_probe(hold, job) then return nil end
-  return PROBE_SOON_MS
+  return PAUSE.probe_soon
 end
 
 -- The holds that concern a job of this scope and kind of call: those during which its deadline stands still, and all others; each a
@@ -119,7 +108,7 @@ local function reserve(pace_key, who, interval_us, horizon_ms)
   if interval_us <= 0 then return 0 end
   local pace, flat = {}, redis.call('HGETALL', pace_key)
   for i = 1, #flat, 2 do pace[flat[i]] = tonumber(flat[i + 1]) end
-  local expected = math.ceil(2 * interval_us / 1000) + WANTED_MS
+  local expected = math.ceil(2 * interval_us / 1000) + PAUSE.lane_wanted
   local wanted = whole(now + expected)
   local set, again = {}, false
   local function note(name, value) set[#set + 1], set[#set + 2] = name, value end
@@ -135,7 +124,7 @@ local function reserve(pace_key, who, interval_us, horizon_ms)
 
   local start, next_free = now_us, pace.tat or 0
   -- Further ahead than anybody may reserve: the clock was set back since, or the limit raised.
-  if next_free > start and next_free - start <= FURTHEST_SLOT_MS * 1000 + 2 * interval_us then start = next_free end
+  if next_free > start and next_free - start <= PAUSE.slot_furthest * 1000 + 2 * interval_us then start = next_free end
   local wait_ms = math.ceil((start - now_us) / 1000)
   if wait_ms > horizon_ms then return later(wait_ms - horizon_ms) end
 
@@ -148,7 +137,7 @@ local function reserve(pace_key, who, interval_us, horizon_ms)
       least, first = pass_of(lane), lane
     end
   end
-  if first then return later(math.max(1, math.min(PROBE_SOON_MS, interval_us / 1000)), first) end
+  if first then return later(after_turn(interval_us), first) end
 
   note('tat', whole(start + interval_us))
   note('turn', string.format('%.6f', least))

@@ -1,5 +1,6 @@
 -- include: clock.lua
 -- include: proof.lua
+-- include: pauses.lua
 -- include: account.lua
 -- include: record.lua
 -- include: minutes.lua
@@ -43,13 +44,6 @@ local job = cjson.decode(ARGV[1])
 --   read_back, attempts, probe, lost_at    read the listing; the reader key is owned
 --   call, attempts, reconciled, slot ms, lease ms, baseline, probe
 
--- How soon, and how seldom at last, a job asks again whether the name or the contact that it wants is free.
-local OTHER_FIRST_MS, OTHER_LAST_MS = 300, 30000
--- How soon a look-up asks again while somebody else reads the listing: it may end long before it must, and it tells of those alone who
--- waited when it began.
-local READER_SOON_MS = 2000
--- How soon a look-up asks again for which this process has no room: another may have it.
-local ROOM_SOON_MS = 500
 -- So many cancelled jobs are answered in a second.
 local CANCELLED_A_SECOND = 1000
 
@@ -155,8 +149,7 @@ if r.state == 'running' then
     write(record, { claimed_at = 0, lease_end = lease_end })
   end
   if now < lease_end then
-    -- Wait about as long as the other has taken so far: a quick call is met quickly, a long one asked after seldom.
-    return defer(math.min(lease_end, now + math.max(200, now - tonumber(r.claimed_at))) + 5, 'busy')
+    return defer(after_busy(tonumber(r.claimed_at), lease_end), 'busy')
   end
   redis.call('HDEL', record, NOBODY)
   -- Its worker died. A group whose baseline was never noted was never asked for; a read changes nothing.
@@ -210,11 +203,7 @@ end
 
 -- 3. Must it wait for another job? -------------------------------------------------------------------------------------------------
 
--- Who waits for another job asks the more seldom the longer it has waited; hundreds would ask for nothing else.
-local function wait_for_other()
-  local pause = math.max(OTHER_FIRST_MS, math.min(OTHER_LAST_MS, (now - job.since) / 4))
-  return defer(math.min(deadline, now + pause), 'busy')
-end
+local function wait_for_other() return defer(math.min(deadline, after_other(job.since)), 'busy') end
 
 -- The same contact with other data: whoever came first is carried out or fails first, as long as its message is there.
 if others then
@@ -266,7 +255,7 @@ if now >= deadline then
 end
 
 stop, wait = stopped_by(passing, must_read_back)
-if stop and stop.hold.kind == 'asked' and stop.hold.length <= SHORT_MS then return say('paced', whole(wait), '') end
+if stop and stop.hold.kind == 'asked' and stop.hold.length <= PAUSE.asked_short then return say('paced', whole(wait), '') end
 if stop then return park(stop.name) end
 
 -- A call that is refused while others pass waits alone.
@@ -299,10 +288,9 @@ if must_read_back then
   if now < due then return defer(math.min(due, deadline), 'unknown') end
   local reading = redis.call('GET', reader)
   if reading and reading ~= job.token then
-    local left = math.max(50, redis.call('PTTL', reader)) + 5
-    return defer(math.min(deadline, now + math.min(left, READER_SOON_MS)), 'unknown')
+    return defer(math.min(deadline, after_reader(redis.call('PTTL', reader))), 'unknown')
   end
-  if not job.may_list then return defer(math.min(deadline, now + ROOM_SOON_MS), 'unknown') end
+  if not job.may_list then return defer(math.min(deadline, now + PAUSE.listing_room), 'unknown') end
   return read_back()
 end
 

@@ -28,7 +28,7 @@ end
 
 local function write_hold(account, name, hold) redis.call('HSET', account.holds, name, cjson.encode(hold)) end
 
-local function is_told(hold) return hold.kind ~= 'asked' or hold.length > SHORT_MS end
+local function is_told(hold) return hold.kind ~= 'asked' or hold.length > PAUSE.asked_short end
 
 -- Does a deadline stand still for this hold?
 local function stops_time(account, hold)

@@ -5,7 +5,8 @@
 
 local MINUTES_KEPT_MS = 2 * 86400 * 1000
 
-local function minute_of(minutes) return minutes .. ':' .. whole(math.floor(now / 60000)) end
+local MINUTE = 60000
+local function minute_of(minutes) return minutes .. ':' .. whole(math.floor(now / MINUTE)) end
 
 -- `tally` is the name of the minutes, the lane and the outcome. Tries what count_minute does, and does what a new field needs.
 local function try_minute(tally)

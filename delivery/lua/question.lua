@@ -4,7 +4,7 @@
 --                   call began that got it (µs); token, began and until: whose call is under way, since when (µs), and until when (ms)
 --   asking  zset    messages that wait for the answer: Redis id -> since when (µs)
 
-local KNOWN_MS = 60000
+local KNOWN_TTL_MS = 60000
 local TOLD_TTL_MS = 120000
 local ASKING_TTL_MS = 600000
 -- Messages that are woken at once when the answer is there; the others ask by themselves.
@@ -15,7 +15,7 @@ local WOKEN = 200
 local function answer_for(told, asking, id)
   local t = redis.call('HMGET', told, 'known', 'known_until', 'denied', 'denied_began')
   local known_left = (tonumber(t[2]) or 0) - now
-  if t[1] and known_left > 0 and known_left <= KNOWN_MS then return t[1] end
+  if t[1] and known_left > 0 and known_left <= KNOWN_TTL_MS then return t[1] end
   local since = t[3] and redis.call('ZSCORE', asking, id)
   if since and tonumber(since) < tonumber(t[4]) then return t[3] end
   return nil
@@ -41,7 +41,7 @@ local function tell_all(told, asking, token, text, lasts, delayed)
   local t = redis.call('HMGET', told, 'token', 'began')
   if t[1] ~= token then return end
   if text and lasts then
-    redis.call('HSET', told, 'known', text, 'known_until', whole(now + KNOWN_MS))
+    redis.call('HSET', told, 'known', text, 'known_until', whole(now + KNOWN_TTL_MS))
   elseif text then
     redis.call('HSET', told, 'denied', text, 'denied_began', t[2])
   end

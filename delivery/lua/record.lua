@@ -64,13 +64,3 @@ local function forget(key, ...)
   for i, name in ipairs({ ... }) do short[i] = field(name) end
   redis.call('HDEL', key, unpack(short))
 end
-
--- A call whose deadline comes before it may be read back is looked up once, so long before the deadline; only what is found counts.
-local LAST_LOOK_MS = 5000
-
--- When the answer of a call that was lost at `lost_at` is to be looked for: `after` ms later, or sooner where the deadline comes first.
-local function look_time(lost_at, after, deadline)
-  local due = lost_at + after
-  if due < deadline or deadline <= now then return due end
-  return math.max(now, deadline - math.min(LAST_LOOK_MS, (deadline - lost_at) / 2))
-end

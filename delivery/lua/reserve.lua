@@ -1,4 +1,5 @@
 -- include: clock.lua
+-- include: pauses.lua
 -- include: account.lua
 --
 -- reserve.lua: a slot of the account's pace for a call that is no job's own (a listing that reads back, or notes a baseline).

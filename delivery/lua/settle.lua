@@ -1,5 +1,6 @@
 -- include: clock.lua
 -- include: proof.lua
+-- include: pauses.lua
 -- include: account.lua
 -- include: holds.lua
 -- include: signal.lua

@@ -1,4 +1,4 @@
--- signal.lua: a prelude of settle.lua: what a call has told about the account begins a hold, or ends one. Needs holds.lua.
+-- signal.lua: a prelude of settle.lua: what a call has told about the account begins a hold, or ends one. Needs holds.lua and pauses.lua.
 --
 -- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
@@ -14,11 +14,9 @@
 --                     calls in a row were refused without a code; passed: when such a refusal ended because another call passed (ms)
 
 local TROUBLES_TTL_MS = 600000
--- A hold that returns within so long goes on with its interval.
-local RETURN_MS = 120000
 -- So many calls in a row that are refused without a code, though others passed a moment ago, wait alone; then their channel is held.
 local BARE_RUN = 100
-local ALONE_FIRST_MS, ALONE_CAP_MS, ALONE_TTL_MS = 2000, 600000, 86400000
+local ALONE_TTL_MS = 86400000
 
 local function take_signal(signal, token, account, alone, threshold)
   local troubles, word, pause = account.troubles, signal.word, signal.pause or 0
@@ -26,7 +24,7 @@ local function take_signal(signal, token, account, alone, threshold)
 
   -- A call that was refused while others pass waits by itself, at growing intervals.
   local function refuse_alone(about, times)
-    redis.call('HSET', alone, about, times .. ' ' .. whole(now + math.min(ALONE_CAP_MS, ALONE_FIRST_MS * 2 ^ math.min(times, 20))))
+    redis.call('HSET', alone, about, times .. ' ' .. whole(after_refused_alone(times)))
     redis.call('PEXPIRE', alone, ALONE_TTL_MS)
   end
 
@@ -35,7 +33,7 @@ local function take_signal(signal, token, account, alone, threshold)
     hold.tried = (hold.tried or 0) + 1
     -- Whoever probed because nobody else was there met the same refusal: the next probe is another's again, if one has come.
     if hold.bare then hold.any = nil end
-    hold.interval = math.min(hold.interval * 2, hold.bare and BARE_CAP_MS or HOLD_CAP_MS[hold.kind])
+    hold.interval = probe_interval(hold.kind, hold.bare, hold.interval)
     hold.retry_at, hold.probe, hold.let_out, hold.letting = now + hold.interval, '', nil, nil
     write_hold(account, name, hold)
   end
@@ -49,11 +47,10 @@ local function take_signal(signal, token, account, alone, threshold)
       if hold.probe == token then lengthen(name, hold, why) end
       return
     end
-    local interval = HOLD_FIRST_MS
     local at, last = string.match(redis.call('HGET', troubles, 'was:' .. name) or '', '^(%d+) (%d+)$')
-    if at and kind == 'refused' and math.abs(now - at) < RETURN_MS then
-      interval = math.min(tonumber(last) * 2, signal.bare and BARE_CAP_MS or HOLD_CAP_MS[kind])
-    end
+    -- A refusal that returns at once goes on with its interval.
+    local returns = at and kind == 'refused' and math.abs(now - at) < PAUSE.returns_within
+    local interval = probe_interval(kind, signal.bare, returns and tonumber(last))
     begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
       since = now, retry_at = now + interval, interval = interval, probe = '', call_only = call_only or nil,
       bare = signal.bare or nil, lost = signal.lost or nil, about = signal.bare and signal.about or nil,
@@ -134,7 +131,7 @@ local function take_signal(signal, token, account, alone, threshold)
     if signal.bare then
       times = tonumber(string.match(redis.call('HGET', alone, signal.about) or '', '^%d+'))
       local passed = tonumber(redis.call('HGET', troubles, 'passed') or '')
-      if passed and math.abs(now - passed) < RETURN_MS then
+      if passed and math.abs(now - passed) < PAUSE.returns_within then
         -- Other calls passed a moment ago, so it is not the account; but it may be all calls of a kind.
         few = redis.call('HINCRBY', troubles, 'run:bare', 1) < BARE_RUN
         scope = signal.channel

@@ -1,5 +1,6 @@
 -- include: clock.lua
 -- include: proof.lua
+-- include: pauses.lua
 -- include: account.lua
 -- include: holds.lua
 --
@@ -13,13 +14,9 @@ local maxlen, delayed_prefix, is_busy = ARGV[1], ARGV[2], ARGV[3] == '1'
 -- Answers how many messages came back, and the holds that began and ended (see holds.lua).
 
 local BATCH = 500
--- Further ahead than any probe: the clock was set back since.
-local FURTHEST_PROBE_MS = HOLD_CAP_MS.refused + 3600000
--- Who was let out to probe, and did not (it was answered before, or its lost call was found), is followed after so long by twice as many;
+-- Who was let out to probe, and did not (it was answered before, or its lost call was found), is followed by twice as many, up to so many;
 -- but one of them probes, and claim parks the others anew.
-local LET_OUT_AGAIN_MS, LET_OUT_MOST = 1000, 256
--- When none is left of the kind of call that was refused, any may probe after so long.
-local ANY_AFTER_MS = 600000
+local LET_OUT_MOST = 256
 local account = { holds = holds, still = still, held_account = held_account, held_sms = held_sms, held_email = held_email,
   troubles = troubles, events = events, maxlen = maxlen, workers = workers, heartbeats = heartbeats }
 
@@ -77,13 +74,13 @@ for i = 1, #flat, 2 do
   if hold.bare then
     -- Whoever is of the kind that was refused leaves the probe to others, or a flood of that kind would win each.
     local place = candidate(name, hold)
-    local others = place and place.call ~= hold.call or hold.others and (hold.let_out or 0) + LET_OUT_AGAIN_MS > now or nil
+    local others = place and place.call ~= hold.call or hold.others and (hold.let_out or 0) + PAUSE.let_out_again > now or nil
     if others ~= hold.others then
       hold.others, hold.any = others, hold.any and not others or nil
       write_hold(account, name, hold)
     end
   end
-  local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or FURTHEST_PROBE_MS))
+  local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or PAUSE.probe_furthest))
   local secrets = hold.secret and secrets_of(holds, workers, heartbeats)
   if secrets and secrets[hold.secret] == nil then
     -- Nobody uses it any more.
@@ -93,13 +90,13 @@ for i = 1, #flat, 2 do
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
     -- Nobody is left to find out, and nobody waits for it.
     end_hold(account, name, hold)
-  elseif is_due and ((hold.let_out or 0) > now or (hold.let_out or 0) + LET_OUT_AGAIN_MS <= now) then
+  elseif is_due and ((hold.let_out or 0) > now or (hold.let_out or 0) + PAUSE.let_out_again <= now) then
     local place = candidate(name, hold)
     if hold.kind == 'refused' and not hold.any then
       -- A refused call that is the only one left (all others were let out and are the same call), or a kind of call that nobody makes
       -- any more.
       local lonely = hold.bare and place and place.call == hold.call and redis.call('ZCARD', place.key) <= (hold.letting or 1)
-      local abandoned = not hold.bare and not place and now - hold.since >= ANY_AFTER_MS
+      local abandoned = not hold.bare and not place and now - hold.since >= PAUSE.any_probes
       if lonely or abandoned then
         hold.any = true
         place = place or candidate(name, hold)

@@ -1,4 +1,5 @@
 -- include: clock.lua
+-- include: pauses.lua
 -- include: record.lua
 --
 -- verdicts.lua: what a listing told about the records that waited for it; the messages behind them are due at once. Safe to repeat.
@@ -21,7 +22,7 @@ local function judge(record, lost_at, verdict, evidence)
   end
   local due, looks = now, (tonumber(r.looks) or 0) + 1
   if verdict == 'undecided' then
-    due = now + math.min(math.max(again, seldom), again * 2 ^ math.min(looks - 1, 40))
+    due = after_undecided(again, seldom, looks)
   end
   -- The message first: a repeat passes over a record that has its verdict.
   if r.waiting_in and r.id then

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from coupontools import Coupontools, CoupontoolsError, MayHaveHappened, NewContact, NotCarriedOut
-from delivery.retry import RETRY_AFTER_CAP_SECONDS, Meaning, meaning_of
+from delivery.retry import Meaning, Pause, meaning_of
 
 SHORTEST = 1.5
 SHORT = 0.3
@@ -307,7 +307,7 @@ def test_an_error_without_a_row_is_no_quiet_retry() -> None:
 
 def test_a_mistaken_retry_after_does_not_stop_the_account_for_a_year() -> None:
     error = NotCarriedOut("later", status=429, retry_after=365 * 86400.0)
-    assert meaning_of(error, effect=True, shortest_pause=1.0).pause == RETRY_AFTER_CAP_SECONDS
+    assert meaning_of(error, effect=True, shortest_pause=1.0).pause == Pause.asked_longest
 
 
 def test_a_retry_after_that_is_not_the_account_s_does_not_stop_the_account() -> None:

@@ -20,8 +20,6 @@ local number, me, about, queue = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
 
 local ends_after, alone_from = tonumber(ARGV[8]), tonumber(ARGV[9])
--- How long a worker keeps itself free for a suspect until its own jobs have ended, and how soon a second suspect is looked at again (ms).
-local KEPT_FREE_MS, SECOND_MS = 60000, 2000
 
 local clock = redis.call('TIME')
 local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
@@ -50,7 +48,7 @@ local trial = redis.call('HGET', suspects, me)
 if trial then
   local till, its_queue, id = string.match(trial, '^(%d+)|(.-)|(.*)$')
   till = tonumber(till)
-  local in_time = till > now_ms and till <= now_ms + KEPT_FREE_MS
+  local in_time = till > now_ms and till <= now_ms + PAUSE.suspect
   -- Another worker that took it, or put it off, changed its time.
   local waits = in_time and tonumber(redis.call('ZSCORE', delayed, id) or 0) == till
   local tried = its_queue == queue and redis.call('SISMEMBER', acks, id) == 1
@@ -106,11 +104,11 @@ end
 -- Puts a suspect off until this worker has nothing else in hand.
 local function suspect(id)
   if redis.call('HEXISTS', suspects, me) == 1 then
-    redis.call('ZADD', delayed, whole(now_ms + SECOND_MS), id)
+    redis.call('ZADD', delayed, whole(now_ms + PAUSE.second_suspect), id)
     return
   end
-  redis.call('ZADD', delayed, whole(now_ms + KEPT_FREE_MS), id)
-  redis.call('HSET', suspects, me, whole(now_ms + KEPT_FREE_MS) .. '|' .. queue .. '|' .. id)
+  redis.call('ZADD', delayed, whole(now_ms + PAUSE.suspect), id)
+  redis.call('HSET', suspects, me, whole(now_ms + PAUSE.suspect) .. '|' .. queue .. '|' .. id)
   answer[3] = 1
 end
 
