@@ -47,7 +47,9 @@ def test_every_pause_is_somebodys() -> None:
         if path.suffix in {".py", ".lua"}
     ]
     used = {name for text in texts for name in re.findall(r"\bP(?:ause|AUSE)\.([a-z]\w*)", text)}
-    assert used == PAUSES_MS.keys(), "a pause of delivery/retry.py is used by nobody, or one is used that is not there"
+    assert used == PAUSES_MS.keys(), (
+        "a pause of delivery/retry.py is used by nobody, or one is used that is not there"
+    )
 
 
 def test_scripts_have_the_numbers_in_place_of_the_names() -> None:
