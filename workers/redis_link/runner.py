@@ -167,7 +167,7 @@ class AsyncRunner:
         # Where WAIT itself was refused, `copies` is the error.
         few = TooFewReplicas(f"replicas that have the claim: {copies}; REDIS_WAIT_REPLICAS: {self._replicas}")
         return [
-            few if isinstance(reply, list) and reply[0] == _word(request) else reply
+            few if (word := _word(request)) and isinstance(reply, list) and reply[:1] == [word] else reply
             for request, reply in zip(batch, replies, strict=True)
         ]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import signal
 import time
 
+from delivery import Script
 from sandbox import Sandbox
 from tests.harness import House, wait_for
 from workers.embedded import EmbeddedRedis
+from workers.redis_link import AsyncRunner, Link, async_client
 
 
 def test_nothing_is_sent_before_a_replica_has_the_claim(_sandbox: Sandbox) -> None:  # noqa: PT019 - its value is used
@@ -49,3 +53,22 @@ def test_a_job_that_calls_nothing_needs_no_replica(house: House) -> None:
     message = house.enqueue("add_contact", channel="sms", group_id="no group", phone="+32470000000")
     assert house.answer(message)["data"]["error"]["kind"] == "invalid"
     assert worker.terminate() == 0
+
+
+async def test_what_travels_beside_a_claim_that_no_replica_has_is_answered(house: House) -> None:
+    """An empty list among the replies ended all jobs of the batch as a fault of ours."""
+    runner = AsyncRunner(async_client(house.server.url), Link(), replicas=1)
+    source = "return { 'call', KEYS[1] }"
+    claim = Script("claim", source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    try:
+        claimed = asyncio.ensure_future(runner.run(claim, ["none"], []))
+        others = asyncio.gather(
+            runner.command("HKEYS", "none"),
+            runner.command("GET", "none"),
+            runner.command("HSET", "none", "a", "1"),
+        )
+        assert await asyncio.wait_for(others, 60) == [[], None, 1]
+        assert not claimed.done()
+        claimed.cancel()
+    finally:
+        await runner.close()
