@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-__all__ = ["in_plain_words"]
+__all__ = ["in_plain_words", "no_such"]
 
 #: By the type of Pydantic's error: https://docs.pydantic.dev/latest/errors/validation_errors/
 _WORDS: Final = {
@@ -38,3 +38,8 @@ def in_plain_words(entry: Mapping[str, Any]) -> str:
         text = str(entry["msg"]).removeprefix("Input ")
         return text[:1].lower() + text[1:]
     return words.format(**entry.get("ctx", {}))
+
+
+def no_such(what: str, given: str, known: Iterable[str]) -> str:
+    """Return that there is no ``what`` of the name that was given, and which there are; a giant name is cut."""
+    return f"there is no {what} {given[:100]!r}; known are {', '.join(known)}"

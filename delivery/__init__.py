@@ -4,7 +4,7 @@
 """
 
 from delivery.account import pausing, tell, unparking
-from delivery.anew import forgetting
+from delivery.anew import forgetting, retried_as
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection, timestamp
 from delivery.batches import batch_key, cancelling, sizing
 from delivery.delivery import Delivery
@@ -50,6 +50,7 @@ __all__ = [
     "load_scripts",
     "pausing",
     "rejection",
+    "retried_as",
     "sizing",
     "tell",
     "timestamp",

@@ -1,7 +1,8 @@
-"""A job that ended as unknown, to be called again whatever happened: an operator has looked."""
+"""A dead letter that is sent again: under which id; and, where an operator has looked, so that it calls whatever happened before."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from config.keys import Keys
@@ -9,7 +10,7 @@ from delivery.ledger import SCRIPTS
 from delivery.scripts import Script
 from delivery.task import short_digest
 
-__all__ = ["forgetting"]
+__all__ = ["forgetting", "retried_as"]
 
 
 def forgetting(keys: Keys, actor: str, key: str) -> tuple[Script, list[str], list[Any]]:
@@ -18,3 +19,8 @@ def forgetting(keys: Keys, actor: str, key: str) -> tuple[Script, list[str], lis
     It answers 1, or 0 when there is nothing to forget, or when another job of this key is finding out what happened.
     """
     return SCRIPTS["anew"], [keys.record(actor, short_digest(key))], []
+
+
+def retried_as(message_id: str, entry_id: bytes) -> str:
+    """Return the message id under which a dead letter is sent again, so that a look-up by its first id finds the way there."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{message_id}\n{entry_id.decode('utf-8', 'replace')}"))

@@ -1,16 +1,19 @@
-"""What the HTTP servers of this project share: their listening socket, and an end that signals bring about and that exits with 0."""
+"""What the HTTP servers of this project share: their listening socket, uvicorn's settings, and an end that signals bring about."""
 
 from __future__ import annotations
 
+import logging
+import math
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
 from workers.signals import Stop
 
-__all__ = ["CannotListen", "StoppableServer", "listener"]
+__all__ = ["CannotListen", "StoppableServer", "listener", "server_config"]
 
 
 class CannotListen(Exception):  # noqa: N818 - says what happened
@@ -32,6 +35,29 @@ def listener(host: str, port: int, *, backlog: int) -> socket.socket:
     except (UnicodeError, TypeError):
         why = "this is no name of a host"
     raise CannotListen(f"cannot listen on {host}, port {port}: {why}")
+
+
+def server_config(
+    app: Any, *, backlog: int, keep_alive_seconds: int, drain_seconds: float, **more: Any
+) -> uvicorn.Config:
+    """Return uvicorn's settings as all our servers have them, and ``more`` of them."""
+    # Its own lines say no more than ours, but for what it warns of.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        # A proxy's word for the client's address is not asked for; that it speaks https is read where that matters.
+        proxy_headers=False,
+        server_header=False,
+        backlog=backlog,
+        timeout_keep_alive=keep_alive_seconds,
+        timeout_graceful_shutdown=math.ceil(drain_seconds),
+        **more,
+    )
 
 
 class StoppableServer(uvicorn.Server):

@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 import redis
 
+from delivery import PREFIX
 from workers.redis_link import Patience
 
-__all__ = ["Event", "end_of_stream", "follow", "history", "is_answer"]
+__all__ = ["Event", "answered_ids", "end_of_stream", "follow", "history", "message_of"]
 
 READ_AT_ONCE = 500
 
@@ -85,7 +86,19 @@ def follow(
         after = entries[-1][0].decode()
 
 
-def is_answer(event: Event, message_id: str) -> bool:
-    """Return whether this event answers that message, one that we enqueued: its two ids are one."""
-    event_id = str(event.event["id"])
-    return event_id.split("/", maxsplit=1)[0] == message_id or event_id.endswith(f"/{message_id}")
+def message_of(event: dict[str, Any]) -> str:
+    """Return the id of the message that an event answers: a listing has an event for each page."""
+    event_id = str(event.get("id"))
+    data = event.get("data")
+    pages = isinstance(data, dict) and "page" in data
+    return event_id.rpartition("/")[0] if pages else event_id
+
+
+def answered_ids(event: dict[str, Any]) -> set[str]:
+    """Return by which ids the message may be asked for that an event answers; of an entry that was set aside, by its Redis id, too.
+
+    Of a message that we enqueue, both ids are one.
+    """
+    message_id = message_of(event)
+    rejected = event.get("type") == f"{PREFIX}message.rejected"
+    return {message_id, message_id.partition("/")[2]} if rejected else {message_id}

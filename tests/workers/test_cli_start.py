@@ -64,7 +64,7 @@ def test_plain_http_beyond_this_machine_is_refused(address: str) -> None:
 def test_an_unknown_queue_is_wrong_usage(house: House) -> None:
     done = house.run_process("run", "--queues", "contacts,moon")
     assert done.returncode == 2
-    assert "no such queue: moon" in done.stderr
+    assert "there is no queue 'moon'" in done.stderr
 
 
 @pytest.mark.parametrize(

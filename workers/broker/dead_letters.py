@@ -14,10 +14,9 @@ import redis
 from actors import JOBS, key_of
 from actors.event_data import ERROR_KINDS
 from config.keys import Keys
-from delivery import forgetting, timestamp
+from delivery import forgetting, retried_as, timestamp
 from workers.broker.entries import Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
-from workers.lookup import retried_as
 from workers.redis_link import ThreadRunner
 
 __all__ = ["LETTER_KINDS", "DeadLetter", "DeadLetters", "NotRetried", "Place", "readable"]

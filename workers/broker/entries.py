@@ -11,6 +11,7 @@ import orjson
 import structlog
 from dramatiq.common import dq_name
 
+from config.plain_words import no_such
 from delivery import Receipt
 
 __all__ = ["DurableMessage", "Unreadable", "read_entry", "read_object"]
@@ -76,9 +77,7 @@ def read_entry(
         raise Unreadable(f"the message says queue_name {fields['queue_name']!r:.100} but lies in {queue!r}")
     homes = actors.get(fields["actor_name"])
     if homes is None:
-        raise Unreadable(
-            f"there is no actor {fields['actor_name']!r:.100}; known are {', '.join(sorted(actors))}"
-        )
+        raise Unreadable(no_such("actor", fields["actor_name"], sorted(actors)))
     if queue not in homes:
         known = " or ".join(repr(home) for home in homes)
         raise Unreadable(f"the actor {fields['actor_name']} has the queue {known}, not {queue!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from config.plain import plain
+from config.plain_words import in_plain_words, no_such
 
-__all__ = ["Command", "Group"]
+__all__ = ["Command", "Group", "check_known"]
 
 
 def _first_paragraph(text: str | None) -> str:
@@ -92,8 +93,6 @@ class Command(TyperCommand):
             # Only now: every command would load Pydantic.
             from pydantic import ValidationError  # noqa: PLC0415
 
-            from config.plain_words import in_plain_words  # noqa: PLC0415
-
             if isinstance(error.__cause__, ValidationError):
                 entry = error.__cause__.errors(include_url=False)[0]
                 error.message = f"{in_plain_words(entry)}; got {str(entry['input'])[:100]!r}"
@@ -119,3 +118,13 @@ def _check_text(given: object, parameter: Any) -> None:
     except UnicodeEncodeError:
         name = max(parameter.opts, key=len) if parameter.opts[0].startswith("-") else parameter.metavar
         raise typer.BadParameter("must be UTF-8 text", param_hint=name) from None
+
+
+def check_known(what: str, given: str | None, known: Collection[str], option: str) -> None:
+    """Check that an option, where it is given, names something that there is.
+
+    Raises:
+        typer.BadParameter: it does not.
+    """
+    if given is not None and given not in known:
+        raise typer.BadParameter(no_such(what, given, known), param_hint=option)

@@ -12,7 +12,7 @@ import typer
 
 from actors import QUEUES
 from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, readable
-from workers.cli.command import Command
+from workers.cli.command import Command, check_known
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
@@ -39,14 +39,8 @@ _ROW = "{:<36}  {:<24}  {:<8}  {:<14}  {}"
 
 @contextmanager
 def _letters(queue: str | None, kind: str | None = None, batch: str | None = None) -> Iterator[DeadLetters]:
-    if queue is not None and queue not in QUEUES:
-        raise typer.BadParameter(
-            f"no such queue: {queue}; known are {', '.join(QUEUES)}", param_hint="--queue"
-        )
-    if kind is not None and kind not in LETTER_KINDS:
-        raise typer.BadParameter(
-            f"no such kind: {kind}; known are {', '.join(LETTER_KINDS)}", param_hint="--kind"
-        )
+    check_known("queue", queue, QUEUES, "--queue")
+    check_known("kind", kind, LETTER_KINDS, "--kind")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
         workers = read_workers(client, settings)

@@ -31,7 +31,7 @@ from workers.cli.show import short_type, shown
 from workers.embedded import EmbeddedRedis, NoRedisServer, die_with_parent
 from workers.producer import enqueue_all
 from workers.redis_link import sync_client
-from workers.stream import Event, follow, is_answer
+from workers.stream import Event, answered_ids, follow
 
 __all__ = ["demo"]
 
@@ -209,7 +209,7 @@ def play(parts: Parts, show: Callable[[Step, Event, int], None]) -> dict[str, in
                 raise parts.failure(f"no answer in {STAGE_SECONDS:g} s to: {titles}")
             if event is None:
                 continue
-            answered = [step for step in waiting if is_answer(event, step.entry.message_id)]
+            answered = [step for step in waiting if step.entry.message_id in answered_ids(event.event)]
             if not answered:
                 raise parts.failure(f"an event that nobody expected: {event.raw.decode()}")
             answered[0].event = event.event

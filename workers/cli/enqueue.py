@@ -18,6 +18,7 @@ from rich.console import Console
 from actors import JOBS, InvalidJob
 from config import Settings
 from config.keys import QUEUES, Keys
+from workers.cli.command import check_known
 from workers.cli.job_lines import messages_of
 from workers.cli.job_options import job_options
 from workers.cli.output import say, say_json
@@ -104,10 +105,7 @@ def enqueue(
             raise typer.BadParameter(
                 "stands alone: each line names its job and arguments", param_hint="--file"
             )
-        if queue is not None and queue not in QUEUES:
-            raise typer.BadParameter(
-                f"no such queue: {queue}; known are {', '.join(QUEUES)}", param_hint="--queue"
-            )
+        check_known("queue", queue, QUEUES, "--queue")
         patience = run.settings.job_deadline_seconds + delay
         with _lines(file) as lines:
             messages = messages_of(lines, run.refused, queue=queue, delay=delay)
@@ -121,8 +119,7 @@ def _one(job: str | None, arguments: dict[str, Any], queue: str | None, delay: f
     """Return the message of a job; end the command if anything of it is wrong."""
     if job is None:
         raise typer.BadParameter(f"is one of {', '.join(JOBS)}; or give --file", param_hint="JOB")
-    if job not in JOBS:
-        raise typer.BadParameter(f"there is no job {job!r}; known are {', '.join(JOBS)}", param_hint="JOB")
+    check_known("job", job, JOBS, "JOB")
     queues = (JOBS[job].queue, *JOBS[job].also)
     if queue is not None and queue not in queues:
         raise typer.BadParameter(f"{job} may be put on {' or '.join(queues)}", param_hint="--queue")

@@ -11,11 +11,12 @@ import typer
 
 from actors import EVENTS
 from delivery import PREFIX
+from workers.cli.command import check_known
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.cli.show import event_line
 from workers.redis_link import Patience, sync_client
-from workers.stream import Event, end_of_stream, follow, history
+from workers.stream import Event, answered_ids, end_of_stream, follow, history
 
 __all__ = ["events"]
 
@@ -65,10 +66,7 @@ def events(
         coupontools-worker events --json | jq .data
     """
     wanted = None if only is None else only.removeprefix(PREFIX)
-    if wanted is not None and wanted not in EVENTS:
-        raise typer.BadParameter(
-            f"there is no type {only!r}; known are {', '.join(EVENTS)}", param_hint="--type"
-        )
+    check_known("type", wanted, EVENTS, "--type")
     began = "-" if since is None else str(_moment(since))
     settings = command_settings()
     shown = 0
@@ -77,7 +75,7 @@ def events(
         told = event.event
         return (
             (wanted is None or event.type == PREFIX + wanted)
-            and (message_id is None or message_id in {told["id"], told["id"].rpartition("/")[0]})
+            and (message_id is None or message_id in answered_ids(told))
             and (correlation_id is None or told.get("correlationid") == correlation_id)
             and (batch is None or told.get("batchid") == batch)
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from actors import JOBS
+from workers.cli.command import check_known
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.cli.show import shown
@@ -37,10 +38,7 @@ def job(
     """
     if sum(given is not None for given in (message_id, idempotency_key, correlation_id)) != 1:
         raise typer.BadParameter("give one of ID, --idempotency-key and --correlation-id", param_hint="ID")
-    if actor is not None and actor not in JOBS:
-        raise typer.BadParameter(
-            f"there is no job {actor!r}; known are {', '.join(JOBS)}", param_hint="--actor"
-        )
+    check_known("job", actor, JOBS, "--actor")
     with open_lookup(command_settings(), lambda text: say(text, err=True)) as lookup:
         if message_id is not None:
             found = list(lookup.by_ids([message_id]).values())

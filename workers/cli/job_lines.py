@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from actors import JOBS, InvalidJob
+from config.plain_words import no_such
 from workers.producer import Enqueued, job_message
 
 __all__ = ["messages_of"]
@@ -63,6 +64,9 @@ def _job(line: bytes) -> tuple[str, dict[str, Any]]:
         raise _NoJob('is no JSON object such as {"job": "list_groups", "channel": "sms"}')
     name = fields.pop("job", None)
     if not isinstance(name, str) or name not in JOBS:
-        given = "job is missing" if name is None else f"there is no job {str(name)[:100]!r}"
-        raise _NoJob(f"{given}; known are {', '.join(JOBS)}")
+        raise _NoJob(
+            f"job is missing; known are {', '.join(JOBS)}"
+            if name is None
+            else no_such("job", str(name), JOBS)
+        )
     return name, fields

@@ -8,6 +8,7 @@ import typer
 
 from config import load_settings
 from config.keys import SCOPES
+from workers.cli.command import check_known
 from workers.pausing import Word, change_pause, changed_words
 from workers.redis_link import sync_client
 
@@ -18,10 +19,7 @@ Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help=f"What to h
 
 def carry_out(word: Word, scope: str, reason: str = "") -> None:
     """Pause or resume a scope, and say what came of it."""
-    if scope not in SCOPES:
-        raise typer.BadParameter(
-            f"there is no scope {scope!r}; known are {', '.join(SCOPES)}", param_hint="--scope"
-        )
+    check_known("scope", scope, SCOPES, "--scope")
     settings = load_settings(require_credentials=False)
     with sync_client(settings.redis_url) as client:
         changed = change_pause(client, settings, word, scope, reason)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from config.settings import load_receiver_settings
-from workers.cli.serving import serve_until_told
+from workers.cli.serving import host_option, port_option, serve_until_told
 from workers.receiver import serve
 
 __all__ = ["receive"]
 
 
 def receive(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; else RECEIVER_HOST.")] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port to listen on; else RECEIVER_PORT. 0 takes a free one."),
-    ] = None,
+    host: Annotated[str | None, host_option("RECEIVER_HOST")] = None,
+    port: Annotated[int | None, port_option("RECEIVER_PORT")] = None,
 ) -> None:
     """Take webhooks over HTTP until SIGTERM, then answer what has begun and exit 0.
 

@@ -13,6 +13,7 @@ from config import Settings, load_settings, setup_logging
 from config.env_file import oddities
 from config.keys import QUEUES
 from config.settings import MOST_CONCURRENCY, MOST_PROCESSES
+from workers.cli.command import check_known
 from workers.signals import held_back
 
 __all__ = ["run"]
@@ -54,10 +55,8 @@ def run(
         raise typer.BadParameter(
             f"names no queue; known are {', '.join(known)}, or leave it out for all", param_hint="--queues"
         )
-    if unknown := sorted(set(wanted).difference(known)):
-        raise typer.BadParameter(
-            f"no such queue: {', '.join(unknown)}; known are {', '.join(known)}", param_hint="--queues"
-        )
+    for name in wanted:
+        check_known("queue", name, known, "--queues")
     # The supervisor lives as long as the worker, and needs nothing of what was loaded to read the options and the settings:
     # it takes this process's place, so that its memory is free again.
     supervisor = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 import typer
@@ -13,7 +13,17 @@ from workers.cli.output import say
 from workers.http_server import CannotListen
 from workers.signals import held_back
 
-__all__ = ["serve_until_told"]
+__all__ = ["host_option", "port_option", "serve_until_told"]
+
+
+def host_option(setting: str) -> Any:
+    """Return the option for the address; ``setting`` is where it comes from when it is left out."""
+    return typer.Option(help=f"Address to listen on; else {setting}.")
+
+
+def port_option(setting: str) -> Any:
+    """Return the option for the port, as above."""
+    return typer.Option(min=0, max=65535, help=f"Port to listen on; else {setting}. 0 takes a free one.")
 
 
 class Serve(Protocol):

@@ -13,7 +13,7 @@ from config import Settings
 from workers.cli.output import say
 from workers.lookup import Lookup, in_words
 from workers.redis_link import Patience
-from workers.stream import follow, is_answer
+from workers.stream import answered_ids, follow
 
 __all__ = ["NoAnswer", "Wait", "tell_of_redis"]
 
@@ -73,8 +73,7 @@ class Wait:
                 raise NoAnswer(f"no answer within {self._seconds:g} s: {self._why()}")
 
     def _answers(self, entry: Any) -> str | None:
-        names = str(entry.event["id"]).split("/")
-        return next((name for name in names if name in self._missing and is_answer(entry, name)), None)
+        return next((name for name in answered_ids(entry.event) if name in self._missing), None)
 
     def _is_over(self) -> bool:
         return time.monotonic() > self._ends_at

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from config.settings import load_web_settings
-from workers.cli.serving import serve_until_told
+from workers.cli.serving import host_option, port_option, serve_until_told
 from workers.web import serve
 
 __all__ = ["web"]
 
 
 def web(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; else WEB_HOST.")] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port to listen on; else WEB_PORT. 0 takes a free one."),
-    ] = None,
+    host: Annotated[str | None, host_option("WEB_HOST")] = None,
+    port: Annotated[int | None, port_option("WEB_PORT")] = None,
 ) -> None:
     """Serve the operators' page until SIGTERM, then answer what has begun and exit 0.
 

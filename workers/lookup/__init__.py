@@ -1,6 +1,6 @@
 """Where jobs are, as `job` and `cancel` tell it: what is known of a job, apart from how a command prints it."""
 
-from workers.lookup.found import Found, in_words, retried_as, time_of
+from workers.lookup.found import Found, in_words, time_of
 from workers.lookup.lookup import LooksTooLong, Lookup, open_lookup
 from workers.lookup.story import Step, story
 
@@ -11,7 +11,6 @@ __all__ = [
     "Step",
     "in_words",
     "open_lookup",
-    "retried_as",
     "story",
     "time_of",
 ]

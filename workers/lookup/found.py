@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import orjson
 
 from actors import JOBS
 from workers.redis_state import rfc3339
+from workers.stream import message_of
 
 __all__ = [
     "Found",
@@ -18,8 +18,6 @@ __all__ = [
     "in_words",
     "job_of_event",
     "kwargs_of",
-    "message_of_event",
-    "retried_as",
     "time_of",
 ]
 
@@ -75,7 +73,7 @@ def answered(event: dict[str, Any]) -> Found:
     data = event.get("data")
     attempts = data.get("attempts") if isinstance(data, dict) else None
     return Found(
-        message_of_event(event),
+        message_of(event),
         "answered",
         job=job_of_event(event),
         since=told,
@@ -84,23 +82,10 @@ def answered(event: dict[str, Any]) -> Found:
     )
 
 
-def message_of_event(event: dict[str, Any]) -> str:
-    """Return the id of the message that an event answers: a listing has an event for each page."""
-    event_id = str(event.get("id"))
-    data = event.get("data")
-    pages = isinstance(data, dict) and "page" in data
-    return event_id.rpartition("/")[0] if pages else event_id
-
-
 def job_of_event(event: dict[str, Any]) -> str | None:
     """Return which job an event answers; None of an event that answers none."""
     kind = str(event.get("type")).removeprefix("coupontools.")
     return next((name for name, job in JOBS.items() if kind in job.succeeds or kind == job.failed), None)
-
-
-def retried_as(message_id: str, entry_id: bytes) -> str:
-    """Return the message id under which a dead letter is sent again, so that a look-up by its first id finds the way there."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{message_id}\n{entry_id.decode('utf-8', 'replace')}"))
 
 
 def fields_of(text: bytes) -> dict[str, Any] | None:

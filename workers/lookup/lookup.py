@@ -18,10 +18,12 @@ import redis
 from actors import JOBS
 from config import Settings
 from config.keys import QUEUES, Keys
+from delivery import retried_as
 from delivery.task import short_digest
-from workers.lookup.found import Found, answered, fields_of, kwargs_of, message_of_event, retried_as
+from workers.lookup.found import Found, answered, fields_of, kwargs_of
 from workers.lookup.place import Places, key_in_force
 from workers.redis_link import sync_client
+from workers.stream import message_of
 from workers.worker_list import account_keys, read_workers
 
 __all__ = ["LooksTooLong", "Lookup", "open_lookup"]
@@ -92,7 +94,7 @@ class Lookup:
             return fields.get("message_id") in missing
 
         def event_matches(event: dict[str, Any]) -> bool:
-            return message_of_event(event) in missing
+            return message_of(event) in missing
 
         for search in (self._unanswered, self._dead, self._answered):
             if not missing:
@@ -278,10 +280,10 @@ class Lookup:
             near: Any = self._client.xrange(self._keys.events, str(at - NEAR_MS), str(at + NEAR_MS))
             for _, fields in reversed(near):
                 event = fields_of(fields.get(b"event", b""))
-                if event is not None and message_of_event(event) == message_id:
+                if event is not None and message_of(event) == message_id:
                     return event
         events = self._events({message_id})
-        return next((event for event in events if message_of_event(event) == message_id), None)
+        return next((event for event in events if message_of(event) == message_id), None)
 
     def _events(self, texts: Collection[str]) -> Iterator[dict[str, Any]]:
         """Yield the events in which one of the texts stands, the newest first."""

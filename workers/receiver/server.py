@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 import resource
 import socket
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final, cast
+from typing import Final
 
 import structlog
 import uvicorn
 
 from config import Settings
 from config.keys import Keys
-from workers.http_server import StoppableServer, listener
+from workers.http_server import StoppableServer, listener, server_config
 from workers.receiver.app import create_app
 from workers.receiver.connections import REQUEST_SECONDS, Connection, Connections
 from workers.receiver.intake import Intake
@@ -44,23 +42,14 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections = Connections(min(MOST_CONNECTIONS, files // 2))
-    # Its own lines say no more than ours, but for what it warns of.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with listener(host, port, backlog=BACKLOG) as listening, sync_client(settings.redis_url) as client:
         intake = Intake(client, Keys.of(settings))
-        config = uvicorn.Config(
+        config = server_config(
             create_app(settings.receiver_token.get_secret_value(), intake),
-            loop="asyncio",
-            http=cast(Any, partial(Connection, connections)),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
             backlog=BACKLOG,
-            timeout_keep_alive=int(REQUEST_SECONDS),
-            timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds + LAST_ANSWERS_SECONDS),
+            keep_alive_seconds=int(REQUEST_SECONDS),
+            drain_seconds=settings.shutdown_seconds + LAST_ANSWERS_SECONDS,
+            http=partial(Connection, connections),
         )
         address = listening.getsockname()
         log.info("receiver.started", host=host, port=address[1], version=version("coupontools-worker"))

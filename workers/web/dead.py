@@ -12,6 +12,7 @@ import structlog
 from starlette.responses import Response
 
 from actors import QUEUES
+from config.plain_words import no_such
 from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, Place, readable
 from workers.web.masking import Mask, pretty
 from workers.web.page import Action, Page, Refused, Visit
@@ -53,9 +54,9 @@ class Wanted:
             )
         )
         if wanted.queue and wanted.queue not in QUEUES:
-            raise Refused(400, f"there is no queue {wanted.queue!r}; known are {', '.join(QUEUES)}")
+            raise Refused(400, no_such("queue", wanted.queue, QUEUES))
         if wanted.kind and wanted.kind not in LETTER_KINDS:
-            raise Refused(400, f"there is no kind {wanted.kind!r}; known are {', '.join(LETTER_KINDS)}")
+            raise Refused(400, no_such("kind", wanted.kind, LETTER_KINDS))
         for text in (wanted.since, wanted.until):
             _milliseconds(text, 0)
         return wanted

@@ -10,6 +10,7 @@ import structlog
 from starlette.responses import Response
 
 from config.keys import SCOPES
+from config.plain_words import no_such
 from workers.pausing import LONGEST_REASON, Word, change_pause, changed_words
 from workers.web.page import Action, Page, Refused, Visit
 from workers.web.streaming import stream
@@ -34,7 +35,7 @@ def _changes(word: Word) -> Callable[[Visit], Response]:
     def change(visit: Visit) -> Response:
         scope, reason = visit.given("scope"), visit.given("reason")
         if scope not in SCOPES:
-            raise Refused(400, f"there is no scope {scope[:100]!r}; known are {', '.join(SCOPES)}")
+            raise Refused(400, no_such("scope", scope, SCOPES))
         if len(reason) > LONGEST_REASON:
             raise Refused(400, f"a reason has at most {LONGEST_REASON} characters")
         changed = change_pause(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 import socket
 from importlib.metadata import version
 from typing import Final
@@ -13,7 +11,7 @@ import structlog
 import uvicorn
 
 from config import Settings
-from workers.http_server import StoppableServer, listener
+from workers.http_server import StoppableServer, listener, server_config
 from workers.redis_link import sync_client
 from workers.web.app import create_app
 from workers.web.chores import Chores
@@ -35,25 +33,15 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     Raises:
         workers.http_server.CannotListen: the port cannot be bound.
     """
-    # Its own lines say no more than ours, but for what it warns of.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with listener(host, port, backlog=BACKLOG) as listening, sync_client(settings.redis_url) as client:
         app, _, desk = create_app(settings, client)
-        config = uvicorn.Config(
+        config = server_config(
             app,
-            loop="asyncio",
             http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            # A proxy's word for the client's address is not asked for; that it speaks https is read where that matters.
-            proxy_headers=False,
-            server_header=False,
             backlog=BACKLOG,
+            keep_alive_seconds=KEEP_ALIVE_SECONDS,
+            drain_seconds=settings.shutdown_seconds,
             limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds),
         )
         log.info(
             "web.started", host=host, port=listening.getsockname()[1], version=version("coupontools-worker")

@@ -226,7 +226,7 @@ def test_wrong_usage(command):
     assert command("dead", "retry", "x", "--all").returncode == 2
     wrong = command("dead", "list", "--queue", "nobody")
     assert wrong.returncode == 2
-    assert "no such queue" in wrong.stderr
+    assert "there is no queue" in wrong.stderr
 
 
 def test_a_terminal_is_not_driven_by_what_strangers_enqueue(house: House, command):

@@ -4,45 +4,28 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
 
 from tests.harness import House, wait_for
-from tests.harness.logged import Logged
+from tests.harness.served import Served
 
 TOKEN = "a-token-that-is-hard-to-guess"
 
 
-class Receiver(Logged):
-    """`coupontools-worker receive` on a free port."""
+class Receiver(Served):
+    """`coupontools-worker receive`."""
 
     def __init__(self, environment: dict[str, str], port: int = 0) -> None:
-        super().__init__("receiver")
-        command = [sys.executable, "-m", "workers.cli", "receive", "--port", str(port)]
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
-        )
-        self.port = 0
+        super().__init__("receive", "receiver", environment, port)
 
     def __enter__(self) -> Self:
-        self.port = self.wait_lines("receiver.started")[0]["port"]
+        super().__enter__()
         wait_for(lambda: self.status("GET", "/health") == 200, what="the receiver's health")
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            sys.stderr.write(self.log_text[-6000:])
-        self.process.kill()
-        self.process.wait(timeout=120)
-        self.close_log()
 
     def ask(
         self, method: str, path: str, body: Any = None, *, seconds: float = 20, **options: Any
