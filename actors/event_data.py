@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from config.keys import HoldKind
+from config.names import HoldKind
 from coupontools import Scope
 
 __all__ = [

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from config.known import know, mask_known
     from config.logging import log_loop_exception, setup_logging
+    from config.process_settings import load_settings
     from config.redact import redact_text, register_secret
     from config.redis_url import SentinelAddress, parse_sentinel_url
-    from config.settings import Settings, SettingsError, load_settings
+    from config.settings import Settings
+    from config.settings_error import SettingsError
 else:
     _HOMES = {
         "know": "config.known",
@@ -20,8 +22,8 @@ else:
         "SentinelAddress": "config.redis_url",
         "parse_sentinel_url": "config.redis_url",
         "Settings": "config.settings",
-        "SettingsError": "config.settings",
-        "load_settings": "config.settings",
+        "SettingsError": "config.settings_error",
+        "load_settings": "config.process_settings",
     }
 
     def __getattr__(name: str) -> object:

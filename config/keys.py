@@ -85,19 +85,11 @@ key                                            type    written by    holds; life
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, Self, get_args
+from typing import Self
 
 from config.settings import Settings
 
-__all__ = ["HOLD_KINDS", "QUEUES", "SCOPES", "HoldKind", "Keys", "QueueKeys"]
-
-#: Every queue there is, in the order of urgency. Whoever only looks needs their names, and not all that carries out their jobs.
-QUEUES: Final = ("webhooks", "groups", "contacts", "reads", "bulk")
-#: What can be held: all work of the account, or one channel's.
-SCOPES: Final = ("account", "sms", "email")
-#: Why: the API refuses or does not answer, an operator paused it, or the API asks for a pause.
-HoldKind = Literal["refused", "outage", "paused", "asked"]
-HOLD_KINDS: Final[tuple[HoldKind, ...]] = get_args(HoldKind)
+__all__ = ["Keys", "QueueKeys"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Every setting, its default and its bounds; read once, at the start.
+"""Every setting, its default and its bounds.
 
 A setting comes from the environment, else from `.env` in the working directory, else from a file of its name
 in the folder `SECRETS_DIR` (Docker and Kubernetes secrets). An empty one counts as not set.
@@ -10,7 +10,7 @@ import hashlib
 import os
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -19,21 +19,11 @@ from pydantic_settings import (
 )
 
 from config.base_url import check_base_url, same_for_all
-from config.env_file import ENV_FILE, anybody_may_write
-from config.redact import register_secret
-from config.redis_url import check_redis_url, mask_redis_url, redis_passwords
+from config.env_file import ENV_FILE
+from config.redis_url import check_redis_url, mask_redis_url
 from config.secrets_dir import SecretFilesSource
-from config.settings_error import SettingsError, describe_errors
 
-__all__ = [
-    "MOST_CONCURRENCY",
-    "MOST_PROCESSES",
-    "Settings",
-    "SettingsError",
-    "load_receiver_settings",
-    "load_settings",
-    "load_web_settings",
-]
+__all__ = ["MOST_CONCURRENCY", "MOST_PROCESSES", "Settings"]
 
 # Ten years: longer than anybody needs, and far from where timestamps in milliseconds overflow.
 _LONGEST: Final = 10 * 365 * 86400.0
@@ -292,75 +282,3 @@ class Settings(BaseSettings):
         """Show everything but the secret and the password in the Redis address."""
         for name, value in super().__repr_args__():
             yield name, mask_redis_url(value) if name == "redis_url" else value
-
-
-class _RunSettings(Settings):
-    """The settings of a process that calls the API."""
-
-    coupontools_client_id: str = Field(min_length=1)
-    coupontools_client_secret: SecretStr = Field(min_length=1)
-
-
-class _ReceiverSettings(Settings):
-    """The settings of the receiver, which never calls the API."""
-
-    receiver_token: SecretStr = Field(min_length=1)
-
-
-class _WebSettings(Settings):
-    """The settings of the operators' page, which never calls the API either."""
-
-    web_token: SecretStr = Field(min_length=1)
-
-
-def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001, FBT002 - the agreed signature
-    """Read the settings of this process, and make its secrets known to the log's redaction.
-
-    Without `require_credentials` (commands that never call the API) the client id and secret may be missing, and an `.env` that anybody may
-    write is no error.
-    Raises SettingsError, which holds one sentence for each wrong or missing setting.
-    """
-    if not require_credentials:
-        return _read(Settings)
-    _refuse_a_file_that_anybody_may_write()
-    return _read(_RunSettings)
-
-
-def load_receiver_settings() -> Settings:
-    """Read the settings of the webhook receiver: as `load_settings` does, but the token is required, and not the credentials."""
-    _refuse_a_file_that_anybody_may_write()
-    return _read(_ReceiverSettings)
-
-
-def load_web_settings() -> Settings:
-    """Read the settings of the operators' page: as `load_settings` does, but its token is required, and not the credentials."""
-    _refuse_a_file_that_anybody_may_write()
-    return _read(_WebSettings)
-
-
-def _refuse_a_file_that_anybody_may_write() -> None:
-    # Whoever can change it can send the credentials, and everybody's numbers, wherever they like.
-    if anybody_may_write():
-        raise SettingsError([f"{ENV_FILE}: must not be writable by everybody; run chmod o-w {ENV_FILE}"])
-
-
-def _read(kind: type[Settings]) -> Settings:
-    try:
-        settings = kind()
-    except ValidationError as error:
-        raise SettingsError(describe_errors(Settings, error)) from None
-    except UnicodeDecodeError:
-        raise SettingsError([f"{ENV_FILE}: must be UTF-8 text"]) from None
-    except OSError as error:
-        raise SettingsError([f"{ENV_FILE}: cannot be read: {error.strerror}"]) from None
-    for secret in (
-        settings.coupontools_client_secret.get_secret_value(),
-        *redis_passwords(settings.redis_url),
-        *(
-            token.get_secret_value()
-            for token in (settings.receiver_token, settings.web_token, settings.web_import_token)
-        ),
-    ):
-        if secret:
-            register_secret(secret)
-    return settings

@@ -12,7 +12,8 @@ from typing import Any, Final
 import structlog
 
 from config import mask_known, redact_text
-from config.keys import SCOPES, Keys
+from config.keys import Keys
+from config.names import SCOPES
 from coupontools import CoupontoolsError
 from delivery.gate import Gate
 from delivery.ledger import SCRIPTS, Ledger

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from config.keys import QUEUES
+from config.names import QUEUES
 from delivery.retry import Pause
 
 __all__ = ["LANES", "LISTINGS", "Benched", "Draining", "Gate", "Held", "Ticket"]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from config import Settings
-from config.keys import QUEUES, SCOPES, Keys
+from config.keys import Keys
+from config.names import QUEUES, SCOPES
 from workers.other_queues import other_queues
 from workers.redis_state import RedisState, read_redis, rfc3339
 from workers.throughput import left_seconds, read_per_minute

@@ -67,7 +67,7 @@ def test_a_job_without_one_of_its_methods_is_told_which(name: str) -> None:
 
 def test_a_job_whose_queue_has_no_lane_is_told() -> None:
     """Nobody would know its share, and no worker would take it."""
-    with pytest.raises(TypeError, match=r"add the queue `removals` to QUEUES in config/keys.py"):
+    with pytest.raises(TypeError, match=r"add the queue `removals` to QUEUES in config/names.py"):
         type("DeleteContact", (Job,), whole() | {"queue": "removals"})
 
 

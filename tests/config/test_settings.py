@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from config import SentinelAddress, Settings, SettingsError, load_settings, parse_sentinel_url, redact_text
-from config.settings import load_web_settings
+from config.process_settings import load_web_settings
 
 # Section "Settings" of the outside contract: other services and dashboards rely on these.
 DEFAULTS = {

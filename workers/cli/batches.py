@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from config.keys import QUEUES, Keys
+from config.keys import Keys
+from config.names import QUEUES
 from workers.batches import Batch, read_batch, read_batches
 from workers.broker import DeadLetters
 from workers.cli.output import plain, say, say_json

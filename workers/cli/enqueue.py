@@ -17,7 +17,8 @@ from rich.console import Console
 
 from actors import JOBS, InvalidJob
 from config import Settings
-from config.keys import QUEUES, Keys
+from config.keys import Keys
+from config.names import QUEUES
 from workers.cli.command import check_known
 from workers.cli.job_lines import messages_of
 from workers.cli.job_options import job_options

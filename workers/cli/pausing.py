@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from config import load_settings
-from config.keys import SCOPES
+from config.names import SCOPES
 from workers.cli.command import check_known
 from workers.pausing import Word, change_pause, changed_words
 from workers.redis_link import sync_client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from config.settings import load_receiver_settings
+from config.process_settings import load_receiver_settings
 from workers.cli.serving import host_option, port_option, serve_until_told
 from workers.receiver import serve
 

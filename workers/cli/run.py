@@ -11,7 +11,7 @@ import typer
 
 from config import Settings, load_settings, setup_logging
 from config.env_file import oddities
-from config.keys import QUEUES
+from config.names import QUEUES
 from config.settings import MOST_CONCURRENCY, MOST_PROCESSES
 from workers.cli.command import check_known
 from workers.signals import held_back

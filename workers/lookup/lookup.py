@@ -17,7 +17,8 @@ import redis
 
 from actors import JOBS
 from config import Settings
-from config.keys import QUEUES, Keys
+from config.keys import Keys
+from config.names import QUEUES
 from delivery import retried_as
 from delivery.task import short_digest
 from workers.lookup.found import Found, answered, fields_of, kwargs_of

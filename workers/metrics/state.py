@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from config import Settings
-from config.keys import HOLD_KINDS, SCOPES
+from config.names import HOLD_KINDS, SCOPES
 from workers.metrics.names import STATE
 from workers.redis_link import sync_client
 from workers.state import read_state

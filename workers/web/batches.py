@@ -10,7 +10,7 @@ from typing import IO, Final
 import structlog
 from starlette.responses import Response, StreamingResponse
 
-from config.keys import QUEUES
+from config.names import QUEUES
 from workers.batches import Batch, read_batch, read_batches
 from workers.broker import DeadLetters
 from workers.cancelling import cancel_batch

@@ -9,7 +9,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from config.keys import QUEUES, Keys
+from config.keys import Keys
+from config.names import QUEUES
 from workers.history import KEPT_MINUTES, History, Minute
 from workers.web.chart import Chart, Tick, bars, lines
 from workers.web.page import Action, Page, Visit

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from starlette.responses import Response
 
-from config.keys import SCOPES
+from config.names import SCOPES
 from config.plain_words import no_such
 from workers.pausing import LONGEST_REASON, Word, change_pause, changed_words
 from workers.web.page import Action, Page, Refused, Visit

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from config.keys import QUEUES, Keys
+from config.keys import Keys
+from config.names import QUEUES
 from tests.harness import House
 from tests.harness.sync_ledger import now_ms
 from workers.broker.scripts import SCRIPTS
