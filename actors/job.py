@@ -94,7 +94,7 @@ class Job(BaseModel):
         for queue in (cls.queue, *cls.also):
             if queue not in LANES:
                 raise TypeError(
-                    f"{place}: add the queue `{queue}` to QUEUES in config/names.py, and its weight to LANES in delivery/gate.py"
+                    f"{place}: add the queue `{queue}` to QUEUES in config/names.py, and its weight to LANES in delivery/shares.py"
                 )
         of_flag = {
             "effect": ("listing", "needle", "read_back", "found"),

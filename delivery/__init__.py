@@ -8,7 +8,7 @@ from delivery.anew import forgetting, retried_as
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection, timestamp
 from delivery.batches import batch_key, cancelling, sizing
 from delivery.delivery import Delivery
-from delivery.gate import LANES, Gate
+from delivery.gate import Gate
 from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
@@ -17,6 +17,7 @@ from delivery.receipt import MOST_DEATHS, Receipt
 from delivery.retry import PAUSES_MS
 from delivery.scripts import Script, ScriptRunner, load_scripts
 from delivery.settlement import Changes
+from delivery.shares import LANES
 from delivery.task import Task
 
 __all__ = [

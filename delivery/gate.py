@@ -1,7 +1,7 @@
 """The gate of one process: who may claim next, while so many jobs are in flight and the account is paced or held.
 
 Jobs wait here with nothing but their message. What all workers share (pace, holds) is decided in Redis; the gate only remembers until when
-asking again is of no use, so that a waiting backlog costs next to nothing, and shares this process's places among the lanes.
+asking again is of no use, so that a waiting backlog costs next to nothing. How the places are shared among the lanes, shares.py says.
 """
 
 from __future__ import annotations
@@ -13,23 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final
 
-from config.names import QUEUES
 from delivery.retry import Pause
+from delivery.shares import LANES, Shares
 
-__all__ = ["LANES", "LISTINGS", "Benched", "Draining", "Gate", "Held", "Ticket"]
-
-#: The lanes in the order of their urgency, each with its weight: of the pace and of the places, a lane with work gets at least its weight's
-#: share of all. Every queue is a lane.
-LANES: Final = MappingProxyType(dict(zip(QUEUES, (8, 4, 4, 2, 2), strict=True)))
-#: The lane whose jobs are listings. They alone can last, so they, and listings that read back, have no more than this share of the places.
-LISTINGS = "reads"
-LISTINGS_SHARE = 0.25
-#: So much of the places goes to a lane with work before any other gets more, where there are so many places.
-LEAST_SHARE = 0.1
-PLACES_TO_SHARE = 5
+__all__ = ["Benched", "Draining", "Gate", "Held", "Ticket"]
 
 
 class Draining(Exception):  # noqa: N818 - not an error: the worker stops
@@ -74,30 +62,20 @@ class Ticket:
 
 
 class Gate:
-    """Lets at most ``concurrency`` jobs in, and shares their places among the lanes by weight (stride scheduling).
+    """Lets at most ``concurrency`` jobs in, of the lanes whose turn it is.
 
     Belongs to one event loop; not for other threads.
     """
 
     def __init__(self, concurrency: int, *, claims: int | None = None) -> None:
         """``claims`` is how many claims may be under way at once, where more would only be told to wait."""
-        self._concurrency = concurrency
+        self._shares = Shares(concurrency)
         self._most_claims = claims or concurrency
-        self._least = max(1, int(concurrency * LEAST_SHARE)) if concurrency >= PLACES_TO_SHARE else 0
-        self._most_listings = max(1, int(concurrency * LISTINGS_SHARE))
         self._claims = 0
         self._draining = False
         self._numbers = itertools.count()
         self._waiting: dict[str, list[_Waiter]] = {lane: [] for lane in LANES}
         self._overdue: list[_Waiter] = []
-        self._inside = dict.fromkeys(LANES, 0)
-        self._taken = 0
-        #: Since when all places have been taken and none was left (`time.monotonic()`); None while one is free. Other threads may read it.
-        self.full_since: float | None = None
-        self._listings = 0
-        #: What each lane has had, in places for its weight; and the same of the lane that was let in last.
-        self._passes = dict.fromkeys(LANES, 0.0)
-        self._turn = 0.0
         self._paced_until = 0.0
         self._yields_until = dict.fromkeys(LANES, 0.0)
         self._preferred: str | None = None
@@ -107,7 +85,12 @@ class Gate:
 
     def in_flight(self) -> dict[str, int]:
         """Return how many jobs of each lane have a place. Other threads may ask."""
-        return dict(self._inside)
+        return self._shares.in_flight()
+
+    @property
+    def full_since(self) -> float | None:
+        """Since when all places have been taken and none was left (`time.monotonic()`); None while one is free. Other threads may ask."""
+        return self._shares.full_since
 
     # -- Who waits ------------------------------------------------------------------------------------------------------------
 
@@ -148,7 +131,7 @@ class Gate:
         try:
             yield ticket
         finally:
-            self._leave(ticket.lane)
+            self._shares.leave(ticket.lane)
             ticket.claimed()
             self._pump()
 
@@ -159,16 +142,14 @@ class Gate:
     @property
     def waiting_lanes(self) -> list[str]:
         """The lanes of which jobs wait here, and could be let in: a turn that nobody may take would stop all others."""
-        return [
-            lane for lane, waiters in self._waiting.items() if waiters and (lane != LISTINGS or self.may_list)
-        ]
+        return [lane for lane, waiters in self._waiting.items() if waiters and self._shares.may_take(lane)]
 
     # -- Listings -------------------------------------------------------------------------------------------------------------
 
     @property
     def may_list(self) -> bool:
         """Is there room for one more listing?"""
-        return self._listings < self._most_listings
+        return self._shares.may_list
 
     @contextmanager
     def one_listing(self) -> Iterator[bool]:
@@ -176,11 +157,10 @@ class Gate:
         if not self.may_list:
             yield False
             return
-        self._listings += 1
         try:
-            yield True
+            with self._shares.listing():
+                yield True
         finally:
-            self._listings -= 1
             self._pump()
 
     # -- What Redis has told --------------------------------------------------------------------------------------------------
@@ -249,17 +229,10 @@ class Gate:
 
     # -- Who is next ----------------------------------------------------------------------------------------------------------
 
-    def _leave(self, lane: str) -> None:
-        self._inside[lane] -= 1
-        self._taken -= 1
-        self.full_since = None
-        if lane == LISTINGS:
-            self._listings -= 1
-
     def _forget(self, waiter: _Waiter) -> None:
         if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
             # Let in and cancelled in one turn of the loop: the place goes to the next.
-            self._leave(waiter.lane)
+            self._shares.leave(waiter.lane)
             self._claims -= 1
             self._pump()
             return
@@ -278,14 +251,14 @@ class Gate:
         self._pump()
 
     def _pump(self) -> None:
-        if self._draining or self._taken >= self._concurrency or self._claims >= self._most_claims:
+        if self._draining or self._shares.are_taken or self._claims >= self._most_claims:
             # Whoever leaves, or has its claim answered, pumps again.
             return
         if not self._overdue and not any(self._waiting.values()):
             # Nobody waits; the most frequent case.
             return
         now = asyncio.get_running_loop().time()
-        while self._taken < self._concurrency and self._claims < self._most_claims:
+        while not self._shares.are_taken and self._claims < self._most_claims:
             waiters = self._next(now)
             if waiters is None:
                 break
@@ -296,38 +269,22 @@ class Gate:
         self._set_timer(now)
 
     def _let_in(self, waiter: _Waiter) -> None:
-        lane = waiter.lane
-        self._turn = max(self._passes[lane], self._turn)
-        self._passes[lane] = self._turn + 1 / LANES[lane]
-        self._inside[lane] += 1
-        self._taken += 1
-        if self._taken >= self._concurrency:
-            self.full_since = time.monotonic()
-        if lane == LISTINGS:
-            self._listings += 1
+        self._shares.take(waiter.lane)
         self._claims += 1
         self._preferred = None
         waiter.future.set_result(None)
 
     def _next(self, now: float) -> list[_Waiter] | None:
-        if self._overdue and (self._overdue[0].lane != LISTINGS or self.may_list):
+        if self._overdue and self._shares.may_take(self._overdue[0].lane):
             return self._overdue
         if self._paced_until > now:
             return None
-        ready = [
-            lane
-            for lane, waiters in self._waiting.items()
-            if waiters and self._yields_until[lane] <= now and (lane != LISTINGS or self.may_list)
-        ]
+        ready = [lane for lane in self.waiting_lanes if self._yields_until[lane] <= now]
         return self._waiting[min(ready, key=self._rank)] if ready else None
 
-    def _rank(self, lane: str) -> tuple[bool, bool, float]:
-        """Whose turn Redis says it is; who has less than its least share of the places; who had the least for its weight."""
-        return (
-            lane != self._preferred,
-            self._inside[lane] >= self._least,
-            max(self._passes[lane], self._turn),
-        )
+    def _rank(self, lane: str) -> tuple[bool, tuple[bool, float]]:
+        """Whose turn Redis says it is comes first, then whose turn it is in this process."""
+        return lane != self._preferred, self._shares.rank(lane)
 
     def _set_timer(self, now: float) -> None:
         if self._timer:

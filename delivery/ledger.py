@@ -19,13 +19,13 @@ import orjson
 
 from config.keys import Keys
 from delivery.claim import Claim
-from delivery.gate import LANES
 from delivery.job import Unknown, Verdict
 from delivery.policy import OUTAGE_THRESHOLD, Policy
 from delivery.receipt import MOST_DEATHS
 from delivery.retry import PAUSES_MS, Rests
 from delivery.scripts import ScriptRunner, load_scripts
 from delivery.settlement import Changes, Done, Settled, Settlement, Signal
+from delivery.shares import LANES
 from delivery.task import Task, short_digest
 
 __all__ = ["Ledger"]

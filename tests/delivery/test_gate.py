@@ -10,7 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from delivery.gate import LANES, Draining, Gate, Held, Ticket
+from delivery.gate import Draining, Gate, Held, Ticket
+from delivery.shares import LANES
 
 LONG = 3600.0
 SMS = frozenset({"account/refused", "sms/refused"})

@@ -13,8 +13,8 @@ import pytest
 from config.keys import Keys
 from delivery import Ledger, Task
 from delivery.account import it_works
-from delivery.gate import LANES
 from delivery.settlement import NoSettlement, Signal
+from delivery.shares import LANES
 from tests.harness import House
 from tests.harness.sync_ledger import finish
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from delivery.gate import LISTINGS, LISTINGS_SHARE
+from delivery.shares import LEAST_SHARE, LISTINGS, LISTINGS_SHARE
 
 __all__ = ["Places"]
 
-#: So much of the places each queue may fill whatever the others have in hand: without a message at hand a lane would miss its turn.
-LEAST_SHARE = 0.1
 #: Where more waits than all workers could begin, so much more is taken, so that no place waits for a fetch.
 SPARE = 0.5
 #: While there is room for no more than so many, wait a moment for more rather than fetch one by one.
@@ -22,6 +20,7 @@ class Places:
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
+        #: Each queue may fill so many whatever the others have in hand: without a message at hand a lane would miss its turn.
         self._least = max(1, int(concurrency * LEAST_SHARE))
         self._spare = max(1, round(concurrency * SPARE))
         #: Listings that wait for one of their few places would keep places from all others.
