@@ -1,7 +1,8 @@
 """Where jobs are, as `job` and `cancel` tell it: what is known of a job, apart from how a command prints it."""
 
 from workers.lookup.found import Found, in_words, time_of
-from workers.lookup.lookup import LooksTooLong, Lookup, open_lookup
+from workers.lookup.lookup import Lookup, open_lookup
+from workers.lookup.scan import LooksTooLong
 from workers.lookup.story import Step, story
 
 __all__ = [

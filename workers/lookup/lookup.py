@@ -7,7 +7,6 @@ million take some seconds. (Searching them in Redis, by Lua, costs Redis twice a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -23,32 +22,21 @@ from delivery import retried_as
 from delivery.task import short_digest
 from workers.lookup.found import Found, answered, fields_of, kwargs_of
 from workers.lookup.place import Places, key_in_force
+from workers.lookup.scan import Scan
 from workers.redis_link import sync_client
 from workers.stream import message_of
 from workers.worker_list import account_keys, read_workers
 
-__all__ = ["LooksTooLong", "Lookup", "open_lookup"]
+__all__ = ["Lookup", "open_lookup"]
 
-#: Messages and events that one round trip reads.
-AT_ONCE = 2000
-#: Of so many texts each is looked for in a message before it is parsed.
-FEW = 4
-#: To read so many messages and events takes seconds.
-MUCH = 100_000
 #: How far from the time that its mark tells an event is looked for first, in milliseconds.
 NEAR_MS = 2000
-#: A longer message is no job.
-LONGEST_BODY = 2**20
 
 Matches = Callable[[dict[str, Any]], bool]
 
 
 def _say_nothing(text: str) -> None:
     del text
-
-
-class LooksTooLong(Exception):  # noqa: N818 - says what happened to the search
-    """The search has taken as long as it may; nobody knows whether there is such a job."""
 
 
 @contextmanager
@@ -75,10 +63,10 @@ class Lookup:
         """``most_seconds`` is how long all its searches together may take; then they raise LooksTooLong; ``say`` as above."""
         workers = read_workers(client, settings)
         self._client = client
-        self._until = time.monotonic() + most_seconds
         self._keys: Keys = account_keys(settings, workers)
         self._say = say
         self._kept_ms = round(settings.idempotency_ttl_seconds * 1000)
+        self._scan = Scan(client, self._keys, most_seconds)
         self._places = Places(client, self._keys, workers, settings.worker_heartbeat_seconds)
 
     # -- By message id -------------------------------------------------------------------------------------------------------
@@ -132,18 +120,12 @@ class Lookup:
         for name in QUEUES:
             queue = self._keys.queue(name)
             for key in (queue.bodies, queue.stock_delayed_bodies):
-                fields = self._message(key, message_id)
+                fields = self._scan.message(key, message_id)
                 if fields is not None and fields.get("message_id") == message_id:
                     return self._places.find(
                         name, message_id.encode(), fields, delayed_by_stock=key != queue.bodies
                     )
         return None
-
-    def _message(self, key: str, entry_id: str) -> dict[str, Any] | None:
-        if not 0 < self._client.hstrlen(key, entry_id) <= LONGEST_BODY:
-            return None
-        body: Any = self._client.hget(key, entry_id)
-        return fields_of(body or b"")
 
     # -- By what a job says --------------------------------------------------------------------------------------------------
 
@@ -205,7 +187,7 @@ class Lookup:
             return Found("", "answered", job=actor, reason=reason, event=event | {"data": told.get("data")})
         for name in QUEUES if bodies and entry_id else ():
             if self._keys.queue(name).bodies.encode() == bodies:
-                fields = self._message(bodies.decode(), entry_id.decode("utf-8", "surrogateescape"))
+                fields = self._scan.message(bodies.decode(), entry_id.decode("utf-8", "surrogateescape"))
                 if fields is not None:
                     return self._places.find(name, entry_id, fields, delayed_by_stock=False)
         return None
@@ -213,33 +195,24 @@ class Lookup:
     # -- One after the other. ``texts``: one of them stands in every message and event that may match; none: read all --------
 
     def _unanswered(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
-        self._tell_of_much()
+        if much := self._scan.is_much():
+            self._say(much)
         for name in QUEUES:
             queue = self._keys.queue(name)
             for key in (queue.bodies, queue.stock_delayed_bodies):
-                for entry_id, fields in self._messages(key, texts):
+                for entry_id, fields in self._scan.messages(key, texts):
                     if matches(fields):
                         yield self._places.find(name, entry_id, fields, delayed_by_stock=key != queue.bodies)
 
-    def _tell_of_much(self) -> None:
-        queues = [self._keys.queue(name) for name in QUEUES]
-        kinds = [(each.bodies, each.stock_delayed_bodies, each.dead_bodies) for each in queues]
-        messages = sum(int(self._client.hlen(key)) for keys in kinds for key in keys)
-        events: Any = self._client.xlen(self._keys.events)
-        if messages + events >= MUCH:
-            self._say(
-                f"no index has it: reading {messages:,} messages and {events:,} events, one after the other"
-            )
-
     def _dead(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
         for name in QUEUES:
-            for entry_id, fields in self._messages(self._keys.queue(name).dead_bodies, texts):
+            for entry_id, fields in self._scan.messages(self._keys.queue(name).dead_bodies, texts):
                 if matches(fields):
                     message_id = str(fields.get("message_id"))
                     yield self._letter(name, entry_id, message_id, self._event_of(message_id), fields)
 
     def _answered(self, _: Matches, matches: Matches, texts: set[str]) -> Iterator[Found]:
-        for event in self._events(texts):
+        for event in self._scan.events(texts):
             if matches(event):
                 yield answered(event)
 
@@ -258,19 +231,6 @@ class Lookup:
         found.since, found.reason = reason.get("died_at"), reason.get("message")
         return found
 
-    def _messages(self, key: str, texts: Collection[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        may_match = _looks_for(texts)
-        for entry_id, body in self._client.hscan_iter(key, count=AT_ONCE):
-            self._go_on()
-            if len(body) <= LONGEST_BODY and may_match(body):
-                fields = fields_of(body)
-                if fields is not None:
-                    yield entry_id, fields
-
-    def _go_on(self) -> None:
-        if time.monotonic() > self._until:
-            raise LooksTooLong
-
     def _event_of(self, message_id: str) -> dict[str, Any] | None:
         """Return the last event that answers a message."""
         left = self._client.pttl(self._keys.answered(message_id))
@@ -283,23 +243,8 @@ class Lookup:
                 event = fields_of(fields.get(b"event", b""))
                 if event is not None and message_of(event) == message_id:
                     return event
-        events = self._events({message_id})
+        events = self._scan.events({message_id})
         return next((event for event in events if message_of(event) == message_id), None)
-
-    def _events(self, texts: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield the events in which one of the texts stands, the newest first."""
-        may_match, before = _looks_for(texts), "+"
-        while True:
-            entries: Any = self._client.xrevrange(self._keys.events, max=before, min="-", count=AT_ONCE)
-            if not entries:
-                return
-            self._go_on()
-            for _, fields in entries:
-                raw = fields.get(b"event", b"")
-                event = fields_of(raw) if may_match(raw) else None
-                if event is not None:
-                    yield event
-            before = f"({entries[-1][0].decode()}"
 
 
 def _once(many: Iterable[Found]) -> Iterator[Found]:
@@ -313,14 +258,3 @@ def _once(many: Iterable[Found]) -> Iterator[Found]:
 
 def _is_derived(key: str) -> bool:
     return key.startswith("derived:")
-
-
-def _looks_for(texts: Collection[str]) -> Callable[[bytes], bool]:
-    """Return what says whether one of the texts may stand in some JSON, without parsing it. A text that is escaped may be any."""
-    if not 0 < len(texts) <= FEW:
-        return lambda _: True
-    wanted = [text.encode("utf-8", "surrogateescape") for text in texts]
-    if any(mark in text for mark in (b'"', b"\\", b"/") for text in wanted):
-        # Everybody writes a quote and a backslash with a backslash, and some a slash.
-        wanted.append(b"\\")
-    return lambda json: any(text in json for text in wanted) or b"\\u" in json
