@@ -6,15 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from actors.arguments import (
-    ArgumentError,
-    ChannelName,
-    CustomFields,
-    Email,
-    GroupId,
-    PersonName,
-    Phone,
-)
+from actors.arguments import ChannelName, CustomFields, Email, GroupId, PersonName, Phone
 from actors.event_data import ONE_CALL, Answer
 from actors.job import Job
 from actors.likeness import (
@@ -24,6 +16,7 @@ from actors.likeness import (
     shown_address,
     shown_number,
 )
+from actors.problems import ArgumentError
 from coupontools import (
     SPELLING,
     Call,

@@ -1,4 +1,4 @@
-"""The rule of each argument by itself, and what is said of one that breaks it."""
+"""The rule of each argument by itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from coupontools.webhooks import MAX_BYTES, MAX_DEPTH, MAX_ID, check_shape, iden
 __all__ = [
     "MOST_OF_A_BATCH",
     "REPLY_NAME",
-    "ArgumentError",
     "ChannelName",
     "CustomFields",
     "Email",
     "GroupId",
     "GroupName",
-    "InvalidJob",
     "Payload",
     "PersonName",
     "Phone",
@@ -220,33 +218,3 @@ Payload = Annotated[
         }
     ),
 ]
-
-
-#: What a stranger has called an argument is repeated up to so many characters.
-LONGEST_FIELD = 128
-
-
-class ArgumentError(ValueError):
-    """An argument breaks a rule; says which and what would be right."""
-
-    def __init__(self, field: str, message: str, *, strange: bool = False) -> None:
-        super().__init__(message)
-        self.field = field[:LONGEST_FIELD]
-        self.message = message
-        #: Is the field's name a stranger's? Then it may be anything, a person's name among it, and is kept out of the log.
-        self.strange = strange
-
-
-class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it: kind "invalid"
-    """The job's arguments break a rule: give up, nothing was sent."""
-
-    def __init__(self, problems: list[ArgumentError]) -> None:
-        # What somebody has called a custom field may be anything, a name among it; the text goes to the log.
-        fields = [
-            re.sub(r"^(custom_fields)\.(?![0-9]{1,3}$).*", r"\1", p.field, flags=re.DOTALL) for p in problems
-        ]
-        told = [f"{field}: {p.message}" for field, p in zip(fields, problems, strict=True) if not p.strange]
-        if strange := [p for p in problems if p.strange]:
-            told.append(f"{len(strange)} unknown: {strange[0].message}")
-        super().__init__("; ".join(told))
-        self.problems = problems

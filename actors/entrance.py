@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import structlog
 
-from actors.arguments import MOST_OF_A_BATCH, REPLY_NAME, ArgumentError, InvalidJob
+from actors.arguments import MOST_OF_A_BATCH, REPLY_NAME
 from actors.job import Job
+from actors.problems import ArgumentError, InvalidJob
 from config import know
 from delivery import Delivery, Failure, Receipt, Task
 

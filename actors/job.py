@@ -9,17 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from actors.arguments import ArgumentError, InvalidJob, Printable, ReplyName
+from actors.arguments import Printable, ReplyName
 from actors.event_data import Answer, show_examples
-from config.plain_words import in_plain_words
+from actors.problems import ArgumentError, InvalidJob, bounded, problems_of
 from coupontools import Call, Coupontools, Rejected, Scope
 from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["BATCH_TOGETHER", "Job"]
-
-#: Of what is wrong, and of arguments that no job knows, so many are told by name, each name cut to so many characters.
-MOST_TOLD = 20
-LONGEST_NAME = 100
 
 #: Arguments that never make two jobs different.
 NEUTRAL_ARGUMENTS = frozenset(
@@ -121,21 +117,20 @@ class Job(BaseModel):
             InvalidJob: with one problem for each argument that breaks a rule.
         """
         problems: list[ArgumentError] = []
-        strange: list[Any] = []
+        strange: list[ArgumentError] = []
         try:
             job = cls.model_validate(arguments)
         except ValidationError as error:
             entries = error.errors(include_url=False, include_input=False)
-            strange = [entry for entry in entries if cls._is_strange(entry)]
-            # Not by looking each up among the strange: of 70,000 that took minutes, in which the whole process stood still.
-            problems = [cls._problem(entry) for entry in entries if not cls._is_strange(entry)]
+            unknown = f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
+            problems, strange = problems_of(entries, unknown, Job.known_arguments)
         # Whoever asked is told all at once; but of one argument, what is wrong with itself comes first.
         if arguments.get("batch_size") is not None and arguments.get("batch_id") is None:
             problems.append(ArgumentError("batch_size", "is of use only with a batch_id"))
         named = {problem.field for problem in problems}
         problems += [problem for problem in cls.problems_together(arguments) if problem.field not in named]
         if problems or strange:
-            raise InvalidJob(cls._bounded(problems) + cls._strangers(strange))
+            raise InvalidJob(bounded(problems) + strange)
         return job
 
     @classmethod
@@ -143,41 +138,6 @@ class Job(BaseModel):
         """Return what is wrong with arguments as they stand beside each other, whether or not each of them is right."""
         del given
         return []
-
-    @classmethod
-    def _is_strange(cls, entry: Any) -> bool:
-        """Is it an argument that no job knows? Its name may be anything, a person's, too, and there may be a hundred thousand."""
-        return entry["type"] == "extra_forbidden" and entry["loc"][0] not in Job.known_arguments
-
-    @classmethod
-    def _bounded(cls, problems: list[ArgumentError]) -> list[ArgumentError]:
-        """Tell the first, and how many more there are: an object may have ten thousand wrong keys."""
-        more = len(problems) - MOST_TOLD
-        told = problems[:MOST_TOLD]
-        return [*told, ArgumentError("kwargs", f"{more:,} more are wrong")] if more > 0 else told
-
-    @classmethod
-    def _strangers(cls, entries: list[Any]) -> list[ArgumentError]:
-        """Tell the first of them by name to whoever sent them; the log gets their number alone."""
-        text = f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
-        told = [
-            ArgumentError(str(entry["loc"][0])[:LONGEST_NAME], text, strange=True)
-            for entry in entries[:MOST_TOLD]
-        ]
-        more = len(entries) - len(told)
-        return told + ([ArgumentError("kwargs", f"{more:,} more unknown arguments")] if more else [])
-
-    @classmethod
-    def _problem(cls, entry: Any) -> ArgumentError:
-        cause = entry.get("ctx", {}).get("error")
-        field = ".".join(str(part) for part in entry["loc"])
-        if isinstance(cause, ValueError):
-            return ArgumentError(field, str(cause).removeprefix(f"{field} "))
-        if entry["type"] == "extra_forbidden":
-            return ArgumentError(
-                field, f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
-            )
-        return ArgumentError(field, in_plain_words(entry))
 
     # -- What it is about -----------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from actors.add_contact import AddContact
-from actors.arguments import InvalidJob
 from actors.create_group import CreateGroup
 from actors.event_data import COMMON_EVENTS, Data, JobFailed
 from actors.job import Job
 from actors.list_contacts import ListContacts
 from actors.list_groups import ListGroups
+from actors.problems import InvalidJob
 from actors.verify_webhook import VerifyWebhook
 from delivery import LANES
 

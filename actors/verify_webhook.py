@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic.config import JsonDict
 
-from actors.arguments import ArgumentError, Payload, WebhookId
+from actors.arguments import Payload, WebhookId
 from actors.event_data import ONE_CALL, Answer, Data
 from actors.job import Job
+from actors.problems import ArgumentError
 from coupontools import Call, Coupontools, Rejected
 from coupontools.webhooks import Facts, compare, denies, facts, identify, names, recorded_facts
 from delivery import Outcome, Told
