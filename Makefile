@@ -57,7 +57,7 @@ prove: ## check the model of the delivery protocol (docs/proof) whole; needs spi
 	@python3 scripts/prove.py $(ARGS)
 
 mutants: setup ## change one thing at a time in delivery and the broker, and see whether a test notices (ARGS="--count 30 claim.lua")
-	@$(BIN)/python scripts/mutants.py $(ARGS)
+	@$(BIN)/python scripts/mutants $(ARGS)
 
 contract: setup ## write docs/contract anew
 	@$(BIN)/coupontools-worker contract --folder docs/contract

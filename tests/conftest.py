@@ -6,10 +6,12 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 
 from sandbox import Sandbox
 from tests.harness import House
+from tests.harness.still_clock import StillClock
 from workers.embedded import EmbeddedRedis
 
 # Whoever starts the tests in the background of a script has Ctrl-C ignored, and every process that they start would inherit that.
@@ -48,3 +50,18 @@ def fragile_house(_sandbox: Sandbox) -> Iterator[House]:
     _sandbox.reset(settings=True)
     with EmbeddedRedis() as server, House(server, _sandbox) as house:
         yield house
+
+
+@pytest.fixture(scope="session")
+def _quick_redis_server() -> Iterator[EmbeddedRedis]:
+    """A Redis that waits for no disk: for tests of what scripts do, and not of what outlives a fall."""
+    with EmbeddedRedis("--appendonly", "no") as server:
+        yield server
+
+
+@pytest.fixture
+def still(_quick_redis_server: EmbeddedRedis) -> Iterator[StillClock]:
+    """An empty Redis whose scripts find a clock that stands still."""
+    with redis.Redis.from_url(_quick_redis_server.url, socket_timeout=30) as client:
+        client.flushall()
+        yield StillClock(client)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
+import redis
 
 from actors import JOBS
 from config.keys import Keys
 from delivery import Ledger, Receipt, Task
+from delivery.claim import Claim
+from delivery.settlement import Changes, NoSettlement, Signal
 from tests.coupontools.conftest import connect, wire
 from tests.harness import House
-from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, now_ms
+from tests.harness.records import KEYS, Make
+from tests.harness.still_clock import NOW, StillClock
+from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
 
-__all__ = ["connect", "ledger", "task", "wire"]
+__all__ = ["claim", "claimed", "connect", "ledger", "still_ledger", "still_task", "task", "tell", "wire"]
 
 
 @pytest.fixture
@@ -27,6 +33,23 @@ def ledger(house: House) -> Ledger:
 @pytest.fixture
 def task(house: House) -> Callable[..., Task]:
     """Makes a job that one worker has outstanding; ``name`` is its message and, unless it is given another, its idempotency key."""
+    return task_maker(house.redis)
+
+
+@pytest.fixture
+def still_ledger(still: StillClock) -> Ledger:
+    """A ledger whose scripts find a clock that stands still."""
+    return Ledger(still, Keys(), replace(LONG_POLICY, rate=10, secret="mine"))
+
+
+@pytest.fixture
+def still_task(still: StillClock) -> Callable[..., Task]:
+    """Makes jobs that were enqueued a minute ago by that clock."""
+    return partial(task_maker(still.redis), since=NOW - 60_000)
+
+
+def task_maker(client: redis.Redis) -> Callable[..., Task]:
+    """Returns what makes a job."""
 
     def make(
         name: str, actor: str = "add_contact", *, since: int = 0, patience: float = 3600.0, **given: Any
@@ -41,8 +64,8 @@ def task(house: House) -> Callable[..., Task]:
             "list_contacts": {"channel": "sms", "group_id": "gro_1"},
             "verify_webhook": {},
         }
-        house.redis.sadd("acks", name)
-        house.redis.hset("bodies", name, "{}")
+        client.sadd("acks", name)
+        client.hset("bodies", name, "{}")
         job = JOBS[actor]
         return Task(
             job=job.parse({**arguments[actor], "idempotency_key": name, **given}),
@@ -56,3 +79,40 @@ def task(house: House) -> Callable[..., Task]:
         )
 
     return make
+
+
+@pytest.fixture
+def claim(still: StillClock, still_ledger: Ledger) -> Callable[..., Claim]:
+    """Claims a job, and takes a slot of a pace that nobody else uses."""
+
+    def claim_it(task: Task, token: str = "t1", **given: Any) -> Claim:
+        still.redis.delete(KEYS.pace)
+        return finish(still_ledger.claim(task, token, **given))
+
+    return claim_it
+
+
+@pytest.fixture
+def claimed(still: StillClock, still_ledger: Ledger, still_task: Make) -> Make:
+    """Makes a job that is claimed with the token t1, so that only what a settlement did is seen."""
+
+    def make(*arguments: Any, **given: Any) -> Task:
+        job = still_task(*arguments, **given)
+        assert finish(still_ledger.claim(job, "t1")).verb == "call"
+        still.redis.delete(KEYS.pace)
+        return job
+
+    return make
+
+
+@pytest.fixture
+def tell(still_ledger: Ledger, still_task: Callable[..., Task]) -> Callable[..., Changes]:
+    """Tells a signal; returns which holds began and ended."""
+    job = still_task("job")
+
+    def tell_it(signal: Signal, token: str = "t1") -> Changes:
+        settled = finish(still_ledger.settle(job, token, NoSettlement(), signal))
+        assert settled.ours
+        return settled.changes
+
+    return tell_it

@@ -1,0 +1,186 @@
+"""When failures are an outage, how one ends, and what a pause is that the API asks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from delivery.policy import OUTAGE_THRESHOLD
+from delivery.settlement import Changes, Signal
+from tests.harness.holds import put_hold
+from tests.harness.records import (
+    KEYS,
+    OUTAGE,
+    REFUSED,
+    WELL,
+    Tell,
+    events,
+    holds,
+)
+from tests.harness.still_clock import NOW, StillClock
+
+
+@pytest.mark.parametrize("connect", [True, False])
+def test_so_many_failures_in_a_row_are_an_outage(still: StillClock, tell: Tell, *, connect: bool) -> None:
+    run = "connect" if connect else "sms/add_contact"
+    for number in range(1, OUTAGE_THRESHOLD):
+        assert tell(replace(OUTAGE, connect=connect)) == Changes()
+        assert still.all()[KEYS.troubles][f"run:{run}"] == str(number)
+    assert still.lives(KEYS.troubles, 600_000)
+    [hold] = tell(replace(OUTAGE, connect=connect)).began
+    name = "account/outage" if connect else "sms/outage/add_contact"
+    assert holds(still) == {name: hold}
+    assert (hold["scope"], hold["kind"], hold["code"]) == ("account" if connect else "sms", "outage", "503")
+    assert hold.get("call_only") is (None if connect else True)
+    assert (hold["retry_at"], hold["interval"]) == (NOW + 1000, 1000)
+    # In an outage deadlines run.
+    assert KEYS.still not in still.all()
+    # One more is not told of, and changes nothing.
+    assert tell(replace(OUTAGE, connect=connect)) == Changes()
+    assert holds(still) == {name: hold}
+
+
+def test_one_answer_ends_the_run(still: StillClock, tell: Tell) -> None:
+    for signal in (WELL, REFUSED):
+        still.redis.hset(KEYS.troubles, mapping={"run:connect": 5, "run:sms/add_contact": 6})
+        tell(signal)
+        found = still.all()[KEYS.troubles]
+        assert (found["run:connect"], found["run:sms/add_contact"]) == ("0", "0")
+        assert found["well:connect"] == found["well:sms/add_contact"] == str(NOW)
+        assert still.lives(KEYS.troubles, 600_000)
+
+
+def test_an_answer_that_came_too_late_came_over_a_connection(still: StillClock, tell: Tell) -> None:
+    still.redis.hset(KEYS.troubles, "run:connect", 5)
+    tell(OUTAGE)
+    found = still.all()[KEYS.troubles]
+    assert (found["run:connect"], found["well:connect"]) == ("0", str(NOW))
+    still.redis.hset(KEYS.troubles, "run:connect", 5)
+    still.now = NOW + 1001
+    tell(replace(OUTAGE, connect=True))
+    assert still.all()[KEYS.troubles]["run:connect"] == "6"
+
+
+@pytest.mark.parametrize(
+    ("well", "counts"), [(NOW - 1001, True), (NOW - 1000, False), (NOW, False), (NOW + 1, True)]
+)
+def test_only_a_call_that_began_since_the_last_good_answer_counts(
+    still: StillClock, tell: Tell, well: int, *, counts: bool
+) -> None:
+    still.redis.hset(KEYS.troubles, "well:sms/add_contact", well)
+    tell(OUTAGE)
+    assert (still.all()[KEYS.troubles].get("run:sms/add_contact") == "1") is counts
+
+
+@pytest.mark.parametrize(
+    ("name", "hold", "signal", "ends"),
+    [
+        ("account/outage", {}, WELL, True),
+        ("account/outage", {}, OUTAGE, True),
+        ("account/outage", {}, REFUSED, True),
+        ("account/outage", {}, replace(OUTAGE, connect=True), False),
+        ("account/outage", {}, replace(WELL, word="none"), False),
+        ("sms/outage/add_contact", {"call_only": True}, WELL, True),
+        ("sms/outage/add_contact", {"call_only": True, "call": "sms/read_back"}, WELL, False),
+        ("sms/outage/add_contact", {"call_only": True}, OUTAGE, False),
+        ("sms/outage/add_contact", {"call_only": True}, REFUSED, False),
+    ],
+)
+def test_an_outage_ends_with_what_came_back(
+    still: StillClock, tell: Tell, name: str, hold: dict[str, Any], signal: Signal, *, ends: bool
+) -> None:
+    put_hold(still.redis, KEYS, name, **hold)
+    assert bool(tell(signal).ended) is ends
+    assert (name in holds(still)) is not ends
+
+
+def test_the_pause_of_an_outage_grows_to_four_seconds(still: StillClock, tell: Tell) -> None:
+    put_hold(still.redis, KEYS, "account/outage")
+    for interval in (2000, 4000, 4000):
+        still.redis.hset(
+            KEYS.holds, "account/outage", json.dumps(holds(still)["account/outage"] | {"probe": "t1"})
+        )
+        tell(replace(OUTAGE, connect=True))
+        hold = holds(still)["account/outage"]
+        assert (hold["interval"], hold["retry_at"], hold["probe"]) == (interval, NOW + interval, "")
+
+
+@pytest.mark.parametrize(
+    ("hold", "signal", "pause_ms"),
+    [
+        ({"call": "sms/create_group"}, WELL, 1000),
+        ({"call": "sms/create_group"}, replace(WELL, word="none"), 1000),
+        # After a look-up the call itself may follow at once.
+        ({"call": "sms/add_contact", "lost": True}, replace(WELL, call="read_back"), 0),
+        ({"call": "sms/add_contact", "lost": True}, OUTAGE, 1000),
+    ],
+)
+def test_a_probe_that_told_nothing_of_its_hold_gives_its_place_back(
+    still: StillClock, tell: Tell, hold: dict[str, Any], signal: Signal, pause_ms: int
+) -> None:
+    put_hold(still.redis, KEYS, "sms/refused", probe="t1", let_out=NOW, letting=2, **hold)
+    tell(signal)
+    found = holds(still)["sms/refused"]
+    assert (found["probe"], found["retry_at"], found["interval"]) == ("", NOW + pause_ms, 1000)
+    assert not {"let_out", "letting"} & found.keys()
+
+
+def test_another_s_call_leaves_the_probe_alone(still: StillClock, tell: Tell) -> None:
+    hold = put_hold(still.redis, KEYS, "sms/refused", probe="t2", call="sms/create_group")
+    tell(WELL)
+    assert holds(still)["sms/refused"] == hold
+
+
+@pytest.mark.parametrize(("pause_ms", "told"), [(10_000, False), (10_001, True)])
+def test_a_pause_that_the_api_asks_for_is_told_if_it_is_long(
+    still: StillClock, tell: Tell, pause_ms: int, *, told: bool
+) -> None:
+    asked = replace(WELL, word="none", pause=pause_ms, code="429", text="slowly")
+    changes = tell(asked)
+    hold = holds(still)["account/asked"]
+    assert hold == {
+        "scope": "account",
+        "kind": "asked",
+        "code": "429",
+        "message": "slowly",
+        "worker": "here:1",
+        "since": NOW,
+        "retry_at": NOW + pause_ms,
+        "length": pause_ms,
+        "probe": "",
+    }
+    assert (len(changes.began), len(events(still))) == (int(told), int(told))
+    assert KEYS.still not in still.all()
+
+
+def test_of_several_pauses_the_latest_end_counts_and_is_told_once(still: StillClock, tell: Tell) -> None:
+    for later, pause_ms, end in (
+        (0, 20_000, 20_000),
+        (1, 19_999, 20_000),
+        (2, 19_999, 20_001),
+        (3, 30_000, 30_003),
+    ):
+        still.now = NOW + later
+        tell(replace(WELL, word="none", pause=pause_ms))
+        hold = holds(still)["account/asked"]
+        assert (hold["since"], hold["retry_at"]) == (NOW, NOW + end)
+    assert len(events(still)) == 1
+
+
+def test_a_short_pause_that_becomes_a_long_one_is_told_from_then_on(still: StillClock, tell: Tell) -> None:
+    tell(replace(WELL, word="none", pause=5000))
+    still.now = NOW + 7
+    assert len(tell(replace(WELL, word="none", pause=20_000)).began) == 1
+    assert holds(still)["account/asked"]["since"] == NOW + 7
+
+
+@pytest.mark.parametrize(("left", "replaced"), [(20_000, False), (20_001, True)])
+def test_a_pause_with_more_left_than_it_lasts_was_set_by_a_clock_ahead(
+    still: StillClock, tell: Tell, left: int, *, replaced: bool
+) -> None:
+    put_hold(still.redis, KEYS, "account/asked", retry_at=NOW + left, length=20_000)
+    tell(replace(WELL, word="none", pause=15_000))
+    assert holds(still)["account/asked"]["retry_at"] == NOW + (15_000 if replaced else left)

@@ -1,0 +1,164 @@
+"""How a refusal with a code begins a hold, lengthens it and ends it: of the account, of a channel, of one secret."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from delivery.settlement import Changes, Signal
+from tests.harness.holds import put_hold
+from tests.harness.records import (
+    BARE,
+    KEYS,
+    OUTAGE,
+    REFUSED,
+    WELL,
+    Tell,
+    events,
+    holds,
+    pause,
+    put_worker,
+)
+from tests.harness.still_clock import NOW, StillClock
+
+
+def test_a_refusal_with_a_code_begins_a_hold_that_is_told(still: StillClock, tell: Tell) -> None:
+    changes = tell(REFUSED)
+    hold = {
+        "scope": "account",
+        "kind": "refused",
+        "code": "101",
+        "message": "no such client",
+        "worker": "here:1",
+        "call": "sms/add_contact",
+        "since": NOW,
+        "retry_at": NOW + 1000,
+        "interval": 1000,
+        "probe": "",
+    }
+    assert holds(still) == {"account/refused": hold}
+    assert changes == Changes(began=(hold,))
+    [event] = events(still)
+    assert event["data"] == {
+        "scope": "account",
+        "kind": "refused",
+        "code": 101,
+        "message": "no such client",
+        "worker": "here:1",
+        "retry_at": "2027-01-15T08:00:01.789Z",
+    }
+    assert still.all()[KEYS.still] == {"account": str(NOW), "sms": str(NOW), "email": str(NOW)}
+    # Whoever meets it once more changes nothing: it was no probe.
+    assert tell(REFUSED) == Changes()
+    assert (holds(still), len(events(still))) == ({"account/refused": hold}, 1)
+
+
+def test_each_probe_that_is_refused_doubles_the_pause_up_to_a_minute(still: StillClock, tell: Tell) -> None:
+    tell(REFUSED)
+    for tried, interval in enumerate((2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000), 1):
+        hold = holds(still)["account/refused"] | {"probe": "t1", "let_out": NOW, "letting": 4}
+        still.redis.hset(KEYS.holds, "account/refused", json.dumps(hold))
+        assert tell(replace(REFUSED, code="102", text="still not", worker="there:2")) == Changes()
+        hold = holds(still)["account/refused"]
+        assert (hold["interval"], hold["retry_at"], hold["tried"]) == (interval, NOW + interval, tried)
+        assert (hold["code"], hold["message"], hold["worker"]) == ("102", "still not", "there:2")
+        assert hold["probe"] == ""
+        assert not {"let_out", "letting"} & hold.keys()
+
+
+@pytest.mark.parametrize(
+    ("after", "interval"), [(119_999, 2000), (120_000, 1000), (-119_999, 2000), (-120_000, 1000)]
+)
+def test_a_refusal_that_returns_at_once_goes_on_where_it_was(
+    still: StillClock, tell: Tell, after: int, interval: int
+) -> None:
+    tell(REFUSED)
+    changes = tell(WELL)
+    assert [hold["scope"] for hold in changes.ended] == ["account"]
+    assert still.all()[KEYS.troubles]["was:account/refused"] == f"{NOW} 1000"
+    still.now = NOW + after
+    tell(REFUSED)
+    assert holds(still)["account/refused"]["interval"] == interval
+
+
+@pytest.mark.parametrize(("signal", "interval"), [(REFUSED, 60_000), (BARE, 8000)])
+def test_a_refusal_that_returns_waits_no_longer_than_any(
+    still: StillClock, tell: Tell, signal: Signal, interval: int
+) -> None:
+    still.redis.hset(KEYS.troubles, "was:account/refused", f"{NOW} 50000")
+    tell(signal)
+    assert holds(still)["account/refused"]["interval"] == interval
+
+
+@pytest.mark.parametrize(
+    ("hold", "signal", "ends"),
+    [
+        ({"call": "sms/add_contact"}, WELL, True),
+        ({"call": "sms/create_group"}, WELL, False),
+        ({"call": "sms/create_group", "any": True}, WELL, True),
+        ({"call": "sms/create_group", "bare": True, "about": "this one"}, WELL, True),
+        ({"call": "sms/add_contact"}, replace(WELL, pause=5), False),
+        ({"call": "sms/add_contact"}, replace(WELL, word="none"), False),
+        ({"call": "sms/add_contact"}, OUTAGE, False),
+        # What the listing tells says nothing of calls that change something.
+        ({"call": "sms/read_back", "lost": True}, replace(WELL, call="read_back"), False),
+        ({"call": "sms/read_back"}, replace(WELL, call="read_back"), True),
+        ({"call": "sms/add_contact", "lost": True}, WELL, True),
+        ({"scope": "sms"}, WELL, True),
+        ({"scope": "email"}, WELL, False),
+    ],
+)
+def test_what_went_well_ends_the_refusals_that_it_speaks_of(
+    still: StillClock, tell: Tell, hold: dict[str, Any], signal: Signal, *, ends: bool
+) -> None:
+    put_hold(still.redis, KEYS, f"{hold.get('scope', 'account')}/refused", **hold)
+    assert bool(tell(signal).ended) is ends
+    assert bool(holds(still)) is not ends
+
+
+def test_what_went_well_ends_no_pause(still: StillClock, tell: Tell) -> None:
+    pause(still, scope="account")
+    assert tell(WELL) == Changes()
+    assert holds(still).keys() == {"account/paused"}
+
+
+def test_while_another_secret_is_good_deadlines_run(still: StillClock, tell: Tell) -> None:
+    put_worker(still, "w1", "mine")
+    put_worker(still, "w2", "other")
+    tell(replace(REFUSED, by_secret=True))
+    hold = holds(still)["account/refused/mine"]
+    assert (hold["secret"], hold["any"]) == ("mine", True)
+    assert KEYS.still not in still.all()
+    # The other is refused, too.
+    put_hold(still.redis, KEYS, "account/refused/other", secret="other", any=True)
+    still.redis.delete(KEYS.still)
+    pause(still, scope="email")
+    assert still.all()[KEYS.still].keys() == {"account", "sms", "email"}
+    # A secret that is good again sets the time of the others going.
+    still.now = NOW + 5
+    assert len(tell(WELL).ended) == 1
+    assert holds(still).keys() == {"account/refused/other", "email/paused"}
+    assert still.all()[KEYS.still] == {"email": str(NOW), "account:sum": "5", "sms:sum": "5"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "seen", "stands"),
+    [("other", NOW - 999, False), ("other", NOW - 1000, True), ("mine", NOW, True)],
+)
+def test_only_a_living_worker_with_another_secret_can_go_on(
+    still: StillClock, tell: Tell, secret: str, seen: int, *, stands: bool
+) -> None:
+    put_worker(still, "w2", secret, seen)
+    still.redis.hset(KEYS.workers, mapping={"w3": "no JSON", "w4": "7", "w5": "{}"})
+    still.redis.zadd(KEYS.heartbeats, {"w3": NOW + 5, "w4": NOW + 5, "w5": NOW + 5})
+    tell(replace(REFUSED, by_secret=True))
+    assert (KEYS.still in still.all()) is stands
+
+
+def test_another_secret_s_success_ends_no_refusal_of_this_one(still: StillClock, tell: Tell) -> None:
+    put_hold(still.redis, KEYS, "account/refused/other", secret="other", any=True)
+    tell(WELL)
+    assert holds(still).keys() == {"account/refused/other"}

@@ -1,0 +1,138 @@
+"""Leases that begin anew, parking, cancelling, and the size of a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from delivery import Ledger, Task
+from delivery.ledger import SCRIPTS
+from tests.harness.records import (
+    DAY_MS,
+    KEYS,
+)
+from tests.harness.still_clock import NOW, StillClock
+from tests.harness.sync_ledger import finish
+
+
+@pytest.mark.parametrize(
+    ("fields", "holds"),
+    [({"s": "running", "t": "mine"}, True), ({"s": "running", "t": "other"}, False), ({"s": "unknown", "t": "mine"}, False)],
+)  # fmt: skip
+def test_a_lease_that_is_held_begins_anew(still: StillClock, fields: dict[str, str], *, holds: bool) -> None:
+    still.redis.hset("record", mapping=fields)
+    for baseline in ('["gro_0"]', ""):
+        lease = still.ask(SCRIPTS["renew"], ["record", "reader"], ["mine", 5000, baseline])
+        assert lease == (5000 if holds else 0)
+    # A baseline that was noted stays.
+    noted = {"le": str(NOW + 5000), "bl": '["gro_0"]'} if holds else {}
+    assert still.all() == {"record": fields | noted}
+
+
+@pytest.mark.parametrize("token", ["mine", "other"])
+def test_the_right_to_read_a_listing_begins_anew(still: StillClock, token: str) -> None:
+    still.redis.set("reader", token, px=10 * DAY_MS)
+    lease = still.ask(SCRIPTS["renew"], ["record", "reader"], ["mine", 5 * DAY_MS, ""])
+    assert lease == (5 * DAY_MS if token == "mine" else 0)
+    assert still.lives("reader", 5 * DAY_MS if token == "mine" else 10 * DAY_MS)
+    assert still.all() == {"reader": token}
+
+
+def test_what_is_outstanding_is_parked_while_its_hold_lasts(
+    still: StillClock, still_ledger: Ledger, still_task: Callable[..., Task]
+) -> None:
+    a, b, gone = still_task("a", since=5), still_task("b", since=6), still_task("gone", since=7)
+    still.redis.srem("acks", "gone")
+    before = still.all()
+    assert not finish(still_ledger.park("sms/paused", [a, b, gone]))
+    assert still.all() == before
+    still.redis.hset(KEYS.holds, "sms/paused", "{}")
+    assert finish(still_ledger.park("sms/paused", [a, b, gone]))
+    place = "sms/paused|contacts|sms/add_contact"
+    found = still.all()
+    assert found[KEYS.parked] == {place}
+    assert found[f"{KEYS.parked}:{place}"] == {"a": 5, "b": 6}
+    assert "acks" not in found
+
+
+def test_what_is_cancelled_is_remembered_as_long_as_a_record(still: StillClock) -> None:
+    assert still.ask(SCRIPTS["cancel"], ["cancelled"], ["m:a", "b:spring"]) == 2
+    still.now = NOW + 5
+    assert still.ask(SCRIPTS["cancel"], ["cancelled"], ["m:a", "m:b"]) == 1
+    assert still.all() == {"cancelled": {"m:a": str(NOW), "b:spring": str(NOW), "m:b": str(NOW + 5)}}
+    assert still.lives("cancelled", 90 * DAY_MS)
+
+
+def say_size(still: StillClock, size: int) -> None:
+    arguments = ["spring", "digest", size, 7 * DAY_MS, 1000]
+    assert still.ask(SCRIPTS["size"], ["batch", "batches", "events"], arguments) == 1
+
+
+def test_of_several_sizes_of_a_batch_the_largest_counts(still: StillClock) -> None:
+    for size, kept in ((5, "5"), (3, "5"), (8, "8")):
+        say_size(still, size)
+        assert still.all() == {"batch": {"id": "spring", "size": kept}, "batches": {"digest": NOW}}
+    still.redis.hset("batch", "enqueued", 9)
+    say_size(still, 1)
+    assert still.all()["batch"]["size"] == "9"
+    assert still.lives("batch", 7 * DAY_MS)
+
+
+def test_a_batch_whose_jobs_are_answered_when_its_size_is_told_is_finished(still: StillClock) -> None:
+    counts = {
+        "id": "spring",
+        "answered": 6,
+        "succeeded": 3,
+        "replayed": 1,
+        "failed:invalid": 2,
+        "began_at": NOW - 1500,
+    }
+    still.redis.hset("batch", mapping=counts)
+    say_size(still, 7)
+    assert "events" not in still.all()
+    still.redis.hset("batch", "size", 6)
+    say_size(still, 6)
+    for _ in range(2):
+        [event] = still.all()["events"]
+        assert event["type"] == "coupontools.batch.finished"
+        assert json.loads(event["event"]) == {
+            "specversion": "1.0",
+            "id": "batch.finished/spring",
+            "source": "/coupontools-worker",
+            "type": "coupontools.batch.finished",
+            "time": "2027-01-15T08:00:00.789Z",
+            "datacontenttype": "application/json",
+            "dataschema": "urn:coupontools-worker:batch.finished:v1",
+            "batchid": "spring",
+            "data": {
+                "batch_id": "spring",
+                "total": 6,
+                "succeeded": 3,
+                "replayed": 1,
+                "failed": {"invalid": 2},
+                "began_at": "2027-01-15T07:59:59.289Z",
+                "finished_at": "2027-01-15T08:00:00.789Z",
+            },
+        }
+        assert (still.all()["batch"]["told"], still.all()["batch"]["finished_at"]) == ("1", str(NOW))
+        # Once for each batch.
+        say_size(still, 6)
+
+
+def test_a_batch_of_no_jobs_is_not_finished(still: StillClock) -> None:
+    say_size(still, 0)
+    assert still.all() == {"batch": {"id": "spring"}, "batches": {"digest": NOW}}
+
+
+def test_a_batch_of_which_nothing_more_is_known_is_told_with_noughts(still: StillClock) -> None:
+    still.redis.hset("batch", mapping={"id": "spring", "answered": 1})
+    say_size(still, 1)
+    data = json.loads(still.all()["events"][0]["event"])["data"]
+    assert (data["succeeded"], data["replayed"], data["failed"], data["began_at"]) == (
+        0,
+        0,
+        {},
+        data["finished_at"],
+    )

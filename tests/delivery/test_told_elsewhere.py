@@ -1,0 +1,172 @@
+"""Where settle.lua counts an answer: the caller's list, its minute, its batch; and how it keeps pages."""
+
+from __future__ import annotations
+
+import json
+
+from delivery import Ledger
+from delivery.settlement import (
+    Done,
+    MorePages,
+    Replayed,
+)
+from delivery.task import short_digest
+from tests.harness.records import (
+    COVER_MS,
+    DAY_MS,
+    DONE,
+    EVENT,
+    FAILED,
+    KEYS,
+    MINUTE,
+    ON_STREAM,
+    OURS,
+    Make,
+    record,
+)
+from tests.harness.still_clock import NOW, StillClock
+from tests.harness.sync_ledger import finish
+
+
+def test_the_caller_s_list_keeps_the_latest_for_an_hour(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    job, reply = claimed("job", reply_to="me"), KEYS.reply("me")
+    still.redis.rpush(reply, *(f"old {number}" for number in range(9999)))
+    events = [("a", '{"n":1}'), ("b", '{"n":2}')]
+    finish(still_ledger.settle(job, "t1", Done(events=events)))
+    found = still.all()
+    assert len(found[reply]) == 10_000
+    assert (found[reply][0], found[reply][-2:]) == ("old 1", ['{"n":1}', '{"n":2}'])
+    assert still.lives(reply, 3_600_000)
+    assert found[KEYS.events] == [{"type": "a", "event": '{"n":1}'}, {"type": "b", "event": '{"n":2}'}]
+
+
+def test_each_minute_counts_its_answers_by_lane_and_outcome(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    for number, settlement in enumerate((DONE, DONE, FAILED)):
+        still.now = NOW + number
+        finish(still_ledger.settle(claimed(f"job {number}"), "t1", settlement))
+    assert still.all()[MINUTE] == {
+        "contacts|succeeded": "2",
+        "contacts|failed:rejected": "1",
+        "contacts|first": str(NOW),
+    }
+    still.now = NOW + 60_000
+    finish(still_ledger.settle(claimed("next"), "t1", DONE))
+    assert still.all()[f"{KEYS.minutes}:{NOW // 60_000 + 1}"]["contacts|succeeded"] == "1"
+
+
+def batch(still: StillClock) -> dict[str, str]:
+    found: dict[str, str] = still.all().get(KEYS.batch(short_digest("spring")), {})
+    return found
+
+
+def test_the_jobs_of_a_batch_are_counted_each_once_and_its_end_is_told(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    jobs = [claimed(f"job {number}", batch_id="spring", batch_size=3) for number in range(4)]
+    finish(still_ledger.settle(jobs[0], "t1", DONE))
+    began = str(jobs[0].since)
+    first = {
+        "id": "spring",
+        "size": "3",
+        "began_at": began,
+        "lane": "contacts",
+        "succeeded": "1",
+        "answered": "1",
+    }
+    for _ in range(2):
+        assert batch(still) == first
+        assert finish(still_ledger.settle(jobs[0], "t1", DONE)) == OURS
+    assert still.all()[KEYS.batches] == {short_digest("spring"): NOW}
+    assert still.lives(KEYS.batch(short_digest("spring")), DAY_MS)
+    still.now = NOW + 9
+    finish(still_ledger.settle(jobs[1], "t1", FAILED))
+    assert "coupontools.batch.finished" not in {entry["type"] for entry in still.all()[KEYS.events]}
+    finish(still_ledger.settle(jobs[2], "t1", Replayed(events=[EVENT])))
+    ended = first | {
+        "failed:rejected": "1",
+        "replayed": "1",
+        "answered": "3",
+        "told": "1",
+        "finished_at": str(NOW + 9),
+    }
+    assert batch(still) == ended
+    finish(still_ledger.settle(jobs[3], "t1", DONE))
+    assert batch(still) == ended | {"succeeded": "2", "answered": "4"}
+    [event] = [entry for entry in still.all()[KEYS.events] if entry["type"] == "coupontools.batch.finished"]
+    data = json.loads(event["event"])["data"]
+    assert (data["total"], data["succeeded"], data["replayed"], data["failed"]) == (3, 1, 1, {"rejected": 1})
+
+
+def test_where_the_jobs_of_a_batch_differ_the_largest_size_counts(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    for number, (size, counts) in enumerate(((None, None), (5, "5"), (4, "5"), (6, "6"))):
+        job = claimed(f"job {number}", batch_id="spring", **({"batch_size": size} if size else {}))
+        finish(still_ledger.settle(job, "t1", DONE))
+        assert batch(still).get("size") == counts
+
+
+def test_batches_of_long_ago_and_too_many_are_forgotten(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    many = {f"b{number}": NOW - DAY_MS + 1 + number for number in range(10_000)}
+    still.redis.zadd(KEYS.batches, {**many, "old": NOW - DAY_MS})
+    finish(still_ledger.settle(claimed("job", batch_id="spring"), "t1", DONE))
+    found = still.all()[KEYS.batches]
+    assert len(found) == 10_000
+    assert not {"old", "b0"} & found.keys()
+    assert {"b1", short_digest("spring")} <= found.keys()
+
+
+def pages(*texts: str, first: bool = True, number: int = 1) -> MorePages:
+    return MorePages(events=[(text, "{}") for text in texts], pages=list(texts), first=first, batch=number)
+
+
+def test_each_batch_of_pages_is_told_and_kept_once(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    job = claimed("job", "list_contacts")
+    key = KEYS.pages("list_contacts", job.digest)
+    still.redis.rpush(key, "of an earlier attempt")
+    for _ in range(2):
+        still.now += 5
+        assert finish(still_ledger.settle(job, "t1", pages("a", "b"))) == OURS
+        assert still.all()[key] == ["a", "b"]
+        assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b"]
+        # The lease goes on.
+        assert record(still, still_ledger, job)["lease_end"] == str(still.now + COVER_MS)
+    assert still.lives(key, DAY_MS + 60_000)
+    assert still.redis.pttl(key) > DAY_MS
+    finish(still_ledger.settle(job, "t1", pages("c", first=False, number=2)))
+    last = Done(events=[("d", "{}")], outcome="{}", pages=["d"], first=False)
+    for _ in range(2):
+        assert finish(still_ledger.settle(job, "t1", last)) == OURS
+        assert still.all()[key] == ["a", "b", "c", "d"]
+        assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b", "c", "d"]
+    # The message is answered by the last alone.
+    assert still.all()[MINUTE]["reads|succeeded"] == "1"
+
+
+def test_pages_that_are_not_remembered_are_told_alone(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    job = claimed("job", "list_contacts")
+    more = MorePages(events=[EVENT], pages=[], first=True, batch=1)
+    assert finish(still_ledger.settle(job, "t1", more)) == OURS
+    assert KEYS.pages("list_contacts", job.digest) not in still.all()
+    assert still.all()[KEYS.events] == [ON_STREAM]
+    assert "acks" in still.all()
+
+
+def test_a_listing_of_one_batch_replaces_what_was_kept_before(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    job = claimed("job", "list_contacts")
+    key = KEYS.pages("list_contacts", job.digest)
+    still.redis.rpush(key, "of an earlier attempt")
+    finish(still_ledger.settle(job, "t1", Done(events=[EVENT], outcome="{}", pages=["a"])))
+    assert still.all()[key] == ["a"]

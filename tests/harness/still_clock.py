@@ -1,0 +1,83 @@
+"""The real scripts at a moment that a test sets, and all that they leave behind: for tests of single milliseconds and single keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+import delivery
+from delivery import Script
+from tests.harness.sync_ledger import SyncRunner
+
+#: 2027-01-15T08:00:00.789Z, and 123 microseconds.
+NOW = 1_800_000_000_789
+MICROS = 123
+CLOCK = "redis.call('TIME')"
+
+
+class StillClock(SyncRunner):
+    """A ScriptRunner whose scripts find the time ``now`` (ms) on the clock; it stands still unless a test moves it."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        super().__init__(client)
+        self.redis = client
+        self.now = NOW
+
+    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """Run a script, as delivery does."""
+        return self.run_now(script, keys, args)
+
+    def run_now(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """Run a script, as threads do."""
+        seconds, ms = divmod(self.now, 1000)
+        source = script.source.replace(CLOCK, f"{{ '{seconds}', '{ms * 1000 + MICROS}' }}")
+        return self.redis.eval(source, len(keys), *keys, *args)
+
+    def ask(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """Run a script and return its answer as text."""
+        return _text(self.run_now(script, keys, args))
+
+    def all(self) -> dict[str, Any]:
+        """Every key that there is with its value; of a stream, the fields of its entries."""
+        client: Any = self.redis
+        read: dict[bytes, Callable[[bytes], Any]] = {
+            b"string": client.get,
+            b"hash": client.hgetall,
+            b"set": client.smembers,
+            b"zset": lambda key: dict(client.zrange(key, 0, -1, withscores=True)),
+            b"list": lambda key: client.lrange(key, 0, -1),
+            b"stream": lambda key: [fields for _, fields in client.xrange(key)],
+        }
+        return {key.decode(): _text(read[client.type(key)](key)) for key in sorted(client.scan_iter())}
+
+    def lives(self, key: str, ms: int) -> bool:
+        """Say whether a key was given this lifetime a moment ago; minutes are a moment on a machine that is busy."""
+        left: Any = self.redis.pttl(key)
+        return ms * 0.9 - 60_000 < left <= ms
+
+
+def _text(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.decode()
+        case list():
+            return [_text(each) for each in value]
+        case set():
+            return {_text(each) for each in value}
+        case dict():
+            return {_text(name): _text(each) for name, each in value.items()}
+    return value
+
+
+_FIELD = re.compile(r"^  (\w+) = '(\w+)',", re.MULTILINE)
+
+
+def named(fields: dict[str, str]) -> dict[str, str]:
+    """Return a record by the names that record.lua gives its fields."""
+    text = (Path(delivery.__file__).parent / "lua" / "record.lua").read_text(encoding="utf-8")
+    names = {short: name for name, short in _FIELD.findall(text)}
+    return {names[short]: value for short, value in fields.items()}

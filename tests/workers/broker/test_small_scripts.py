@@ -1,0 +1,260 @@
+"""What the broker's small scripts leave behind, key by key: enqueueing, handing back, postponing, setting aside, dead letters."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import redis
+
+from tests.harness.still_clock import NOW, StillClock
+from workers.broker.scripts import SCRIPTS
+
+DAY_MS = 86_400_000
+PUT_BACK = ["ready", "bodies", "delayed", "parked", "acks:1", "acks:2"]
+
+
+def test_a_message_is_put_on_its_queue_once(still: StillClock) -> None:
+    keys = ["ready", "bodies", "delayed"]
+    assert still.ask(SCRIPTS["enqueue"], keys, ["a", "A", 0]) == 1
+    assert still.ask(SCRIPTS["enqueue"], keys, ["b", "B", 77]) == 1
+    assert still.ask(SCRIPTS["enqueue"], keys, ["a", "A", 0]) == 0
+    assert still.all() == {"ready": ["a"], "bodies": {"a": "A", "b": "B"}, "delayed": {"b": 77}}
+
+
+@pytest.mark.parametrize(("wrong", "due"), [("ready", 0), ("delayed", 77)])
+def test_a_message_that_could_not_be_pushed_leaves_no_body(still: StillClock, wrong: str, due: int) -> None:
+    """A repeat would take the body for a message that is on its queue."""
+    still.redis.set(wrong, "something else")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        still.ask(SCRIPTS["enqueue"], ["ready", "bodies", "delayed"], ["a", "A", due])
+    assert still.all() == {wrong: "something else"}
+
+
+def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillClock) -> None:
+    still.redis.set("answered:b", "+")
+    still.redis.hset("bodies:2", "c", "C")
+    keys = [
+        "ready:1",
+        "bodies:1",
+        "answered:a",
+        "ready:1",
+        "bodies:1",
+        "answered:b",
+        "ready:2",
+        "bodies:2",
+        "answered:c",
+    ]
+    keys += ["ready:2", "bodies:2", "answered:d"]
+    messages = ["a", "A", "b", "B", "c", "C", "d", "D"]
+    # The second was answered before, and the third stands on its queue already.
+    assert still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", 5 * DAY_MS]) == 2
+    assert still.all() == {
+        "answered:b": "+",
+        "ready:1": ["a"],
+        "bodies:1": {"a": "A"},
+        "ready:2": ["d"],
+        "bodies:2": {"c": "C", "d": "D"},
+        "batch": {"id": "spring", "enqueued": "2"},
+    }
+    assert still.lives("batch", 5 * DAY_MS)
+    assert still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", 5 * DAY_MS]) == 0
+    assert still.all()["batch"] == {"id": "spring", "enqueued": "2"}
+
+
+def test_without_a_batch_nothing_is_counted(still: StillClock) -> None:
+    keys = ["ready", "bodies", "answered:a", "ready", "bodies", "answered:b"]
+    assert still.ask(SCRIPTS["enqueue_all"], keys, ["a", "A", "b", "B"]) == 2
+    assert still.all() == {"ready": ["a", "b"], "bodies": {"a": "A", "b": "B"}}
+
+
+def test_what_was_pushed_before_a_queue_refused_is_counted(still: StillClock) -> None:
+    still.redis.set("ready:2", "something else")
+    keys = ["ready:1", "bodies:1", "answered:a", "ready:2", "bodies:2", "answered:b", "batch"]
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        still.ask(SCRIPTS["enqueue_all"], keys, ["a", "A", "b", "B", "spring", DAY_MS])
+    assert still.all() == {
+        "ready:1": ["a"],
+        "bodies:1": {"a": "A"},
+        "ready:2": "something else",
+        "batch": {"id": "spring", "enqueued": "1"},
+    }
+
+
+def test_ids_are_told_without_their_messages(still: StillClock) -> None:
+    still.redis.hset("bodies", mapping={"a": "A", "b": "B", "c": "C"})
+    cursor, ids = still.ask(SCRIPTS["ids"], ["bodies"], [0, 100])
+    assert (cursor, sorted(ids)) == ("0", ["a", "b", "c"])
+
+
+def test_all_that_is_outstanding_goes_back_in_its_old_order(still: StillClock) -> None:
+    still.redis.rpush("ready", "later")
+    still.redis.sadd("acks", "a", "b", "c", "no body")
+    still.redis.hset("bodies", mapping=dict.fromkeys("abc", "{}"))
+    keys = ["ready", "bodies", "acks", "epoch"]
+    # One of them was answered meanwhile; the last was taken by a fetch whose reply was lost.
+    assert still.ask(SCRIPTS["hand_back"], keys, ["all", 7, "a", "gone", "b"]) == 3
+    assert still.all() == {
+        "ready": ["a", "b", "c", "later"],
+        "bodies": {"a": "{}", "b": "{}", "c": "{}"},
+        "epoch": "7",
+    }
+    assert still.lives("epoch", DAY_MS)
+
+
+def test_what_a_lost_reply_left_behind_goes_back_and_the_rest_stays(still: StillClock) -> None:
+    still.redis.sadd("acks", "mine", "lost")
+    still.redis.hset("bodies", mapping={"mine": "{}", "lost": "{}"})
+    assert still.ask(SCRIPTS["hand_back"], ["ready", "bodies", "acks", "epoch"], ["others", 3, "mine"]) == 1
+    assert (still.all()["ready"], still.all()["acks"]) == (["lost"], {"mine"})
+
+
+def test_a_worker_with_nothing_in_hand_leaves_no_trace(still: StillClock) -> None:
+    for worker in ("w1", "w2"):
+        still.redis.zadd("heartbeats", {worker: 1})
+        still.redis.hset("workers", worker, "{}")
+        still.redis.hset("suspects", worker, "1|q|a")
+    still.redis.sadd("acks:2", "a")
+    keys = ["heartbeats", "workers", "suspects", "acks:1", "acks:2"]
+    before = still.all()
+    assert still.ask(SCRIPTS["leave"], keys, ["w1"]) == 0
+    assert still.all() == before
+    still.redis.delete("acks:2")
+    assert still.ask(SCRIPTS["leave"], keys, ["w1"]) == 1
+    assert still.all() == {"heartbeats": {"w2": 1}, "workers": {"w2": "{}"}, "suspects": {"w2": "1|q|a"}}
+
+
+def remembers(still: StillClock, surely: int, following: int) -> int:
+    answer: int = still.ask(
+        SCRIPTS["memory"], ["memory", "forgot"], [surely, following, 3 * DAY_MS, 60_000, 9 * DAY_MS]
+    )
+    return answer
+
+
+def test_a_redis_that_knows_the_last_number_has_forgotten_nothing(still: StillClock) -> None:
+    assert remembers(still, 0, 1) == 0
+    assert remembers(still, 1, 2) == 0
+    # The reply to the last one was lost: the number may be ahead of what is surely written.
+    assert remembers(still, 1, 3) == 0
+    assert still.all() == {"memory": "3"}
+    assert still.lives("memory", 3 * DAY_MS)
+
+
+def test_several_workers_tell_of_one_loss(still: StillClock) -> None:
+    assert remembers(still, 5, 6) == 1
+    assert still.all() == {"memory": "6", "forgot": {"times": "1", "at": str(NOW)}}
+    assert still.lives("forgot", 9 * DAY_MS)
+    for later, times in ((60_000, "1"), (60_001, "2"), (-1, "3")):
+        still.redis.delete("memory")
+        still.redis.hset("forgot", "at", NOW)
+        still.now = NOW + later
+        assert remembers(still, 5, 6) == 1
+        assert still.all()["forgot"] == {"times": times, "at": str(NOW + later)}
+
+
+def test_an_outstanding_message_waits_until_it_is_due(still: StillClock) -> None:
+    still.redis.sadd("acks", "a", "b")
+    assert still.ask(SCRIPTS["postpone"], ["acks", "delayed"], ["a", 77]) == 1
+    assert still.ask(SCRIPTS["postpone"], ["acks", "delayed"], ["a", 99]) == 0
+    assert still.all() == {"acks": {"b"}, "delayed": {"a": 77}}
+
+
+def test_dead_letters_are_forgotten_whole(still: StillClock) -> None:
+    for letter in "abc":
+        still.redis.zadd("dead", {letter: 1})
+        still.redis.hset("dead.b", letter, "{}")
+        still.redis.hset("dead.r", letter, "why")
+    assert still.ask(SCRIPTS["purge"], ["dead", "dead.b", "dead.r"], ["a", "b", "never"]) == 2
+    assert still.all() == {"dead": {"c": 1}, "dead.b": {"c": "{}"}, "dead.r": {"c": "why"}}
+
+
+def test_a_dead_letter_becomes_a_job_once(still: StillClock) -> None:
+    keys = ["dead", "dead.b", "dead.r", "ready", "bodies"]
+    still.redis.zadd("dead", {"a": 1})
+    still.redis.hset("dead.b", "a", "old")
+    still.redis.hset("dead.r", "a", "why")
+    assert still.ask(SCRIPTS["revive"], keys, ["a", "a2", "new"]) == 1
+    assert still.all() == {"ready": ["a2"], "bodies": {"a2": "new"}}
+    assert still.ask(SCRIPTS["revive"], keys, ["a", "a3", "new"]) == 0
+    assert still.all() == {"ready": ["a2"], "bodies": {"a2": "new"}}
+
+
+def test_a_dead_letter_that_cannot_be_pushed_stays(still: StillClock) -> None:
+    still.redis.set("ready", "something else")
+    still.redis.zadd("dead", {"a": 1})
+    still.redis.hset("dead.b", "a", "old")
+    before = still.all()
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        still.ask(SCRIPTS["revive"], ["dead", "dead.b", "dead.r", "ready", "bodies"], ["a", "a2", "new"])
+    assert still.all() == before
+
+
+@pytest.mark.parametrize(("size", "kept"), [(327_680, "x" * 327_680), (327_681, '{"bytes":327681}')])
+def test_an_unreadable_entry_is_set_aside_once(still: StillClock, size: int, kept: str) -> None:
+    keys = ["acks", "bodies", "dead", "dead.b", "dead.r", "events"]
+    still.redis.sadd("acks", "a")
+    still.redis.hset("bodies", "a", "x" * size)
+    for answer in (1, 0):
+        assert still.ask(SCRIPTS["set_aside"], keys, ["a", "why", "rejected", "{}", 1000]) == answer
+        assert still.all() == {
+            "dead": {"a": NOW},
+            "dead.b": {"a": kept},
+            "dead.r": {"a": "why"},
+            "events": [{"type": "rejected", "event": "{}"}],
+        }
+
+
+def test_an_entry_without_a_body_is_told_and_leaves_no_letter(still: StillClock) -> None:
+    still.redis.sadd("acks", "a")
+    keys = ["acks", "bodies", "dead", "dead.b", "dead.r", "events"]
+    assert still.ask(SCRIPTS["set_aside"], keys, ["a", "why", "rejected", "{}", 1000]) == 1
+    assert still.all() == {"events": [{"type": "rejected", "event": "{}"}]}
+
+
+def test_what_stands_somewhere_is_not_put_back(still: StillClock) -> None:
+    """Twice on its queue, a message would be carried out by two workers at once."""
+    ids = ["ready", "due", "mine", "theirs", "parked", "elsewhere", "astray", "answered"]
+    still.redis.hset("bodies", mapping=dict.fromkeys(ids[:-1], "{}"))
+    still.redis.rpush("ready", "ready")
+    still.redis.zadd("delayed", {"due": 1})
+    still.redis.sadd("acks:1", "mine")
+    still.redis.sadd("acks:2", "theirs")
+    # Places of this queue and of another.
+    still.redis.sadd("parked", "sms/paused|contacts|sms/add_contact", "sms/paused|bulk|sms/add_contact")
+    still.redis.zadd("parked:sms/paused|contacts|sms/add_contact", {"parked": 1})
+    still.redis.zadd("parked:sms/paused|bulk|sms/add_contact", {"elsewhere": 1})
+    before = still.all()
+    assert still.ask(SCRIPTS["put_back"], PUT_BACK, ["", "contacts", *ids]) == ["elsewhere", "astray"]
+    assert still.all() == before
+    assert still.ask(SCRIPTS["put_back"], PUT_BACK, ["1", "contacts", *ids]) == ["elsewhere", "astray"]
+    assert still.all() == before | {"delayed": {"due": 1, "elsewhere": NOW, "astray": NOW}}
+
+
+def test_both_ends_of_a_long_list_are_looked_at(still: StillClock) -> None:
+    still.redis.hset("bodies", mapping={"n500": "{}", "n501": "{}", "n1001": "{}", "n1002": "{}"})
+    still.redis.rpush("ready", *(f"n{number}" for number in range(1, 1502)))
+    ids = ["n500", "n501", "n1001", "n1002"]
+    assert still.ask(SCRIPTS["put_back"], PUT_BACK, ["", "contacts", *ids]) == ["n501", "n1001"]
+
+
+@pytest.mark.parametrize(
+    ("body", "due"),
+    [
+        ({"message_timestamp": 5}, 5),
+        ({"message_timestamp": 0}, 0),
+        ({"message_timestamp": NOW - 1}, NOW - 1),
+        ({"message_timestamp": -1}, NOW),
+        ({"message_timestamp": NOW + 5}, NOW),
+        ({"message_timestamp": "5"}, NOW),
+        ({"message_timestamp": 5, "x": "y" * 65_503}, 5),
+        ({"message_timestamp": 5, "x": "y" * 65_504}, NOW),
+        ([5], NOW),
+        ("no JSON", NOW),
+    ],
+)
+def test_what_stood_nowhere_is_due_when_it_was_sent(still: StillClock, body: object, due: int) -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    assert len(text) in {65_536, 65_537} or len(text) < 99
+    still.redis.hset("bodies", "a", text)
+    assert still.ask(SCRIPTS["put_back"], PUT_BACK, ["1", "contacts", "a"]) == ["a"]
+    assert still.all()["delayed"] == {"a": due}
