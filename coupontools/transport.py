@@ -10,7 +10,6 @@ from functools import cache, partial
 from typing import Any
 
 import aiohttp
-import httpx
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.helpers import BaseTimerContext, TimeoutHandle
@@ -18,8 +17,12 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from config.spared import spared
 from coupontools.exchange import Answer, Exchange
 from coupontools.faults import NETWORK_FAILURES, explain
+
+with spared():
+    import httpx
 
 KEPT_DOCUMENTS = 100
 """So many answers of a connection are known again."""

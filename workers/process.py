@@ -16,7 +16,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
-import structlog
+from config.spared import spared
+
+with spared():
+    # The first import of each counts.
+    import redis  # noqa: F401
+    import structlog
+
 from dramatiq import Worker
 
 from config import Settings, SettingsError, load_settings, setup_logging

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from config.spared import SPARED
 from tests.harness import House, wait_for
 from tests.harness.commands import run_command
 
@@ -244,6 +245,8 @@ API = {
     "sandbox",
     "workers.broker",
 }
+#: uvicorn has a command line of its own.
+NOT_SERVING = set(SPARED) - {"click"}
 STARTS = {
     "--version": (
         "sys.argv = ['coupontools-worker', '--version']; from workers.cli import main; main()",
@@ -294,6 +297,13 @@ STARTS = {
             "workers.cli",
         },
     ),
+    "a worker process": (
+        "import workers.process, coupontools.transport",
+        {"aiohttp", "dramatiq", "httpx", "redis", "structlog"},
+        {*SPARED, "wsgiref", "http.server", "typer"},
+    ),
+    "receive": ("import workers.cli.receive", {"redis", "structlog", "uvicorn"}, NOT_SERVING),
+    "web": ("import workers.cli.web", {"redis", "structlog", "uvicorn"}, NOT_SERVING),
 }
 
 

@@ -13,6 +13,7 @@ from config import Settings, load_settings, setup_logging
 from config.env_file import oddities
 from config.names import QUEUES
 from config.settings import MOST_CONCURRENCY, MOST_PROCESSES
+from config.spared import spared
 from workers.cli.command import check_known
 from workers.signals import held_back
 
@@ -90,7 +91,8 @@ def _warn(settings: Settings) -> None:
 def _queues() -> tuple[str, ...]:
     """Return every job's queue. Half a job is told here, once, and not by each process that cannot start because of it."""
     try:
-        import actors  # noqa: PLC0415 - what a wrong setting need not wait for
+        with spared():
+            import actors  # noqa: PLC0415 - what a wrong setting need not wait for
     except TypeError as error:
         raise SystemExit(f"coupontools-worker: {error}") from None
     return actors.QUEUES

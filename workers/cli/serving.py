@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import structlog
 import typer
 
 from config import Settings, setup_logging
 from config.env_file import oddities
+from config.spared import spared
 from workers.cli.output import say
 from workers.http_server import CannotListen
 from workers.signals import held_back
+
+with spared():
+    # The first import of each counts.
+    import redis  # noqa: F401
+    import structlog
 
 __all__ = ["host_option", "port_option", "serve_until_told"]
 

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 
 from config import Settings
 from workers.metrics.counts import Counts
-from workers.metrics.server import MetricsServer
-from workers.metrics.state import StateCollector
 
 __all__ = ["FOLDER_VARIABLE", "MetricsUnavailable", "exposition"]
 
@@ -36,7 +34,11 @@ def exposition(settings: Settings, port: int) -> Iterator[Callable[[int], None]]
         raise MetricsUnavailable(
             "METRICS_PORT: needs the extra `prometheus`: pip install 'coupontools-worker[prometheus]'"
         )
+    # Only here: worker processes import this module, too, and serve nothing.
     from prometheus_client import CollectorRegistry, make_wsgi_app  # noqa: PLC0415
+
+    from workers.metrics.server import MetricsServer  # noqa: PLC0415
+    from workers.metrics.state import StateCollector  # noqa: PLC0415
 
     with _folder() as (folder, counts):
         registry = CollectorRegistry()
