@@ -13,16 +13,31 @@ import redis
 
 from actors import JOBS
 from config.keys import Keys
-from delivery import Ledger, Receipt, Task
+from delivery import Gate, Ledger, LogLine, Receipt, Task
 from delivery.claim import Claim
+from delivery.means import Means
 from delivery.settlement import Changes, NoSettlement, Signal
 from tests.coupontools.conftest import connect, wire
 from tests.harness import House
+from tests.harness.attempts import ADDED, POLICY, Lines, Scripted
 from tests.harness.records import KEYS, Make
 from tests.harness.still_clock import NOW, StillClock
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
 
-__all__ = ["claim", "claimed", "connect", "ledger", "still_ledger", "still_task", "task", "tell", "wire"]
+__all__ = [
+    "claim",
+    "claimed",
+    "connect",
+    "job",
+    "ledger",
+    "lines",
+    "means",
+    "still_ledger",
+    "still_task",
+    "task",
+    "tell",
+    "wire",
+]
 
 
 @pytest.fixture
@@ -116,3 +131,28 @@ def tell(still_ledger: Ledger, still_task: Callable[..., Task]) -> Callable[...,
         return settled.changes
 
     return tell_it
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+async def means(still: StillClock, lines: Lines) -> Means:
+    api: Any = None
+    # The leases of attempts go by the machine's clock, those in Redis by the one that stands still.
+    return Means(Ledger(still, KEYS, POLICY), api, Gate(4), POLICY, LogLine([lines]))
+
+
+@pytest.fixture
+def job(still_task: Make) -> Callable[..., Task]:
+    """Makes a job whose call ends as the test says."""
+
+    def make(result: Any = ADDED, *, sends: bool = True, name: str = "job", **given: Any) -> Task:
+        made = still_task(name, **given)
+        kind = type("Made", (Scripted,), {"result": result, "sends": sends})
+        made.job = kind.model_validate(made.job.model_dump())
+        return made
+
+    return make

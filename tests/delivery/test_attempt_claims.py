@@ -1,0 +1,159 @@
+"""What an attempt makes of a claim that lets nobody call."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from delivery import Ledger, Task
+from delivery import answer as answers
+from delivery.means import Means
+from tests.harness.attempts import POLICY, Lines, attempt, event, only
+from tests.harness.holds import put_hold
+from tests.harness.records import KEYS, Make, put_record, record
+from tests.harness.still_clock import NOW, StillClock
+
+
+async def test_a_message_under_a_used_id_is_set_aside(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    still.redis.hset("bodies", "job", "the body")
+    still.redis.set(KEYS.answered("job"), "+another")
+    _, ended = await attempt(means, task)
+    assert ended
+    told = event(still)
+    assert (told["type"], told["id"]) == ("coupontools.message.rejected", "contacts/job")
+    assert told["data"] == {
+        "queue": "contacts",
+        "redis_message_id": "job",
+        "reason": answers.USED_ID,
+        "raw": "the body",
+    }
+    assert still.all()["dead.b"] == {"job": "the body"}
+    assert (lines.rejected, lines.lines) == (["contacts"], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "patience", "cancelled", "kind", "message"),
+    [
+        ({"s": "done", "fp": "another", "o": "{}"}, 3600, False, "conflict", answers.CONFLICT.message),
+        ({"s": "waiting"}, 3600, True, "cancelled", answers.CANCELLED.message),
+        ({"s": "waiting"}, 60, False, "expired", answers.EXPIRED.message),
+        (
+            {"s": "waiting", "w": "no connection"},
+            60,
+            False,
+            "expired",
+            f"{answers.EXPIRED.message}; at last: no connection",
+        ),
+        (
+            {"s": "unknown", "en": 5, "w": "why"},
+            60,
+            False,
+            "unknown",
+            f"{answers.UNKNOWN.message}; at last: why",
+        ),
+    ],
+)
+async def test_a_job_that_ends_without_a_call_is_told_why(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task], fields: dict[str, Any], patience: float,
+    kind: str, message: str, *, cancelled: bool,
+) -> None:  # fmt: skip
+    task = job(patience=patience)
+    put_record(still, means.ledger, task, **fields)
+    if cancelled:
+        still.redis.hset(KEYS.cancelled, "m:job", "1")
+    _, ended = await attempt(means, task)
+    assert ended
+    error = event(still)["data"]["error"]
+    assert (error["kind"], error["message"]) == (kind, message)
+    assert only(lines)[0] == "failed"
+    assert lines.calls == 0
+    assert ("dead" in still.all()) is (kind not in {"conflict", "cancelled"})
+    # Another job's record is left as it is.
+    assert (record(still, means.ledger, task).get("state") == "done") is (kind == "conflict")
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "failure"),
+    [("waiting", "internal", answers.WORN), ("unknown", "unknown", answers.WORN_UNKNOWN)],
+)
+async def test_what_workers_died_with_is_told_as_that(
+    still: StillClock, means: Means, job: Callable[..., Task], state: str, kind: str, failure: answers.Failure
+) -> None:
+    task = job()
+    task.receipt = dataclasses.replace(task.receipt, deaths=5)
+    put_record(still, means.ledger, task, s=state)
+    await attempt(means, task)
+    error = event(still)["data"]["error"]
+    assert (error["kind"], error["message"]) == (kind, failure.message)
+
+
+async def test_a_lost_call_that_was_found_is_answered_as_reconciled(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    put_record(still, means.ledger, task, s="unknown", v="found", ev='{"contact_id":"con_7"}', n=2)
+    _, ended = await attempt(means, task)
+    assert ended
+    told = event(still)
+    assert (told["subject"], told["data"]["attempts"], told["data"]["reconciled"]) == ("con_7", 2, True)
+    assert (only(lines)[0], only(lines)[1]["reconciled"], lines.calls) == ("succeeded", True, 0)
+
+
+@pytest.mark.parametrize("api_calls", [0, 1])
+async def test_what_leaves_without_an_answer_has_a_line_if_anything_was_called(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task], api_calls: int
+) -> None:
+    task = job()
+    task.cost.api_calls = api_calls
+    put_record(still, means.ledger, task, s="running", t="another", cl=NOW - 1000, le=NOW + 9000)
+    _, ended = await attempt(means, task)
+    assert ended
+    assert len(lines.lines) == api_calls
+    if api_calls:
+        assert (only(lines)[0], only(lines)[1]["retry_in_ms"], only(lines)[1]["error"]) == (
+            "retrying",
+            1005,
+            "busy",
+        )
+
+
+async def test_a_claim_that_is_parked_tells_the_gate_and_one_that_is_paced_comes_back(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    put_hold(still.redis, KEYS, "sms/refused", retry_at=NOW + 5000)
+    task = job()
+    task.cost.api_calls = 1
+    assert (await attempt(means, task))[1]
+    assert only(lines)[0] == "held"
+    assert means.gate.holds_up(task.holds) == "sms/refused"
+    means.gate.release()
+    still.redis.flushall()
+    put_hold(still.redis, KEYS, "account/asked", retry_at=NOW + 5000, length=5000)
+    assert not (await attempt(means, job()))[1]
+    # Nobody else is let in before that.
+    waiting = asyncio.create_task(means.gate.enter("contacts", frozenset(), None, 3600))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_a_claim_that_is_benched_keeps_its_process_from_taking_more(
+    still: StillClock, still_task: Make, means: Means, job: Callable[..., Task]
+) -> None:
+    policy = dataclasses.replace(POLICY, secret="mine")
+    means = Means(Ledger(still, KEYS, policy), means.api, means.gate, policy, means.log_line)
+    for name in ("mine", "other"):
+        still.redis.hset(KEYS.workers, name, json.dumps({"secret": name, "silence_ms": 1000}))
+        still.redis.zadd(KEYS.heartbeats, {name: NOW})
+    put_hold(still.redis, KEYS, "account/refused/mine", secret="mine", any=True, retry_at=NOW + 50_000)
+    assert (await attempt(means, job()))[1]
+    assert means.gate.is_benched

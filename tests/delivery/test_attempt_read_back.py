@@ -1,0 +1,132 @@
+"""What an attempt makes of a listing: that it reads back, or that notes what is there before a call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from actors.create_group import CreateGroup
+from coupontools import Call, Coupontools, NotCarriedOut
+from delivery import Outcome, Task, Unknown, Verdict
+from delivery.attempt import Attempt
+from delivery.means import Means
+from delivery.read_back import ReadBack
+from tests.harness.attempts import Lines, Scripted, attempt, event
+from tests.harness.records import KEYS, Make, put_record, record
+from tests.harness.still_clock import NOW, StillClock
+
+
+def lost(still: StillClock, means: Means, task: Task, ended: int = NOW - 9000) -> str:
+    put_record(still, means.ledger, task, s="unknown", en=ended, rb=NOW, cl=NOW - 20_000, m=task.message_id)
+    key = means.ledger.record(task)
+    still.redis.zadd(KEYS.unknown(task.listing), {key: NOW})
+    return key
+
+
+async def test_a_listing_that_tells_of_a_lost_call_lets_it_claim_again(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    lost(still, means, task)
+    _, ended = await attempt(means, task)
+    assert not ended
+    found = record(still, means.ledger, task)
+    assert (found["verdict"], found["reconciled"], json.loads(found["evidence"])) == (
+        "found",
+        "1",
+        {"contact_id": "con_1"},
+    )
+    # A listing is a call, too; and it rests for a third of what lost calls wait.
+    assert (lines.calls, lines.listings, task.cost.api_calls) == (1, 1, 1)
+    assert still.all()[KEYS.reader(task.listing)] == "rest"
+    assert still.redis.pttl(KEYS.reader(task.listing)) <= 2334
+    assert "well:sms/read_back" in still.all()[KEYS.troubles]
+    assert (await attempt(means, task))[1]
+    assert event(still)["data"]["reconciled"] is True
+
+
+async def test_a_listing_that_could_not_be_read_is_asked_for_later(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job(NotCarriedOut("slowly", status=429, retry_after=60.0))
+    key = lost(still, means, task)
+    _, ended = await attempt(means, task)
+    assert not ended
+    found = record(still, means.ledger, task)
+    assert (found["state"], found["looks"], found["why"]) == ("unknown", "1", "slowly (HTTP 429)")
+    assert still.all()[KEYS.unknown(task.listing)] == {key: NOW + 60_000}
+    assert lines.listings == 1
+    assert json.loads(still.all()[KEYS.holds]["account/asked"])["length"] == 60_000
+
+
+async def test_without_room_for_a_listing_a_lost_call_waits(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    lost(still, means, task)
+    tried = Attempt(means, task)
+    ticket = await means.gate.enter(task.queue, task.holds, None, 3600)
+    with means.gate.one_listing() as is_room:
+        assert is_room
+        # It was there when it asked, and is gone when the claim is answered.
+        tried.claim = await means.ledger.claim(task, tried.token)
+        assert tried.claim.verb == "read_back"
+        assert await tried._read_back()
+    ticket.claimed()
+    assert still.all()["delayed"] == {"job": NOW + 500}
+    assert lines.listings == 0
+    assert still.all()[KEYS.reader(task.listing)] == "rest"
+
+
+@pytest.mark.parametrize(
+    ("ended", "word"), [(NOW - 7001, "absent"), (NOW - 7000, "absent"), (NOW - 6999, "undecided")]
+)
+async def test_what_is_not_there_yet_may_still_come(
+    still: StillClock, means: Means, job: Callable[..., Task], ended: int, word: str
+) -> None:
+    """The API may be working on a call that ended a moment before the listing began."""
+    task = job()
+    lost(still, means, task, ended)
+    read_back = ReadBack(means.ledger, means.api, means.policy, task, "t1")
+    await read_back.find_waiting()
+    assert read_back.message_ids == ["job"]
+
+    async def absent(_: Any, __: Any, unknowns: list[Unknown], ___: Any) -> Any:
+        for unknown in unknowns:
+            yield Verdict(unknown, "absent")
+
+    kind = type("Absent", (Scripted,), {"read_back": staticmethod(absent)})
+    task.job = kind.model_validate(task.job.model_dump())
+    [verdict] = await read_back.read(task.call())
+    assert verdict.word == word
+    assert (await read_back.tell([verdict]) == [verdict]) is (word == "absent")
+
+
+async def test_a_group_s_baseline_is_noted_before_its_call_or_it_waits_for_room(
+    still: StillClock, still_task: Make, means: Means
+) -> None:
+    class Group(CreateGroup):
+        """Its listing shows one group of the name."""
+
+        async def baseline(self, api: Coupontools, call: Call) -> list[str]:
+            return ["gro_1"]
+
+        async def call(self, api: Coupontools, call: Call) -> Outcome:
+            assert record(still, means.ledger, task)["baseline"] == '["gro_1"]'
+            return Outcome("group.created", {"name": "Pizza"}, claims="gro_2")
+
+    task = still_task("job", "create_group")
+    task.job = Group.model_validate(task.job.model_dump())
+    with means.gate.one_listing():
+        assert (await attempt(means, task))[1]
+    assert (still.all()["delayed"], record(still, means.ledger, task)["attempts"]) == (
+        {"job": NOW + 500},
+        "0",
+    )
+    still.redis.sadd("acks", "job")
+    still.redis.delete("delayed")
+    assert (await attempt(means, task))[1]
+    assert still.all()[KEYS.claimed("sms", "gro_2")] == {"gro_2"}

@@ -1,0 +1,111 @@
+"""What is around attempts: whose message is let go, what is answered at once, and the line of the log."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import pytest
+
+from delivery import Delivery, Task
+from delivery import answer as answers
+from delivery.means import Means
+from tests.harness.attempts import ADDED, Lines, only
+from tests.harness.holds import put_hold
+from tests.harness.records import KEYS
+from tests.harness.still_clock import NOW, StillClock
+
+
+@pytest.fixture
+def deliver(means: Means) -> Delivery:
+    return Delivery(means.ledger, means.api, means.gate, means.policy, means.log_line)
+
+
+async def test_a_delivered_message_is_let_go(
+    means: Means, deliver: Delivery, job: Callable[..., Task]
+) -> None:
+    released: list[str] = []
+    task = job()
+    task.receipt = dataclasses.replace(task.receipt, release=lambda: released.append("deliver"))
+    await deliver.deliver(task)
+    assert released == ["deliver"]
+    assert means.gate.in_flight() == dict.fromkeys(means.gate.in_flight(), 0)
+
+
+async def test_what_breaks_the_rules_is_answered_at_once_whatever_its_record(
+    still: StillClock, deliver: Delivery, lines: Lines, job: Callable[..., Task]
+) -> None:
+    released: list[str] = []
+    for name in ("failed", "answered", "postponed"):
+        task = job(name=name)
+        task.receipt = dataclasses.replace(task.receipt, release=lambda name=name: released.append(name))
+        if name == "failed":
+            await deliver.fail_at_once(
+                task, answers.Failure("invalid", "no", details=({"field": "x", "message": "y"},))
+            )
+        elif name == "answered":
+            await deliver.answer_at_once(task, ADDED)
+        else:
+            await deliver.postpone(task)
+    assert released == ["failed", "answered", "postponed"]
+    found = still.all()
+    failed, answered = (json.loads(entry["event"]) for entry in found[KEYS.events])
+    assert failed["data"]["error"]["details"] == [{"field": "x", "message": "y"}]
+    assert answered["data"] == {"channel": "sms", "attempts": 0, "replayed": False, "reconciled": False}
+    assert found["delayed"] == {"postponed": NOW + 60_000}
+    assert [outcome for outcome, _ in lines.lines] == ["failed", "succeeded"]
+    assert not any(key.startswith("coupontools:job:") for key in found)
+
+
+async def test_a_job_that_meets_a_known_hold_is_parked_without_a_claim(
+    still: StillClock, means: Means, deliver: Delivery, lines: Lines, job: Callable[..., Task]
+) -> None:
+    put_hold(still.redis, KEYS, "sms/refused", retry_at=NOW + 5000)
+    means.gate.hold("sms/refused")
+    released: list[str] = []
+    task = job()
+    task.cost.api_calls = 1
+    task.receipt = dataclasses.replace(task.receipt, release=lambda: released.append("parked"))
+    await deliver.deliver(task)
+    assert released == ["parked"]
+    assert still.all()[f"{KEYS.parked}:sms/refused|{task.place}"] == {"job": task.since}
+    assert (only(lines)[0], only(lines)[1]["error"]) == ("held", "sms/refused")
+
+
+async def test_a_worker_that_stops_leaves_its_message_as_it_is(
+    still: StillClock, means: Means, deliver: Delivery, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    task.cost.api_calls = 1
+    means.gate.drain()
+    before = still.all()
+    await deliver.deliver(task)
+    assert still.all() == before
+    assert (only(lines)[0], only(lines)[1]["error"]) == ("interrupted", "the worker stops")
+
+
+async def test_the_line_of_an_attempt_tells_how_long_it_took(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute in the queue, then two seconds here, of which one and a half at the API."""
+    task = job()
+    monkeypatch.setattr("delivery.log_line.now", lambda: 102.0)
+    monkeypatch.setattr("delivery.log_line.time.time", lambda: NOW / 1000 + 2)
+    task.cost.fetched, task.cost.api_seconds, task.cost.api_calls = 100.0, 1.5, 3
+    task.original_id = "first"
+    means.log_line.finished(task, "succeeded", 2)
+    fields = only(lines)[1]
+    assert (fields["queue_ms"], fields["total_ms"], fields["api_ms"], fields["api_calls"]) == (
+        60_000,
+        2000.0,
+        1500.0,
+        3,
+    )
+    assert fields["original_id"] == "first"
+    # The next attempt counts anew.
+    assert (task.cost.api_calls, task.cost.api_seconds) == (0, 0.0)
+    # A clock that differs makes no negative time.
+    task.since, task.cost.fetched = NOW + 9000, 100.0
+    means.log_line.finished(task, "succeeded", 2)
+    assert lines.lines[1][1]["queue_ms"] == 0
