@@ -63,7 +63,7 @@ class StillClock(SyncRunner):
 def _text(value: Any) -> Any:
     match value:
         case bytes():
-            return value.decode()
+            return value.decode("utf-8", "backslashreplace")
         case list():
             return [_text(each) for each in value]
         case set():
