@@ -280,7 +280,7 @@ async def test_a_hold_is_believed_for_a_moment_and_then_asked_for() -> None:
 
 async def test_nobody_asks_before_the_pace_allows_it() -> None:
     crowd = Crowd(Gate(10))
-    crowd.gate.pace(0.05, "contacts", "")
+    crowd.gate.pace(0.5, "contacts", "")
     await crowd.add("a")
     await crowd.add("b", lane="webhooks")
     assert crowd.inside == []

@@ -190,8 +190,6 @@ async def test_reset_after_the_answer_and_a_connection_closed_while_idle_mean_no
 
 # -- An answer came -------------------------------------------------------------------------------------------------------------
 
-LATER = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
-
 
 def lost(signal: str = "none") -> tuple[Meaning, Meaning]:
     return Meaning("lost", signal), Meaning("retry", signal)  # type: ignore[arg-type]
@@ -276,7 +274,9 @@ async def test_answered(
 
 
 async def test_retry_after_as_a_date(wire: Any, connect: Connect) -> None:
-    api = connect(await wire.answer(wire.http(429, GATEWAY, [("Retry-After", LATER)])))
+    # Not when this file is loaded: minutes may pass until its turn.
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    api = connect(await wire.answer(wire.http(429, GATEWAY, [("Retry-After", later)])))
     meaning = meaning_of(await error_of(create(api)), effect=True, shortest_pause=SHORTEST)
     assert (meaning.verb, meaning.signal) == ("retry", "well")
     assert meaning.pause is not None
