@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from sandbox import Sandbox
 from tests.harness import House
+from tests.harness.nursling import Nursery
 from tests.harness.still_clock import StillClock
 from workers.embedded import EmbeddedRedis
 
@@ -35,20 +37,30 @@ def _sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture(scope="session")
+def _nursery() -> Iterator[Nursery | None]:
+    # Elsewhere libraries of the system do not outlive a fork.
+    if sys.platform != "linux":
+        yield None
+        return
+    with Nursery() as nursery:
+        yield nursery
+
+
 @pytest.fixture
-def house(_redis_server: EmbeddedRedis, _sandbox: Sandbox) -> Iterator[House]:
+def house(_redis_server: EmbeddedRedis, _sandbox: Sandbox, _nursery: Nursery | None) -> Iterator[House]:
     """A house with an empty Redis and an empty sandbox; Redis must be left running."""
     _sandbox.reset(settings=True)
-    with House(_redis_server, _sandbox) as house:
+    with House(_redis_server, _sandbox, _nursery) as house:
         house.redis.flushall()
         yield house
 
 
 @pytest.fixture
-def fragile_house(_sandbox: Sandbox) -> Iterator[House]:
+def fragile_house(_sandbox: Sandbox, _nursery: Nursery | None) -> Iterator[House]:
     """A house whose Redis a test may kill, freeze and start again."""
     _sandbox.reset(settings=True)
-    with EmbeddedRedis() as server, House(server, _sandbox) as house:
+    with EmbeddedRedis() as server, House(server, _sandbox, _nursery) as house:
         yield house
 
 

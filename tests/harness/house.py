@@ -23,6 +23,7 @@ from sandbox import Sandbox
 from tests.harness.commands import Done, run_command
 from tests.harness.contract import check_events
 from tests.harness.logged import Logged
+from tests.harness.nursling import Nursery, Nursling
 from tests.harness.waiting import PATIENCE, wait_for
 from workers.embedded import EmbeddedRedis
 
@@ -68,19 +69,29 @@ def message(actor: str, arguments: dict[str, Any], **fields: Any) -> tuple[str, 
 
 
 class RunningWorker(Logged):
-    """`coupontools-worker run` as a process group of its own; of the project in the folder ``project``, if that is given."""
+    """`coupontools-worker run` as a process group of its own.
 
-    def __init__(self, environment: dict[str, str], *arguments: str, project: Path | None = None) -> None:
+    It is started by the ``nursery``, if one is given, and is that of the project in the folder ``project``, if that is given.
+    """
+
+    def __init__(
+        self,
+        environment: dict[str, str],
+        *arguments: str,
+        project: Path | None = None,
+        nursery: Nursery | None = None,
+    ) -> None:
         super().__init__("worker")
         # What a worker that is killed leaves behind goes with this.
         self._folder = tempfile.TemporaryDirectory(prefix="worker-")
+        environment = {**environment, "TMPDIR": self._folder.name}
+        self.process: subprocess.Popen[bytes] | Nursling
+        if nursery:
+            self.process = nursery.start(["run", *arguments], environment, self._log)
+            return
         self.process = subprocess.Popen(
             [sys.executable, "-m", "workers.cli", "run", *arguments],
-            env={
-                **environment,
-                "TMPDIR": self._folder.name,
-                **({"PYTHONPATH": str(project)} if project else {}),
-            },
+            env={**environment, **({"PYTHONPATH": str(project)} if project else {})},
             cwd=project,
             stdout=self._log,
             stderr=self._log,
@@ -135,7 +146,9 @@ class RunningWorker(Logged):
 class House:
     """Redis, sandbox and any number of workers."""
 
-    def __init__(self, server: EmbeddedRedis, sandbox: Sandbox) -> None:
+    def __init__(self, server: EmbeddedRedis, sandbox: Sandbox, nursery: Nursery | None = None) -> None:
+        #: Starts what is started here, or None to start it as a user does.
+        self.nursery = nursery
         self.server = server
         self.sandbox = sandbox
         self.redis = redis.Redis.from_url(server.url, socket_timeout=30)
@@ -176,12 +189,20 @@ class House:
             **given,
         }
 
+    def for_real(self) -> None:
+        """From now on, starts each worker as a user does, by Python's command line, and not in the nursery."""
+        self.nursery = None
+
     def worker(
         self, *arguments: str, wait: bool = True, project: Path | None = None, **settings: object
     ) -> RunningWorker:
         """Starts `run` with these settings, of another copy of the project if a folder is given; stopped at the end of the house."""
         environment = self.environment(**settings)
-        worker = RunningWorker(environment, *arguments, project=project)
+        # The library of metrics is set up by the environment in which it is loaded.
+        forked = project is None and "METRICS_PORT" not in settings
+        worker = RunningWorker(
+            environment, *arguments, project=project, nursery=self.nursery if forked else None
+        )
         self.workers.append(worker)
         return worker.wait_started(int(environment["WORKER_PROCESSES"])) if wait else worker
 

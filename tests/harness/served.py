@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.logged import Logged
+from tests.harness.nursling import Nursery, Nursling
 from tests.harness.waiting import PATIENCE, wait_for
 
 __all__ = ["Served"]
@@ -17,13 +18,25 @@ __all__ = ["Served"]
 class Served(Logged):
     """A command that serves HTTP, on a free port, or on the one that it had before."""
 
-    def __init__(self, command: str, name: str, environment: dict[str, str], port: int = 0) -> None:
-        """``name`` stands before the events of its log."""
+    def __init__(
+        self,
+        command: str,
+        name: str,
+        environment: dict[str, str],
+        port: int = 0,
+        nursery: Nursery | None = None,
+    ) -> None:
+        """``name`` stands before the events of its log; it is started by the ``nursery``, if one is given."""
         super().__init__(name)
         self._name = name
         self.port = port
+        arguments = [command, "--port", str(port)]
+        self.process: subprocess.Popen[bytes] | Nursling
+        if nursery:
+            self.process = nursery.start(arguments, environment, self._log)
+            return
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "workers.cli", command, "--port", str(port)],
+            [sys.executable, "-m", "workers.cli", *arguments],
             env=environment,
             stdout=self._log,
             stderr=self._log,

@@ -320,6 +320,7 @@ def test_what_starts_often_or_lives_long_loads_only_what_it_needs(start: str) ->
 
 def test_run_becomes_the_supervisor(house: House) -> None:
     """The memory of what has read the options and the settings is free while the worker runs."""
+    house.for_real()
     worker = house.worker("--queues", "reads, groups")
     command = Path(f"/proc/{worker.process.pid}/cmdline").read_text(encoding="utf-8").split("\0")
     assert command[1:4] == ["-P", "-m", "workers.supervisor"]

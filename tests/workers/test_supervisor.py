@@ -22,6 +22,11 @@ from workers.assembly import assemble
 from workers.process import Standstill, dead_parts
 
 
+@pytest.fixture(autouse=True)
+def _for_real(house: House) -> None:
+    house.for_real()
+
+
 def _alive(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")

@@ -16,6 +16,7 @@ SAMPLE_SECONDS = 3.0
 def test_an_idle_worker_costs_little_and_is_woken_by_a_job(fragile_house: House) -> None:
     house = fragile_house
     group = house.new_group()
+    house.for_real()
     house.worker()
     house.answer(house.enqueue("add_contact", channel="sms", group_id=group, phone="+32470000000"))
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import pytest
 
 from tests.harness import House, wait_for
+from tests.harness.nursling import Nursery
 from tests.harness.served import Served
 
 TOKEN = "a-token-that-is-hard-to-guess"
@@ -19,8 +20,8 @@ TOKEN = "a-token-that-is-hard-to-guess"
 class Receiver(Served):
     """`coupontools-worker receive`."""
 
-    def __init__(self, environment: dict[str, str], port: int = 0) -> None:
-        super().__init__("receive", "receiver", environment, port)
+    def __init__(self, environment: dict[str, str], port: int = 0, nursery: Nursery | None = None) -> None:
+        super().__init__("receive", "receiver", environment, port, nursery)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -81,7 +82,7 @@ def start(house: House) -> Callable[..., Receiver]:
     """Starts a receiver of the house, or of another one, with these settings."""
 
     def start(home: House = house, port: int = 0, **settings: object) -> Receiver:
-        return Receiver(home.environment(RECEIVER_TOKEN=TOKEN, **settings), port)
+        return Receiver(home.environment(RECEIVER_TOKEN=TOKEN, **settings), port, home.nursery)
 
     return start
 

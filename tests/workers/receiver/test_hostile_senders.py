@@ -23,6 +23,12 @@ HEAD = f"POST /webhooks/{TOKEN} HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.fixture(autouse=True)
+def _for_real(house: House) -> None:
+    """Its memory is measured, from its own start on."""
+    house.for_real()
+
+
+@pytest.fixture(autouse=True)
 def _enough_files() -> Iterator[None]:
     """Lets this process open a connection for each sender."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,0 +1,200 @@
+"""Starts `run` and `receive` by fork, for tests: nine tenths of the CPU that a start costs go into loading libraries.
+
+The tests run this file as a program, one for each pytest process; `nursling` is its other side. It has loaded the libraries, and none of
+our own modules: each process that it starts, and each that such a process starts, loads those anew, as a new Python would. They are
+processes like any other, with a process id, a parent, a session, an environment and an exit code of their own. Two things tell them
+apart: `/proc` shows the nursery's command line and environment, and what a library sets up when it is loaded was set up in the nursery's
+environment. So tests of starting itself, of metrics, of what a process costs and of another version start real ones (`House.for_real`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import json
+import logging
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from typing import Any, NoReturn
+
+OURS = {"actors", "config", "coupontools", "delivery", "sandbox", "workers"}
+#: What these commands, the supervisor and a worker process load, between them.
+LOADED = (
+    "workers.cli.main",
+    "workers.cli.run",
+    "workers.cli.receive",
+    "workers.supervisor",
+    "workers.process",
+    "coupontools.transport",
+)
+#: The longest order, in bytes; with it come the file to print into, and a socket that hears of the process.
+LONGEST_ORDER = 65536
+
+
+def forget_ours() -> None:
+    """Makes the next import of each of our modules load it anew."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]
+
+
+def execute(arguments: list[str]) -> NoReturn:
+    """Does what `python -P -m MODULE ARGUMENTS` does, in this process, and ends it."""
+    forget_ours()
+    logging.getLogger().handlers.clear()
+    sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = list(arguments)
+    for name in ("sitecustomize", "usercustomize"):
+        # A new Python runs these first; `make mutants` records by one what a process executes.
+        if name in sys.modules:
+            importlib.reload(sys.modules[name])
+    code: Any = None
+    try:
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    # As an interpreter that ends, but without taking apart the stack of the process that this one was forked from.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
+def execv(_: str, command: list[str]) -> NoReturn:
+    """Stands for `os.execv`, by which `run` becomes the supervisor."""
+    execute(module_of(command))
+
+
+def module_of(command: list[str]) -> list[str]:
+    """The module that a command runs, and its arguments."""
+    assert command[:3] == [sys.executable, "-P", "-m"], command
+    return command[3:]
+
+
+class Forked:
+    """Stands for `subprocess.Popen`, by which the supervisor starts its worker processes."""
+
+    def __init__(self, command: list[str], *, stdin: int, env: Any) -> None:
+        assert env is os.environ
+        self.returncode: int | None = None
+        self._command = command
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.dup2(stdin, 0)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            execute(module_of(command))
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float = float("inf")) -> int:
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self._command, timeout)
+            time.sleep(0.01)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def begin(order: dict[str, Any], log: int) -> NoReturn:
+    """Makes the process that was just forked what was ordered."""
+    signal.set_wakeup_fd(-1)
+    os.setsid()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    # Standard input is the way to the tests.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    tempfile.tempdir = None
+    os.execv, subprocess.Popen = execv, Forked  # type: ignore[assignment, misc]
+    execute(["workers.cli", *order["arguments"]])
+
+
+def serve(way: socket.socket) -> None:
+    """Starts what the tests order, and tells them the exit code of each, until they are gone."""
+    ended, tell_ended = socket.socketpair()
+    for end in (ended, tell_ended):
+        end.setblocking(False)
+    signal.set_wakeup_fd(tell_ended.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    selector = selectors.DefaultSelector()
+    selector.register(way, selectors.EVENT_READ)
+    selector.register(ended, selectors.EVENT_READ)
+    waiting: dict[int, socket.socket] = {}
+    while True:
+        ready = {key.fileobj for key, _ in selector.select()}
+        if ended in ready:
+            with suppress(BlockingIOError):
+                ended.recv(4096)
+            bury(waiting)
+        if way in ready:
+            text, files, _, _ = socket.recv_fds(way, LONGEST_ORDER, 2)
+            if not text:
+                return
+            log, answer = files
+            pid = os.fork()
+            if pid == 0:
+                begin(json.loads(text), log)
+            os.close(log)
+            waiting[pid] = socket.socket(fileno=answer)
+            waiting[pid].send(str(pid).encode())
+
+
+def bury(waiting: dict[int, socket.socket]) -> None:
+    """Tells the exit code of each process that has ended."""
+    while waiting:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        with waiting.pop(pid) as answer, suppress(OSError):
+            answer.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def main() -> None:
+    for name in LOADED:
+        importlib.import_module(name)
+    forget_ours()
+    # What is here by now is shared by all processes; a collection would write to all of it.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=0) as way:
+        serve(way)
+
+
+if __name__ == "__main__":
+    main()
