@@ -170,6 +170,16 @@ async def test_a_listing_has_the_time_that_a_hold_gave_back(ledger: Ledger, task
             await asyncio.sleep(60)
 
 
+async def test_a_listing_whose_lease_another_has_is_given_up_at_once(ledger: Ledger, task: Task) -> None:
+    soon = replace(LONG_POLICY, cover=0.03)
+    claim = Claim("call", deadline=round(time.time() * 1000) + 3_600_000)
+    lease = Lease(ledger, soon, task, "nobody's", claimed_at=now(), claim=claim)
+    async with asyncio.timeout(60):
+        with pytest.raises(LeaseLost):
+            async with lease.kept():
+                await asyncio.sleep(3600)
+
+
 @pytest.fixture
 def attempt(api: Coupontools, ledger: Ledger, gate: Gate, task: Task) -> Attempt:
     return Attempt(Means(ledger, api, gate, LONG_POLICY, LogLine()), task)

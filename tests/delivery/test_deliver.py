@@ -109,3 +109,15 @@ async def test_the_line_of_an_attempt_tells_how_long_it_took(
     task.since, task.cost.fetched = NOW + 9000, 100.0
     means.log_line.finished(task, "succeeded", 2)
     assert lines.lines[1][1]["queue_ms"] == 0
+
+
+async def test_a_hold_that_is_over_parks_nobody_and_is_not_believed_any_more(
+    still: StillClock, means: Means, deliver: Delivery, lines: Lines, job: Callable[..., Task]
+) -> None:
+    """This process was told of it, and another one's probe has ended it since."""
+    task = job()
+    means.gate.hold("sms/refused")
+    await deliver.deliver(task)
+    assert only(lines)[0] == "succeeded"
+    assert means.gate.holds_up(task.holds) is None
+    assert KEYS.parked not in still.all()

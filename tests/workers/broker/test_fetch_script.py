@@ -162,6 +162,12 @@ def test_deaths_are_told_and_what_nobody_survives_is_not_read(
     assert fetch(still) == [0, 0, ["a", body, str(deaths)]]
 
 
+def test_an_id_without_a_message_is_told_as_that_whoever_died_with_it(still: StillClock) -> None:
+    still.redis.rpush(READS.ready, "a")
+    still.redis.hset(READS.deaths, "a", 6)
+    assert fetch(still) == [0, 0, ["a", None, "6"]]
+
+
 @pytest.mark.parametrize("due", [None, 1])
 @pytest.mark.parametrize("deaths", [3, 5])
 def test_a_suspect_is_put_off_until_its_worker_has_nothing_else_in_hand(

@@ -1,0 +1,65 @@
+"""Which lane has the next place of a process, and what no lane may have."""
+
+from __future__ import annotations
+
+import pytest
+
+from delivery.shares import LANES, Shares
+
+
+def test_a_lane_below_its_least_share_goes_before_all_others() -> None:
+    shares = Shares(20)
+    for _ in range(2):
+        assert shares.rank("bulk")[0] is False
+        shares.take("bulk")
+    # It has its tenth; the others do not.
+    assert shares.rank("bulk")[0] is True
+    assert min(LANES, key=shares.rank) != "bulk"
+    assert shares.in_flight()["bulk"] == 2
+
+
+@pytest.mark.parametrize(("concurrency", "least"), [(4, 0), (5, 1), (19, 1), (30, 3)])
+def test_where_there_are_few_places_none_is_kept(concurrency: int, least: int) -> None:
+    shares = Shares(concurrency)
+    for taken in range(4):
+        assert shares.rank("bulk")[0] is (taken >= least)
+        shares.take("bulk")
+
+
+def test_of_lanes_that_have_their_share_the_one_that_had_least_for_its_weight_goes_first() -> None:
+    shares = Shares(4)
+    order = []
+    for _ in range(9):
+        lane = min(("webhooks", "contacts"), key=shares.rank)
+        shares.take(lane)
+        order.append(lane)
+    # Webhooks weigh twice as much.
+    assert (order.count("webhooks"), order.count("contacts")) == (6, 3)
+    # Who was idle saved nothing up: it begins where the others are.
+    assert shares.rank("groups")[1] == pytest.approx(min(shares.rank(lane)[1] for lane in LANES))
+
+
+@pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (4, 1), (8, 2), (11, 2), (12, 3)])
+def test_listings_have_a_quarter_of_the_places_at_most(concurrency: int, most: int) -> None:
+    shares = Shares(concurrency)
+    for _ in range(most):
+        assert shares.may_take("reads")
+        shares.take("reads")
+    assert not shares.may_take("reads")
+    assert shares.may_take("contacts")
+    shares.leave("reads")
+    # A listing that reads back counts as one, whatever its lane.
+    with shares.listing():
+        assert not shares.may_list
+    assert shares.may_take("reads")
+
+
+def test_since_when_all_places_are_taken_is_told_until_one_is_free() -> None:
+    shares = Shares(2)
+    shares.take("contacts")
+    assert (shares.are_taken, shares.full_since) == (False, None)
+    shares.take("contacts")
+    assert shares.are_taken
+    assert shares.full_since is not None
+    shares.leave("contacts")
+    assert (shares.are_taken, shares.full_since, shares.in_flight()["contacts"]) == (False, None, 1)
