@@ -12,6 +12,8 @@ from typing import Any, Protocol
 __all__ = ["Script", "ScriptRunner", "load_scripts"]
 
 _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
+#: What is not in the folder of a script is included from here.
+_SHARED = Path(__file__).parent / "lua"
 _PAUSE = re.compile(r"\bPAUSE\.(\w+)")
 
 
@@ -41,15 +43,21 @@ class ScriptRunner(Protocol):
 def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
     """Return every ``.lua`` file of ``folder`` by its stem.
 
-    ``-- include: NAME`` lines are replaced by that file's text, and each ``PAUSE.`` with a name by that number of ``pauses``.
+    ``-- include: NAME`` lines are replaced by that file's text, of the folder or of delivery's, and each ``PAUSE.`` with a name by that
+    number of ``pauses``.
 
     Raises:
         KeyError: there is no pause of that name.
     """
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.lua"))}
+
+    def part(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return texts[name] if name in texts else (_SHARED / name).read_text(encoding="utf-8")
+
     scripts = {}
     for name, text in texts.items():
-        source = _INCLUDE.sub(lambda match: texts[match.group(1)], text)
+        source = _INCLUDE.sub(part, text)
         source = _PAUSE.sub(lambda match: str(pauses[match.group(1)]), source)
         digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         stem = name.removesuffix(".lua")

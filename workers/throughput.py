@@ -1,4 +1,4 @@
-"""How many jobs of each lane are answered a minute now, from what delivery counts in the step that answers them (minutes.lua)."""
+"""How many jobs of each lane are answered a minute now, from what delivery counts in the step that answers them (lua/answered.lua)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
--- answered.lua: a prelude of claim.lua and settle.lua: was a message of this id answered before, and is this that very message?
+-- answered.lua: a prelude of claim.lua and settle.lua: was a message of this id answered before, and is this that very message? Its answer,
+-- once, with all that is counted in that step. Needs clock.lua and batch.lua.
+--
 --   answered  string  "<sign><digest>": + when its job succeeded; "-<digest> <redis id>" when it failed. The digest is of what was
 --                     asked for, the key included. "!<settlement>" while the events of its answer are due: the JSON that settle.lua got.
+--   <minutes>:<n>  hash  of the minute that began n minutes after 1970: <lane>|<outcome> -> how many jobs were answered; <lane>|first -> when
+--                        the first of them was (ms)
 --
 -- Redis does not roll back. So the answer is noted as due, then its events are written, and then the same command that noted it (it
 -- can't be refused now) says that it was given. Whoever finds an answer that is due writes its events.
@@ -20,6 +24,20 @@ local function answered_as(answered_key, asked, id, ttl_ms)
 end
 
 local function note_due(answered_key, text, ttl_ms) redis.call('SET', answered_key, '!' .. text, 'PX', whole(ttl_ms)) end
+
+local MINUTES_KEPT_MS = 2 * 86400 * 1000
+local MINUTE = 60000
+local function minute_of(minutes) return minutes .. ':' .. whole(math.floor(now / MINUTE)) end
+
+-- `tally` is the name of the minutes, the lane and the outcome. Tries what count_minute does, and does what a new field needs.
+local function try_minute(tally)
+  local key = minute_of(tally[1])
+  if redis.call('HINCRBY', key, tally[2] .. '|' .. tally[3], 0) > 0 then return end
+  redis.call('HSETNX', key, tally[2] .. '|first', whole(now))
+  redis.call('PEXPIRE', key, MINUTES_KEPT_MS)
+end
+
+local function count_minute(tally) redis.call('HINCRBY', minute_of(tally[1]), tally[2] .. '|' .. tally[3], 1) end
 
 -- The answers that a caller waits for: the latest, for a while.
 local REPLIES_KEPT, REPLIES_TTL_MS = 10000, 3600000

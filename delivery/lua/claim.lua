@@ -3,7 +3,6 @@
 -- include: pauses.lua
 -- include: account.lua
 -- include: record.lua
--- include: minutes.lua
 -- include: batch.lua
 -- include: answered.lua
 -- include: question.lua

@@ -5,7 +5,6 @@
 -- include: holds.lua
 -- include: signal.lua
 -- include: record.lua
--- include: minutes.lua
 -- include: batch.lua
 -- include: answered.lua
 -- include: question.lua

@@ -1,3 +1,5 @@
+-- include: clock.lua
+--
 -- enrol.lua: may this worker take jobs of its pair of key names? If so, it is registered in the same step. Safe to repeat.
 --
 -- KEYS  1 prefix_of: which key prefix belongs to the namespace   2 namespace_of: which namespace belongs to the prefix
@@ -16,8 +18,6 @@ local namespace, prefix, dead_prefix, dead_namespace = ARGV[1], ARGV[2], ARGV[3]
 local me, about, account, starts = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
 local oldest, newest = tonumber(ARGV[9]), tonumber(ARGV[10])
 
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 -- The living workers of this pair, with what they say of themselves.
 local function each_living(visit)
@@ -50,7 +50,7 @@ if not number or number < oldest or number > newest then return { 'format', in_u
 
 redis.call('SET', prefix_of, prefix)
 redis.call('SET', namespace_of, namespace)
-redis.call('ZADD', heartbeats, string.format('%.0f', now), me)
+redis.call('ZADD', heartbeats, whole(now), me)
 redis.call('HSET', workers, me, about)
 
 -- The number rises when every living worker reads the new form; one that does not say what it reads reads the first.

@@ -1,3 +1,4 @@
+-- include: clock.lua
 -- include: proof.lua
 --
 -- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
@@ -21,11 +22,7 @@ local number, me, about, queue = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 
 local ends_after, alone_from = tonumber(ARGV[8]), tonumber(ARGV[9])
 
-local clock = redis.call('TIME')
-local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local function whole(given) return string.format('%.0f', given) end
-local now = whole(now_ms)
-local answer = { now, 0, 0 }
+local answer = { whole(now), 0, 0 }
 
 -- Sent before this consumer reconciled or left, and delivered after it: nobody would know what it took.
 if number < tonumber(redis.call('GET', epoch) or 0) then return answer end
@@ -41,14 +38,14 @@ end
 local function register()
   if redis.call('ZSCORE', heartbeats, me) then return end
   redis.call('HSETNX', workers, me, about)
-  redis.call('ZADD', heartbeats, now, me)
+  redis.call('ZADD', heartbeats, whole(now), me)
 end
 
 local trial = redis.call('HGET', suspects, me)
 if trial then
   local till, its_queue, id = string.match(trial, '^(%d+)|(.-)|(.*)$')
   till = tonumber(till)
-  local in_time = till > now_ms and till <= now_ms + PAUSE.suspect
+  local in_time = till > now and till <= now + PAUSE.suspect
   -- Another worker that took it, or put it off, changed its time.
   local waits = in_time and tonumber(redis.call('ZSCORE', delayed, id) or 0) == till
   local tried = its_queue == queue and redis.call('SISMEMBER', acks, id) == 1
@@ -62,14 +59,14 @@ if trial then
     redis.call('ZREM', delayed, NOBODY)
     redis.call('SADD', acks, id)
     redis.call('ZREM', delayed, id)
-    return { now, 0, 1, id, body, redis.call('HGET', deaths, id) or '0' }
+    return { whole(now), 0, 1, id, body, redis.call('HGET', deaths, id) or '0' }
   end
   redis.call('HDEL', suspects, me)
 end
 
 -- 2. Is there anything? -------------------------------------------------------------------------------------------------------------------
 
-local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, most)
+local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', whole(now), 'LIMIT', 0, most)
 local waiting, all = redis.call('LLEN', ready), redis.call('HLEN', workers)
 if #due == 0 and waiting == 0 then return answer end
 
@@ -104,11 +101,11 @@ end
 -- Puts a suspect off until this worker has nothing else in hand.
 local function suspect(id)
   if redis.call('HEXISTS', suspects, me) == 1 then
-    redis.call('ZADD', delayed, whole(now_ms + PAUSE.second_suspect), id)
+    redis.call('ZADD', delayed, whole(now + PAUSE.second_suspect), id)
     return
   end
-  redis.call('ZADD', delayed, whole(now_ms + PAUSE.suspect), id)
-  redis.call('HSET', suspects, me, whole(now_ms + PAUSE.suspect) .. '|' .. queue .. '|' .. id)
+  redis.call('ZADD', delayed, whole(now + PAUSE.suspect), id)
+  redis.call('HSET', suspects, me, whole(now + PAUSE.suspect) .. '|' .. queue .. '|' .. id)
   answer[3] = 1
 end
 

@@ -1,3 +1,5 @@
+-- include: clock.lua
+--
 -- memory.lua: does Redis still know what this worker wrote last? Then a newer number takes its place. Safe to repeat.
 --
 -- KEYS  1 memory: the number this worker wrote last   2 forgot: hash, at (ms) and times
@@ -8,15 +10,13 @@
 local memory, forgot = KEYS[1], KEYS[2]
 local surely, following, kept, one_loss, shown = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local found = tonumber(redis.call('GET', memory) or 0)
 local gone = found < surely
 
 if gone then
   local at = tonumber(redis.call('HGET', forgot, 'at') or 0)
   if at < now - one_loss or at > now then redis.call('HINCRBY', forgot, 'times', 1) end
-  redis.call('HSET', forgot, 'at', string.format('%.0f', now))
+  redis.call('HSET', forgot, 'at', whole(now))
   redis.call('PEXPIRE', forgot, shown)
 end
 redis.call('SET', memory, following, 'PX', kept)

@@ -1,3 +1,4 @@
+-- include: clock.lua
 -- include: proof.lua
 --
 -- overdue.lua: deadlines pass also for messages that nobody has fetched. One worker at a time looks at what waits, a few messages in turn,
@@ -18,9 +19,6 @@ local LONGEST_BODY = 65536
 -- What is brought forward is due before all others, and is not looked at again.
 local FIRST = 1
 
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local function whole(number) return string.format('%.0f', number) end
 
 local owner, until_ms = unpack(redis.call('HMGET', sweep, 'owner', 'until'))
 local left = (tonumber(until_ms) or 0) - now

@@ -1,3 +1,5 @@
+-- include: clock.lua
+--
 -- put_back.lua: of these messages, which stand nowhere? Safe to repeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 delayed: zset id -> due (ms)   4 parked (see account.lua)
@@ -11,8 +13,6 @@ local NEAR = 500
 -- A longer message is not looked into: nobody needs to know when it was sent, since it is no job.
 local LONGEST_BODY = 65536
 
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 local places = {}
 for _, place in ipairs(redis.call('SMEMBERS', parked)) do

@@ -1,3 +1,4 @@
+-- include: clock.lua
 -- include: proof.lua
 --
 -- set_aside.lua: an entry that is no readable job becomes a dead letter with its event. Safe to repeat.
@@ -12,15 +13,13 @@ local id, reason, type, event, maxlen = unpack(ARGV)
 
 local LONGEST_LETTER = 320 * 1024
 if redis.call('SISMEMBER', acks, id) == 0 then return 0 end
-local clock = redis.call('TIME')
-local now = string.format('%.0f', tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000))
 redis.call('SREM', acks, NOBODY)
 redis.call('HDEL', bodies, NOBODY)
 local size = redis.call('HSTRLEN', bodies, id)
 -- What is too long is kept without its content: shown, but not sent again.
 local body = size > LONGEST_LETTER and '{"bytes":' .. size .. '}' or redis.call('HGET', bodies, id)
 if body then
-  redis.call('ZADD', dead, now, id)
+  redis.call('ZADD', dead, whole(now), id)
   redis.call('HSET', dead_bodies, id, body)
   redis.call('HSET', dead_reasons, id, reason)
 end

@@ -1,3 +1,4 @@
+-- include: clock.lua
 -- include: proof.lua
 --
 -- tend.lua: a worker's heartbeat, and what one of them does for all: it keeps the queues in order, several times a second, whatever its
@@ -32,9 +33,6 @@ local STRANGER_MS, STRANGERS_AT_ONCE = 86400000, 1000
 local AT_ONCE = 1000
 -- Of the messages of a dead worker so many are named; a longer one, which it takes time to read, by its Redis id.
 local NAMED, LONGEST_READ = 100, 16384
-local clock = redis.call('TIME')
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-local function whole(number) return string.format('%.0f', number) end
 
 local beat = about ~= ''
 -- A Redis that was frozen runs what was sent to it before, and finds everybody silent: then nobody is called dead.
