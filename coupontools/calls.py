@@ -12,13 +12,12 @@ from urllib.parse import quote
 
 import orjson
 
-from coupontools.beginning import Beginning
 from coupontools.dialect import UnreadableError, names_effect, unwrapped
 from coupontools.endpoints import Endpoint
 from coupontools.envelope import FINAL_CODES, Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened, Rejected
 from coupontools.exchange import Answer, Exchange
-from coupontools.mending import Mender
+from coupontools.mending import Beginning, Mender
 
 if TYPE_CHECKING:
     from coupontools.transport import Http, Route

@@ -5,9 +5,8 @@ from typing import Any
 
 import ijson
 
-from coupontools.beginning import Beginning
 from coupontools.dialect import UnreadableError
-from coupontools.mending import MARK, Mender
+from coupontools.mending import MARK, Beginning, Mender
 
 SLICE_BYTES = 1 << 14
 """The most that is parsed at once, about a millisecond's work."""

@@ -13,12 +13,11 @@ from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
 from delivery.policy import Policy
-from delivery.receipt import MOST_DEATHS, Receipt
 from delivery.retry import PAUSES_MS
 from delivery.scripts import Script, ScriptRunner, load_scripts
 from delivery.settlement import Changes
 from delivery.shares import LANES
-from delivery.task import Task
+from delivery.task import MOST_DEATHS, Receipt, Task
 
 __all__ = [
     "LANES",

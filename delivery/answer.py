@@ -14,9 +14,8 @@ import orjson
 
 from coupontools import Rejected
 from delivery.job import Job, Outcome, Pages
-from delivery.receipt import MOST_DEATHS
 from delivery.settlement import Done, EndedUnknown, Event, Failed, MorePages, Replayed, SetAside
-from delivery.task import Task, short_digest
+from delivery.task import MOST_DEATHS, Task, short_digest
 
 __all__ = [
     "CANCELLED",

@@ -21,12 +21,11 @@ from config.keys import Keys
 from delivery.claim import Claim
 from delivery.job import Unknown, Verdict
 from delivery.policy import OUTAGE_THRESHOLD, Policy
-from delivery.receipt import MOST_DEATHS
 from delivery.retry import PAUSES_MS, Rests
 from delivery.scripts import ScriptRunner, load_scripts
 from delivery.settlement import Changes, Done, Settled, Settlement, Signal
 from delivery.shares import LANES
-from delivery.task import Task, short_digest
+from delivery.task import MOST_DEATHS, Task, short_digest
 
 __all__ = ["Ledger"]
 

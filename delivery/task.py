@@ -10,9 +10,11 @@ from functools import cache
 
 from coupontools import Call
 from delivery.job import Job
-from delivery.receipt import Receipt
 
-__all__ = ["Cost", "Task", "now", "short_digest"]
+__all__ = ["MOST_DEATHS", "Cost", "Receipt", "Task", "now", "short_digest"]
+
+#: A message with which so many workers have died is not carried out any more: it only gets its answer.
+MOST_DEATHS = 5
 
 
 def now() -> float:
@@ -32,6 +34,27 @@ def _holds(scope: str, actor: str) -> frozenset[str]:
 def short_digest(text: str) -> str:
     """Return a digest that keeps texts of users out of key names."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Receipt:
+    """What settles a message: under which id and keys it is outstanding. The broker hands it on, and only delivery's scripts read it."""
+
+    #: The id under which the message is outstanding.
+    id: str
+    #: Where this worker's outstanding ids stand, and the messages' bodies.
+    acks: str
+    bodies: str
+    #: Where a message waits until it is due.
+    delayed: str
+    #: Where dead letters go: ids, bodies, reasons.
+    dead: str
+    dead_bodies: str
+    dead_reasons: str
+    #: Tells the broker that the message is no longer this worker's.
+    release: Callable[[], None]
+    #: How many workers have died with it in hand.
+    deaths: int = 0
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from coupontools import (
     Rejected,
     dialect,
 )
-from coupontools.beginning import Beginning
+from coupontools.mending import Beginning
 from tests.harness.client import fails_after, read
 
 OK = {"status": {"status": "OK"}}

@@ -48,10 +48,6 @@ class Listing:
     #: How many there are.
     total: int = 0
 
-    def name_of(self, group_id: str) -> str:
-        """Return the name of a group; empty where it was not listed."""
-        return next((name for one, name in self.groups if one == group_id), "")
-
 
 class Workshop:
     """Carries out imports and checks, and knows what came of them for as long as their files are kept."""
