@@ -84,6 +84,7 @@ key                                            type    written by    holds; life
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -108,6 +109,16 @@ class QueueKeys:
     deaths: str
 
 
+class _Fixed:
+    """A key of which there is one; what it holds, the table says."""
+
+    def __init__(self, write: Callable[[Keys], str]) -> None:
+        self._write = write
+
+    def __get__(self, keys: Keys, owner: type[Keys]) -> str:
+        return self._write(keys)
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Names every key from the two prefixes an operator sets."""
@@ -117,6 +128,28 @@ class Keys:
     events: str = "coupontools:events"
     #: Whose outcomes, holds and pace these are (``Settings.account``).
     account: str = "none"
+
+    # What needs no more than the prefixes, as the table has it.
+    heartbeats = _Fixed(lambda keys: f"{keys.namespace}:__heartbeats__")
+    prefix_of = _Fixed(lambda keys: f"{keys.namespace}:__prefix__")
+    namespace_of = _Fixed(lambda keys: f"{keys.prefix}:namespace")
+    format = _Fixed(lambda keys: f"{keys.prefix}:format")
+    forgot = _Fixed(lambda keys: f"{keys.prefix}:forgot")
+    workers = _Fixed(lambda keys: f"{keys.prefix}:workers")
+    sweep = _Fixed(lambda keys: f"{keys.prefix}:sweep")
+    suspects = _Fixed(lambda keys: f"{keys.prefix}:suspects")
+    pace = _Fixed(lambda keys: f"{keys.prefix}:pace:{keys.account}")
+    holds = _Fixed(lambda keys: f"{keys.prefix}:holds:{keys.account}")
+    parked = _Fixed(lambda keys: f"{keys.prefix}:parked:{keys.account}")
+    still = _Fixed(lambda keys: f"{keys.prefix}:still:{keys.account}")
+    troubles = _Fixed(lambda keys: f"{keys.prefix}:troubles:{keys.account}")
+    alone = _Fixed(lambda keys: f"{keys.prefix}:alone:{keys.account}")
+    batches = _Fixed(lambda keys: f"{keys.prefix}:batches")
+    minutes = _Fixed(lambda keys: f"{keys.prefix}:minute")
+    ages = _Fixed(lambda keys: f"{keys.prefix}:age")
+    cancelled = _Fixed(lambda keys: f"{keys.prefix}:cancelled")
+    #: Never written: for a script whose job has no such thing.
+    none = _Fixed(lambda keys: f"{keys.prefix}:none")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -143,49 +176,9 @@ class Keys:
         """What the worker ``worker_id`` has outstanding from ``queue``."""
         return f"{self.namespace}:__acks__.{worker_id}.{queue}"
 
-    @property
-    def heartbeats(self) -> str:
-        """When each worker was last seen."""
-        return f"{self.namespace}:__heartbeats__"
-
-    @property
-    def prefix_of(self) -> str:
-        """Which prefix the namespace belongs to."""
-        return f"{self.namespace}:__prefix__"
-
-    @property
-    def namespace_of(self) -> str:
-        """Which namespace the prefix belongs to."""
-        return f"{self.prefix}:namespace"
-
-    @property
-    def format(self) -> str:
-        """In which form things are stored."""
-        return f"{self.prefix}:format"
-
     def memory(self, worker_id: str) -> str:
         """What the worker ``worker_id`` wrote last."""
         return f"{self.prefix}:memory:{worker_id}"
-
-    @property
-    def forgot(self) -> str:
-        """When Redis was found to have forgotten something."""
-        return f"{self.prefix}:forgot"
-
-    @property
-    def workers(self) -> str:
-        """What each worker says of itself."""
-        return f"{self.prefix}:workers"
-
-    @property
-    def sweep(self) -> str:
-        """Who keeps the queues for all."""
-        return f"{self.prefix}:sweep"
-
-    @property
-    def suspects(self) -> str:
-        """What each worker tries alone."""
-        return f"{self.prefix}:suspects"
 
     def epoch(self, worker_id: str, queue: str) -> str:
         """The number that the fetches of ``worker_id`` from ``queue`` must have at least."""
@@ -223,39 +216,9 @@ class Keys:
         """Rows of this listing that show too little to be told from others."""
         return f"{self.prefix}:doubtful:{self.account}:{listing}"
 
-    @property
-    def pace(self) -> str:
-        """The account's pace."""
-        return f"{self.prefix}:pace:{self.account}"
-
-    @property
-    def holds(self) -> str:
-        """The holds there are."""
-        return f"{self.prefix}:holds:{self.account}"
-
-    @property
-    def parked(self) -> str:
-        """The parking places that are not empty; each is a key that begins with this one."""
-        return f"{self.prefix}:parked:{self.account}"
-
-    @property
-    def still(self) -> str:
-        """Since when deadlines stand still."""
-        return f"{self.prefix}:still:{self.account}"
-
     def held(self, scope: str) -> str:
         """The times that the deadlines of a scope stood still."""
         return f"{self.prefix}:held:{self.account}:{scope}"
-
-    @property
-    def troubles(self) -> str:
-        """The runs of failures that open a breaker."""
-        return f"{self.prefix}:troubles:{self.account}"
-
-    @property
-    def alone(self) -> str:
-        """The calls that are refused while others pass."""
-        return f"{self.prefix}:alone:{self.account}"
 
     def told(self, digest: str) -> str:
         """What the API answered to a question that several jobs ask."""
@@ -272,28 +235,3 @@ class Keys:
     def batch(self, digest: str) -> str:
         """The counts of a batch."""
         return f"{self.prefix}:batch:{digest}"
-
-    @property
-    def batches(self) -> str:
-        """Which batches there are."""
-        return f"{self.prefix}:batches"
-
-    @property
-    def minutes(self) -> str:
-        """What was answered in each minute; the number of the minute follows."""
-        return f"{self.prefix}:minute"
-
-    @property
-    def ages(self) -> str:
-        """How old the oldest job was in each minute; the number of the minute follows."""
-        return f"{self.prefix}:age"
-
-    @property
-    def cancelled(self) -> str:
-        """What was cancelled."""
-        return f"{self.prefix}:cancelled"
-
-    @property
-    def none(self) -> str:
-        """A key that is never written: for a script whose job has no such thing."""
-        return f"{self.prefix}:none"

@@ -1,4 +1,4 @@
-"""What the HTTP servers of this project share: their listening socket, uvicorn's settings, and an end that signals bring about."""
+"""What the HTTP servers of this project share: how they refuse, their listening socket, uvicorn's settings, and an end by signals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ import uvicorn
 
 from workers.signals import Stop
 
-__all__ = ["CannotListen", "StoppableServer", "listener", "server_config"]
+__all__ = ["CannotListen", "Refused", "StoppableServer", "listener", "server_config"]
+
+
+class Refused(Exception):  # noqa: N818 - says what happened to the request
+    """The request is answered with another status than 200, and its sender is told why."""
+
+    def __init__(self, status: int, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 class CannotListen(Exception):  # noqa: N818 - says what happened

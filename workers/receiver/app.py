@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from actors import JOBS, InvalidJob
 from coupontools.webhooks import MAX_BYTES
 from workers.broker.entries import Unreadable, read_object
+from workers.http_server import Refused
 from workers.producer import Enqueued, job_message
 from workers.receiver.connections import LINGER_SECONDS, STATE_KEY, Connection
 from workers.receiver.intake import Intake, Unavailable
@@ -34,16 +35,6 @@ _ORIGIN: Final = re.compile(r"https?://[^/]*", re.IGNORECASE)
 
 #: Returns what a request with the status 200 is told.
 _Handler = Callable[[Scope, Receive], Awaitable[dict[str, Any]]]
-
-
-class _Refused(Exception):  # noqa: N818 - says what happened to the request
-    """The request is answered with another status than 200; the reason is told to its sender."""
-
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 class _Left(Exception):  # noqa: N818 - says what happened to the request
@@ -96,7 +87,7 @@ class _Endpoint:
             told = await self._handler(scope, receive)
         except _Left:
             return
-        except _Refused as refusal:
+        except Refused as refusal:
             log.info("request.refused", path=self._path, status=refusal.status, reason=refusal.reason)
             answer = orjson.dumps({"error": refusal.reason})
             if connection.request_is_whole:
@@ -126,7 +117,7 @@ async def _answer(
         await send({"type": "http.response.body", "body": body, "more_body": not last})
 
 
-async def _answer_and_close(body: bytes, send: Send, refusal: _Refused, connection: Connection) -> None:
+async def _answer_and_close(body: bytes, send: Send, refusal: Refused, connection: Connection) -> None:
     """Answer a request whose body is not read to its end, and close its connection a moment later."""
     connection.read_no_more()
     headers = {**refusal.headers, "connection": "close"}
@@ -137,13 +128,13 @@ async def _answer_and_close(body: bytes, send: Send, refusal: _Refused, connecti
 
 async def _nothing(scope: Scope, receive: Receive) -> dict[str, Any]:
     del scope, receive
-    raise _Refused(404, "there is nothing here")
+    raise Refused(404, "there is nothing here")
 
 
 async def _health(scope: Scope, receive: Receive) -> dict[str, Any]:
     del receive
     if scope["method"] not in {"GET", "HEAD"}:
-        raise _Refused(405, "only GET is allowed here", allow="GET, HEAD")
+        raise Refused(405, "only GET is allowed here", allow="GET, HEAD")
     return {"status": "ok"}
 
 
@@ -161,20 +152,20 @@ class _Webhooks:
             # As for any other path: whoever guesses must not learn what is here.
             await _nothing(scope, receive)
         if scope["method"] != "POST":
-            raise _Refused(405, "only POST is allowed here", allow="POST")
+            raise Refused(405, "only POST is allowed here", allow="POST")
         message = _message(await _body(scope, receive))
         try:
             await self._intake.put(message)
         except Unavailable:
             reason = "Redis is away or full; send the webhook again"
-            raise _Refused(503, reason, retry_after=str(RETRY_AFTER_SECONDS)) from None
+            raise Refused(503, reason, retry_after=str(RETRY_AFTER_SECONDS)) from None
         return {"message_id": message.message_id}
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
-    """Return the whole body; raise _Refused as soon as it is known to be too long."""
+    """Return the whole body; raise Refused as soon as it is known to be too long."""
     connection: Connection = scope["state"][STATE_KEY]
-    too_long = _Refused(413, f"a webhook has at most {MAX_BYTES:,} bytes")
+    too_long = Refused(413, f"a webhook has at most {MAX_BYTES:,} bytes")
     if any(name == b"content-length" and int(value) > MAX_BYTES for name, value in scope["headers"]):
         raise too_long
     more = True
@@ -186,15 +177,15 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
         if len(connection.held) + len(part) > MAX_BYTES:
             raise too_long
         if not connection.others.hold(connection, part):
-            raise _Refused(503, "too many webhooks at once", retry_after=str(RETRY_AFTER_SECONDS))
+            raise Refused(503, "too many webhooks at once", retry_after=str(RETRY_AFTER_SECONDS))
     return bytes(connection.held)
 
 
 def _message(body: bytes) -> Enqueued:
-    """Return the job that verifies this webhook; raise _Refused if the worker would not carry it out."""
+    """Return the job that verifies this webhook; raise Refused if the worker would not carry it out."""
     try:
         _JOB.parse({"payload": read_object(body, "the body")})
     except (Unreadable, InvalidJob) as error:
-        raise _Refused(400, str(error)) from None
+        raise Refused(400, str(error)) from None
     # Not what was read of it: written anew, 1.10 would be another text.
     return job_message(_JOB.actor, {"payload": orjson.Fragment(body)})

@@ -11,6 +11,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from workers.http_server import Refused
 from workers.web.desk import Desk
 from workers.web.sessions import Session
 from workers.web.tokens import Role
@@ -19,16 +20,6 @@ __all__ = ["Action", "Page", "PlainHandler", "Refused", "Visit"]
 
 #: A form without a file is shorter, in bytes.
 MOST_BYTES: Final = 64 * 1024
-
-
-class Refused(Exception):  # noqa: N818 - says what happened to the request
-    """The request is answered with another status than 200, and its sender is told why."""
-
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 @dataclass(frozen=True, slots=True)
