@@ -106,6 +106,12 @@ def test_the_reference_has_every_job_with_its_queue_and_arguments(actor: str) ->
     assert all(f"| `{name}` |" in REFERENCE for name in common)
 
 
+def test_the_reference_says_of_every_job_what_its_derived_key_is_made_of() -> None:
+    table = REFERENCE.partition("| job | its derived key is made of |\n|---|---|\n")[2].partition("\n\n")[0]
+    told = [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(told) == sorted(JOBS), "docs/jobs-and-events.md, the table of derived keys"
+
+
 def test_the_reference_has_every_event_with_its_data() -> None:
     rows = dict(
         re.findall(r"^\| `coupontools\.([a-z._]+)` \|.*\| ([^|]+) \|$", REFERENCE, flags=re.MULTILINE)
