@@ -167,7 +167,7 @@ class Gate:
 
     def pace(self, seconds: float, lane: str, turn: str) -> None:
         """A claim came too early: asking is of no use for ``seconds``; for its ``lane`` alone, when it is the ``turn`` of another."""
-        until = asyncio.get_running_loop().time() + max(0.001, seconds)
+        until = asyncio.get_running_loop().time() + max(Pause.paced_first, seconds)
         if turn:
             self._yields_until[lane] = until
             self._preferred = turn
@@ -194,7 +194,7 @@ class Gate:
 
     def bench(self, seconds: float) -> None:
         """This process's secret is refused, and another worker's is not: for so long it takes nothing."""
-        self._benched_until = time.monotonic() + max(0.05, seconds)
+        self._benched_until = time.monotonic() + max(Pause.benched_first, seconds)
         self._send_back(Benched)
 
     @property

@@ -7,14 +7,13 @@ from collections import defaultdict
 
 from delivery.gate import Gate
 from delivery.ledger import Ledger
+from delivery.retry import Pause
 from delivery.task import Task
 
 __all__ = ["Parking"]
 
 #: Messages that one script parks: it runs alone in Redis as long as it takes.
 PARKED_AT_ONCE = 256
-#: How long others of the same hold are waited for.
-GATHERING_SECONDS = 0.005
 
 
 class Parking:
@@ -38,7 +37,7 @@ class Parking:
         return await future
 
     async def _move(self, hold: str, place: str) -> None:
-        await asyncio.sleep(GATHERING_SECONDS)
+        await asyncio.sleep(Pause.gathering)
         going = self._going.pop((hold, place))
         for start in range(0, len(going), PARKED_AT_ONCE):
             some = going[start : start + PARKED_AT_ONCE]

@@ -73,11 +73,18 @@ class Pause:
     probe_soon = 0.25
     #: A probe that is further ahead was set by a clock that was set back since.
     probe_furthest = 3660.0
+    #: How long others of the same hold are waited for, so that one script parks them all.
+    gathering = 0.005
     #: How long a process believes in a hold without asking: another worker's probe may have ended it.
     hold_believed = 1.0
 
+    #: A process whose secret is refused, while another's is not, takes nothing for at least so long.
+    benched_first = 0.05
+
     # -- The pace --
 
+    #: How soon a claim that came too early asks again, at least.
+    paced_first = 0.001
     #: How seldom at last a lane asks for a slot while it is the turn of another.
     turn_last = 0.25
     #: A lane that was told to wait is expected back for two intervals and this; so long at most a slot is kept for it.

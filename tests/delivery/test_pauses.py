@@ -21,6 +21,15 @@ WAITING.append(ROOT / "workers/broker/lua/fetch.lua")
 UNITS = {1000.0, 1_000_000.0}
 SMALL = 20
 #: How long Redis keeps a key is no pause, and a number of things is none either.
+#: How long a lease, a slot or a record lasts is no pause either.
+LEASED_OR_KEPT = {
+    "ledger.py: KEPT_UNKNOWN_SECONDS",
+    "ledger.py: UNSETTLED_SECONDS",
+    "policy.py: HORIZON_LONGEST_MS",
+    "policy.py: HORIZON_SHORTEST_MS",
+    "policy.py: LEASE_MARGIN_SECONDS",
+    "policy.py: SLOT_GRACE_SECONDS",
+}
 KEPT = re.compile(r"local [A-Z_, ]*(?:TTL|KEPT|OUTLIVE)_MS\b.* = .*")
 COUNT = re.compile(r"local (?!.*_MS\b)[A-Z_]+ = .*")
 
@@ -37,6 +46,21 @@ def test_a_script_has_no_pause_of_its_own(path: Path) -> None:
             f"{path.name}:{number} has the number {odd[0]:g}. How long something waits is decided in delivery/retry.py: give it a name "
             f"in `Pause`, and write PAUSE.<name> here. How long Redis keeps something is a constant named ..._TTL_MS or ..._KEPT_MS"
         )
+
+
+def test_no_other_module_of_delivery_has_a_pause_of_its_own() -> None:
+    constant = re.compile(
+        r"^([A-Z_]+_(?:SECONDS|MS))\b|(?:sleep\(|delay=|max\()(0*\.0*[1-9]\d*)", re.MULTILINE
+    )
+    told = {
+        f"{path.name}: {name or number}"
+        for path in (ROOT / "delivery").glob("*.py")
+        if path.name != "retry.py"
+        for name, number in constant.findall(path.read_text(encoding="utf-8"))
+    }
+    assert told == LEASED_OR_KEPT, (
+        "how long something waits is decided in delivery/retry.py: give it a name in `Pause`"
+    )
 
 
 def test_every_pause_is_somebodys() -> None:
