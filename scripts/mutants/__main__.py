@@ -1,7 +1,7 @@
 """Change one thing at a time in delivery, the broker and their Lua scripts, and see whether a test notices.
 
 Each mutant is a copy of the project with one thing changed (`changes.py` says what, and what is left out). Only tests that execute the
-changed line are asked, the quickest first, until one fails: first those that start no process, for a minute at most, then some that do. A
+changed line are asked, the quickest first, until one fails: first all that start no process, then some that do. A
 mutant that no test notices is shown with its line: either a test is missing, or the change makes no difference, which somebody has to
 say. Exit 1 if fewer than nine in ten were noticed.
 """
@@ -29,8 +29,8 @@ from executed import FOLDERS, Test, executed_by_tests, tracked
 ROOT = Path(__file__).resolve().parent.parent.parent
 STAGES = ("alone", "processes")
 SURVIVED, NO_TEST = "SURVIVED", "NO TEST EXECUTES IT"
-#: How long the tests of the first stage may take together, and how many of the second are run.
-ALONE_SECONDS, PROCESSES = 45.0, 12
+#: How many tests that start processes are asked: each takes seconds.
+PROCESSES = 12
 #: A mutant that loops for ever is noticed, too: by the time it takes, so many times that of its tests and this, in seconds.
 TOO_LONG, AT_LEAST = 10.0, 120.0
 WANTED = 0.9
@@ -65,12 +65,7 @@ class Tests:
         """Yield each stage and its tests that execute what was changed."""
         lines = lines_that_tell(mutant, self.texts)
         tests = [test for test in self._tests if lines & test.lines]
-        alone, seconds = [], 0.0
-        for test in tests:
-            if not test.processes and seconds + test.seconds < ALONE_SECONDS:
-                alone.append(test)
-                seconds += test.seconds
-        yield "alone", alone
+        yield "alone", [test for test in tests if not test.processes]
         yield "processes", [test for test in tests if test.processes][:PROCESSES]
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from delivery import Ledger, Task
+from delivery import Ledger, Outcome, Task
+from delivery import answer as answers
+from delivery.job import Told
 from delivery.settlement import (
     Done,
     Waiting,
@@ -154,3 +156,11 @@ def test_two_hundred_who_wait_are_woken_at_once(
     assert [name for name, at in due.items() if at == NOW] == [f"w{number:03d}" for number in range(1, 200)]
     assert due["w200"] == NOW + 5000
     assert "w000" not in due, "it is under way, and does not wait in Redis"
+
+
+@pytest.mark.parametrize(("size", "kept"), [(65_536, True), (65_537, False)])
+def test_an_answer_that_is_too_long_is_kept_for_nobody(still_task: Make, size: int, *, kept: bool) -> None:
+    evidence = {"x": "y" * (size - len('{"x":""}'))}
+    outcome = Outcome("webhook.verified", {}, told=Told(evidence, lasts=True))
+    settlement = answers.done(still_task("job"), outcome, answers.Progress())
+    assert (settlement.told is not None) is kept

@@ -273,3 +273,17 @@ def test_a_worker_that_stops_leaves_no_trace_unless_something_is_still_in_hand(
     broker.deserted.clear()
     caretaker.stop()
     assert not {KEYS.workers, KEYS.heartbeats} & still.all().keys()
+
+
+def test_what_it_sends_says_when_by_redis_s_clock(
+    still: StillClock, caretaker: Caretaker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that was frozen runs late what was sent to it, and would find everybody silent."""
+    caretaker._tick()
+    clock.now += 30.0
+    sent: list[int] = []
+    run = caretaker._runner.run
+    monkeypatch.setattr(caretaker._runner, "run", lambda *given: sent.append(given[2][5]) or run(*given))
+    seconds, _ = still.redis.time()
+    caretaker._tick()
+    assert sent[0] == pytest.approx(seconds * 1000 + 30_000, abs=120_000)
