@@ -72,6 +72,9 @@ class AsyncRunner:
         self._requests: list[_Request] = []
         self._wake = asyncio.Event()
         self._closed = False
+        self._connection: Any = None
+        #: How long a reply may take.
+        self._seconds = 0.0
         self._answered_at = time.monotonic()
         self._flusher = asyncio.create_task(self._flush_forever(), name=self.name)
         self._flusher.add_done_callback(self._flusher_ended)
@@ -99,6 +102,7 @@ class AsyncRunner:
         self._flusher.cancel()
         await asyncio.gather(self._flusher, return_exceptions=True)
         self._abandon(self._requests)
+        await self._drop_connection()
         await self._client.aclose()
 
     async def _ask(self, script: Script | None, args: tuple[Any, ...]) -> Any:
@@ -112,17 +116,18 @@ class AsyncRunner:
     async def _flush_forever(self) -> None:
         batch: list[_Request] = []
         try:
-            while True:
+            # Not for ever: what is awaited may swallow the cancellation, as `asyncio.wait_for` does before Python 3.12.
+            while not self._closed:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._requests:
+                while self._requests and not self._closed:
                     batch, self._requests = self._requests[:BATCH], self._requests[BATCH:]
                     await self._flush(batch)
         finally:
             self._abandon(batch)
 
     async def _flush(self, batch: list[_Request]) -> None:
-        while batch:
+        while batch and not self._closed:
             began = time.monotonic()
             try:
                 commands = [
@@ -150,14 +155,29 @@ class AsyncRunner:
 
         redis-py's pipeline does the same, but looks at each of some sixty keys and arguments of a job in Python.
         """
-        pool = self._client.connection_pool
-        connection = await pool.get_connection()
+        connection = self._connection or await self._take_connection()
         try:
-            await connection.send_packed_command(b"".join(map(hiredis.pack_command, commands)))
-            return await _replies(connection, len(commands))
-        finally:
-            # Also when this task is cancelled meanwhile: the connection, which redis-py has closed then, goes back to the pool.
-            await asyncio.shield(pool.release(connection))
+            return await _replies(
+                connection, b"".join(map(hiredis.pack_command, commands)), len(commands), self._seconds
+            )
+        except BaseException:
+            # Replies may still come on it.
+            await asyncio.shield(self._drop_connection())
+            raise
+
+    async def _take_connection(self) -> Any:
+        """Take a connection for as long as it serves: the pool looks at each one that it gives and gets, for every batch."""
+        self._connection = connection = await self._client.connection_pool.get_connection()
+        # With a time limit of its own redis-py starts a task for each send.
+        self._seconds, connection.socket_timeout = connection.socket_timeout, None
+        return connection
+
+    async def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.socket_timeout = self._seconds
+            await connection.disconnect(nowait=True)
+            await self._client.connection_pool.release(connection)
 
     def _held_back(self, batch: list[_Request], answers: list[Any]) -> list[Any]:
         """Return the replies, those that would let bytes leave replaced where too few replicas have them."""
@@ -204,6 +224,7 @@ class AsyncRunner:
             self._link.answered(WHO)
         elif is_outage(trouble):
             if is_replica_now(trouble):
+                await self._drop_connection()
                 await self._client.connection_pool.disconnect(inuse_connections=False)
             await asyncio.sleep(self._link.lost(WHO, trouble, began))
         else:
@@ -226,12 +247,13 @@ class AsyncRunner:
                 request.answer.cancel()
 
 
-async def _replies(connection: Any, count: int) -> list[Any]:
-    """Return so many replies, or the errors that they are; raises what befell the connection."""
-    loop, seconds = asyncio.get_running_loop(), connection.socket_timeout
+async def _replies(connection: Any, packed: bytes, count: int, seconds: float) -> list[Any]:
+    """Send commands and return their replies, ``count`` of them, or the errors that they are; raises what befell the connection."""
+    loop = asyncio.get_running_loop()
     replies: list[Any] = []
     try:
         async with asyncio.timeout(seconds) as limit:
+            await connection.send_packed_command(packed, check_health=False)
             while len(replies) < count:
                 if len(replies) % REPLIES_IN_TIME == 0:
                     limit.reschedule(loop.time() + seconds)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -29,3 +31,22 @@ async def test_a_connection_closed_while_nobody_used_it_is_no_outage(house: Hous
     await runner.command("PING")
     assert (link.losses, link.up) == (1, True)
     await runner.close()
+
+
+async def test_closing_ends_though_a_library_swallows_the_cancellation(house: House, monkeypatch) -> None:
+    """`asyncio.wait_for` does so before Python 3.12 when what it waits for ends at that moment; the process then never stopped."""
+    runner = AsyncRunner(async_client(house.server.url), Link())
+    exchange, asked = runner._exchange, asyncio.Event()
+
+    async def swallow(commands: list[tuple[Any, ...]]) -> list[Any]:
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return await exchange(commands)
+
+    monkeypatch.setattr(runner, "_exchange", swallow)
+    waiting = asyncio.ensure_future(runner.command("PING"))
+    await asked.wait()
+    await asyncio.wait_for(runner.close(), 60)
+    assert waiting.done()
+    assert not runner.is_alive()
