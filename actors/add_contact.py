@@ -167,7 +167,12 @@ class AddContact(Job):
             ),
             call,
         )
-        return self._added(added.contact_id, self.first_name, self.last_name)
+        return self._added(added.contact_id, *self._names)
+
+    def recalled(self, *kept: Any) -> Outcome:
+        """The contact that was added; its names where they were told as the API lists them."""
+        contact_id, *listed = kept
+        return self._added(contact_id, *(listed or self._names))
 
     def listing(self) -> str:
         """The group's contacts."""
@@ -217,6 +222,10 @@ class AddContact(Job):
         return self._added(evidence["contact_id"], evidence.get("first_name"), evidence.get("last_name"))
 
     @property
+    def _names(self) -> tuple[str | None, str | None]:
+        return self.first_name, self.last_name
+
+    @property
     def _address(self) -> str:
         email = self.email or ""
         return comparable_address(email) or email.lower()
@@ -231,7 +240,9 @@ class AddContact(Job):
             "first_name": first_name,
             "last_name": last_name,
         }
-        return Outcome("contact.added", data, subject=contact_id)
+        names = (first_name, last_name)
+        kept = (contact_id, *(() if names == self._names else names))
+        return Outcome("contact.added", data, subject=contact_id, kept=kept)
 
 
 def _as_listed(contact: Contact) -> dict[str, Any]:

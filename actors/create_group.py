@@ -66,6 +66,11 @@ class CreateGroup(Job):
         group = await api.channel(Channel(self.channel)).create_group(self.name, call)
         return self._created(group.group_id, self.name)
 
+    def recalled(self, *kept: Any) -> Outcome:
+        """The group that was created; its name where it was told as the API lists it."""
+        group_id, *listed = kept
+        return self._created(group_id, *(listed or [self.name]))
+
     def listing(self) -> str:
         """The channel's groups."""
         return f"groups:{self.channel}"
@@ -127,7 +132,8 @@ class CreateGroup(Job):
 
     def _created(self, group_id: str, name: str) -> Outcome:
         data = {"channel": self.channel, "group_id": group_id, "name": name}
-        return Outcome("group.created", data, subject=group_id, claims=group_id)
+        kept = (group_id, *(() if name == self.name else (name,)))
+        return Outcome("group.created", data, subject=group_id, claims=group_id, kept=kept)
 
 
 class ListedNames:

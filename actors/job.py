@@ -231,6 +231,10 @@ class Job(BaseModel):
         """
         raise NotImplementedError
 
+    def recalled(self, *kept: Any) -> Outcome:
+        """Return the outcome again that was kept as `Outcome.kept`, by an earlier job that asked for the same."""
+        raise NotImplementedError
+
     def refused(self, error: Rejected) -> Outcome | None:
         """Return the outcome that the API tells by refusing; None when the refusal is a failure."""
         del error

@@ -187,16 +187,22 @@ class VerifyWebhook(Job):
 
     def _verified(self, told: Facts, said: Mapping[str, Any], checked: list[str]) -> Outcome:
         moment = said.get("datetime") or said.get("date")
+        moment = moment if isinstance(moment, str) else None
+        return self.recalled(told.webhook_type, moment, told.campaign, told.session, checked)
+
+    def recalled(self, *kept: Any) -> Outcome:
+        """The webhook that was verified."""
+        webhook_type, moment, campaign, session, checked = kept
         data = {
             "webhook_id": self.body["id"],
-            "webhook_type": told.webhook_type,
-            "datetime": moment if isinstance(moment, str) else None,
-            "campaign": told.campaign,
-            "session": told.session,
+            "webhook_type": webhook_type,
+            "datetime": moment,
+            "campaign": campaign,
+            "session": session,
             "payload": self.payload,
             "checked": checked,
         }
-        return Outcome("webhook.verified", data, subject=self.body["id"])
+        return Outcome("webhook.verified", data, subject=self.body["id"], kept=kept)
 
     def _unverifiable(self) -> Outcome:
         return self._rejected("unverifiable")

@@ -10,7 +10,7 @@ from benchmarks.measuring import fill, house, table
 from sandbox import Sandbox
 from tests.harness import House, wait_for
 
-COUNT = 5_000
+COUNT = 20_000
 
 
 def main() -> None:
@@ -45,7 +45,8 @@ def main() -> None:
 
 _ANSWERED = (
     ("outcome", "coupontools:job:*"),
-    ("mark", "coupontools:answered:*"),
+    ("marks", "coupontools:marks:*"),
+    ("answer", "coupontools:answered:*"),
     ("event", "coupontools:events"),
 )
 

@@ -48,8 +48,10 @@ key                                            type    written by    holds; life
                                                        delivery      (ms); ``u:<message id>`` of those that may have been carried out,
                                                                      and how many were answered in the latest second; 90 days
                                                                      after the last
-``coupontools:answered:<message id>``          string  delivery      how this message was answered, or the answer while its events
-                                                                     are due; ``IDEMPOTENCY_TTL_SECONDS``
+``coupontools:answered:<message id>``          string  delivery      how this message failed, or its answer while its events are due;
+                                                                     ``IDEMPOTENCY_TTL_SECONDS``
+``coupontools:marks:<n>``                      hash    delivery      digest of a message id -> until when it is remembered that this
+                                                                     message succeeded, and what it had asked for; as the last of them
 =============================================  ======  ============  =========================================================
 
 What follows belongs to one account at the API, named by a digest of its base URL and client id: another account begins without it.
@@ -187,6 +189,10 @@ class Keys:
     def record(self, actor: str, digest: str) -> str:
         """The ledger's record of one idempotency key."""
         return f"{self.prefix}:job:{self.account}:{actor}:{digest}"
+
+    def marks(self, number: int) -> str:
+        """Which messages succeeded, of those whose marks stand in this key."""
+        return f"{self.prefix}:marks:{number:x}"
 
     def answered(self, message_id: str) -> str:
         """How a message was answered; set with its terminal event."""

@@ -23,6 +23,7 @@ __all__ = [
     "EXPIRED",
     "PAGES_GONE",
     "PREFIX",
+    "SMALL_FORM",
     "SOURCE",
     "UNKNOWN",
     "USED_ID",
@@ -50,6 +51,9 @@ BATCH_BYTES = 1024 * 1024
 REMEMBERED_BYTES = 8 * 1024 * 1024
 #: The longest answer that is kept for others that ask the same.
 TOLD_BYTES = 64 * 1024
+#: From this form of what is stored on, what a success leaves behind is as small as it can be: of its outcome what the same job does not
+#: bring itself, a shorter fingerprint, and a mark among others instead of a key of its own.
+SMALL_FORM = 3
 #: First characters of a rejected message that its event shows, and the longest Redis id that it repeats whole.
 RAW_CHARACTERS = 1000
 LONGEST_ID = 100
@@ -160,9 +164,11 @@ def refusal(error: Rejected) -> Failure:
     return Failure(kind, text, code=error.code)
 
 
-def done(task: Task, outcome: Outcome, progress: Progress) -> Done:
-    """Return the settlement of a job that was carried out."""
-    remembered = {"event": outcome.event, "data": outcome.data, "subject": outcome.subject}
+def done(task: Task, outcome: Outcome, progress: Progress, *, form: int = SMALL_FORM) -> Done:
+    """Return the settlement of a job that was carried out; ``form`` is the form of what is stored."""
+    remembered: Any = {"event": outcome.event, "data": outcome.data, "subject": outcome.subject}
+    if outcome.kept is not None and form >= SMALL_FORM:
+        remembered = outcome.kept
     return Done(
         events=[_event(task, outcome.event, outcome.data | progress.data(), subject=outcome.subject)],
         outcome=_json(remembered) if outcome.remembered else None,
@@ -202,11 +208,16 @@ def done_in_pages(
     yield Done(events=events, outcome=_json(remembered) if remember else None, pages=kept, first=batch == 0)
 
 
-def replayed(task: Task, told: dict[str, Any], pages: list[bytes]) -> Replayed | None:
+def replayed(task: Task, told: Any, pages: list[bytes]) -> Replayed | None:
     """Return the settlement of a job whose key was carried out already, as ``told`` by its outcome; None when its pages are gone."""
+    progress = Progress(replayed=True).data()
+    if isinstance(told, list):
+        outcome = task.job.recalled(*told)
+        return Replayed(
+            events=[_event(task, outcome.event, outcome.data | progress, subject=outcome.subject)]
+        )
     if len(pages) != told.get("pages", 0):
         return None
-    progress = Progress(replayed=True).data()
     kind, subject = told["event"], told["subject"]
     if "pages" not in told:
         return Replayed(events=[_event(task, kind, told["data"] | progress, subject=subject)])

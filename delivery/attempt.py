@@ -243,7 +243,8 @@ class Attempt:
     async def _succeed(self, outcome: Outcome, signal: Signal | None) -> bool:
         """The job was carried out: its event or pages, and its outcome."""
         if outcome.pages is None:
-            settled = await self.settle(answer.done(self.task, outcome, self._progress), signal)
+            form = self.means.ledger.form()
+            settled = await self.settle(answer.done(self.task, outcome, self._progress, form=form), signal)
         else:
             try:
                 for batch in answer.done_in_pages(self.task, outcome, outcome.pages, self._progress):

@@ -49,6 +49,8 @@ class Outcome:
     pages: Pages | None = None
     #: Does the same job, asked for again, get this answer from memory?
     remembered: bool = True
+    #: Of what is remembered, that which the same job does not bring itself: `Job.recalled` makes the outcome of it. None: all is kept.
+    kept: tuple[Any, ...] | None = None
     #: What the API answered to the job's question, for others that ask the same.
     told: Told | None = None
 
@@ -147,6 +149,9 @@ class Job(Protocol):
 
     def fingerprint(self) -> str:
         """Return a digest of what is asked for: equal for the same job, however it was written down."""
+
+    def recalled(self, *kept: Any) -> Outcome:
+        """Return the outcome that an earlier job, which asked for the same, had; ``kept`` is what was kept of it."""
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Ask the API.

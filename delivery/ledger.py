@@ -11,13 +11,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from config.keys import Keys
+from delivery.answer import SMALL_FORM
 from delivery.claim import Claim
 from delivery.job import Unknown, Verdict
 from delivery.policy import OUTAGE_THRESHOLD, Policy
@@ -43,8 +44,17 @@ KEPT_UNKNOWN_SECONDS = 8 * 86400.0
 class Ledger:
     """The scripts of this folder, typed. Every method waits for Redis as long as it is away."""
 
-    def __init__(self, runner: ScriptRunner, keys: Keys, policy: Policy) -> None:
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        keys: Keys,
+        policy: Policy,
+        *,
+        form: Callable[[], int] = lambda: SMALL_FORM,
+    ) -> None:
         self._runner = runner
+        #: The number of the form of what is stored, as all living workers read it.
+        self.form = form
         self._keys = keys
         self._policy = policy
         #: What both scripts are told of the settings; in milliseconds, the interval in microseconds.
@@ -74,6 +84,7 @@ class Ledger:
             "fingerprint": task.fingerprint,
             "derived": job.key_is_derived,
             "asked": task.asked,
+            "mark": task.mark,
             "effect": job.effect,
             "named": job.named,
             "since": task.since,
@@ -101,6 +112,7 @@ class Ledger:
             [
                 self.record(task),
                 keys.answered(task.message_id),
+                keys.marks(task.marks),
                 receipt.acks,
                 receipt.bodies,
                 receipt.delayed,
@@ -143,6 +155,8 @@ class Ledger:
             "token": token,
             "fingerprint": task.fingerprint,
             "asked": task.asked,
+            "mark": task.mark,
+            "small": self.form() >= SMALL_FORM,
             "effect": owned and job.effect,
             "named": owned and job.named,
             "question": owned and job.question is not None,
@@ -163,6 +177,7 @@ class Ledger:
             [
                 self.record(task),
                 keys.answered(task.message_id),
+                keys.marks(task.marks),
                 receipt.acks,
                 receipt.bodies,
                 receipt.delayed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from functools import cache
 from coupontools import Call
 from delivery.job import Job
 
-__all__ = ["MOST_DEATHS", "Cost", "Receipt", "Task", "now", "short_digest"]
+__all__ = ["MOST_DEATHS", "Cost", "Receipt", "Task", "mark_of", "now", "short_digest"]
 
 #: A message with which so many workers have died is not carried out any more: it only gets its answer.
 MOST_DEATHS = 5
+#: So many keys hold the marks of all messages that succeeded. In a hash of up to some hundred fields Redis stores a mark in 24 bytes, alone
+#: in a key of its own in 180: few enough keys that ten thousand messages share them, many enough for a million.
+MARKS = 2048
 
 
 def now() -> float:
@@ -29,6 +33,12 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def _holds(scope: str, actor: str) -> frozenset[str]:
     kinds = {f"{each}/{kind}" for each in ("account", scope) for kind in ("paused", "refused")}
     return frozenset(kinds | {"account/asked", "account/outage", f"{scope}/outage/{actor}"})
+
+
+def mark_of(message_id: str) -> tuple[int, str]:
+    """Return where it is marked that a message succeeded: which of MARKS, and the name of its mark there; see answered.lua."""
+    digest = hashlib.sha256(message_id.encode()).digest()
+    return int.from_bytes(digest[:4]) % MARKS, base64.urlsafe_b64encode(digest[4:12])[:11].decode()
 
 
 def short_digest(text: str) -> str:
@@ -94,6 +104,9 @@ class Task:
     digest: str = field(init=False)
     #: A digest of all that the message asks for, its key included.
     asked: str = field(init=False)
+    #: Where it is marked that the message is answered, and as what: one of MARKS, and a name in it.
+    marks: int = field(init=False)
+    mark: str = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.fingerprint:
@@ -102,6 +115,7 @@ class Task:
         self.record_name = self.key or f"message\n{self.message_id}"
         self.digest = short_digest(self.record_name)
         self.asked = short_digest(f"{self.record_name}\n{self.fingerprint}")[:20]
+        self.marks, self.mark = mark_of(self.message_id)
 
     @property
     def deadline(self) -> int:

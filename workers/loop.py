@@ -126,7 +126,7 @@ class JobLoop:
             listing_timeout=settings.coupontools_listing_timeout_seconds,
             max_connections=self._concurrency,
         )
-        ledger = Ledger(self.runner, self._broker.keys, policy)
+        ledger = Ledger(self.runner, self._broker.keys, policy, form=lambda: self._broker.form)
         self._gate = Gate(self._concurrency, claims=policy.claims_at_once)
         delivery = Delivery(ledger, self._api, self._gate, policy, LogLine(self._observers))
         self._entrance = Entrance(delivery, patience=policy.deadline)

@@ -13,6 +13,7 @@ from dramatiq.common import dq_name
 
 from actors import JOBS
 from config.keys import Keys
+from delivery.task import mark_of
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
 
@@ -75,8 +76,9 @@ def enqueue_all(
     arguments: list[str | bytes] = []
     for message in messages:
         queue = keys.queue(message.queue)
-        names += [queue.ready, queue.bodies, keys.answered(message.message_id)]
-        arguments += [message.message_id, message.body]
+        number, mark = mark_of(message.message_id)
+        names += [queue.ready, queue.bodies, keys.answered(message.message_id), keys.marks(number)]
+        arguments += [message.message_id, mark, message.body]
     if counted is not None:
         key, batch_id, ttl_ms = counted
         names.append(key)

@@ -5,6 +5,10 @@
 --                     asked for, the key included. "!<settlement>" while the events of its answer are due: the JSON that settle.lua got.
 --   <minutes>:<n>  hash  of the minute that began n minutes after 1970: <lane>|<outcome> -> how many jobs were answered; <lane>|first -> when
 --                        the first of them was (ms)
+--   marks     hash    mark -> until when it is remembered that the message succeeded (s) times BITS, and the first 20 bits of that
+--                     digest: a success leaves this instead of a key of its own, which would take 180 bytes. Other messages share it.
+--
+-- Of `job`: id, asked (that digest), mark (of the message id), ttl (ms); and small (may it leave a mark? older releases know none).
 --
 -- Redis does not roll back. So the answer is noted as due, then its events are written, and then the same command that noted it (it
 -- can't be refused now) says that it was given. Whoever finds an answer that is due writes its events.
@@ -12,14 +16,48 @@
 -- Pages outlive their record, so that whoever replays it finds them all.
 local PAGES_OUTLIVE_MS = 60000
 
+local SECOND = 1000
+local BITS = 2 ^ 20
+-- Of a record that was carried out, so much of its fingerprint is kept.
+local SHORT_FINGERPRINT = 16
+-- Each eighth mark that is added looks at so many others, drawn at random, and removes those whose time is over.
+local MARKS_DRAWN = 32
+-- So much longer than its latest mark the hash is kept, that not each mark must set its time.
+local MARKS_OUTLIVE_MS = 60000
+
+local function bits_of(asked) return tonumber(string.sub(asked, 1, 5), 16) end
+
+local function put_mark(marks, mark, bits, ttl_ms)
+  redis.call('HSET', marks, mark, whole(math.ceil((now + ttl_ms) / SECOND) * BITS + bits))
+  -- Other marks may be kept for longer than this one.
+  if redis.call('PTTL', marks) < ttl_ms + SECOND then redis.call('PEXPIRE', marks, whole(ttl_ms + MARKS_OUTLIVE_MS)) end
+  if redis.call('HLEN', marks) % 8 > 0 then return end
+  local drawn = redis.call('HRANDFIELD', marks, MARKS_DRAWN, 'WITHVALUES')
+  for i = 1, #drawn, 2 do
+    if math.floor(tonumber(drawn[i + 1]) / BITS) * SECOND < now then redis.call('HDEL', marks, drawn[i]) end
+  end
+end
+
+-- The bits of a mark whose time is not over, for which it is then remembered anew; else nil.
+local function bits_marked(marks, mark, ttl_ms)
+  local value = tonumber(redis.call('HGET', marks, mark) or '')
+  if not value or math.floor(value / BITS) * SECOND < now then return nil end
+  local bits = value % BITS
+  if math.floor(value / BITS) < math.ceil((now + ttl_ms) / SECOND) then put_mark(marks, mark, bits, ttl_ms) end
+  return bits
+end
+
 -- nil when it was not answered; 'quiet' for a repeat of what succeeded and for the message itself, delivered again; 'used' for any
 -- other message under this id; 'due' and the settlement when its events are not written yet. Asked for, the answer is remembered for
--- another ttl_ms.
-local function answered_as(answered_key, asked, id, ttl_ms)
-  local marker = redis.call('GETEX', answered_key, 'PX', whole(ttl_ms))
-  if not marker then return nil end
+-- another ttl.
+local function answered_as(answered_key, marks, job)
+  local marker = redis.call('GETEX', answered_key, 'PX', whole(job.ttl))
+  if not marker then
+    local bits = bits_marked(marks, job.mark, job.ttl)
+    return bits and (bits == bits_of(job.asked) and 'quiet' or 'used')
+  end
   if string.sub(marker, 1, 1) == '!' then return 'due', cjson.decode(string.sub(marker, 2)) end
-  if marker == '+' .. asked or marker == '-' .. asked .. ' ' .. id then return 'quiet' end
+  if marker == '+' .. job.asked or marker == '-' .. job.asked .. ' ' .. job.id then return 'quiet' end
   return 'used'
 end
 
@@ -74,11 +112,17 @@ local function write_events(events, settlement)
 end
 
 -- Writes the events of a settlement that is due, and marks its message as answered.
-local function give_answer(answered_key, events, due)
+local function give_answer(answered_key, marks, events, due)
+  local succeeded = due.op == 'done' or due.op == 'replay'
+  local small = succeeded and due.small
+  if small then
+    redis.call('DEL', answered_key .. NOBODY)
+    put_mark(marks, due.mark, bits_of(due.asked), due.ttl)
+  end
   write_events(events, due)
   if due.tally then count_minute(due.tally) end
   if due.counts then count_answer(due.counts, due.since or now, events, due.maxlen) end
-  local succeeded = due.op == 'done' or due.op == 'replay'
   local marker = succeeded and '+' .. due.asked or '-' .. due.asked .. ' ' .. due.id
   redis.call('SET', answered_key, marker, 'PX', whole(due.ttl))
+  if small then redis.call('DEL', answered_key) end
 end

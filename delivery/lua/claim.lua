@@ -9,14 +9,14 @@
 --
 -- claim.lua: may this message's job call the API now? One round trip, safe to repeat with the same token.
 --
--- KEYS  in the order of the next line. answered: how this message was answered; acks: set of what this worker has outstanding;
+-- KEYS  in the order of the next line. answered, marks: how this message was answered, see answered.lua; acks: set of what this worker has outstanding;
 --       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it is looked at next (ms);
 --       reader: taken while somebody reads this listing; name: lock, the record that may create a group of this name; pages: list of a
 --       remembered listing's pages; told and asking as question.lua has them; workers and heartbeats: who lives, and with
 --       which secret; events: stream; the others as account.lua has them, held of the job's view.
-local record, answered, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking,
+local record, answered, marks, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking,
   workers, heartbeats, events, cancelled = unpack(KEYS)
--- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked (see answered.lua), effect (may a call
+-- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked, mark (see answered.lua), effect (may a call
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
@@ -114,11 +114,11 @@ elseif r.state then
   redis.call('PEXPIRE', record, whole(job.life))
 end
 
-local answer, due = answered_as(answered, job.asked, job.id, job.ttl)
+local answer, due = answered_as(answered, marks, job)
 if answer == 'due' then
   -- Whoever had the answer in hand could not write its events, and is gone.
-  give_answer(answered, events, due)
-  answer = answered_as(answered, job.asked, job.id, job.ttl)
+  give_answer(answered, marks, events, due)
+  answer = answered_as(answered, marks, job)
 end
 if answer == 'quiet' then
   redis.call('HDEL', bodies, NOBODY)
@@ -129,7 +129,8 @@ end
 if answer then return say(answer) end
 
 -- Does the record belong to a job that asks for something else under this key?
-local others = r.fingerprint and r.fingerprint ~= job.fingerprint
+-- Of what was carried out, the beginning of its digest is kept.
+local others = r.fingerprint and r.fingerprint ~= string.sub(job.fingerprint, 1, #r.fingerprint)
 if others and (r.state == 'done' or not job.derived) then return say('conflict') end
 if r.state == 'done' then return say('replay', redis.call('HGET', record, field('outcome'))) end
 

@@ -13,9 +13,9 @@
 --
 -- KEYS  in the order of the next line. dead, dead_bodies, dead_reasons: zset id -> died at (ms), hash id -> message, hash id -> why;
 --       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; all others as claim.lua.
-local record, answered, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
+local record, answered, marks, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
   held_account, held_sms, held_email, troubles, alone, told, asking, workers, heartbeats = unpack(KEYS)
--- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked (see answered.lua), effect,
+-- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked, mark, small (see answered.lua), effect,
 --       named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see
 --       signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id),
 --       reason, pages [JSON ...], first, batch, told, lasts (see question.lua), delay (ms), why, keep (the message stays outstanding),
@@ -117,12 +117,12 @@ end
 
 -- 2. Is it still ours to settle? -------------------------------------------------------------------------------------------------
 
-local before, due = answered_as(answered, job.asked, job.id, job.ttl)
+local before, due = answered_as(answered, marks, job)
 local ours_is_due = before == 'due' and due.token == job.token
 if before == 'due' and not ours_is_due then
   -- Another answer was in hand before: it stands, whatever this one says.
-  give_answer(answered, events, due)
-  before = answered_as(answered, job.asked, job.id, job.ttl)
+  give_answer(answered, marks, events, due)
+  before = answered_as(answered, marks, job)
 end
 if before == 'quiet' then
   acknowledge()
@@ -167,7 +167,8 @@ elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
   if not used then note_due(answered, ARGV[1], job.ttl) end
   if owns and op == 'done' and job.outcome then
     if job.pages then keep_pages(job.token .. ':last', r.kept) end
-    write(record, { state = 'done', fingerprint = job.fingerprint, outcome = job.outcome })
+    local fingerprint = job.small and string.sub(job.fingerprint, 1, SHORT_FINGERPRINT) or job.fingerprint
+    write(record, { state = 'done', fingerprint = fingerprint, outcome = job.outcome })
     redis.call('PEXPIRE', record, whole(job.ttl))
   elseif owns and op == 'unknown' then
     write(record, { state = 'unknown' })
@@ -178,7 +179,7 @@ elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
     redis.call('PEXPIRE', claimed, whole(job.life))
   end
   if owns then free_name() end
-  if not used then give_answer(answered, events, job) end
+  if not used then give_answer(answered, marks, events, job) end
   if owns then
     redis.call('ZREM', unknown, record)
     if op == 'unknown' then

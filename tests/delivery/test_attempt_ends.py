@@ -42,8 +42,7 @@ async def test_a_job_that_was_carried_out_before_is_answered_without_a_call(
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
 ) -> None:
     await attempt(means, job())
-    again = job(Rejected("never called"))
-    again.message_id = "again"
+    again = dataclasses.replace(job(Rejected("never called")), message_id="again")
     _, ended = await attempt(means, again)
     assert ended
     assert [outcome for outcome, _ in lines.lines] == ["succeeded", "replayed"]

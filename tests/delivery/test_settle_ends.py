@@ -31,7 +31,7 @@ from tests.harness.records import (
     Make,
     record,
 )
-from tests.harness.still_clock import NOW, StillClock
+from tests.harness.still_clock import NOW, StillClock, marked
 from tests.harness.sync_ledger import finish
 
 
@@ -42,13 +42,13 @@ def test_a_job_that_was_carried_out_leaves_its_outcome_its_event_and_nothing_els
     for _ in range(2):
         assert finish(still_ledger.settle(job, "t1", DONE)) == OURS
         assert still.all() == {
-            still_ledger.record(job): {"s": "done", "fp": job.fingerprint, "o": "{}"},
-            KEYS.answered("job"): f"+{job.asked}",
+            still_ledger.record(job): {"s": "done", "fp": job.fingerprint[:16], "o": "{}"},
+            **marked(job, DAY_MS),
             KEYS.events: [ON_STREAM],
             MINUTE: {"contacts|succeeded": "1", "contacts|first": str(NOW)},
         }
     assert still.lives(still_ledger.record(job), DAY_MS)
-    assert still.lives(KEYS.answered("job"), DAY_MS)
+    assert still.lives(KEYS.marks(job.marks), DAY_MS + 60_000)
     assert still.lives(MINUTE, 2 * DAY_MS)
 
 
@@ -58,7 +58,7 @@ def test_without_an_outcome_to_keep_there_is_no_record(
     job = claimed("job", "list_contacts")
     assert finish(still_ledger.settle(job, "t1", Done(events=[EVENT]))) == OURS
     assert still_ledger.record(job) not in still.all()
-    assert still.all()[KEYS.answered("job")] == f"+{job.asked}"
+    assert still.all().items() >= marked(job, DAY_MS).items()
 
 
 def test_a_failure_leaves_a_dead_letter_and_frees_its_key(
@@ -144,7 +144,7 @@ def test_a_replay_touches_no_record(still: StillClock, still_ledger: Ledger, sti
     assert finish(still_ledger.settle(job, "t1", Replayed(events=[EVENT]))) == OURS
     assert still.all() == {
         still_ledger.record(job): {"s": "done", "o": "{}"},
-        KEYS.answered("job"): f"+{job.asked}",
+        **marked(job, DAY_MS),
         KEYS.events: [ON_STREAM],
         MINUTE: {"contacts|replayed": "1", "contacts|first": str(NOW)},
     }

@@ -10,7 +10,8 @@ from typing import Any
 import redis
 
 import delivery
-from delivery import Script
+from config.keys import Keys
+from delivery import Script, Task
 from tests.harness.sync_ledger import SyncRunner
 
 #: 2027-01-15T08:00:00.789Z, and 123 microseconds.
@@ -58,6 +59,12 @@ class StillClock(SyncRunner):
         """Say whether a key was given this lifetime a moment ago; minutes are a moment on a machine that is busy."""
         left: Any = self.redis.pttl(key)
         return ms * 0.9 - 60_000 < left <= ms
+
+
+def marked(task: Task, ttl_ms: int) -> dict[str, dict[str, str]]:
+    """Return the mark of a message that succeeded at NOW, as it stands in Redis; see answered.lua."""
+    until = -(-(NOW + ttl_ms) // 1000)
+    return {Keys().marks(task.marks): {task.mark: str((until << 20) + int(task.asked[:5], 16))}}
 
 
 def _text(value: Any) -> Any:

@@ -22,6 +22,10 @@ def days_pass(house: House, days: float) -> None:
         if left > 0:
             # A time to live that is not positive deletes the key.
             house.redis.pexpire(key, round(left - days * DAY_MS))
+    for key in house.redis.scan_iter("coupontools:marks:*"):
+        for mark in house.redis.hkeys(key):
+            # Seconds, and below them what was asked for.
+            house.redis.hincrby(key, mark, -(round(days * 86400) << 20))
 
 
 def contact(house: House, **more: Any) -> dict[str, Any]:

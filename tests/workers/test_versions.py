@@ -90,7 +90,7 @@ def test_an_older_commit_works_beside_this_one_and_after_it(house: House, folder
         workers["newer"] = start("newer")
         struck["older told to stop"] += 1
         assert workers["older"].terminate() == 0
-        wait_for(lambda: form(house) == 2, what="the form that all who are left read")
+        wait_for(lambda: form(house) == 3, what="the form that all who are left read")
         house.sandbox.clear_faults()
     finally:
         load.stop()
@@ -102,12 +102,12 @@ def test_an_older_commit_works_beside_this_one_and_after_it(house: House, folder
 
 @pytest.mark.chaos
 def test_who_cannot_read_the_form_in_use_is_refused_and_nothing_is_lost(house: House, folder: Path) -> None:
-    """This release and one that is made up, the next: it reads 2 and 3."""
+    """This release and one that is made up, the next: it reads 3 and 4."""
     for room in ("actors", "config", "coupontools", "delivery", "workers"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     source = folder / "workers" / "broker" / "enrolment.py"
     text, found = re.subn(
-        r"^FORMS = \(1, 2\)$", "FORMS = (2, 3)", source.read_text(encoding="utf-8"), flags=re.MULTILINE
+        r"^FORMS = \(1, 2, 3\)$", "FORMS = (3, 4)", source.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     assert found == 1
     source.write_text(text, encoding="utf-8")
@@ -130,21 +130,21 @@ def test_who_cannot_read_the_form_in_use_is_refused_and_nothing_is_lost(house: H
     # Two releases at once are one too many: the form of the release before the last one is not read.
     refused(
         house.worker(wait=False, project=folder, **OPTIONS),
-        "has form 1, as the key coupontools:format says; this release reads 2 and 3",
+        "has form 1, as the key coupontools:format says; this release reads 3 to 4",
     )
     this = house.worker(**OPTIONS)
     house.wait_answered(ids)
-    wait_for(lambda: form(house) == 2, what="the form that all living workers read")
+    wait_for(lambda: form(house) == 3, what="the form that all living workers read")
     following = house.worker(project=folder, **OPTIONS)
     ids += jobs()
     house.wait_answered(ids)
-    assert form(house) == 2
+    assert form(house) == 3
     this.kill()
-    wait_for(lambda: form(house) == 3, what="the form of those that are left", show=house.log_tail)
+    wait_for(lambda: form(house) == 4, what="the form of those that are left", show=house.log_tail)
     ids += jobs()
     refused(
         house.worker(wait=False, **OPTIONS),
-        "has form 3, as the key coupontools:format says; this release reads 1 and 2",
+        "has form 4, as the key coupontools:format says; this release reads 1 to 3",
     )
     answers = house.wait_answered(ids)
     assert {event["type"] for events in answers.values() for event in events} == {"coupontools.contact.added"}

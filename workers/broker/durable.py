@@ -78,6 +78,8 @@ class DurableBroker(RedisBroker):
         #: Each known actor's queues.
         self.homes: dict[str, tuple[str, ...]] = {}
         self.events_maxlen = settings.events_maxlen
+        #: The number of the form of what is stored, as of the last enrolment.
+        self.form = 1
         self.link = Link()
         self.draining = threading.Event()
         #: Redis went away while this worker stopped: nothing can be handed back any more.

@@ -16,9 +16,9 @@ from workers.redis_link import ThreadRunner
 
 __all__ = ["FORMS", "Enrolment", "Refused"]
 
-#: The forms of what is stored in Redis that this release reads: its own, and that of the release before. What was stored before there were
-#: numbers is 1.
-FORMS = (1, 2)
+#: The forms of what is stored in Redis that this release reads, its own the last. What was stored before there were numbers is 1; from 3
+#: on, what a success leaves behind is small (``delivery.answer.SMALL_FORM``).
+FORMS = (1, 2, 3)
 #: Whoever takes key names over may find that another pair did so at the same moment, and looks again.
 LOOKS = 5
 
@@ -73,6 +73,7 @@ class Enrolment:
             word, *told = self._run(dead_prefix, dead_namespace, starts=starts)
             match word:
                 case b"ok":
+                    self._broker.form = int(told[0])
                     return
                 case b"namespace":
                     dead_prefix = told[0].decode()
@@ -83,7 +84,7 @@ class Enrolment:
                 case b"format":
                     raise Refused(
                         f"KEY_PREFIX: what is stored has form {told[0].decode()}, as the key {keys.format} says; this release reads "
-                        f"{' and '.join(map(str, FORMS))}"
+                        f"{min(FORMS)} to {max(FORMS)}"
                     )
                 case _:
                     raise Refused(
@@ -91,9 +92,9 @@ class Enrolment:
                         f"the same BROKER_NAMESPACE {keys.namespace} and KEY_PREFIX {keys.prefix}, as the key {keys.workers} says"
                     )
 
-    def _run(self, dead_prefix: str, dead_namespace: str, *, starts: bool) -> list[bytes]:
+    def _run(self, dead_prefix: str, dead_namespace: str, *, starts: bool) -> list[Any]:
         keys, broker = self._keys, self._broker
-        told: list[bytes] = self._runner.run(
+        told: list[Any] = self._runner.run(
             SCRIPTS["enrol"],
             [keys.prefix_of, keys.namespace_of, keys.heartbeats, keys.workers, keys.format],
             [

@@ -14,6 +14,7 @@ import redis
 from actors import JOBS, InvalidJob
 from config.keys import Keys
 from delivery.task import short_digest
+from workers.answers import markers
 from workers.imports.contacts import ContactsFile, Row
 from workers.imports.first_lines import FirstLines
 from workers.imports.pace import BULK
@@ -101,10 +102,8 @@ class People:
         ask = list(range(len(people)))
         while ask:
             ids = [self.message_id(people[at], generations[at]) for at in ask]
-            markers: Any = client.mget([keys.answered(one) for one in ids])
             failed = []
-            for at, marker in zip(ask, markers, strict=True):
-                # See delivery/lua/answered.lua.
+            for at, marker in zip(ask, markers(client, keys, ids), strict=True):
                 if marker is not None and marker.startswith(b"-"):
                     failed.append(at)
                     generations[at] += 1

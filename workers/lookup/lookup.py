@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
+import orjson
 import redis
 
 from actors import JOBS
@@ -20,6 +21,7 @@ from config.keys import Keys
 from config.names import QUEUES
 from delivery import retried_as
 from delivery.task import short_digest
+from workers.answers import SECOND_MS, kept_ms, markers
 from workers.lookup.found import Found, answered, fields_of, kwargs_of
 from workers.lookup.place import Places, key_in_force
 from workers.lookup.scan import Scan
@@ -97,7 +99,7 @@ class Lookup:
 
     def _marked(self, message_id: str) -> Found | None:
         """Return a job that was answered, by the mark that says so (delivery/lua/answered.lua)."""
-        mark: Any = self._client.get(self._keys.answered(message_id))
+        [mark] = markers(self._client, self._keys, [message_id])
         if not mark or mark[:1] not in b"+-":
             return None
         found = Found(message_id, "answered")
@@ -109,7 +111,7 @@ class Lookup:
             if body is not None:
                 return self._letter(name, entry_id, message_id, found.event, fields_of(body) or {})
         again = retried_as(message_id, entry_id) if entry_id else ""
-        if again and (self._client.exists(self._keys.answered(again)) or self._same_id(again)):
+        if again and (kept_ms(self._client, self._keys, again) > 0 or self._same_id(again)):
             found.reason = f"it was sent again as {again}"
         elif found.event is None:
             found.reason = "its event is not on the stream any more"
@@ -181,10 +183,8 @@ class Lookup:
         record: Any = self._client.hmget(self._keys.record(actor, short_digest(key)), "s", "b", "id", "o")
         state, bodies, entry_id, outcome = record
         if state == b"done":
-            told = fields_of(outcome or b"{}") or {}
-            event = {"type": f"coupontools.{told.get('event')}", "subject": told.get("subject")}
             reason = "its event is not on the stream any more; this is what is remembered of it"
-            return Found("", "answered", job=actor, reason=reason, event=event | {"data": told.get("data")})
+            return Found("", "answered", job=actor, reason=reason, event=_remembered(actor, outcome or b"{}"))
         for name in QUEUES if bodies and entry_id else ():
             if self._keys.queue(name).bodies.encode() == bodies:
                 fields = self._scan.message(bodies.decode(), entry_id.decode("utf-8", "surrogateescape"))
@@ -233,8 +233,8 @@ class Lookup:
 
     def _event_of(self, message_id: str) -> dict[str, Any] | None:
         """Return the last event that answers a message."""
-        left = self._client.pttl(self._keys.answered(message_id))
-        if 0 < left <= self._kept_ms:
+        left = kept_ms(self._client, self._keys, message_id)
+        if 0 < left <= self._kept_ms + SECOND_MS:
             # The mark was set with the event, and is kept for so long: that tells when.
             seconds, micros = self._client.time()
             at = seconds * 1000 + micros // 1000 - (self._kept_ms - left)
@@ -258,3 +258,19 @@ def _once(many: Iterable[Found]) -> Iterator[Found]:
 
 def _is_derived(key: str) -> bool:
     return key.startswith("derived:")
+
+
+def _remembered(actor: str, outcome: bytes) -> dict[str, Any]:
+    """Return what an outcome tells of its event. Of most, only what the job did not bring itself is kept, its id first."""
+    told = orjson.loads(outcome)
+    if isinstance(told, list):
+        kind = next(iter(JOBS[actor].succeeds))
+        subject = next(
+            (each for each in told if isinstance(each, str) and each.startswith(("con_", "gro_"))), None
+        )
+        return {"type": f"coupontools.{kind}", "subject": subject, "data": None}
+    return {
+        "type": f"coupontools.{told.get('event')}",
+        "subject": told.get("subject"),
+        "data": told.get("data"),
+    }

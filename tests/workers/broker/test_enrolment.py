@@ -116,15 +116,15 @@ def test_a_worker_waits_for_redis_before_it_takes_jobs_and_can_be_told_to_stop(
 
 
 def test_a_form_that_this_release_cannot_read_is_refused(house: House) -> None:
-    house.redis.set("coupontools:format", 3)
+    house.redis.set("coupontools:format", 4)
     reason = refused(house.worker(wait=False))
     assert reason == (
-        "KEY_PREFIX: what is stored has form 3, as the key coupontools:format says; this release reads 1 and 2"
+        "KEY_PREFIX: what is stored has form 4, as the key coupontools:format says; this release reads 1 to 3"
     )
     house.redis.delete("coupontools:format")
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=1)
-    assert house.redis.get("coupontools:format") == b"2"
-    house.redis.set("coupontools:format", 3)
+    assert house.redis.get("coupontools:format") == b"3"
+    house.redis.set("coupontools:format", 4)
     assert worker.process.wait(timeout=240) == 2
     (line,) = worker.log_lines("worker.refused")
     assert line["reason"] == reason
@@ -142,4 +142,4 @@ def test_the_form_rises_when_every_living_worker_reads_it(house: House) -> None:
     )
     assert house.redis.get("coupontools:format") is None
     house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 30_000, "reads": [1, 2]}))
-    wait_for(lambda: house.redis.get("coupontools:format") == b"2", what="the new form")
+    wait_for(lambda: house.redis.get("coupontools:format") == b"3", what="the new form")

@@ -38,15 +38,18 @@ def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillCl
         "ready:1",
         "bodies:1",
         "answered:a",
+        "marks",
         "ready:1",
         "bodies:1",
         "answered:b",
+        "marks",
         "ready:2",
         "bodies:2",
         "answered:c",
+        "marks",
     ]
-    keys += ["ready:2", "bodies:2", "answered:d"]
-    messages = ["a", "A", "b", "B", "c", "C", "d", "D"]
+    keys += ["ready:2", "bodies:2", "answered:d", "marks"]
+    messages = ["a", "ma", "A", "b", "mb", "B", "c", "mc", "C", "d", "md", "D"]
     # The second was answered before, and the third stands on its queue already.
     assert still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", 5 * DAY_MS]) == 2
     assert still.all() == {
@@ -63,16 +66,35 @@ def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillCl
 
 
 def test_without_a_batch_nothing_is_counted(still: StillClock) -> None:
-    keys = ["ready", "bodies", "answered:a", "ready", "bodies", "answered:b"]
-    assert still.ask(SCRIPTS["enqueue_all"], keys, ["a", "A", "b", "B"]) == 2
+    keys = ["ready", "bodies", "answered:a", "marks", "ready", "bodies", "answered:b", "marks"]
+    assert still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "b", "mb", "B"]) == 2
     assert still.all() == {"ready": ["a", "b"], "bodies": {"a": "A", "b": "B"}}
+
+
+@pytest.mark.parametrize(("left", "new"), [(-1, 1), (0, 0), (60, 0)])
+def test_a_mark_tells_until_when_a_message_counts_as_answered(still: StillClock, left: int, new: int) -> None:
+    """One whose time is over may still stand there: it must not keep a message from its queue."""
+    still.redis.hset("marks", "ma", ((NOW // 1000 + left) << 20) + 7)
+    keys = ["ready", "bodies", "answered:a", "marks"]
+    assert still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A"]) == new
+    assert still.redis.llen("ready") == new
 
 
 def test_what_was_pushed_before_a_queue_refused_is_counted(still: StillClock) -> None:
     still.redis.set("ready:2", "something else")
-    keys = ["ready:1", "bodies:1", "answered:a", "ready:2", "bodies:2", "answered:b", "batch"]
+    keys = [
+        "ready:1",
+        "bodies:1",
+        "answered:a",
+        "marks",
+        "ready:2",
+        "bodies:2",
+        "answered:b",
+        "marks",
+        "batch",
+    ]
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        still.ask(SCRIPTS["enqueue_all"], keys, ["a", "A", "b", "B", "spring", DAY_MS])
+        still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "b", "mb", "B", "spring", DAY_MS])
     assert still.all() == {
         "ready:1": ["a"],
         "bodies:1": {"a": "A"},

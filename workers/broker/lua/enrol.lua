@@ -11,7 +11,7 @@
 --          prefix, namespace    the prefix belongs to another namespace: the same
 --          account, worker      a living worker of this pair works for another account
 --          format, number       this release cannot read what is stored
---          ok
+--          ok, number           the form in use
 
 local prefix_of, namespace_of, heartbeats, workers, format = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local namespace, prefix, dead_prefix, dead_namespace = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -61,6 +61,9 @@ if number < newest then
     for _, form in ipairs(type(told.reads) == 'table' and told.reads or {}) do reads_it = reads_it or form == newest end
     all_read_it = all_read_it and reads_it
   end)
-  if all_read_it then redis.call('SET', format, newest) end
+  if all_read_it then
+    redis.call('SET', format, newest)
+    number = newest
+  end
 end
-return { 'ok' }
+return { 'ok', number }

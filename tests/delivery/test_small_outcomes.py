@@ -1,0 +1,151 @@
+"""What a success leaves in Redis: as little as tells the same job again, and that its message was answered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from actors import JOBS
+from config.keys import Keys
+from delivery import Ledger, Outcome, Task
+from delivery.answer import done, replayed
+from delivery.attempt import Progress
+from tests.harness import House
+from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
+
+KEYS = Keys()
+OLD, SMALL = 2, 3
+SECOND_MS = 1000
+BITS = 2**20
+
+
+def of_form(house: House, form: int, **policy: Any) -> Ledger:
+    return Ledger(
+        SyncRunner(house.redis), KEYS, dataclasses.replace(LONG_POLICY, **policy), form=lambda: form
+    )
+
+
+def outcome_of(task: Task) -> Outcome:
+    return task.job.found({"contact_id": "con_12345678", "first_name": None})
+
+
+def carry_out(ledger: Ledger, task: Task) -> None:
+    assert finish(ledger.claim(task, "t")).verb == "call"
+    settlement = done(task, outcome_of(task), Progress(attempts=1), form=ledger.form())
+    assert finish(ledger.settle(task, "t", settlement)).answered
+
+
+def again(house: House, task: Task, **changes: Any) -> Task:
+    """The same job in a message of its own, or the very message once more."""
+    house.redis.sadd("acks", task.receipt.id)
+    return dataclasses.replace(task, **changes)
+
+
+def value(house: House, task: Task) -> tuple[int, int]:
+    """Until which second the task's mark is good, and its bits."""
+    return divmod(int(house.redis.hget(KEYS.marks(task.marks), task.mark)), BITS)
+
+
+def test_a_success_leaves_a_small_record_and_a_mark(house: House, task: Callable[..., Task]) -> None:
+    ledger, job = of_form(house, SMALL), task("one")
+    carry_out(ledger, job)
+    record = ledger.record(job)
+    assert house.redis.hgetall(record) == {
+        b"s": b"done",
+        b"fp": job.fingerprint[:16].encode(),
+        b"o": b'["con_12345678"]',
+    }
+    # Else Redis keeps it in three times as many bytes.
+    assert house.redis.object("encoding", record) in {b"listpack", b"ziplist"}
+    assert not house.redis.exists(KEYS.answered(job.message_id))
+    second, bits = value(house, job)
+    assert bits == int(job.asked[:5], 16)
+    assert abs(second * SECOND_MS - (now_ms() + LONG_POLICY.ttl * 1000)) < 60 * SECOND_MS
+    assert house.redis.pttl(KEYS.marks(job.marks)) > LONG_POLICY.ttl * 1000
+
+
+@pytest.mark.parametrize("stored", [OLD, SMALL])
+def test_either_form_is_read(house: House, task: Callable[..., Task], stored: int) -> None:
+    """By workers of this release: the number rises while records of the form before are still there."""
+    job = task("one")
+    carry_out(of_form(house, stored), job)
+    ledger = of_form(house, SMALL)
+    assert finish(ledger.claim(again(house, job), "t2")).verb == "answered"
+    other = again(house, job, message_id="two")
+    claim = finish(ledger.claim(other, "t3"))
+    assert claim.verb == "replay"
+    answer = replayed(other, orjson.loads(claim.outcome), [])
+    assert answer
+    [(kind, event)] = answer.events
+    data = orjson.loads(event)["data"]
+    assert kind == "coupontools.contact.added"
+    assert data == {**outcome_of(job).data, **Progress(replayed=True).data()}
+    assert finish(ledger.settle(other, "t3", answer)).answered
+    # What it answers leaves a mark as well.
+    assert finish(ledger.claim(again(house, other), "t4")).verb == "answered"
+    assert not house.redis.exists(KEYS.answered("two"))
+
+
+def test_a_form_that_older_workers_read_is_written_as_they_read_it(
+    house: House, task: Callable[..., Task]
+) -> None:
+    ledger, job = of_form(house, OLD), task("one")
+    carry_out(ledger, job)
+    kept = house.redis.hgetall(ledger.record(job))
+    assert kept[b"fp"].decode() == job.fingerprint
+    assert b'"event":"contact.added"' in kept[b"o"]
+    assert house.redis.get(KEYS.answered(job.message_id)) == f"+{job.asked}".encode()
+    assert not house.redis.exists(KEYS.marks(job.marks))
+
+
+def test_an_id_that_succeeded_is_used_for_any_other_job(house: House, task: Callable[..., Task]) -> None:
+    ledger, job = of_form(house, SMALL), task("one")
+    carry_out(ledger, job)
+    named = JOBS["add_contact"].parse({**job.job.model_dump(exclude_none=True), "first_name": "Ada"})  # type: ignore[attr-defined]
+    other = again(house, job, job=named, fingerprint="")
+    assert finish(ledger.claim(other, "t2")).verb == "used"
+
+
+def test_another_job_of_the_key_is_a_conflict(house: House, task: Callable[..., Task]) -> None:
+    """Though only the beginning of the first one's fingerprint is kept."""
+    ledger, job = of_form(house, SMALL), task("one")
+    carry_out(ledger, job)
+    named = JOBS["add_contact"].parse({**job.job.model_dump(exclude_none=True), "first_name": "Ada"})  # type: ignore[attr-defined]
+    other = again(house, job, job=named, fingerprint="", message_id="two")
+    assert finish(ledger.claim(other, "t2")).verb == "conflict"
+
+
+def test_a_mark_counts_until_its_time_is_over_and_is_remembered_anew_when_asked_for(
+    house: House, task: Callable[..., Task]
+) -> None:
+    ledger, job = of_form(house, SMALL), task("one")
+    carry_out(ledger, job)
+    second, bits = value(house, job)
+    marks, this_second = KEYS.marks(job.marks), now_ms() // SECOND_MS
+    house.redis.hset(marks, job.mark, (this_second + 600) * BITS + bits)
+    house.redis.pexpire(marks, 600 * SECOND_MS)
+    assert finish(ledger.claim(again(house, job), "t2")).verb == "answered"
+    assert value(house, job)[0] >= second
+    assert value(house, job)[1] == bits
+    assert house.redis.pttl(marks) > LONG_POLICY.ttl * 1000
+    house.redis.hset(marks, job.mark, (this_second - 1) * BITS + bits)
+    # The job itself is still on record, so it is answered from memory.
+    assert finish(ledger.claim(again(house, job), "t3")).verb == "replay"
+
+
+def test_marks_whose_time_is_over_go_as_others_come(house: House, task: Callable[..., Task]) -> None:
+    """Else those that share a key would lie there for as long as one of them is young."""
+    ledger, marks = of_form(house, SMALL), 7
+    over = (now_ms() // SECOND_MS - 1) * BITS
+    house.redis.hset(KEYS.marks(marks), mapping={f"old {n}": over for n in range(100)})
+    for n in range(200):
+        job = task(f"job {n}")
+        job.marks = marks
+        carry_out(ledger, job)
+    left = house.redis.hkeys(KEYS.marks(marks))
+    assert len([each for each in left if each.startswith(b"old")]) < 50
+    assert len([each for each in left if not each.startswith(b"old")]) == 200
