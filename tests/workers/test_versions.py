@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from time import sleep
+from time import sleep, time
 
 import pytest
 
@@ -31,6 +32,7 @@ WITHOUT_A_NUMBER = "7b49ca31716dfaf73aa828f728e13302d7a68dbf"
 #: One that has the number, and the last that knows nothing of the deaths of a message's workers and of numbered fetches.
 OF_THE_SAME_FORM = "07812ce630d0a0f00745ac955987a2aaf6458a41"
 BLOWS = round(12 * float(os.environ.get("CHAOS_SCALE", "1")))
+ELSEWHERE = "worker-elsewhere"
 OPTIONS = {"WORKER_HEARTBEAT_SECONDS": 1, "WORKER_CONCURRENCY": 8}
 
 
@@ -66,6 +68,10 @@ def test_an_older_commit_works_beside_this_one_and_after_it(house: House, folder
     def start(which: str) -> RunningWorker:
         return house.worker(project=older if which == "older" else None, **OPTIONS)
 
+    # Somewhere else lives one more of the older ones, as through most of an upgrade: while each of these two is killed now and then,
+    # the other must not take itself for the only one, and the form rise.
+    house.redis.zadd("dramatiq:__heartbeats__", {ELSEWHERE: (time() + 3600) * 1000})
+    house.redis.hset("coupontools:workers", ELSEWHERE, json.dumps({"silence_ms": 3_600_000, "reads": [1, 2]}))
     load.start()
     try:
         workers = {which: start(which) for which in ("older", "newer")}
@@ -90,6 +96,9 @@ def test_an_older_commit_works_beside_this_one_and_after_it(house: House, folder
         workers["newer"] = start("newer")
         struck["older told to stop"] += 1
         assert workers["older"].terminate() == 0
+        assert form(house) < 3
+        house.redis.zrem("dramatiq:__heartbeats__", ELSEWHERE)
+        house.redis.hdel("coupontools:workers", ELSEWHERE)
         wait_for(lambda: form(house) == 3, what="the form that all who are left read")
         house.sandbox.clear_faults()
     finally:
