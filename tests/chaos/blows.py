@@ -35,8 +35,8 @@ WIRE_FAULTS = [
     {"kind": "empty", "carry_out": True},
     {"kind": "html"},
 ]
-#: Nothing has been released yet, so a commit stands for the release before this one: the first that reads the form that this one writes. What
-#: cannot read it is refused as soon as no worker like it lives; tests/workers/test_versions.py runs such ones.
+#: Nothing has been released yet, so a commit stands for the release before this one: the first that reads the form that this one
+#: writes. What cannot read it is refused as soon as no worker like it lives; tests/workers/test_versions.py runs such ones.
 OLDER = "be921247f7b3c9543ed3d42a021b8c3c4a099583"
 SETTINGS = {
     # Without it a failover doubles what was sent within the replica's lag; see docs/guarantees.md.
