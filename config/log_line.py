@@ -6,7 +6,9 @@ import datetime as dt
 import json
 import logging
 import os
+import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
 import orjson
@@ -77,9 +79,18 @@ class LineFormatter(logging.Formatter):
 
 
 def _stamp(record: logging.LogRecord) -> dict[str, str]:
-    # Not `isoformat`: it leaves the fraction out at a full second.
-    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"timestamp": now, "level": record.levelname.lower(), "logger": record.name}
+    second, micros = divmod(time.time_ns() // 1000, 1_000_000)
+    return {
+        "timestamp": f"{_second(second)}.{micros:06}Z",
+        "level": record.levelname.lower(),
+        "logger": record.name,
+    }
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    """Return a Unix time as text. Cached, since hundreds of lines are written in one second."""
+    return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _redacted(fields: dict[str, Any]) -> dict[str, Any]:
