@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from coupontools import AccountRefused, Call, Coupontools, MayHaveHappened, NotCarriedOut, NotSent, Rejected
 from delivery import Ledger, Outcome, Task
+from delivery.answer import BATCH_BYTES
 from delivery.means import Means
 from tests.harness.attempts import POLICY, Lines, Scripted, attempt, event, only
 from tests.harness.records import KEYS, record
@@ -196,3 +197,58 @@ async def test_a_fault_of_ours_ends_the_job_only_where_nothing_had_left(
     assert record(still, means.ledger, task).get("state") == state
     if not sends:
         assert event(still)["data"]["error"]["kind"] == "internal"
+
+
+class TwoBatches:
+    """Pages of which each fills a batch; a test does something between them."""
+
+    count, size = 3, 3 * BATCH_BYTES
+    closed = False
+
+    def __init__(self, between: Callable[[], Any] = lambda: None) -> None:
+        self._between = between
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for page in range(1, self.count + 1):
+            if page == self.count:
+                self._between()
+            yield {"page": page, "rows": "x" * (BATCH_BYTES + 1)}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_long_listing_is_answered_batch_by_batch(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    pages = TwoBatches()
+    task = job(Outcome("contacts.listed", {}, pages=pages))
+    _, ended = await attempt(means, task)
+    assert ended
+    assert pages.closed
+    told = [json.loads(each["event"]) for each in still.all()[KEYS.events]]
+    assert [(each["id"], each["data"]["page"]) for each in told] == [("job/1", 1), ("job/2", 2), ("job/3", 3)]
+    assert [json.loads(page)["page"] for page in still.all()[KEYS.pages("add_contact", task.digest)]] == [
+        1,
+        2,
+        3,
+    ]
+    assert record(still, means.ledger, task)["state"] == "done"
+    assert only(lines)[0] == "succeeded"
+
+
+async def test_a_long_listing_whose_record_becomes_another_s_tells_no_more(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    """Its worker was believed dead: whoever has the record now answers, from the first page on."""
+    task = job()
+    key = means.ledger.record(task)
+    pages = TwoBatches(lambda: still.redis.hset(key, "t", "another"))
+    task = job(Outcome("contacts.listed", {}, pages=pages))
+    _, ended = await attempt(means, task)
+    assert not ended, "it claims again, and learns what became of it"
+    assert pages.closed
+    told = [json.loads(each["event"])["data"]["page"] for each in still.all()[KEYS.events]]
+    assert told == [1]
+    assert lines.lines == []
+    assert record(still, means.ledger, task)["state"] == "running"
