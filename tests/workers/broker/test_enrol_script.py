@@ -28,10 +28,14 @@ def enrol(
     starts: bool = True,
     forms: tuple[int, int] = (1, 2),
 ) -> Any:
-    """Enrol w1 of the pair dramatiq and our."""
-    return still.ask(
+    """Enrol w1 of the pair dramatiq and our; a worker that is let in is told the form in use."""
+    word, *told = still.ask(
         SCRIPTS["enrol"], KEYS, ["dramatiq", "our", *dead, "w1", ABOUT, "mine", int(starts), *forms]
     )
+    if word == "ok":
+        assert told == [int(still.all().get("format", "1"))]
+        return [word]
+    return [word, *told]
 
 
 def living(still: StillClock, name: str, *, seen: int = 1, silence_ms: int | None = NOW, **told: Any) -> None:
