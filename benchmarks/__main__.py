@@ -9,6 +9,8 @@ NAMES = (
     "idle",
     "throughput",
     "rivals",
+    "guarantees",
+    "growth",
     "queue_depth",
     "read_back",
     "odd_listing",

@@ -42,14 +42,23 @@ class WithRedis(Protocol):
         """The client."""
 
 
-def fill(place: WithRedis, group: str, count: int, *, prefix: int = 0) -> None:
-    """Put so many different contacts on the queue; ``prefix`` (0 to 9) keeps one fill's phones from another's."""
-    for start in range(0, count, BATCH):
+def fill(
+    place: WithRedis,
+    group: str,
+    count: int,
+    *,
+    prefix: int = 0,
+    first: int = 0,
+    more: dict[str, Any] | None = None,
+) -> None:
+    """Put so many different contacts on the queue; ``prefix`` (0 to 9) and ``first`` keep one fill's phones from another's."""
+    for start in range(first, first + count, BATCH):
         bodies: dict[Any, Any] = {}
         ids: list[str] = []
-        for number in range(start, min(count, start + BATCH)):
+        for number in range(start, min(first + count, start + BATCH)):
             _, redis_id, body = message(
-                "add_contact", {"channel": "sms", "group_id": group, "phone": f"+324{prefix}{number:08d}"}
+                "add_contact",
+                {"channel": "sms", "group_id": group, "phone": f"+324{prefix}{number:08d}", **(more or {})},
             )
             bodies[redis_id] = orjson.dumps(body)
             ids.append(redis_id)

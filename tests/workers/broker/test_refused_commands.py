@@ -126,8 +126,11 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
     ),
     "enqueue_all": (
         _nothing,
-        [READS.ready, READS.bodies, KEYS.answered("a"), READS.ready, READS.bodies, KEYS.answered("b")],
-        lambda: ["a", BODY, "b", BODY],
+        [
+            *(READS.ready, READS.bodies, KEYS.answered("a"), KEYS.marks(1)),
+            *(READS.ready, READS.bodies, KEYS.answered("b"), KEYS.marks(2)),
+        ],
+        lambda: ["a", "mark a", BODY, "b", "mark b", BODY],
     ),
     "fetch": (
         _ready_and_due,

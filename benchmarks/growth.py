@@ -1,0 +1,51 @@
+"""Does what is remembered cost anything? The same jobs beside a million outcomes and marks, a full stream, and a thousand groups."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from benchmarks.turns import Way, compare
+from delivery.task import mark_of
+from tests.harness import House
+
+MANY = 1_000_000
+BATCH = 10_000
+WEEK_SECONDS = 7 * 86400
+
+
+def _remember(place: House) -> None:
+    """Write as many outcomes and marks as so many jobs leave (delivery/lua/record.lua and answered.lua)."""
+    until = (int(time.time()) + WEEK_SECONDS) << 20
+    for start in range(0, MANY, BATCH):
+        with place.redis.pipeline(transaction=False) as pipeline:
+            for _ in range(start, start + BATCH):
+                name = uuid.uuid4()
+                record = f"coupontools:job:none:add_contact:{name.hex}"
+                pipeline.hset(record, mapping={"s": "done", "fp": name.hex[:16], "o": '["con_12345678"]'})
+                pipeline.pexpire(record, WEEK_SECONDS * 1000)
+                number, mark = mark_of(str(name))
+                pipeline.hset(f"coupontools:marks:{number:x}", mark, until + (name.int & 0xFFFFF))
+            pipeline.execute()
+
+
+def _fill_the_stream(place: House) -> None:
+    for _ in range(0, MANY, BATCH):
+        with place.redis.pipeline(transaction=False) as pipeline:
+            for _ in range(BATCH):
+                pipeline.xadd("coupontools:events", {"type": "coupontools.contact.added", "event": "{}"})
+            pipeline.execute()
+
+
+def main() -> None:
+    """Measure each by turns with a house that remembers nothing."""
+    compare(
+        Way("nothing remembered"),
+        Way(f"{MANY:,} outcomes and marks", prepare=_remember),
+        Way(f"{MANY:,} events on the stream", prepare=_fill_the_stream),
+        Way("1,000 groups", groups=1000),
+    )
+
+
+if __name__ == "__main__":
+    main()
