@@ -313,3 +313,13 @@ def test_a_refusal_with_a_code_lets_out_the_oldest(still: StillClock) -> None:
     put_hold(still.redis, KEYS, "sms/refused", tried=3)
     unpark(still)
     assert delayed(still) == {"a": 1}
+
+
+def test_an_outage_that_lasts_is_no_refusal(still: StillClock) -> None:
+    """Who may probe a refusal changes when nobody is left that was refused; an outage's probe is anybody's from the first."""
+    put_hold(still.redis, KEYS, "sms/outage/add_contact", since=NOW - ANY_AFTER_MS)
+    put_hold(still.redis, KEYS, "email/paused")
+    park(still, "email/paused", "held")
+    before = holds(still)
+    assert unpark(still) == (0, {})
+    assert holds(still) == before
