@@ -50,3 +50,18 @@ def test_a_lost_answer_of_every_job_that_changes_something_is_found(house: House
         assert event["type"].removeprefix("coupontools.") in JOBS[name].succeeds, (name, event)
         assert event["data"]["reconciled"], f"{name} was not read back, or the fault did not strike: {event}"
         assert event["data"]["attempts"] == 1, (name, event)
+
+
+def test_every_job_that_is_remembered_is_told_again_as_it_was(house: House) -> None:
+    """A job that keeps a part of its outcome (`Outcome.kept`) needs its `recalled()`."""
+    house.worker()
+    jobs = {name: job.examples for name, job in JOBS.items() if job.derives_key}
+    first, again = outcomes(house, jobs), outcomes(house, jobs)
+    for name, events in again.items():
+        for before, after in zip(first[name], events, strict=True):
+            assert after["data"]["replayed"] or not JOBS[name].effect, (name, after)
+            how = {"attempts", "replayed", "reconciled"}
+            assert {key: after["data"][key] for key in after["data"].keys() - how} == {
+                key: before["data"][key] for key in before["data"].keys() - how
+            }, f"actors/{name}.py: recalled() tells another outcome than the one that was kept"
+            assert (after["type"], after.get("subject")) == (before["type"], before.get("subject"))

@@ -157,7 +157,7 @@ class AsyncRunner:
         """
         connection = self._connection or await self._take_connection()
         try:
-            return await _replies(
+            return await _round_trip(
                 connection, b"".join(map(hiredis.pack_command, commands)), len(commands), self._seconds
             )
         except BaseException:
@@ -247,7 +247,7 @@ class AsyncRunner:
                 request.answer.cancel()
 
 
-async def _replies(connection: Any, packed: bytes, count: int, seconds: float) -> list[Any]:
+async def _round_trip(connection: Any, packed: bytes, count: int, seconds: float) -> list[Any]:
     """Send commands and return their replies, ``count`` of them, or the errors that they are; raises what befell the connection."""
     loop = asyncio.get_running_loop()
     replies: list[Any] = []
