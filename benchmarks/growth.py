@@ -17,8 +17,8 @@ WEEK_SECONDS = 7 * 86400
 
 
 def _remember(place: House) -> None:
-    """Write as many outcomes and marks as so many jobs leave (delivery/lua/record.lua and answered.lua)."""
-    until = (int(time.time()) + WEEK_SECONDS) << 20
+    """Write as many outcomes and marks as so many jobs leave (delivery/lua/record.lua and marks.lua)."""
+    until = f"{int(time.time()) + WEEK_SECONDS:08x}"
     for start in range(0, MANY, BATCH):
         with place.redis.pipeline(transaction=False) as pipeline:
             for _ in range(start, start + BATCH):
@@ -27,7 +27,7 @@ def _remember(place: House) -> None:
                 pipeline.hset(record, mapping={"s": "done", "fp": name.hex[:16], "o": '["con_12345678"]'})
                 pipeline.pexpire(record, WEEK_SECONDS * 1000)
                 number, mark = mark_of(str(name))
-                pipeline.hset(f"coupontools:marks:{number:x}", mark, until + (name.int & 0xFFFFF))
+                pipeline.hset(f"coupontools:marks:{number:x}", mark, until + name.hex[:10])
             pipeline.execute()
 
 

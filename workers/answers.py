@@ -1,4 +1,4 @@
-"""How messages were answered: of a failure in a key of its own, of a success in a mark among others (delivery/lua/answered.lua)."""
+"""How messages were answered: of a failure in a key of its own, of a success in a mark among others (answered.lua, marks.lua)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from delivery.task import mark_of
 
 __all__ = ["SECOND_MS", "kept_ms", "markers"]
 
-#: A mark tells until which second it is kept, and beside that so many bits of what was asked for.
+#: A mark tells until which second it is kept.
 SECOND_MS = 1000
-MARK_BITS = 20
 
 
 def markers(client: redis.Redis, keys: Keys, message_ids: Sequence[str]) -> list[bytes | None]:
@@ -34,7 +33,7 @@ def markers(client: redis.Redis, keys: Keys, message_ids: Sequence[str]) -> list
             pipeline.hget(keys.marks(number), mark)
         (seconds, _), found, *marks = pipeline.execute()
     return [
-        marker if marker is not None or mark is None or int(mark) >> MARK_BITS < seconds else b"+"
+        marker if marker is not None or mark is None or _until(mark) < seconds else b"+"
         for marker, mark in zip(found, marks, strict=True)
     ]
 
@@ -51,4 +50,9 @@ def kept_ms(client: redis.Redis, keys: Keys, message_id: str) -> int:
     if value is None:
         return left
     seconds, micros = client.time()
-    return (int(value) >> MARK_BITS) * SECOND_MS - (seconds * 1000 + micros // 1000)
+    return _until(value) * SECOND_MS - (seconds * 1000 + micros // 1000)
+
+
+def _until(mark: bytes) -> int:
+    """Return until which second (Unix) a mark is kept."""
+    return int(mark[:8], 16)

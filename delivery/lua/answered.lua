@@ -1,12 +1,11 @@
 -- answered.lua: a prelude of claim.lua and settle.lua: was a message of this id answered before, and is this that very message? Its answer,
--- once, with all that is counted in that step. Needs clock.lua and batch.lua.
+-- once, with all that is counted in that step. Needs clock.lua, marks.lua and batch.lua.
 --
 --   answered  string  "<sign><digest>": + when its job succeeded; "-<digest> <redis id>" when it failed. The digest is of what was
 --                     asked for, the key included. "!<settlement>" while the events of its answer are due: the JSON that settle.lua got.
 --   <minutes>:<n>  hash  of the minute that began n minutes after 1970: <lane>|<outcome> -> how many jobs were answered; <lane>|first -> when
 --                        the first of them was (ms)
---   marks     hash    mark -> until when it is remembered that the message succeeded (s) times BITS, and the first 20 bits of that
---                     digest: a success leaves this instead of a key of its own, which would take 180 bytes. Other messages share it.
+--   marks     hash    see marks.lua: what a success leaves instead of such a key
 --
 -- Of `job`: id, asked (that digest), mark (of the message id), ttl (ms); and small (may it leave a mark? older releases know none).
 --
@@ -16,36 +15,8 @@
 -- Pages outlive their record, so that whoever replays it finds them all.
 local PAGES_OUTLIVE_MS = 60000
 
-local SECOND = 1000
-local BITS = 2 ^ 20
 -- Of a record that was carried out, so much of its fingerprint is kept.
 local SHORT_FINGERPRINT = 16
--- Each eighth mark that is added looks at so many others, drawn at random, and removes those whose time is over.
-local MARKS_DRAWN = 32
--- So much longer than its latest mark the hash is kept, that not each mark must set its time.
-local MARKS_OUTLIVE_MS = 60000
-
-local function bits_of(asked) return tonumber(string.sub(asked, 1, 5), 16) end
-
-local function put_mark(marks, mark, bits, ttl_ms)
-  redis.call('HSET', marks, mark, whole(math.ceil((now + ttl_ms) / SECOND) * BITS + bits))
-  -- Other marks may be kept for longer than this one.
-  if redis.call('PTTL', marks) < ttl_ms + SECOND then redis.call('PEXPIRE', marks, whole(ttl_ms + MARKS_OUTLIVE_MS)) end
-  if redis.call('HLEN', marks) % 8 > 0 then return end
-  local drawn = redis.call('HRANDFIELD', marks, MARKS_DRAWN, 'WITHVALUES')
-  for i = 1, #drawn, 2 do
-    if math.floor(tonumber(drawn[i + 1]) / BITS) * SECOND < now then redis.call('HDEL', marks, drawn[i]) end
-  end
-end
-
--- The bits of a mark whose time is not over, for which it is then remembered anew; else nil.
-local function bits_marked(marks, mark, ttl_ms)
-  local value = tonumber(redis.call('HGET', marks, mark) or '')
-  if not value or math.floor(value / BITS) * SECOND < now then return nil end
-  local bits = value % BITS
-  if math.floor(value / BITS) < math.ceil((now + ttl_ms) / SECOND) then put_mark(marks, mark, bits, ttl_ms) end
-  return bits
-end
 
 -- nil when it was not answered; 'quiet' for a repeat of what succeeded and for the message itself, delivered again; 'used' for any
 -- other message under this id; 'due' and the settlement when its events are not written yet. Asked for, the answer is remembered for
@@ -53,8 +24,10 @@ end
 local function answered_as(answered_key, marks, job)
   local marker = redis.call('GETEX', answered_key, 'PX', whole(job.ttl))
   if not marker then
-    local bits = bits_marked(marks, job.mark, job.ttl)
-    return bits and (bits == bits_of(job.asked) and 'quiet' or 'used')
+    local asked, until_ms = marked(marks, job.mark)
+    if not asked then return nil end
+    if until_ms < now + job.ttl then put_mark(marks, job.mark, asked, job.ttl) end
+    return asked == string.sub(job.asked, 1, ASKED_DIGITS) and 'quiet' or 'used'
   end
   if string.sub(marker, 1, 1) == '!' then return 'due', cjson.decode(string.sub(marker, 2)) end
   if marker == '+' .. job.asked or marker == '-' .. job.asked .. ' ' .. job.id then return 'quiet' end
@@ -117,7 +90,7 @@ local function give_answer(answered_key, marks, events, due)
   local small = succeeded and due.small
   if small then
     redis.call('DEL', answered_key .. NOBODY)
-    put_mark(marks, due.mark, bits_of(due.asked), due.ttl)
+    put_mark(marks, due.mark, due.asked, due.ttl)
   end
   write_events(events, due)
   if due.tally then count_minute(due.tally) end

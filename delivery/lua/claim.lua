@@ -4,6 +4,7 @@
 -- include: account.lua
 -- include: record.lua
 -- include: batch.lua
+-- include: marks.lua
 -- include: answered.lua
 -- include: question.lua
 --

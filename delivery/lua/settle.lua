@@ -6,6 +6,7 @@
 -- include: signal.lua
 -- include: record.lua
 -- include: batch.lua
+-- include: marks.lua
 -- include: answered.lua
 -- include: question.lua
 --

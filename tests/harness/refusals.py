@@ -90,5 +90,7 @@ def _read(text: bytes) -> Any:
 
 
 def _still(value: Any) -> str:
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "moment", repr(value))
+    # The seconds of a mark; see marks.lua.
+    text = re.sub(r"b'[67][0-9a-f]{7}([0-9a-f]{10})'", r"moment \1", repr(value))
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "moment", text)
     return re.sub(r"\b1[6-9]\d{11}(\d{3})?(\.\d+)?\b", "moment", text)

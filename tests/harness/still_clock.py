@@ -62,9 +62,9 @@ class StillClock(SyncRunner):
 
 
 def marked(task: Task, ttl_ms: int) -> dict[str, dict[str, str]]:
-    """Return the mark of a message that succeeded at NOW, as it stands in Redis; see answered.lua."""
+    """Return the mark of a message that succeeded at NOW, as it stands in Redis; see marks.lua."""
     until = -(-(NOW + ttl_ms) // 1000)
-    return {Keys().marks(task.marks): {task.mark: str((until << 20) + int(task.asked[:5], 16))}}
+    return {Keys().marks(task.marks): {task.mark: f"{until:08x}{task.asked[:10]}"}}
 
 
 def _text(value: Any) -> Any:

@@ -24,8 +24,10 @@ def days_pass(house: House, days: float) -> None:
             house.redis.pexpire(key, round(left - days * DAY_MS))
     for key in house.redis.scan_iter("coupontools:marks:*"):
         for mark in house.redis.hkeys(key):
-            # Seconds, and below them what was asked for.
-            house.redis.hincrby(key, mark, -(round(days * 86400) << 20))
+            # Seconds, and behind them what was asked for.
+            value: Any = house.redis.hget(key, mark)
+            until = int(value[:8], 16) - round(days * 86400)
+            house.redis.hset(key, mark, f"{until:08x}" + value[8:].decode())
 
 
 def contact(house: House, **more: Any) -> dict[str, Any]:

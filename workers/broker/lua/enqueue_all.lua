@@ -1,15 +1,15 @@
+-- include: clock.lua
 -- include: proof.lua
+-- include: marks.lua
 --
 -- enqueue_all.lua: puts messages on their queues. Safe to repeat: an id that has a body already, or that was answered, is not pushed again.
 --
 -- KEYS  4 for each message: ready (list of ids), bodies (hash id -> message), answered and marks (how it was answered, see delivery's
---       answered.lua); then, if they are one batch's, its counts (see batch.lua)
+--       answered.lua and marks.lua); then, if they are one batch's, its counts (see batch.lua)
 -- ARGV  3 for each message: id, mark, message; then, for a batch, its id and the ms that its counts are kept
 -- Answers how many were new.
 
 local batch = #KEYS % 4 == 1 and KEYS[#KEYS]
-local clock = redis.call('TIME')
-local now_s = tonumber(clock[1])
 local new = 0
 local function count()
   if batch and new > 0 then redis.call('HINCRBY', batch, 'enqueued', new) end
@@ -22,17 +22,13 @@ if batch then
   redis.call('HINCRBY', batch, 'enqueued', 0)
   redis.call('PEXPIRE', batch, ARGV[#ARGV])
 end
-local function was_answered(answered, marks, mark)
-  if redis.call('EXISTS', answered) == 1 then return true end
-  local value = tonumber(redis.call('HGET', marks, mark) or '')
-  return value ~= nil and math.floor(value / 2 ^ 20) >= now_s
-end
 
 for i = 1, (#KEYS - #KEYS % 4) / 4 do
   local ready, bodies, answered, marks = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
   local id, mark, message = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
   -- A worker may answer it between a first try and its repeat. Counted once more, its batch would wait for an answer that never comes.
-  if not was_answered(answered, marks, mark) and redis.call('HSETNX', bodies, id, message) == 1 then
+  local was_answered = redis.call('EXISTS', answered) == 1 or marked(marks, mark)
+  if not was_answered and redis.call('HSETNX', bodies, id, message) == 1 then
     local pushed = redis.pcall('RPUSH', ready, id)
     if type(pushed) == 'table' then
       -- A repeat would take a body that stands alone for a message that is on its queue.

@@ -1,0 +1,34 @@
+-- marks.lua: a prelude of other scripts: which messages succeeded. Many share a hash, since a key for each would take 180 bytes. Needs
+-- clock.lua.
+--
+--   marks  hash  mark (a digest of a message id) -> until when it is remembered that this message succeeded (s, eight hexadecimal digits),
+--                and the beginning of the digest of what it had asked for
+
+local SECOND = 1000
+local ASKED_DIGITS = 10
+local LATEST = 2 ^ 32 - 1
+-- Each eighth mark that is added looks at so many others, drawn at random, and removes those whose time is over.
+local MARKS_DRAWN = 32
+-- So much longer than its latest mark the hash is kept, that not each mark must set its time.
+local MARKS_OUTLIVE_MS = 60000
+
+local function marked_until(value) return tonumber(string.sub(value, 1, 8), 16) * SECOND end
+
+local function put_mark(marks, mark, asked, ttl_ms)
+  local seconds = math.min(LATEST, math.ceil((now + ttl_ms) / SECOND))
+  redis.call('HSET', marks, mark, string.format('%08x', seconds) .. string.sub(asked, 1, ASKED_DIGITS))
+  -- Other marks may be kept for longer than this one.
+  if redis.call('PTTL', marks) < ttl_ms + SECOND then redis.call('PEXPIRE', marks, whole(ttl_ms + MARKS_OUTLIVE_MS)) end
+  if redis.call('HLEN', marks) % 8 > 0 then return end
+  local drawn = redis.call('HRANDFIELD', marks, MARKS_DRAWN, 'WITHVALUES')
+  for i = 1, #drawn, 2 do
+    if marked_until(drawn[i + 1]) < now then redis.call('HDEL', marks, drawn[i]) end
+  end
+end
+
+-- What a marked message had asked for, and until when that is remembered (ms); nil when there is no mark, or its time is over.
+local function marked(marks, mark)
+  local value = redis.call('HGET', marks, mark)
+  if not value or marked_until(value) < now then return nil end
+  return string.sub(value, 9), marked_until(value)
+end
