@@ -37,7 +37,7 @@ WIRE_FAULTS = [
 ]
 #: Nothing has been released yet, so a commit stands for the release before this one: the first that reads the form that this one
 #: writes. What cannot read it is refused as soon as no worker like it lives; tests/workers/test_versions.py runs such ones.
-OLDER = "be921247f7b3c9543ed3d42a021b8c3c4a099583"
+OLDER = "80031974b29deccd7bcc67a9eba808f5a113e8d6"
 SETTINGS = {
     # Without it a failover doubles what was sent within the replica's lag; see docs/guarantees.md.
     "REDIS_WAIT_REPLICAS": 1,
