@@ -16,7 +16,7 @@ __all__ = ["MOST_DEATHS", "Cost", "Receipt", "Task", "mark_of", "now", "short_di
 
 #: A message with which so many workers have died is not carried out any more: it only gets its answer.
 MOST_DEATHS = 5
-#: So many keys hold the marks of all messages that succeeded. In a hash of up to some hundred fields Redis stores a mark in 24 bytes, alone
+#: So many keys hold the marks of all messages that succeeded. In a hash of up to some hundred fields Redis stores a mark in some 35 bytes, alone
 #: in a key of its own in 180: few enough keys that ten thousand messages share them, many enough for a million.
 MARKS = 2048
 
