@@ -16,7 +16,7 @@ __all__ = ["MOST_DEATHS", "Cost", "Receipt", "Task", "mark_of", "now", "short_di
 
 #: A message with which so many workers have died is not carried out any more: it only gets its answer.
 MOST_DEATHS = 5
-#: So many keys hold the marks of all messages that succeeded. In a hash of up to some hundred fields Redis stores a mark in some 35 bytes, alone
+#: So many keys hold the marks of all messages that succeeded. In a hash of up to some hundred fields Redis stores a mark in 35 bytes, alone
 #: in a key of its own in 180: few enough keys that ten thousand messages share them, many enough for a million.
 MARKS = 2048
 
@@ -36,7 +36,7 @@ def _holds(scope: str, actor: str) -> frozenset[str]:
 
 
 def mark_of(message_id: str) -> tuple[int, str]:
-    """Return where it is marked that a message succeeded: which of MARKS, and the name of its mark there; see answered.lua."""
+    """Return where it is marked that a message succeeded: which of MARKS, and the name of its mark there; see marks.lua."""
     digest = hashlib.sha256(message_id.encode()).digest()
     return int.from_bytes(digest[:4]) % MARKS, base64.urlsafe_b64encode(digest[4:12])[:11].decode()
 
