@@ -20,6 +20,8 @@ setup: ## create .venv with the locked dependencies, and a Redis if this machine
 demo: setup ## run one of each job against a private Redis and the API stand-in
 	@$(BIN)/coupontools-worker demo $(ARGS)
 
+# Where Python may not keep what it compiled, each of these processes would compile every module and rewrite every assertion anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## run the tests
 	@$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) $(ARGS)
 
