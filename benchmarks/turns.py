@@ -79,8 +79,9 @@ def compare(*ways: Way) -> None:
 
 def _run(place: House, way: Way, turn: int) -> Cost:
     groups = [place.new_group() for _ in range(way.groups)]
-    worker = place.worker(*way.arguments, **way.settings)
-    events, children, server = place.redis, worker.children(), place.server.process
+    # A quiet worker does not say that it has started; its first events do.
+    worker = place.worker(*way.arguments, wait=False, **way.settings)
+    events, server = place.redis, place.server.process
     if server is None:
         raise RuntimeError("Redis does not run")
     try:
@@ -89,6 +90,7 @@ def _run(place: House, way: Way, turn: int) -> Cost:
             share = (WARM + JOBS) // len(groups)
             fill(place, group, share, prefix=turn, first=number * share, more=dict(way.job))
         wait_for(lambda: events.xlen("coupontools:events") >= before + WARM, what="the start")
+        children = worker.children()
 
         def spent() -> tuple[float, float, int, float]:
             answered = events.xlen("coupontools:events")

@@ -32,7 +32,7 @@ def objects(kind: str) -> list[dict[str, Any]]:
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("the units are not verified: systemd-analyze is not here (Debian: systemd)")
-    assert len(UNITS) == 2
+    assert len(UNITS) == 3
     for unit in UNITS:
         text = unit.read_text(encoding="utf-8")
         here = text.replace("/opt/coupontools-worker/bin/", f"{Path(sys.executable).parent}/")
