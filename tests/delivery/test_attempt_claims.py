@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from delivery import Ledger, Task
+from coupontools import Call, Coupontools, NotSent
+from delivery import Gate, Ledger, Outcome, Task
 from delivery import answer as answers
 from delivery.means import Means
-from tests.harness.attempts import POLICY, Lines, attempt, event, only
+from tests.harness.attempts import ADDED, POLICY, Lines, Scripted, attempt, event, only
 from tests.harness.holds import put_hold
-from tests.harness.records import KEYS, Make, put_record, record
+from tests.harness.records import KEYS, Make, put_record, put_worker, record
 from tests.harness.still_clock import NOW, StillClock
 
 
@@ -144,6 +145,138 @@ async def test_a_claim_that_is_parked_tells_the_gate_and_one_that_is_paced_comes
     await asyncio.sleep(0)
     assert not waiting.done()
     waiting.cancel()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "pace", "told", "left"),
+    [
+        ("sms/refused", {"retry_at": NOW + 5000}, {}, ("hold", "sms/refused"), True),
+        ("account/refused/mine", {"secret": "mine", "any": True, "retry_at": NOW + 50_000}, {}, ("bench", 50.0), True),
+        ("account/asked", {"retry_at": NOW + 5000, "length": 5000}, {}, ("pace", 5.0, "contacts", ""), False),
+        # A slot that is too far ahead to be reserved, and the turn of another lane.
+        (None, {}, {"tat": (NOW + 700) * 1000}, ("pace", 0.5, "contacts", ""), False),
+        (
+            None,
+            {},
+            {"turn": 2, "p:contacts": 3, "p:reads": 2.5, "w:reads": NOW + 9},
+            ("pace", 0.1, "contacts", "reads"),
+            False,
+        ),
+    ],
+)  # fmt: skip
+async def test_what_keeps_a_claim_waiting_is_told_to_the_gate_in_seconds(
+    still: StillClock, means: Means, job: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, name: str | None,
+    fields: dict[str, Any], pace: dict[str, Any], told: tuple[Any, ...], *, left: bool,
+) -> None:  # fmt: skip
+    policy = dataclasses.replace(POLICY, secret="mine", rate=10)
+    means = dataclasses.replace(means, ledger=Ledger(still, KEYS, policy), policy=policy)
+    for each in ("mine", "other"):
+        put_worker(still, each, each)
+    if name:
+        put_hold(still.redis, KEYS, name, **fields)
+    if pace:
+        still.redis.hset(KEYS.pace, mapping=pace)
+    heard: list[tuple[Any, ...]] = []
+    for word in ("hold", "bench", "pace"):
+        monkeypatch.setattr(means.gate, word, lambda *given, word=word: heard.append((word, *given)))
+    _, ended = await attempt(means, job())
+    assert heard == [told]
+    assert ended is left
+
+
+async def test_while_a_job_calls_the_next_may_claim(
+    still: StillClock, means: Means, job: Callable[..., Task]
+) -> None:
+    means = dataclasses.replace(means, gate=Gate(2, claims=1))
+    entered: list[str] = []
+
+    class Slow(Scripted):
+        """While its call is under way, another job comes."""
+
+        async def call(self, api: Coupontools, call: Call) -> Outcome:
+            async with asyncio.timeout(60):
+                ticket = await means.gate.enter("contacts", frozenset(), None, 3600)
+            with means.gate.inside(ticket):
+                entered.append(ticket.lane)
+            return ADDED
+
+    task = job()
+    task.job = Slow.model_validate(task.job.model_dump())
+    await attempt(means, task)
+    assert entered == ["contacts"]
+
+
+async def test_how_many_attempts_a_message_had_is_known_when_it_leaves_without_a_claim_of_its_own(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job(NotSent("no connection"))
+    put_record(still, means.ledger, task, s="waiting", n=3)
+    await attempt(means, task)
+    assert task.attempts == 4
+    # The next claim says nothing of attempts.
+    still.redis.sadd("acks", "job")
+    put_record(still, means.ledger, task, s="running", t="another", cl=NOW - 1000, le=NOW + 9000)
+    task.cost.api_calls = 1
+    await attempt(means, task)
+    assert (task.attempts, lines.lines[-1][1]["attempt"]) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "outcome", "error"),
+    [
+        (lambda still, _: still.redis.srem("acks", "job"), "interrupted", "gone"),
+        (lambda still, task: still.redis.set(KEYS.answered("job"), f"+{task.asked}"), "interrupted", "answered"),
+        (
+            lambda still, _: put_hold(still.redis, KEYS, "sms/refused", retry_at=NOW + 5000),
+            "held",
+            "parked",
+        ),
+    ],
+)  # fmt: skip
+async def test_what_leaves_for_no_reason_of_its_own_is_told_by_the_claim_s_word(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task], prepare: Callable[..., Any],
+    outcome: str, error: str,
+) -> None:  # fmt: skip
+    task = job()
+    task.cost.api_calls = 1
+    prepare(still, task)
+    _, ended = await attempt(means, task)
+    assert ended is True
+    assert (only(lines)[0], only(lines)[1]["error"]) == (outcome, error)
+    assert "retry_in_ms" not in only(lines)[1]
+
+
+async def test_a_remembered_listing_whose_pages_are_gone_fails_and_keeps_its_record(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    put_record(still, means.ledger, task, s="done", o='{"event":"contacts.listed","pages":2,"subject":null}')
+    still.redis.rpush(KEYS.pages("add_contact", task.digest), '{"page":1}')
+    _, ended = await attempt(means, task)
+    assert ended is True
+    error = event(still)["data"]["error"]
+    assert (error["kind"], error["message"]) == ("internal", answers.PAGES_GONE.message)
+    assert record(still, means.ledger, task)["state"] == "done"
+    assert only(lines)[0] == "failed"
+
+
+async def test_a_remembered_listing_is_answered_page_by_page(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    put_record(
+        still, means.ledger, task, s="done", o='{"event":"contacts.listed","pages":2,"subject":"gro_1"}'
+    )
+    still.redis.rpush(KEYS.pages("add_contact", task.digest), '{"page":1}', '{"page":2}')
+    _, ended = await attempt(means, task)
+    assert ended is True
+    told = [json.loads(each["event"]) for each in still.all()[KEYS.events]]
+    assert [(each["id"], each["subject"], each["data"]["page"]) for each in told] == [
+        ("job/1", "gro_1", 1),
+        ("job/2", "gro_1", 2),
+    ]
+    assert {each["data"]["replayed"] for each in told} == {True}
+    assert only(lines)[0] == "replayed"
 
 
 async def test_a_claim_that_is_benched_keeps_its_process_from_taking_more(
