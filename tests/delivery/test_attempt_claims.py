@@ -27,7 +27,7 @@ async def test_a_message_under_a_used_id_is_set_aside(
     still.redis.hset("bodies", "job", "the body")
     still.redis.set(KEYS.answered("job"), "+another")
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     told = event(still)
     assert (told["type"], told["id"]) == ("coupontools.message.rejected", "contacts/job")
     assert told["data"] == {
@@ -71,7 +71,7 @@ async def test_a_job_that_ends_without_a_call_is_told_why(
     if cancelled:
         still.redis.hset(KEYS.cancelled, "m:job", "1")
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     error = event(still)["data"]["error"]
     assert (error["kind"], error["message"]) == (kind, message)
     assert only(lines)[0] == "failed"
@@ -102,7 +102,7 @@ async def test_a_lost_call_that_was_found_is_answered_as_reconciled(
     task = job()
     put_record(still, means.ledger, task, s="unknown", v="found", ev='{"contact_id":"con_7"}', n=2)
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     told = event(still)
     assert (told["subject"], told["data"]["attempts"], told["data"]["reconciled"]) == ("con_7", 2, True)
     assert (only(lines)[0], only(lines)[1]["reconciled"], lines.calls) == ("succeeded", True, 0)
@@ -116,7 +116,7 @@ async def test_what_leaves_without_an_answer_has_a_line_if_anything_was_called(
     task.cost.api_calls = api_calls
     put_record(still, means.ledger, task, s="running", t="another", cl=NOW - 1000, le=NOW + 9000)
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     assert len(lines.lines) == api_calls
     if api_calls:
         assert (only(lines)[0], only(lines)[1]["retry_in_ms"], only(lines)[1]["error"]) == (
@@ -138,7 +138,7 @@ async def test_a_claim_that_is_parked_tells_the_gate_and_one_that_is_paced_comes
     means.gate.release()
     still.redis.flushall()
     put_hold(still.redis, KEYS, "account/asked", retry_at=NOW + 5000, length=5000)
-    assert not (await attempt(means, job()))[1]
+    assert (await attempt(means, job()))[1] is False
     # Nobody else is let in before that.
     waiting = asyncio.create_task(means.gate.enter("contacts", frozenset(), None, 3600))
     await asyncio.sleep(0)

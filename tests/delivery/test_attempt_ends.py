@@ -12,10 +12,12 @@ import pytest
 
 from coupontools import AccountRefused, Call, Coupontools, MayHaveHappened, NotCarriedOut, NotSent, Rejected
 from delivery import Ledger, Outcome, Task
-from delivery.answer import BATCH_BYTES
+from delivery.answer import BATCH_BYTES, USED_ID
+from delivery.attempt import Attempt
+from delivery.lease import Lease, OutOfTime
 from delivery.means import Means
-from tests.harness.attempts import POLICY, Lines, Scripted, attempt, event, only
-from tests.harness.records import KEYS, record
+from tests.harness.attempts import ADDED, POLICY, Lines, Scripted, attempt, event, only
+from tests.harness.records import KEYS, Make, record
 from tests.harness.still_clock import NOW, StillClock
 
 
@@ -24,7 +26,7 @@ async def test_a_job_that_was_carried_out_is_answered(
 ) -> None:
     task = job(correlation_id="c-1", batch_id="spring")
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     assert record(still, means.ledger, task)["state"] == "done"
     told = event(still)
     assert (told["type"], told["id"], told["subject"]) == ("coupontools.contact.added", "job", "con_1")
@@ -65,7 +67,7 @@ async def test_what_the_api_refuses_for_good_fails(
 ) -> None:  # fmt: skip
     task = job(error)
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     assert record(still, means.ledger, task) == {}
     data = event(still)["data"]
     assert data["error"] == {"kind": kind, "code": code, "message": message, "details": []}
@@ -106,7 +108,7 @@ async def test_what_may_be_tried_again_waits_in_redis(
 ) -> None:  # fmt: skip
     task = job(error, sends=sends)
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     found = record(still, means.ledger, task)
     assert (found["state"], found["attempts"], found["why"]) == (state, "1", str(error))
     assert still.all()["delayed"] == {"job": NOW + pause}
@@ -121,7 +123,7 @@ async def test_while_the_account_is_refused_no_attempt_is_spent(
 ) -> None:
     task = job(AccountRefused("no such client", code=101, status=200))
     _, ended = await attempt(means, task)
-    assert not ended
+    assert ended is False
     found = record(still, means.ledger, task)
     assert (found["state"], found["attempts"]) == ("waiting", "0")
     # It stays in hand, to be parked for the hold that it began.
@@ -135,7 +137,7 @@ async def test_a_call_that_was_sent_elsewhere_is_read_back_first(
 ) -> None:
     task = job(AccountRefused("moved", status=302))
     _, ended = await attempt(means, task)
-    assert not ended
+    assert ended is False
     found = record(still, means.ledger, task)
     assert (found["state"], found["attempts"]) == ("unknown", "0")
     assert still.all()["acks"] == {"job"}
@@ -148,7 +150,7 @@ async def test_under_a_lease_that_is_lost_nothing_is_sent(
     means = Means(Ledger(still, KEYS, short), means.api, means.gate, short, means.log_line)
     task = job()
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     found = record(still, means.ledger, task)
     assert (found["state"], found["attempts"]) == ("waiting", "0")
     outcome, fields = only(lines)
@@ -169,7 +171,7 @@ async def test_a_message_that_became_another_s_meanwhile_is_interrupted(
     task = job()
     task.job = Taken.model_validate(task.job.model_dump())
     _, ended = await attempt(means, task)
-    assert not ended
+    assert ended is False
     assert only(lines)[0] == "interrupted"
 
 
@@ -193,10 +195,149 @@ async def test_a_fault_of_ours_ends_the_job_only_where_nothing_had_left(
 ) -> None:
     task = job(KeyError("a fault"), sends=sends)
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     assert record(still, means.ledger, task).get("state") == state
     if not sends:
         assert event(still)["data"]["error"]["kind"] == "internal"
+
+
+async def test_a_call_that_is_given_up_at_the_deadline_is_put_back_and_counts_as_an_attempt(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    """A listing that dripped: it changed nothing, and the next claim answers that the deadline passed."""
+    task = job(OutOfTime())
+    _, ended = await attempt(means, task)
+    assert ended is True
+    found = record(still, means.ledger, task)
+    assert (found["state"], found["attempts"]) == ("waiting", "1")
+    assert still.all()["delayed"] == {"job": NOW}
+    outcome, fields = only(lines)
+    assert (outcome, fields["retry_in_ms"], fields["error"]) == ("retrying", 0, "the deadline passed")
+    # Nobody was asked whether the account works.
+    assert (fields["api_calls"], lines.calls, KEYS.troubles in still.all()) == (0, 0, False)
+
+
+async def test_a_refusal_that_is_an_answer_is_told_as_one(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    class Asked(Scripted):
+        """The API says no, and that is what was asked."""
+
+        def refused(self, error: Rejected) -> Outcome | None:
+            return Outcome("webhook.rejected", {"reason": str(error.code)})
+
+    task = job(Rejected("unknown", code=509, status=200))
+    task.job = type("Refusing", (Asked,), {"result": task.job.result}).model_validate(task.job.model_dump())  # type: ignore[attr-defined]
+    _, ended = await attempt(means, task)
+    assert ended is True
+    assert (event(still)["type"], event(still)["data"]["reason"]) == ("coupontools.webhook.rejected", "509")
+    assert (only(lines)[0], "dead" in still.all()) == ("succeeded", False)
+    assert "well:sms/add_contact" in still.all()[KEYS.troubles]
+
+
+async def test_an_id_that_was_used_while_its_call_was_under_way_is_set_aside_and_not_told_as_a_success(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    class Late(Scripted):
+        """Meanwhile another message under its id is answered."""
+
+        async def call(self, api: Coupontools, call: Call) -> Outcome:
+            still.redis.set(KEYS.answered("job"), "+another")
+            return await super().call(api, call)
+
+    task = job()
+    task.job = Late.model_validate(task.job.model_dump())
+    _, ended = await attempt(means, task)
+    assert ended is True
+    assert event(still)["type"] == "coupontools.message.rejected"
+    assert [(outcome, fields["error"]) for outcome, fields in lines.lines] == [("interrupted", USED_ID)]
+    assert lines.rejected == ["contacts"]
+    # What it did is on record all the same.
+    assert record(still, means.ledger, task)["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("actor", "kept"), [("add_contact", False), ("list_contacts", True)], ids=["an effect", "a listing"]
+)
+async def test_only_a_call_that_changes_nothing_may_outlast_its_lease(
+    still: StillClock,
+    still_task: Make,
+    means: Means,
+    monkeypatch: pytest.MonkeyPatch,
+    actor: str,
+    *,
+    kept: bool,
+) -> None:
+    entered: list[bool] = []
+    keep = Lease.kept
+
+    def noted(self: Lease) -> Any:
+        entered.append(True)
+        return keep(self)
+
+    monkeypatch.setattr(Lease, "kept", noted)
+    task = still_task("job", actor)
+
+    async def call(_: Any, __: Coupontools, ___: Call) -> Outcome:
+        return ADDED
+
+    task.job = type("Called", (type(task.job),), {"call": call}).model_validate(task.job.model_dump())  # type: ignore[attr-defined]
+    assert (await attempt(means, task))[1]
+    assert bool(entered) is kept
+
+
+async def test_what_calls_took_is_added_up(
+    still: StillClock, means: Means, job: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = Attempt(means, job())
+    for began, ended, calls, seconds in ((100.0, 101.5, 1, 1.5), (110.0, 112.0, 2, 3.5)):
+        moments = iter((began, ended))
+        monkeypatch.setattr("delivery.attempt.now", lambda moments=moments: next(moments))
+        with tried._measured():
+            pass
+        cost = tried.task.cost
+        assert (cost.call_began, cost.api_calls, cost.api_seconds) == (began, calls, seconds)
+
+
+@pytest.mark.parametrize(
+    ("held", "probe", "missed", "calls"),
+    [
+        (False, False, False, 1),
+        (True, False, False, 0),
+        # Whoever is let out to probe a hold calls though the hold is known.
+        (True, True, False, 1),
+        (False, False, True, 0),
+        (True, True, True, 0),
+    ],
+)
+async def test_a_job_sleeps_until_its_slot_and_then_looks_whether_it_may_still_call(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task], monkeypatch: pytest.MonkeyPatch,
+    *, held: bool, probe: bool, missed: bool, calls: int,
+) -> None:  # fmt: skip
+    policy = dataclasses.replace(POLICY, rate=10)
+    means = dataclasses.replace(means, ledger=Ledger(still, KEYS, policy), policy=policy)
+    task = job()
+    tried = Attempt(means, task)
+    claim = await means.ledger.claim(task, tried.token)
+    tried.claim = dataclasses.replace(claim, wait=150.0, probe=probe)
+    monkeypatch.setattr("delivery.lease.now", lambda: 1000.0)
+    tried.lease = means.lease(task, tried.token, claimed_at=999.0 if missed else 1000.0, claim=tried.claim)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if held:
+            means.gate.hold("account/refused")
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await tried._call() is bool(calls)
+    assert (slept, lines.calls) == ([0.15], calls)
+    if not calls:
+        # No attempt is spent, and the message stays in hand.
+        found = record(still, means.ledger, task)
+        assert (found["state"], found["attempts"]) == ("waiting", "0")
+        assert still.all()["acks"] == {"job"}
+        assert KEYS.troubles not in still.all()
 
 
 class TwoBatches:
@@ -224,7 +365,7 @@ async def test_a_long_listing_is_answered_batch_by_batch(
     pages = TwoBatches()
     task = job(Outcome("contacts.listed", {}, pages=pages))
     _, ended = await attempt(means, task)
-    assert ended
+    assert ended is True
     assert pages.closed
     told = [json.loads(each["event"]) for each in still.all()[KEYS.events]]
     assert [(each["id"], each["data"]["page"]) for each in told] == [("job/1", 1), ("job/2", 2), ("job/3", 3)]
@@ -246,7 +387,7 @@ async def test_a_long_listing_whose_record_becomes_another_s_tells_no_more(
     pages = TwoBatches(lambda: still.redis.hset(key, "t", "another"))
     task = job(Outcome("contacts.listed", {}, pages=pages))
     _, ended = await attempt(means, task)
-    assert not ended, "it claims again, and learns what became of it"
+    assert ended is False, "it claims again, and learns what became of it"
     assert pages.closed
     told = [json.loads(each["event"])["data"]["page"] for each in still.all()[KEYS.events]]
     assert told == [1]

@@ -32,7 +32,7 @@ async def test_a_listing_that_tells_of_a_lost_call_lets_it_claim_again(
     task = job()
     lost(still, means, task)
     _, ended = await attempt(means, task)
-    assert not ended
+    assert ended is False
     found = record(still, means.ledger, task)
     assert (found["verdict"], found["reconciled"], json.loads(found["evidence"])) == (
         "found",
@@ -44,7 +44,7 @@ async def test_a_listing_that_tells_of_a_lost_call_lets_it_claim_again(
     assert still.all()[KEYS.reader(task.listing)] == "rest"
     assert still.redis.pttl(KEYS.reader(task.listing)) <= 2334
     assert "well:sms/read_back" in still.all()[KEYS.troubles]
-    assert (await attempt(means, task))[1]
+    assert (await attempt(means, task))[1] is True
     assert event(still)["data"]["reconciled"] is True
 
 
@@ -54,7 +54,7 @@ async def test_a_listing_that_could_not_be_read_is_asked_for_later(
     task = job(NotCarriedOut("slowly", status=429, retry_after=60.0))
     key = lost(still, means, task)
     _, ended = await attempt(means, task)
-    assert not ended
+    assert ended is False
     found = record(still, means.ledger, task)
     assert (found["state"], found["looks"], found["why"]) == ("unknown", "1", "slowly (HTTP 429)")
     assert still.all()[KEYS.unknown(task.listing)] == {key: NOW + 60_000}
@@ -74,7 +74,7 @@ async def test_without_room_for_a_listing_a_lost_call_waits(
         # It was there when it asked, and is gone when the claim is answered.
         tried.claim = await means.ledger.claim(task, tried.token)
         assert tried.claim.verb == "read_back"
-        assert await tried._read_back()
+        assert await tried._read_back() is True
     ticket.claimed()
     assert still.all()["delayed"] == {"job": NOW + 500}
     assert lines.listings == 0
@@ -121,12 +121,12 @@ async def test_a_group_s_baseline_is_noted_before_its_call_or_it_waits_for_room(
     task = still_task("job", "create_group")
     task.job = Group.model_validate(task.job.model_dump())
     with means.gate.one_listing():
-        assert (await attempt(means, task))[1]
+        assert (await attempt(means, task))[1] is True
     assert (still.all()["delayed"], record(still, means.ledger, task)["attempts"]) == (
         {"job": NOW + 500},
         "0",
     )
     still.redis.sadd("acks", "job")
     still.redis.delete("delayed")
-    assert (await attempt(means, task))[1]
+    assert (await attempt(means, task))[1] is True
     assert still.all()[KEYS.claimed("sms", "gro_2")] == {"gro_2"}
