@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from actors.list_groups import ListGroups
 from delivery import Receipt, Task, rejection
-from delivery.answer import used_id
+from delivery.answer import USED_ID, used_id
 
 RECEIPT = Receipt("job", "acks", "bodies", "delayed", "dead", "dead.b", "dead.r", release=lambda: None)
 TASK = Task(
@@ -39,3 +39,23 @@ def test_a_redis_id_that_is_short_is_told_whole() -> None:
     event = json.loads(text)
     assert event["id"] == f"reads/{'x' * 100}"
     assert event["data"]["raw"] == ""
+
+
+def test_of_a_message_that_is_set_aside_so_much_is_shown() -> None:
+    for body, shown in ((b"x" * 1000, 1000), (b"x" * 1001, 1000), (b"", 0)):
+        event = json.loads(rejection("reads", "a", "no job", body)[1])
+        assert len(event["data"]["raw"]) == shown
+    assert (
+        json.loads(rejection("reads", "a", "no job", b"\xff")[1])["data"]["raw"]
+        == "\N{REPLACEMENT CHARACTER}"
+    )
+
+
+def test_a_used_id_leaves_a_letter_that_says_so() -> None:
+    reason = json.loads(used_id(TASK, b"{}").reason)
+    assert (reason["message_id"], reason["job"], reason["kind"], reason["message"]) == (
+        "job",
+        "list_groups",
+        "unreadable",
+        USED_ID,
+    )

@@ -1,0 +1,213 @@
+"""What is settled of a job: how a long listing is cut into batches, what is remembered, and what its events and its dead letter say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from delivery import Outcome, Task
+from delivery import answer as answers
+from delivery.answer import BATCH_BYTES, REMEMBERED_BYTES, Failure, Progress, done_in_pages, timestamp
+from delivery.job import Told
+from delivery.settlement import Done, EndedUnknown, Failed, MorePages
+from tests.harness.records import Make
+
+PROGRESS = Progress(attempts=1)
+
+
+class Padded:
+    """Pages whose events have these sizes in bytes."""
+
+    def __init__(self, task: Task, sizes: list[int], *, size: int = 0) -> None:
+        self.count, self.size = len(sizes), size
+        self._sizes = sizes
+        self._least = len(self._event(task, 1))
+
+    def _event(self, task: Task, page: int) -> str:
+        [settled] = done_in_pages(task, Outcome("contacts.listed", {}), OnePage(page), PROGRESS)
+        return settled.events[0][1]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for page, size in enumerate(self._sizes, 1):
+            yield {"page": page, "rows": "x" * (size - self._least)}
+
+    def close(self) -> None:
+        """Nothing is to be freed."""
+
+
+class OnePage:
+    """A page without a row."""
+
+    count, size = 1, 0
+
+    def __init__(self, page: int) -> None:
+        self._page = page
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield {"page": self._page, "rows": ""}
+
+    def close(self) -> None:
+        """Nothing is to be freed."""
+
+
+def pages_of(settlement: MorePages | Done) -> list[int]:
+    return [json.loads(event)["data"]["page"] for _, event in settlement.events]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([500], [[1]]),
+        ([BATCH_BYTES, 500], [[1, 2]]),
+        ([BATCH_BYTES + 1, 500], [[1], [2]]),
+        ([BATCH_BYTES - 500, 500, 500], [[1, 2, 3]]),
+        ([BATCH_BYTES - 499, 500, 500, 500], [[1, 2], [3, 4]]),
+        ([BATCH_BYTES + 1, 500, BATCH_BYTES + 1, 500, 500], [[1], [2, 3], [4, 5]]),
+    ],
+)
+def test_a_batch_ends_with_the_page_that_makes_it_longer_than_one_script_takes(
+    still_task: Make, sizes: list[int], batches: list[list[int]]
+) -> None:
+    task = still_task("job")
+    outcome = Outcome("contacts.listed", {}, subject="gro_1")
+    # A subject of five characters and its name.
+    pages = Padded(task, [size - len(',"subject":"gro_1"') for size in sizes])
+    settled = list(done_in_pages(task, outcome, pages, PROGRESS))
+    assert [pages_of(each) for each in settled] == batches
+    assert [sum(len(event) for _, event in each.events) for each in settled] == [
+        sum(sizes[page - 1] for page in batch) for batch in batches
+    ]
+    *more, last = settled
+    assert [each.first for each in settled] == [True] + [False] * len(more)
+    # A repeat of one is known by its number.
+    assert [each.batch for each in more if isinstance(each, MorePages)] == list(range(len(more)))
+    assert isinstance(last, Done)
+    assert last.outcome
+    assert json.loads(last.outcome) == {
+        "event": "contacts.listed",
+        "pages": len(sizes),
+        "subject": "gro_1",
+    }
+    assert [[json.loads(page)["page"] for page in each.pages or []] for each in settled] == batches
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "remembered"),
+    [("mine", REMEMBERED_BYTES, True), ("mine", REMEMBERED_BYTES + 1, False), (None, 500, False)],
+)
+def test_a_listing_is_remembered_where_it_has_a_key_and_is_not_too_long(
+    still_task: Make, key: str | None, size: int, *, remembered: bool
+) -> None:
+    task = dataclasses.replace(still_task("job", idempotency_key=key), fingerprint="")
+    task.key = key
+    [settled] = done_in_pages(task, Outcome("contacts.listed", {}), Padded(task, [500], size=size), PROGRESS)
+    assert isinstance(settled, Done)
+    assert (settled.outcome is not None, bool(settled.pages)) == (remembered, remembered)
+
+
+@pytest.mark.parametrize(
+    ("form", "outcome", "remembered"),
+    [
+        (3, {"kept": ("con_1",)}, ["con_1"]),
+        (4, {"kept": ()}, []),
+        (2, {"kept": ("con_1",)}, {"event": "contact.added", "data": {"x": 1}, "subject": "con_1"}),
+        (3, {}, {"event": "contact.added", "data": {"x": 1}, "subject": "con_1"}),
+        (3, {"kept": ("con_1",), "remembered": False}, None),
+    ],
+)
+def test_of_an_outcome_so_much_is_remembered_as_others_read(
+    still_task: Make, form: int, outcome: dict[str, Any], remembered: Any
+) -> None:
+    told = Outcome("contact.added", {"x": 1}, subject="con_1", claims="gro_1", **outcome)
+    settled = answers.done(still_task("job"), told, PROGRESS, form=form)
+    assert (orjson.loads(settled.outcome) if settled.outcome else None) == remembered
+    assert (settled.claim, settled.told, settled.lasts) == ("gro_1", None, False)
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+def test_the_answer_to_a_question_is_told_with_how_long_it_holds(still_task: Make, *, lasts: bool) -> None:
+    outcome = Outcome("webhook.verified", {}, told=Told({"x": 1}, lasts=lasts))
+    settled = answers.done(still_task("job"), outcome, PROGRESS)
+    assert (settled.told, settled.lasts) == ('{"x":1}', lasts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settled_as", "dead"),
+    [
+        ("rejected", Failed, True),
+        ("unknown", EndedUnknown, True),
+        # Sending it again cannot help.
+        ("conflict", Failed, False),
+        ("cancelled", Failed, False),
+    ],
+)
+@pytest.mark.parametrize("batch", [None, "spring"])
+def test_a_failure_has_an_event_and_a_dead_letter_where_it_helps_to_send_it_again(
+    still_task: Make, kind: str, settled_as: type[Failed], batch: str | None, *, dead: bool
+) -> None:
+    task = still_task("job", batch_id=batch)
+    failure = Failure(kind, "why", 514, details=({"field": "x", "message": "y"},))
+    settled = answers.failed(task, failure, Progress(attempts=2, reconciled=True))
+    assert (type(settled), settled.kind, settled.owned) == (settled_as, kind, True)
+    assert not answers.failed(task, failure, PROGRESS, owned=False).owned
+    [(event_type, text)] = settled.events
+    event = json.loads(text)
+    assert event_type == event["type"] == "coupontools.contact.failed"
+    assert event["data"] == {
+        "job": "add_contact",
+        "error": {"kind": kind, "code": 514, "message": "why", "details": [{"field": "x", "message": "y"}]},
+        "attempts": 2,
+        "replayed": False,
+        "reconciled": True,
+    }
+    assert event.get("batchid") == batch
+    assert (settled.reason is not None) is dead
+    if settled.reason:
+        reason = json.loads(settled.reason)
+        assert reason.pop("died_at").endswith("Z")
+        assert reason == {
+            "message_id": "job",
+            "job": "add_contact",
+            "kind": kind,
+            "code": 514,
+            "message": "why",
+            **({"batch_id": batch} if batch else {}),
+        }
+
+
+def test_a_key_of_another_job_is_told_in_the_job_s_own_words_only_where_it_was_derived(
+    still_task: Make,
+) -> None:
+    given, derived = still_task("job").job, still_task("job", idempotency_key=None).job
+    assert answers.conflict(given) is answers.CONFLICT
+    assert answers.conflict(derived) == Failure("conflict", derived.conflict)
+    assert derived.conflict != answers.CONFLICT.message
+
+
+def test_a_moment_is_told_to_the_millisecond_in_utc() -> None:
+    assert timestamp(1_800_000_000.7895) == "2027-01-15T08:00:00.789Z"
+    assert timestamp(0) == "1970-01-01T00:00:00.000Z"
+    assert timestamp() > "2026"
+
+
+def test_an_event_of_a_job_names_what_it_belongs_to(still_task: Make) -> None:
+    task = dataclasses.replace(
+        still_task("job", correlation_id="c-1"), traceparent="00-1-2-01", original_id="first"
+    )
+    [(_, text)] = answers.done(task, Outcome("contact.added", {}), PROGRESS).events
+    event = json.loads(text)
+    assert {
+        name: event[name] for name in ("correlationid", "idempotencykey", "traceparent", "originalid")
+    } == {
+        "correlationid": "c-1",
+        "idempotencykey": "job",
+        "traceparent": "00-1-2-01",
+        "originalid": "first",
+    }
+    # What there is none of is left out.
+    assert not {"subject", "batchid"} & event.keys()
