@@ -194,7 +194,7 @@ def done_in_pages(
     events: list[Event] = []
     kept: list[str] = []
     for data in pages:
-        if events and size > BATCH_BYTES:
+        if size > BATCH_BYTES:
             yield MorePages(events=events, pages=kept, first=batch == 0, batch=batch)
             batch, size, events, kept = batch + 1, 0, [], []
         event = _event(
