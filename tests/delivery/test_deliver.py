@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from delivery import Delivery, Task
 from delivery import answer as answers
+from delivery.log_line import Trouble
 from delivery.means import Means
 from tests.harness.attempts import ADDED, Lines, only
 from tests.harness.holds import put_hold
@@ -55,6 +58,7 @@ async def test_what_breaks_the_rules_is_answered_at_once_whatever_its_record(
     assert answered["data"] == {"channel": "sms", "attempts": 0, "replayed": False, "reconciled": False}
     assert found["delayed"] == {"postponed": NOW + 60_000}
     assert [outcome for outcome, _ in lines.lines] == ["failed", "succeeded"]
+    assert [fields["attempt"] for _, fields in lines.lines] == [0, 0]
     assert not any(key.startswith("coupontools:job:") for key in found)
 
 
@@ -71,6 +75,48 @@ async def test_a_job_that_meets_a_known_hold_is_parked_without_a_claim(
     assert released == ["parked"]
     assert still.all()[f"{KEYS.parked}:sms/refused|{task.place}"] == {"job": task.since}
     assert (only(lines)[0], only(lines)[1]["error"]) == ("held", "sms/refused")
+
+
+async def test_a_job_of_a_process_that_may_not_call_goes_to_another_at_once(
+    still: StillClock, means: Means, deliver: Delivery, lines: Lines, job: Callable[..., Task]
+) -> None:
+    means.gate.bench(3600.0)
+    released: list[str] = []
+    task = job()
+    task.cost.api_calls = 1
+    task.receipt = dataclasses.replace(task.receipt, release=lambda: released.append("benched"))
+    await deliver.deliver(task)
+    assert released == ["benched"]
+    assert still.all()["delayed"] == {"job": NOW}
+    assert "acks" not in still.all()
+    assert (only(lines)[0], only(lines)[1]["error"]) == (
+        "interrupted",
+        "this worker may not call, and others may",
+    )
+
+
+async def test_a_job_that_waits_for_its_turn_when_the_worker_stops_has_a_line_if_it_had_called(
+    still: StillClock, means: Means, deliver: Delivery, lines: Lines, job: Callable[..., Task]
+) -> None:
+    means.gate.pace(3600.0, "contacts", "")
+    task = job()
+    task.cost.api_calls = 1
+    before = still.all()
+    waiting = asyncio.create_task(deliver.deliver(task))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert still.all() == before
+    assert (only(lines)[0], only(lines)[1]["error"]) == ("interrupted", "the worker stops")
+
+
+async def test_an_answer_under_an_id_that_was_used_is_told_as_none(
+    still: StillClock, deliver: Delivery, lines: Lines, job: Callable[..., Task]
+) -> None:
+    still.redis.set(KEYS.answered("job"), "+another")
+    await deliver.answer_at_once(job(), ADDED)
+    assert (lines.lines, lines.rejected) == ([], ["contacts"])
 
 
 async def test_a_worker_that_stops_leaves_its_message_as_it_is(
@@ -103,12 +149,53 @@ async def test_the_line_of_an_attempt_tells_how_long_it_took(
         3,
     )
     assert fields["original_id"] == "first"
+    assert "retry_in_ms" not in fields
     # The next attempt counts anew.
     assert (task.cost.api_calls, task.cost.api_seconds) == (0, 0.0)
     # A clock that differs makes no negative time.
     task.since, task.cost.fetched = NOW + 9000, 100.0
     means.log_line.finished(task, "succeeded", 2)
     assert lines.lines[1][1]["queue_ms"] == 0
+
+
+async def test_the_line_of_an_attempt_tells_tenths_of_a_millisecond_and_when_it_is_tried_again(
+    means: Means, lines: Lines, job: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = job(batch_id="spring", correlation_id="c-1")
+    monkeypatch.setattr("delivery.log_line.now", lambda: 100.012_345)
+    task.cost.fetched, task.cost.api_seconds = 100.0, 0.001_234
+    trouble = Trouble("NotSent", 514, "no connection", retry_in=1.5)
+    with capture_logs() as told:
+        means.log_line.finished(task, "retrying", 2, trouble, reconciled=True)
+    fields = only(lines)[1]
+    assert (fields["total_ms"], fields["api_ms"]) == (12.3, 1.2)
+    assert {name: value for name, value in fields.items() if not name.endswith("_ms")} == {
+        "job": "add_contact",
+        "queue": "contacts",
+        "message_id": "job",
+        "idempotency_key": task.digest,
+        "correlation_id": "c-1",
+        "attempt": 2,
+        "outcome": "retrying",
+        "api_calls": 0,
+        "error_kind": "NotSent",
+        "error_code": 514,
+        "error": "no connection",
+        "reconciled": True,
+        "batch_id": "spring",
+    }
+    assert fields["retry_in_ms"] == 1500
+    assert told == [{"event": "job.finished", "log_level": "info", **fields}]
+
+
+@pytest.mark.parametrize(("key", "shown"), [("mine", False), (None, True)])
+async def test_a_key_that_a_sender_chose_is_not_shown(
+    means: Means, lines: Lines, job: Callable[..., Task], key: str | None, *, shown: bool
+) -> None:
+    """Senders make keys of numbers and names."""
+    task = job(idempotency_key=key)
+    means.log_line.finished(task, "succeeded", 1)
+    assert only(lines)[1]["idempotency_key"] == (task.key if shown else task.digest)
 
 
 async def test_a_hold_that_is_over_parks_nobody_and_is_not_believed_any_more(

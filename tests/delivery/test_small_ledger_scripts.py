@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from delivery import Ledger, Task
+from delivery import Ledger, Task, batch_key, sizing
 from delivery.ledger import SCRIPTS
 from tests.harness.records import (
     DAY_MS,
     KEYS,
 )
 from tests.harness.still_clock import NOW, StillClock
-from tests.harness.sync_ledger import finish
+from tests.harness.sync_ledger import LONG_POLICY, finish
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,13 @@ def test_of_several_sizes_of_a_batch_the_largest_counts(still: StillClock) -> No
     say_size(still, 1)
     assert still.all()["batch"]["size"] == "9"
     assert still.lives("batch", 7 * DAY_MS)
+
+
+def test_a_size_that_a_caller_tells_is_kept_as_long_as_what_jobs_tell_of_the_batch(still: StillClock) -> None:
+    assert still.ask(*sizing(KEYS, LONG_POLICY, "spring", 5)) == 1
+    key = batch_key(KEYS, "spring")
+    assert still.all()[key] == {"id": "spring", "size": "5"}
+    assert still.lives(key, DAY_MS)
 
 
 def test_a_batch_whose_jobs_are_answered_when_its_size_is_told_is_finished(still: StillClock) -> None:
