@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
-from config.names import QUEUES
-
 __all__ = ["LANES", "LEAST_SHARE", "LISTINGS", "LISTINGS_SHARE", "Shares"]
 
 #: The lanes in the order of their urgency, each with its weight: of the pace and of the places, a lane with work gets at least its weight's
 #: share of all. Every queue is a lane.
-LANES: Final = MappingProxyType(dict(zip(QUEUES, (8, 4, 4, 2, 2), strict=True)))
+LANES: Final = MappingProxyType({"webhooks": 8, "groups": 4, "contacts": 4, "reads": 2, "bulk": 2})
 #: The lane whose jobs are listings. They alone can last, so they, and listings that read back, have no more than this share of the places.
 LISTINGS = "reads"
 LISTINGS_SHARE = 0.25

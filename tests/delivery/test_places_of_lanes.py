@@ -4,7 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+from config.names import QUEUES
 from delivery.shares import LANES, Shares
+
+
+def test_every_queue_is_a_lane_and_the_most_urgent_is_the_first() -> None:
+    assert tuple(LANES) == QUEUES
+
+
+@pytest.mark.parametrize(
+    ("lane", "place"),
+    [("webhooks", 0.125), ("groups", 0.25), ("contacts", 0.25), ("reads", 0.5), ("bulk", 0.5)],
+)
+def test_a_place_costs_a_lane_the_less_the_more_it_weighs(lane: str, place: float) -> None:
+    shares = Shares(4)
+    for taken in (1, 2, 3):
+        shares.take(lane)
+        assert shares.rank(lane) == (True, taken * place)
+        # Who was idle begins where the last one that was let in had begun.
+        idle = "bulk" if lane != "bulk" else "reads"
+        assert shares.rank(idle) == (True, (taken - 1) * place)
+    # And so does its first place.
+    shares.take(idle)
+    assert shares.rank(idle)[1] == 2 * place + 0.5
 
 
 def test_a_lane_below_its_least_share_goes_before_all_others() -> None:
@@ -54,12 +76,35 @@ def test_listings_have_a_quarter_of_the_places_at_most(concurrency: int, most: i
     assert shares.may_take("reads")
 
 
-def test_since_when_all_places_are_taken_is_told_until_one_is_free() -> None:
+def test_each_place_and_each_listing_is_counted_once() -> None:
+    shares = Shares(12)
+    for _ in range(3):
+        for lane, count in (("contacts", 1), ("contacts", 2), ("reads", 1)):
+            shares.take(lane)
+            assert shares.in_flight()[lane] == count
+        assert not shares.are_taken
+        # Of three listings at most one is read by a job of its own lane.
+        with shares.listing():
+            assert shares.may_list
+            with shares.listing():
+                assert not shares.may_list
+            assert shares.may_list
+        for lane in ("contacts", "reads", "contacts"):
+            shares.leave(lane)
+        assert not any(shares.in_flight().values())
+    for _ in range(12):
+        assert not shares.are_taken
+        shares.take("contacts")
+    assert shares.are_taken
+
+
+def test_since_when_all_places_are_taken_is_told_until_one_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("delivery.shares.time.monotonic", lambda: 55.5)
     shares = Shares(2)
     shares.take("contacts")
     assert (shares.are_taken, shares.full_since) == (False, None)
     shares.take("contacts")
     assert shares.are_taken
-    assert shares.full_since is not None
+    assert shares.full_since == 55.5
     shares.leave("contacts")
     assert (shares.are_taken, shares.full_since, shares.in_flight()["contacts"]) == (False, None, 1)
