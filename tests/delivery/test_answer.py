@@ -12,7 +12,7 @@ import pytest
 
 from delivery import Outcome, Task
 from delivery import answer as answers
-from delivery.answer import BATCH_BYTES, REMEMBERED_BYTES, Failure, Progress, done_in_pages, timestamp
+from delivery.answer import BATCH_BYTES, Failure, Progress, done_in_pages, timestamp
 from delivery.job import Told
 from delivery.settlement import Done, EndedUnknown, Failed, MorePages
 from tests.harness.records import Make
@@ -98,7 +98,7 @@ def test_a_batch_ends_with_the_page_that_makes_it_longer_than_one_script_takes(
 
 @pytest.mark.parametrize(
     ("key", "size", "remembered"),
-    [("mine", REMEMBERED_BYTES, True), ("mine", REMEMBERED_BYTES + 1, False), (None, 500, False)],
+    [("mine", 8 * 1024 * 1024, True), ("mine", 8 * 1024 * 1024 + 1, False), (None, 500, False)],
 )
 def test_a_listing_is_remembered_where_it_has_a_key_and_is_not_too_long(
     still_task: Make, key: str | None, size: int, *, remembered: bool
