@@ -91,6 +91,10 @@ class Enrolment:
                         f"COUPONTOOLS_BASE_URL, COUPONTOOLS_CLIENT_ID: worker {told[0].decode()} works for another account under "
                         f"the same BROKER_NAMESPACE {keys.namespace} and KEY_PREFIX {keys.prefix}, as the key {keys.workers} says"
                     )
+        raise Refused(
+            f"BROKER_NAMESPACE, KEY_PREFIX: others take {keys.namespace} and {keys.prefix} again and again, as the keys {keys.prefix_of} "
+            f"and {keys.namespace_of} say"
+        )
 
     def _run(self, dead_prefix: str, dead_namespace: str, *, starts: bool) -> list[Any]:
         keys, broker = self._keys, self._broker

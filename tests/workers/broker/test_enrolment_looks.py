@@ -177,3 +177,20 @@ def test_who_may_not_ask_for_the_mode_goes_on(
     monkeypatch.setattr(still.redis, "info", denied)
     enrolment.begin()
     assert broker.broker_id in still.all()[broker.keys.workers]
+
+
+def test_names_that_others_take_again_and_again_are_left_to_them(
+    broker: DurableBroker, enrolment: Enrolment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is not registered would be taken for dead, and its jobs for abandoned."""
+    looks: list[str] = []
+
+    def run(dead_prefix: str, _: str, **__: Any) -> list[bytes]:
+        looks.append(dead_prefix)
+        return [b"namespace", b"other %d" % len(looks)]
+
+    monkeypatch.setattr(enrolment, "_run", run)
+    with pytest.raises(Refused, match="take dramatiq and coupontools again and again"):
+        enrolment.renew()
+    # Each pair was found dead, and the next one stood there in its place.
+    assert looks == ["", "other 1", "other 2", "other 3", "other 4"]
