@@ -39,6 +39,9 @@ def test_a_redis_id_that_is_short_is_told_whole() -> None:
     event = json.loads(text)
     assert event["id"] == f"reads/{'x' * 100}"
     assert event["data"]["raw"] == ""
+    # One character more, and it is told by its beginning.
+    _, text = rejection("reads", "x" * 101, "no job", None)
+    assert len(json.loads(text)["data"]["redis_message_id"]) == 92
 
 
 def test_of_a_message_that_is_set_aside_so_much_is_shown() -> None:

@@ -8,6 +8,7 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import dramatiq
 import pytest
 import redis
 from dramatiq.errors import ConnectionClosed
@@ -17,6 +18,7 @@ from config.keys import Keys
 from tests.harness.still_clock import StillClock
 from workers.broker import consumer as its_module
 from workers.broker.consumer import DurableConsumer
+from workers.broker.entries import DurableMessage
 from workers.broker.places import Places
 
 KEYS = Keys()
@@ -237,6 +239,213 @@ def test_a_message_that_a_middleware_failed_is_set_aside(
     assert json.loads(still.all()[READS.dead_reasons]["a"])["reason"] == "a middleware refused the message"
     assert (consumer.outstanding_message_count, home.link.told[-1]) == (0, ("answered", "nack-reads"))
     assert home.places.room("reads") == 10
+
+
+def test_what_a_fetch_asks_for(home: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs alone in Redis as long as it takes, so it takes no more than so many messages and bytes."""
+    for concurrency, most in ((1000, 256), (40, 40)):
+        home.places = Places(concurrency)
+        consumer = DurableConsumer(home, "bulk", timeout=0.005)
+        given: list[list[Any]] = []
+        monkeypatch.setattr(
+            consumer._runner,
+            "run",
+            lambda _, keys, args, given=given: given.append([keys, args]) or [b"7", 3, 0],
+        )
+        assert consumer._fetch(consumer._wait_for_room()) == (7, [])
+        [[keys, args]] = given
+        bulk = KEYS.queue("bulk")
+        assert keys == [
+            bulk.ready,
+            bulk.bodies,
+            KEYS.acks("w1", "bulk"),
+            bulk.delayed,
+            bulk.forward,
+            KEYS.epoch("w1", "bulk"),
+            KEYS.heartbeats,
+            KEYS.workers,
+            bulk.deaths,
+            KEYS.suspects,
+            KEYS.acks("w1", "bulk"),
+            KEYS.acks("w1", "reads"),
+        ]
+        assert args == [most, 8 * 1024 * 1024, 1024 * 1024, consumer._hands.epoch, "w1", b"{}", "bulk", 5, 3]
+        assert consumer._waiting == 3
+
+
+def test_what_was_fetched_is_read_in_threes(
+    consumer: DurableConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = [b"7", 3, 1, b"a", b"{}", b"0", b"b", 99, b"2"]
+    monkeypatch.setattr(consumer._runner, "run", lambda *_: answer)
+    assert consumer._fetch(2) == (7, [(b"a", b"{}", 0), (b"b", 99, 2)])
+
+
+@pytest.mark.parametrize(
+    ("waiting", "taken", "has", "slept", "room"),
+    [
+        # Enough room at once, and none at all.
+        (0, 32, True, 0, 8),
+        (0, 40, True, 0, 0),
+        # Less than is worth a fetch: a moment, in which more may end.
+        (0, 33, True, 1, 7),
+        (0, 39, True, 1, 1),
+        # While spare messages are in hand, a few moments.
+        (40, 51, True, 4, 9),
+        (40, 50, True, 0, 10),
+        # Nothing in hand that could end.
+        (0, 39, False, 0, 1),
+    ],
+)
+def test_little_room_is_waited_for_a_moment_rather_than_fetched_for_one_by_one(
+    home: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, waiting: int, taken: int, slept: int, room: int,
+    *, has: bool,
+) -> None:  # fmt: skip
+    consumer = DurableConsumer(home, "bulk", timeout=0.005)
+    consumer._waiting = waiting
+    monkeypatch.setattr(type(consumer._hands), "__len__", lambda _: int(has))
+    for _ in range(taken - 4):
+        home.places.take("contacts")
+    for _ in range(4):
+        home.places.take("bulk")
+    assert consumer._wait_for_room() == room
+    assert clock.slept == [0.005] * slept
+
+
+def test_room_that_comes_meanwhile_is_used(home: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = DurableConsumer(home, "bulk", timeout=0.005)
+    consumer._waiting = 40
+    monkeypatch.setattr(type(consumer._hands), "__len__", lambda _: 1)
+    for _ in range(55):
+        home.places.take("bulk")
+
+    def sleep(seconds: float) -> None:
+        clock.slept.append(seconds)
+        for _ in range(3):
+            home.places.leave("bulk")
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    assert consumer._wait_for_room() == 11
+    assert len(clock.slept) == 2
+
+
+class Event:
+    """A threading.Event that is waited for in no time."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+        self.is_it = False
+
+    def wait(self, seconds: float) -> bool:
+        self.waited.append(seconds)
+        return self.is_it
+
+    def is_set(self) -> bool:
+        return self.is_it
+
+
+def test_a_worker_that_may_take_nothing_rests_between_looks(
+    still: StillClock, home: Any, clock: Clock, consumer: DurableConsumer
+) -> None:
+    """Dramatiq asks again at once."""
+    home.draining = consumer._broker.draining = Event()
+    home.is_benched = lambda: True
+    ids(consumer, 1)
+    assert home.draining.waited == [its_module.BENCHED_SECONDS]
+    home.draining.waited.clear()
+    home.draining.is_it = True
+    ids(consumer, 2)
+    assert home.draining.waited == [0.05] * 2
+    assert clock.slept == [0.02] * 2
+    assert home.link.told == [("retire", "fetch-reads"), ("retire", "wait-reads")] * 2
+
+
+def test_a_worker_that_keeps_itself_free_for_one_message_looks_again_soon(
+    still: StillClock, home: Any, consumer: DurableConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.draining = Event()
+    waits: list[float] = []
+    monkeypatch.setattr(consumer, "_wait_for_messages", waits.append)
+    monkeypatch.setattr(consumer._runner, "run", lambda *_: [b"7", 0, 1])
+    monkeypatch.setattr(consumer._hands, "give_back_others", lambda: 0)
+    assert ids(consumer, 2) == [None, None]
+    assert (home.draining.waited, waits) == ([its_module.ALONE_SECONDS] * 2, [])
+
+
+def test_in_a_busy_queue_nobody_waits_for_messages(
+    still: StillClock, home: Any, consumer: DurableConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(consumer, "_wait_for_messages", waits.append)
+    push(still, "a")
+    assert ids(consumer, 1) == ["a"]
+    assert waits == []
+    # Only where it could not be waited for.
+    consumer._cannot_wait = True
+    push(still, "b")
+    assert ids(consumer, 1) == ["b"]
+    assert waits == [its_module.MOMENT_SECONDS]
+
+
+def test_after_a_failover_the_connections_that_lead_to_a_replica_are_left(
+    still: StillClock, home: Any, consumer: DurableConsumer
+) -> None:
+    left: list[Any] = []
+    waiter: Any = consumer._waiter
+    waiter.connection_pool = SimpleNamespace(disconnect=lambda **how: left.append(how))
+    for error in (AWAY, redis.exceptions.ReadOnlyError("READONLY")):
+
+        def fails(*_: Any, error: Exception = error) -> None:
+            raise error
+
+        waiter.execute_command = fails
+        consumer._quiet_until = 99e9
+        consumer._wait_for_messages(1.0)
+        assert (consumer._cannot_wait, consumer._quiet_until) == (True, 0.0)
+    # Those that others use are theirs.
+    assert left == [{"inuse_connections": False}]
+
+
+def test_what_is_put_in_order_is_told_as_served_only_where_nothing_can_be_fetched(
+    still: StillClock, home: Any, consumer: DurableConsumer
+) -> None:
+    """A full Redis answers reads and refuses a fetch."""
+    home.link.told.clear()
+    consumer._reconcile()
+    assert home.link.told == []
+    for _ in range(10):
+        home.places.take("reads")
+    home.link.losses += 1
+    consumer._quiet_until = 99e9
+    with capture_logs() as lines:
+        consumer._reconcile()
+    assert (home.link.told, consumer._quiet_until, lines) == ([("answered", "fetch-reads")], 0.0, [])
+    home.link.told.clear()
+    consumer._quiet_until = 5.0
+    consumer._reconcile()
+    assert (home.link.told, consumer._quiet_until) == ([], 5.0), "nothing was lost since"
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_only_what_was_fetched_here_is_set_aside(
+    still: StillClock, home: Any, consumer: DurableConsumer, *, is_ours: bool
+) -> None:
+    push(still, "a")
+    message: Any = next(consumer)
+    consumer.nack(message if is_ours else dramatiq.MessageProxy(message._message))
+    assert (READS.dead in still.all()) is is_ours
+
+
+def test_a_fault_at_its_end_is_no_outage(consumer: DurableConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise redis.ResponseError("WRONGTYPE")
+
+    for what in ("give_back_all", "set_aside"):
+        monkeypatch.setattr(consumer._hands, what, fails)
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        consumer.close()
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        consumer.nack(DurableMessage(dramatiq.Message("reads", "x", (), {}, {}), SimpleNamespace(id="a")))  # type: ignore[arg-type]
 
 
 def test_at_its_end_it_hands_back_all_that_it_has(

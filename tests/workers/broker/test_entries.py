@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -105,6 +106,13 @@ def test_what_is_wrong_is_said_in_a_sentence(fields: dict[str, Any], reason: str
 )
 def test_what_is_just_within_bounds_is_read(fields: dict[str, Any]) -> None:
     assert read_entry("reads", "a", body(**fields), ACTORS)
+
+
+def test_a_moment_may_be_as_late_as_the_year_2500() -> None:
+    """Beyond it, arithmetic ends."""
+    last = round(datetime(2500, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    assert read_entry("reads", "a", body(message_timestamp=last), ACTORS).message_timestamp == last
+    assert why(body(message_timestamp=last + 1)) == "message_timestamp is not a number of Unix milliseconds"
 
 
 def test_a_delay_of_none_is_no_delay() -> None:

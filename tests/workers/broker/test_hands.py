@@ -104,7 +104,13 @@ def test_what_is_not_due_yet_waits_in_redis(still: StillClock, hands: Hands, eta
 def test_a_delay_that_was_over_when_it_was_sent_counts_for_nothing(hands: Hands) -> None:
     message = hands.accept(b"a", body(options={"eta": 7}), 100)
     assert message is not None
-    assert message.message_timestamp == 50
+    assert (message.message_timestamp, message.receipt.deaths) == (50, 0)
+
+
+def test_a_message_without_a_delay_keeps_its_time_whatever_that_is(hands: Hands) -> None:
+    message = hands.accept(b"a", body(message_timestamp=0), 0)
+    assert message is not None
+    assert message.message_timestamp == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -51,13 +52,37 @@ def test_how_much_room_is_worth_a_fetch(concurrency: int, waiting: int, worth: i
     assert Places(concurrency).worth_a_fetch(waiting) == worth
 
 
-def test_whoever_waits_for_room_is_woken_by_what_leaves() -> None:
+def test_whoever_waits_for_room_is_woken_by_what_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     places = Places(1)
     places.take("contacts")
     assert places.wait_for_room("contacts", 0, timeout=0.001) == 0
+    looked = threading.Event()
+    room = places.room
+
+    def noted(*given: Any) -> int:
+        looked.set()
+        return room(*given)
+
+    monkeypatch.setattr(places, "room", noted)
     found: list[int] = []
     waiting = threading.Thread(target=lambda: found.append(places.wait_for_room("contacts", 0, timeout=60)))
     waiting.start()
+    # It has found none; what leaves now is told to it alone.
+    assert looked.wait(timeout=60)
     places.leave("contacts")
-    waiting.join(timeout=60)
+    waiting.join(timeout=120)
     assert found == [1]
+
+
+def test_where_there_is_room_nobody_waits() -> None:
+    places = Places(2)
+    places.take("contacts")
+    assert places.wait_for_room("contacts", 0, timeout=0.0) == 1
+    assert places.wait_for_room("contacts", 2, timeout=0.0) == 2
+
+
+def test_half_as_many_as_can_begin_are_spare() -> None:
+    for concurrency, spare in ((1, 1), (2, 1), (5, 2), (64, 32)):
+        places = Places(concurrency)
+        assert places.room("bulk", waiting=concurrency) == concurrency + spare
+        assert places.room("bulk") == concurrency
