@@ -55,9 +55,8 @@ class DurableConsumer(Consumer):
         self._timeout = timeout
         #: How many messages waited for each worker at the last fetch.
         self._waiting = 0
-        #: Until when its list alone is looked at, since nothing was there; and is the worker to take nothing for a suspect's sake?
+        #: Until when its list alone is looked at, since nothing was there.
         self._quiet_until = 0.0
-        self._alone = False
         self._began = 0.0
         self._runner = ThreadRunner(broker.client)
         self._waiter = broker.waiting_client()
@@ -65,7 +64,8 @@ class DurableConsumer(Consumer):
         self._who = f"fetch-{queue_name}"
         self._who_waits = f"wait-{queue_name}"
         self._cannot_wait = False
-        self._losses = -1
+        #: How many losses there had been when all was put in order last; None until it was, and after a lost answer.
+        self._losses: int | None = None
         self._ready: deque[DurableMessage] = deque()
 
     # -- Dramatiq's side ------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ class DurableConsumer(Consumer):
                     raise
                 # Whatever the lost answer named is outstanding without being known here.
                 time.sleep(self._link.lost(self._who, error, self._began))
-                self._losses = -1
+                self._losses = None
                 self._quiet_until = 0.0
         return self._ready.popleft() if self._ready else None
 
@@ -151,13 +151,13 @@ class DurableConsumer(Consumer):
             self._wait_for_messages(self._timeout)
             return
         self._began = time.monotonic()
-        now, entries = self._fetch(room)
+        now, alone, entries = self._fetch(room)
         accepted = (self._hands.accept(entry_id, body, now, deaths) for entry_id, body, deaths in entries)
         # One by one: where one cannot be set aside, those before it are in hand already.
         self._ready.extend(message for message in accepted if message is not None)
         # Not sooner: where Redis serves fetches but refuses to set an entry aside, it would be told as back and away at each turn.
         self._link.answered(self._who)
-        if self._alone:
+        if alone:
             self._broker.draining.wait(ALONE_SECONDS)
         elif not entries:
             # What falls due is pushed to the list, so an idle worker need look at nothing else for a while.
@@ -167,8 +167,11 @@ class DurableConsumer(Consumer):
             # A Redis out of memory serves one and refuses the other; whether it is back shows here even in a busy queue.
             self._wait_for_messages(MOMENT_SECONDS)
 
-    def _fetch(self, room: int) -> tuple[int, list[tuple[bytes, bytes | int | None, int]]]:
-        """Redis's time in milliseconds, and ids with their messages and deaths; of one that is not to be read, with its size."""
+    def _fetch(self, room: int) -> tuple[int, bool, list[tuple[bytes, bytes | int | None, int]]]:
+        """Redis's time in milliseconds, whether the worker is to take nothing for a suspect's sake, and ids with their messages and deaths.
+
+        An entry that is not to be read comes with its size.
+        """
         keys, queue = self._broker.keys, self._keys
         now, self._waiting, alone, *flat = self._runner.run(
             SCRIPTS["fetch"],
@@ -197,8 +200,7 @@ class DurableConsumer(Consumer):
                 ALONE_FROM,
             ],
         )
-        self._alone = bool(alone)
-        return int(now), list(zip(flat[::3], flat[1::3], map(int, flat[2::3]), strict=True))
+        return int(now), bool(alone), list(zip(flat[::3], flat[1::3], map(int, flat[2::3]), strict=True))
 
     def _wait_for_messages(self, seconds: float) -> None:
         """Block until the queue has something, or for a while.

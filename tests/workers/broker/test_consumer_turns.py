@@ -252,7 +252,7 @@ def test_what_a_fetch_asks_for(home: Any, clock: Clock, monkeypatch: pytest.Monk
             "run",
             lambda _, keys, args, given=given: given.append([keys, args]) or [b"7", 3, 0],
         )
-        assert consumer._fetch(consumer._wait_for_room()) == (7, [])
+        assert consumer._fetch(consumer._wait_for_room()) == (7, False, [])
         [[keys, args]] = given
         bulk = KEYS.queue("bulk")
         assert keys == [
@@ -278,7 +278,7 @@ def test_what_was_fetched_is_read_in_threes(
 ) -> None:
     answer = [b"7", 3, 1, b"a", b"{}", b"0", b"b", 99, b"2"]
     monkeypatch.setattr(consumer._runner, "run", lambda *_: answer)
-    assert consumer._fetch(2) == (7, [(b"a", b"{}", 0), (b"b", 99, 2)])
+    assert consumer._fetch(2) == (7, True, [(b"a", b"{}", 0), (b"b", 99, 2)])
 
 
 @pytest.mark.parametrize(
