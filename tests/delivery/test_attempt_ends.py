@@ -118,6 +118,16 @@ async def test_what_may_be_tried_again_waits_in_redis(
     assert fields["error"] == str(error)
 
 
+async def test_of_the_last_reason_so_much_is_kept(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job(NotSent("x" * 501))
+    await attempt(means, task)
+    assert record(still, means.ledger, task)["why"] == "x" * 500
+    # The log has it all.
+    assert only(lines)[1]["error"] == "x" * 501
+
+
 async def test_while_the_account_is_refused_no_attempt_is_spent(
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
 ) -> None:

@@ -61,7 +61,7 @@ class DurableBroker(RedisBroker):
     """
 
     def __init__(
-        self, settings: Settings, *, concurrency: int = 1, middleware: list[Middleware] | None = None
+        self, settings: Settings, *, concurrency: int, middleware: list[Middleware] | None = None
     ) -> None:
         self._settings = settings
         client = sync_client(settings.redis_url)
