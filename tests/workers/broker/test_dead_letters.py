@@ -147,11 +147,91 @@ def test_the_newest_are_read_page_by_page_none_twice_and_none_left_out(
     assert (found, place) == ([], (1.0, 1))
 
 
+def test_letters_are_read_page_by_page(
+    still: StillClock, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, each round trip asks for so many, and none is asked for twice."""
+    assert (dead_letters.PAGE, dead_letters.LOOK) == (500, 50)
+    monkeypatch.setattr(dead_letters, "PAGE", 3)
+    monkeypatch.setattr(dead_letters, "LOOK", 3)
+    for number in range(7):
+        bury(still, f"r{number}", number)
+    asked: list[Any] = []
+    for name in ("zrange", "zrevrangebyscore", "hmget"):
+        command = getattr(still.redis, name)
+
+        def noted(*given: Any, name: str = name, command: Any = command, **more: Any) -> Any:
+            asked.append((name, given[1:], more))
+            return command(*given, **more)
+
+        monkeypatch.setattr(still.redis, name, noted)
+    alone = DeadLetters(still.redis, KEYS, ["reads"])
+    assert names(alone.oldest_first()) == [f"r{number}" for number in range(7)]
+    assert [given for name, given, _ in asked if name == "zrange"] == [(0, 2), (3, 5), (6, 8), (7, 9)]
+    assert [len(given[0]) for name, given, _ in asked if name == "hmget"] == [3, 3, 1]
+    asked.clear()
+    found, place = alone.newest_first(until=(9, 0), since_ms=2, most=9, most_read=9)
+    assert (names(found), place) == (["r6", "r5", "r4", "r3", "r2"], None)
+    looks = [(given, more["start"], more["num"]) for name, given, more in asked if name == "zrevrangebyscore"]
+    assert looks == [((9, 2), 0, 3), ((4.0, 2), 1, 3), ((2.0, 2), 1, 3)]
+    # The ends count.
+    some = [names(page) for page in alone.that_died_before(4)]
+    assert sorted(name for page in some for name in page) == ["r0", "r1", "r2", "r3", "r4"]
+    assert all(len(page) <= 3 for page in some)
+
+
+def test_the_newest_go_on_where_they_stopped_within_a_millisecond(
+    still: StillClock, letters: DeadLetters
+) -> None:
+    for number in range(5):
+        bury(still, f"r{number}", 7)
+    bury(still, "older", 3)
+    for until, most, expected, place in (
+        ((9.0, 0), 2, ["r4", "r3"], (7.0, 2)),
+        ((7.0, 2), 2, ["r2", "r1"], (7.0, 4)),
+        ((7.0, 4), 2, ["r0", "older"], (3.0, 1)),
+        ((3.0, 1), 2, [], None),
+    ):
+        found, at = letters.newest_first(until=until, most=most, most_read=99)
+        assert (names(found), at) == (expected, place)
+    # What is looked at is bounded as well as what is found.
+    found, at = letters.newest_first(until=(9.0, 0), most=99, most_read=3)
+    assert (names(found), at) == (["r4", "r3", "r2"], (7.0, 3))
+    # And so is the time.
+    found, at = letters.newest_first(until=(9.0, 0), since_ms=4, most=99, most_read=99)
+    assert (len(found), at) == (5, None)
+
+
+def test_the_time_of_letters_is_redis_s_in_milliseconds(
+    still: StillClock, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(still.redis, "time", lambda: (1_800_000_000, 789_500))
+    assert letters.now() == 1_800_000_000_789.5
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (b'{"x":1}', {"x": 1}),
+        (b"{nothing", "{nothing"),
+        (b"\xff", "\N{REPLACEMENT CHARACTER}"),
+        # It can be read, and not be written again.
+        (b"[" * 254 + b"]" * 254, "[" * 254 + "]" * 254),
+    ],
+)
+def test_a_body_is_shown_as_what_it_is_or_as_text(body: bytes, read: Any) -> None:
+    assert dead_letters.readable(body) == read
+
+
 def test_letters_are_found_by_either_id(still: StillClock, letters: DeadLetters) -> None:
     bury(still, "a", 1)
     bury(still, "b", 2, "contacts")
     found = letters.find(["m-a", "b", "never"])
     assert {name: names(its) for name, its in found.items()} == {"m-a": ["a"], "b": ["b"], "never": []}
+    # One that lies under its message id is found once.
+    bury(still, "m-c", 3, reason={"message_id": "m-c", "job": "x", "kind": "rejected", "message": "no"})
+    [letter] = letters.find(["m-c"])["m-c"]
+    assert (letter.code, letter.batch_id) == (None, None)
 
 
 def test_the_letters_of_a_batch_come_with_their_messages(still: StillClock, letters: DeadLetters) -> None:
@@ -218,6 +298,31 @@ def test_what_ended_as_unknown_is_forgotten_if_it_is_to_call_again(
     [letter] = DeadLetters(still.redis, KEYS, ["groups"]).oldest_first()
     assert letters.retry(letter, anew=anew)
     assert (record in still.all()) is not anew
+
+
+def test_a_letter_that_is_gone_or_cannot_be_written_again_is_told(
+    still: StillClock, letters: DeadLetters
+) -> None:
+    kwargs: Any = {"channel": "sms", "name": 1}
+    for _ in range(300):
+        kwargs = {"x": kwargs}
+    bury(still, "a", 1, body=json.dumps(message("a", kwargs=kwargs)))
+    [letter] = letters.oldest_first()
+    before = still.all()
+    with pytest.raises(NotRetried, match="nested too deeply"):
+        letters.retry(letter)
+    assert still.all() == before
+    still.redis.hdel(KEYS.queue("reads").dead_bodies, "a")
+    assert letters.retry(letter) is None
+    assert letters.body(letter) is None
+
+
+def test_a_letter_without_a_key_of_its_own_calls_again_by_itself(
+    still: StillClock, letters: DeadLetters
+) -> None:
+    """Nothing is on record for it that could be forgotten."""
+    bury(still, "a", 1)
+    assert letters.retry(next(letters.oldest_first()), anew=True)
 
 
 def test_letters_of_several_queues_are_forgotten_at_once(still: StillClock, letters: DeadLetters) -> None:
