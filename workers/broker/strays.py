@@ -107,24 +107,29 @@ class Strays:
         return list(ids)
 
     def _stand_nowhere(self, queue: str, ids: list[bytes], *, puts: bool = False) -> list[bytes]:
-        keys = self._keys.queue(queue)
-        outstanding = self._outstanding(queue)
+        its = self._keys.queue(queue)
+        keys: list[Any] = [its.ready, its.bodies, its.delayed, self._keys.parked, *self._outstanding(queue)]
         told: list[bytes] = []
         for at in range(0, len(ids), JUDGED_AT_ONCE):
             told += self._runner.run(
                 SCRIPTS["put_back"],
-                [keys.ready, keys.bodies, keys.delayed, self._keys.parked, *outstanding],
+                keys,
                 ["1" if puts else "", queue, *ids[at : at + JUDGED_AT_ONCE]],
             )
         return told
 
-    def _outstanding(self, queue: str) -> list[str]:
-        """Return the sets of what workers have outstanding, those of stock brokers too, where they have anything."""
+    def _outstanding(self, queue: str) -> list[bytes]:
+        """Return the sets of what workers have outstanding, those of stock brokers too, where they have anything.
+
+        They are bytes: a stock broker may have any name, and one that is no UTF-8 can't be sent as text.
+        """
         workers: Any = self._client.hkeys(self._keys.workers)
         strangers: Any = self._client.zrevrange(self._keys.heartbeats, 0, IDS_AT_ONCE - 1)
         with self._client.pipeline(transaction=False) as pipeline:
             names = [
-                self._keys.acks(name.decode("utf-8", "surrogateescape"), queue)
+                self._keys.acks(name.decode("utf-8", "surrogateescape"), queue).encode(
+                    "utf-8", "surrogateescape"
+                )
                 for name in {*workers, *strangers}
             ]
             for name in names:

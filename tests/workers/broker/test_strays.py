@@ -132,6 +132,21 @@ def test_every_id_of_a_long_list_is_seen_and_every_message_looked_through(
         assert [line["messages"] for line in lines] == [150]
 
 
+def test_what_a_broker_has_in_hand_whose_name_is_no_text_stands_somewhere(
+    still: StillClock, search: Strays, clock: Clock
+) -> None:
+    """It stopped the search of every worker, so that nothing was put back any more."""
+    acks = KEYS.acks("w\udcff", "reads").encode("utf-8", "surrogateescape")
+    still.redis.zadd(KEYS.heartbeats, {b"w\xff": 1})
+    still.redis.sadd(acks, "theirs")
+    still.redis.hset(READS.bodies, mapping={"theirs": "{}", "a": "{}"})
+    search.begin(["reads"])
+    to_its_wait(search)
+    clock.now += strays.ASTRAY_SECONDS
+    assert search.turn() is None
+    assert still.redis.zrange(READS.delayed, 0, -1) == [b"a"]
+
+
 def test_of_very_many_some_are_put_back_by_one_search(
     still: StillClock, search: Strays, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
