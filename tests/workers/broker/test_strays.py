@@ -110,6 +110,10 @@ def test_a_search_rests_when_its_turn_took_long_enough(
 
     monkeypatch.setattr(clock, "monotonic", passing)
     assert search.turn() == strays.REST_SECONDS
+    # It goes on where it was.
+    while (rest := search.turn()) == strays.REST_SECONDS:
+        assert READS.delayed not in still.all()
+    assert rest == strays.TICK_SECONDS
 
 
 def test_every_id_of_a_long_list_is_seen_and_every_message_looked_through(
@@ -132,6 +136,106 @@ def test_every_id_of_a_long_list_is_seen_and_every_message_looked_through(
         assert [line["messages"] for line in lines] == [150]
 
 
+def asked_of(still: StillClock, search: Strays, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What is asked of Redis from now on: scripts with how many ids each was given, and ranges of lists."""
+    asked: list[tuple[Any, ...]] = []
+    run = search._runner.run
+
+    def runs(script: Any, keys: Any, args: Any) -> Any:
+        told = (script.name, len(args) - 2, args[0]) if script.name == "put_back" else (script.name, *args)
+        asked.append(told)
+        return run(script, keys, args)
+
+    monkeypatch.setattr(search._runner, "run", runs)
+    for name in ("lrange", "zrevrange"):
+        command = getattr(still.redis, name)
+
+        def noted(key: Any, *given: Any, name: str = name, command: Any = command) -> Any:
+            asked.append((name, *given))
+            return command(key, *given)
+
+        monkeypatch.setattr(still.redis, name, noted)
+    return asked
+
+
+def test_each_step_of_a_search_takes_redis_a_moment(
+    still: StillClock, search: Strays, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list is read from its end: what is fetched meanwhile shifts nothing, and what is pushed is only seen twice."""
+    ids = [f"m{number}" for number in range(1250)]
+    still.redis.hset(READS.bodies, mapping=dict.fromkeys(ids, "{}"))
+    still.redis.rpush(READS.ready, *ids[:1001])
+    asked = asked_of(still, search, monkeypatch)
+    search.begin(["reads"])
+    to_its_wait(search)
+    assert [told for told in asked if told[0] == "lrange"] == [
+        ("lrange", -1000, -1),
+        ("lrange", -2000, -1001),
+        ("lrange", -3000, -2001),
+    ]
+    looked_through = [told for told in asked if told[0] == "ids"]
+    assert looked_through[0] == ("ids", b"0", 100)
+    assert {count for _, _, count in looked_through} == {100}
+    assert {told[1:] for told in asked if told[0] == "zrevrange"} == {(0, 999)}
+    judged = [told for told in asked if told[0] == "put_back"]
+    assert sum(count for _, count, _ in judged) == 249
+    assert {puts for _, _, puts in judged} == {""}
+    assert max(count for _, count, _ in judged) <= 100
+    asked.clear()
+    clock.now += strays.ASTRAY_SECONDS
+    assert search.turn() is None
+    assert [told for told in asked if told[0] == "put_back"] == [
+        ("put_back", 100, "1"), ("put_back", 100, "1"), ("put_back", 49, "1"),
+    ]  # fmt: skip
+    assert still.redis.zcard(READS.delayed) == 249
+
+
+@pytest.mark.parametrize(("length", "parts"), [(0, 1), (6, 1), (7, 2), (13, 2), (14, 3)])
+def test_the_messages_are_looked_through_once_for_as_many_ids_as_can_be_remembered(
+    still: StillClock, search: Strays, monkeypatch: pytest.MonkeyPatch, length: int, parts: int
+) -> None:
+    assert (strays.REMEMBERED, strays.MOST) == (200_000, 100_000)
+    monkeypatch.setattr(strays, "REMEMBERED", 7)
+    monkeypatch.setattr(strays, "TURN_SECONDS", 1e9)
+    ids = [f"m{number}" for number in range(length)]
+    if ids:
+        still.redis.hset(READS.bodies, mapping=dict.fromkeys(ids, "{}"))
+        still.redis.rpush(READS.ready, *ids)
+    asked = asked_of(still, search, monkeypatch)
+    search.begin(["reads"])
+    assert search.turn() is None
+    assert len([told for told in asked if told[:2] == ("ids", b"0")]) == parts
+    # Each id is remembered in one part, and none of them is astray.
+    assert [told for told in asked if told[0] == "put_back"] == []
+
+
+def test_what_was_found_elsewhere_meanwhile_is_told_as_nothing(
+    still: StillClock, search: Strays, clock: Clock
+) -> None:
+    still.redis.hset(READS.bodies, "a", "{}")
+    search.begin(["reads"])
+    to_its_wait(search)
+    still.redis.rpush(READS.ready, "a")
+    clock.now += strays.ASTRAY_SECONDS
+    with capture_logs() as lines:
+        assert search.turn() is None
+    assert (lines, READS.delayed in still.all()) == ([], False)
+
+
+def test_after_an_error_the_next_search_begins_anew(
+    still: StillClock, search: Strays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still.redis.hset(READS.bodies, "a", "{}")
+    search.begin(["reads"])
+    with monkeypatch.context() as away:
+        away.setattr(still.redis, "llen", lambda _: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            search.turn()
+    assert search.turn() is None, "there is nothing to go on with"
+    search.begin(["reads"])
+    to_its_wait(search)
+
+
 def test_what_a_broker_has_in_hand_whose_name_is_no_text_stands_somewhere(
     still: StillClock, search: Strays, clock: Clock
 ) -> None:
@@ -145,6 +249,17 @@ def test_what_a_broker_has_in_hand_whose_name_is_no_text_stands_somewhere(
     clock.now += strays.ASTRAY_SECONDS
     assert search.turn() is None
     assert still.redis.zrange(READS.delayed, 0, -1) == [b"a"]
+
+
+def test_only_what_somebody_has_in_hand_is_looked_into(still: StillClock, search: Strays) -> None:
+    still.redis.hset(KEYS.workers, mapping={"w1": "{}", "idle": "{}"})
+    still.redis.zadd(KEYS.heartbeats, {"w1": 1, "stranger": 1, "idle stranger": 1})
+    for name in ("w1", "stranger"):
+        still.redis.sadd(KEYS.acks(name, "reads"), "a")
+    # Each once, though its heartbeat is there as well.
+    assert sorted(search._outstanding("reads")) == sorted(
+        KEYS.acks(name, "reads").encode() for name in ("w1", "stranger")
+    )
 
 
 def test_of_very_many_some_are_put_back_by_one_search(
