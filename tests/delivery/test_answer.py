@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from coupontools import Rejected
 from delivery import Outcome, Task
 from delivery import answer as answers
 from delivery.answer import BATCH_BYTES, Failure, Progress, done_in_pages, timestamp
@@ -178,6 +179,27 @@ def test_a_failure_has_an_event_and_a_dead_letter_where_it_helps_to_send_it_agai
             "message": "why",
             **({"batch_id": batch} if batch else {}),
         }
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (Rejected("no", code=514, status=200), Failure("rejected", "no", 514)),
+        (Rejected("no", status=404), Failure("rejected", "no")),
+        (Rejected("no", code=514), Failure("rejected", "no", 514)),
+        # The API said nothing at all.
+        (Rejected("a fault of ours"), Failure("internal", "a fault of ours")),
+        (Rejected("no", code=514, details=("a", "b")), Failure("rejected", "no: a; b", 514)),
+    ],
+)
+def test_what_the_api_refused_is_told_in_its_words(error: Rejected, failure: Failure) -> None:
+    assert answers.refusal(error) == failure
+
+
+def test_a_deadline_that_passed_is_told_with_what_put_the_job_off_last() -> None:
+    assert answers.late(answers.EXPIRED, "") is answers.EXPIRED
+    told = answers.late(answers.EXPIRED, "no connection")
+    assert told == Failure("expired", f"{answers.EXPIRED.message}; at last: no connection")
 
 
 def test_a_key_of_another_job_is_told_in_the_job_s_own_words_only_where_it_was_derived(

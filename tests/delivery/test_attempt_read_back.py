@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from actors.create_group import CreateGroup
 from coupontools import Call, Coupontools, NotCarriedOut
 from delivery import Outcome, Task, Unknown, Verdict
 from delivery.attempt import Attempt
+from delivery.lease import LeaseLost, OutOfTime
 from delivery.means import Means
 from delivery.read_back import ReadBack
+from delivery.retry import Backoff
 from tests.harness.attempts import Lines, Scripted, attempt, event
 from tests.harness.records import KEYS, Make, put_record, record
 from tests.harness.still_clock import NOW, StillClock
@@ -103,6 +107,103 @@ async def test_what_is_not_there_yet_may_still_come(
     [verdict] = await read_back.read(task.call())
     assert verdict.word == word
     assert (await read_back.tell([verdict]) == [verdict]) is (word == "absent")
+
+
+@pytest.mark.parametrize(
+    ("word", "due", "told", "decides"),
+    [
+        ("found", True, ["found"], True),
+        # Before it is time to look, only what is found counts.
+        ("found", False, ["found"], True),
+        ("absent", True, ["absent"], True),
+        ("absent", False, [], False),
+        ("undecided", True, ["undecided"], False),
+        ("undecided", False, [], False),
+    ],
+)
+async def test_who_is_not_due_yet_is_told_only_what_was_found(
+    still: StillClock,
+    means: Means,
+    job: Callable[..., Task],
+    word: Any,
+    told: list[str],
+    *,
+    due: bool,
+    decides: bool,
+) -> None:
+    task = job()
+    lost(still, means, task)
+    read_back = ReadBack(means.ledger, means.api, means.policy, task, "t1")
+    await read_back.find_waiting()
+
+    async def judged(_: Any, __: Any, unknowns: list[Unknown], ___: Any) -> Any:
+        for unknown in unknowns:
+            yield Verdict(dataclasses.replace(unknown, due=due), word)
+
+    kind = type("Judged", (Scripted,), {"read_back": staticmethod(judged)})
+    task.job = kind.model_validate(task.job.model_dump())
+    verdicts = await read_back.read(task.call())
+    assert [verdict.word for verdict in verdicts] == told
+    assert [verdict.word for verdict in await read_back.tell(verdicts)] == ([word] if decides else [])
+
+
+async def test_a_hundred_who_wait_are_named(
+    still: StillClock, means: Means, job: Callable[..., Task]
+) -> None:
+    task = job()
+    lost(still, means, task)
+    read_back = ReadBack(means.ledger, means.api, means.policy, task, "t1")
+    assert read_back.message_ids == []
+    await read_back.find_waiting()
+    read_back._waiting *= 101
+    assert read_back.message_ids == ["job"] * 100
+
+
+@pytest.mark.parametrize(
+    ("lost_at", "retry_after", "pause_ms", "rest_ms"),
+    [
+        # As long as lost calls wait, and a third of that.
+        (NOW - 9000, None, 7000, 2333),
+        (NOW - 9000, 5.0, 7000, 5000),
+        (NOW - 9000, 60.0, 60_000, 60_000),
+        # An hour at most.
+        (NOW - 9000, 99_999.0, 3_600_000, 3_600_000),
+        # It looked for others.
+        (None, 60.0, 0, 60_000),
+    ],
+)
+async def test_a_listing_that_told_nothing_is_left_alone_for_as_long_as_the_api_asked(
+    still: StillClock, means: Means, job: Callable[..., Task], lost_at: int | None, retry_after: float | None,
+    pause_ms: int, rest_ms: int,
+) -> None:  # fmt: skip
+    means = dataclasses.replace(
+        means, policy=dataclasses.replace(means.policy, backoff=Backoff(2.0, 36_000.0))
+    )
+    task = job()
+    key = lost(still, means, task)
+    still.redis.set(KEYS.reader(task.listing), "t1")
+    read_back = ReadBack(means.ledger, means.api, means.policy, task, "t1")
+    await read_back.give_up(lost_at, retry_after, "why not")
+    assert still.all()[KEYS.unknown(task.listing)] == {key: NOW + pause_ms}
+    assert still.lives(KEYS.reader(task.listing), rest_ms)
+    assert record(still, means.ledger, task).get("why") == ("why not" if lost_at else None)
+
+
+@pytest.mark.parametrize("error", [OutOfTime(), LeaseLost()])
+async def test_a_listing_that_was_given_up_is_asked_for_later_and_says_nothing_of_the_account(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task], error: Exception
+) -> None:
+    task = job(error)
+    key = lost(still, means, task)
+    with capture_logs() as told:
+        _, ended = await attempt(means, task)
+    assert ended is False
+    assert still.all()[KEYS.unknown(task.listing)] == {key: NOW + 7000}
+    assert "why" not in record(still, means.ledger, task)
+    assert KEYS.troubles not in still.all()
+    assert (lines.calls, lines.listings, task.cost.api_calls) == (0, 1, 0)
+    [line] = [line for line in told if line["event"] == "read_back.given_up"]
+    assert (line["reason"], line["message_ids"]) == (type(error).__name__, ["job"])
 
 
 async def test_a_group_s_baseline_is_noted_before_its_call_or_it_waits_for_room(

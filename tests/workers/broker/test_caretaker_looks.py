@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import redis
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
@@ -15,6 +18,7 @@ from tests.harness.still_clock import StillClock
 from workers.broker import DurableBroker
 from workers.broker import caretaker as its_module
 from workers.broker.caretaker import Caretaker
+from workers.broker.entries import LATEST
 
 KEYS = Keys()
 READS = KEYS.queue("reads")
@@ -287,3 +291,294 @@ def test_what_it_sends_says_when_by_redis_s_clock(
     seconds, _ = still.redis.time()
     caretaker._tick()
     assert sent[0] == pytest.approx(seconds * 1000 + 30_000, abs=120_000)
+
+
+class Tended:
+    """Answers in tend.lua's place, and notes what it was told."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: How long the answer takes in seconds, and Redis's clock (ms) less this machine's.
+        self.takes, self.ahead = 0.0, 5_000_000.0
+        self.answer: dict[str, Any] = {}
+        self.told: list[tuple[bool, bool]] = []
+
+    def __call__(self, now: float, about: bytes, *, steady: bool) -> Any:
+        self.told.append((bool(about), steady))
+        self._clock.now += self.takes
+        given = {
+            "next_due": -1, "moved": 0, "dead": [], "clock_ms": round(self._clock.now * 1000 + self.ahead),
+            "problem": b"", "on_hold": 0, "messages": 0, "kept_ms": 0, "astray": [], **self.answer,
+        }  # fmt: skip
+        return list(given.values())
+
+
+@pytest.fixture
+def tended(caretaker: Caretaker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Tended:
+    tended = Tended(clock)
+    monkeypatch.setattr(caretaker, "_tend", tended)
+    caretaker._tick()
+    tended.told.clear()
+    return tended
+
+
+def test_nobody_is_called_dead_before_all_had_half_a_silence_to_be_heard(
+    caretaker: Caretaker, clock: Clock, tended: Tended
+) -> None:
+    # The first answer told what Redis's clock shows; until then nobody knew how far it had come.
+    began = caretaker._steady_since
+    for after, steady in ((10.0, False), (40.0, False), (SILENCE / 2 - 0.001, False), (SILENCE / 2, True)):
+        clock.now = began + after
+        caretaker._tick()
+        assert tended.told[-1][1] is steady
+
+
+@pytest.mark.parametrize(
+    ("takes", "jump_ms", "steady"),
+    [
+        (BEAT, 0, True),
+        (BEAT + 0.001, 0, False),
+        # A clock that was set, ahead or back, does not tell who was silent.
+        (0.0, SILENCE * 500, True),
+        (0.0, SILENCE * 500 + 1, False),
+        (0.0, -SILENCE * 500, True),
+        (0.0, -SILENCE * 500 - 1, False),
+    ],
+)
+def test_after_a_slow_answer_and_a_clock_that_was_set_all_have_that_time_anew(
+    caretaker: Caretaker, clock: Clock, tended: Tended, takes: float, jump_ms: float, *, steady: bool
+) -> None:
+    caretaker._steady_since = 0.0
+    clock.now += 1.0
+    tended.takes = takes
+    tended.ahead += jump_ms
+    caretaker._tick()
+    assert caretaker._steady_since == (0.0 if steady else clock.now)
+    # The clock is known from then on.
+    assert caretaker._clock_ms == pytest.approx(tended.ahead, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "draining", "asks"),
+    [({"kept_ms": 1900}, False, False), ({"kept_ms": 1900}, True, True), ({"kept_ms": 0}, False, True)],
+)
+def test_a_keeper_is_relied_on_until_its_time_is_over_or_this_worker_stops(
+    caretaker: Caretaker, broker: DurableBroker, clock: Clock, tended: Tended, answer: dict[str, Any],
+    *, draining: bool, asks: bool,
+) -> None:  # fmt: skip
+    tended.answer, tended.takes = answer, 0.5
+    caretaker._tick()
+    tended.told.clear()
+    tended.takes = 0.0
+    if draining:
+        broker.draining.set()
+    clock.now += 1.899
+    caretaker._tick()
+    assert bool(tended.told) is asks
+    clock.now += 0.001
+    tended.told.clear()
+    caretaker._tick()
+    assert tended.told == [(False, False)]
+
+
+def test_a_heartbeat_is_sent_though_another_keeps_the_queues(
+    caretaker: Caretaker, clock: Clock, tended: Tended
+) -> None:
+    tended.answer = {"kept_ms": 1_000_000}
+    caretaker._tick()
+    tended.told.clear()
+    clock.now += BEAT
+    caretaker._tick()
+    assert tended.told == [(True, False)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "search", "unparked", "rest", "busy"),
+    [
+        ({}, None, 0, 0.25, None),
+        ({"next_due": 100}, None, 0, 0.1, None),
+        ({"moved": 199}, None, 0, 0.25, None),
+        ({"moved": 200}, None, 0, 0.0, None),
+        # What was parked counts as well.
+        ({"moved": 100, "on_hold": 1}, None, 99, 0.25, False),
+        ({"moved": 100, "on_hold": 1}, None, 100, 0.0, False),
+        ({"on_hold": 1, "messages": 1}, None, 0, 0.25, True),
+        # A search goes on soon.
+        ({}, 0.05, 0, 0.05, None),
+        # Where another keeps the queues nothing of this is done.
+        ({"moved": 500, "on_hold": 1, "messages": 1, "kept_ms": 900}, 0.05, 0, 0.25, None),
+    ],
+)
+def test_how_long_it_rests_by_what_it_found(
+    caretaker: Caretaker, clock: Clock, tended: Tended, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any],
+    search: float | None, unparked: int, rest: float, *, busy: bool | None,
+) -> None:  # fmt: skip
+    asked: list[bool] = []
+    looked: list[float] = []
+    monkeypatch.setattr(caretaker._strays, "turn", lambda: search)
+    monkeypatch.setattr(caretaker, "_unpark", lambda *, busy: asked.append(busy) or unparked)
+    monkeypatch.setattr(caretaker, "_bring_forward", looked.append)
+    tended.answer = answer
+    assert caretaker._tick() == pytest.approx(rest)
+    assert asked == ([] if busy is None else [busy])
+    assert looked == ([clock.now] if answer.get("messages") and not answer.get("kept_ms") else [])
+
+
+def test_only_at_a_heartbeat_it_is_noted_what_stood_nowhere(
+    caretaker: Caretaker, clock: Clock, tended: Tended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[list[str]] = []
+    monkeypatch.setattr(caretaker._strays, "begin", begun.append)
+    for beat, astray, searched in (
+        (True, [b"reads", b"bulk"], []),
+        (False, [], []),
+        (True, [b"contacts", b"reads", b"bulk"], [["bulk", "reads"]]),
+        (True, [b"groups"], [["bulk", "reads"]]),
+    ):
+        clock.now += BEAT if beat else 1.0
+        tended.answer = {"astray": astray}
+        caretaker._tick()
+        assert begun == searched
+
+
+@pytest.mark.parametrize(("draining", "wakes"), [(False, b"wake"), (True, b"all")])
+def test_what_it_tells_the_script(
+    caretaker: Caretaker, broker: DurableBroker, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, draining: bool,
+    wakes: bytes,
+) -> None:  # fmt: skip
+    given: list[Any] = []
+    monkeypatch.setattr(caretaker._runner, "run", lambda _, keys, args: given.append((keys, args)))
+    caretaker._clock_ms = 5_000_000.4
+    if draining:
+        broker.draining.set()
+    for steady, silence in ((True, 100_000), (False, 0)):
+        caretaker._tend(1000.0, b"about", steady=steady)
+        keys, args = given.pop()
+        assert args == [
+            broker.broker_id, b"about", silence, 7 * 86_400_000, KEYS.namespace, 6_000_000, wakes.decode(), LATEST, "reads",
+        ]  # fmt: skip
+        assert keys == [
+            KEYS.heartbeats, KEYS.workers, broker.keys.holds, broker.keys.parked,
+            KEYS.sweep, KEYS.suspects, READS.ready, READS.bodies, READS.delayed, READS.stock_delayed,
+            READS.stock_delayed_bodies, READS.dead, READS.dead_bodies, READS.dead_reasons, READS.deaths,
+        ]  # fmt: skip
+
+
+def test_what_waits_is_looked_at_for_its_deadline_in_parts(
+    caretaker: Caretaker, broker: DurableBroker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def run(script: Any, keys: Any, args: Any) -> Any:
+        given.append((script.name, args))
+        return 400, b""
+
+    monkeypatch.setattr(caretaker._runner, "run", run)
+    for after, looks in ((0.0, 1), (0.274, 1), (0.275, 2)):
+        caretaker._bring_forward(1000.0 + after)
+        assert len(given) == looks
+    # A day of patience, and twice the longest that the API may ask for; in milliseconds.
+    assert given[0] == ("overdue", [broker.broker_id, 86_400_000, 250, 7_200_000, "reads"])
+
+
+def test_its_thread_goes_on_whatever_redis_does(
+    caretaker: Caretaker, broker: DurableBroker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[Any] = [0.2, redis.ConnectionError("away"), ResponseError("WRONGTYPE"), 0.3]
+    waited: list[float] = []
+    told: list[str] = []
+    noted: list[tuple[float, float]] = []
+
+    def tick() -> float:
+        end = ends.pop(0)
+        clock.now += 5.0
+        if isinstance(end, Exception):
+            raise end
+        return float(end)
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        noted.append((caretaker._steady_since, caretaker._beat_at))
+        if not ends:
+            caretaker._ending.set()
+
+    monkeypatch.setattr(caretaker, "_tick", tick)
+    monkeypatch.setattr(caretaker._ending, "wait", wait)
+    monkeypatch.setattr(broker.link, "answered", lambda who: told.append(f"{who} is answered"))
+    monkeypatch.setattr(broker.link, "lost", lambda who, _, began: told.append(f"{who} lost {began}") or 0.7)
+    caretaker._beat_at = 3.0
+    with capture_logs() as lines:
+        caretaker.run()
+    assert waited == [0.2, 0.7, its_module.TICK_SECONDS, 0.3]
+    assert told == ["caretaker is answered", "caretaker lost 1005.0", "caretaker is answered"]
+    assert [line["event"] for line in lines] == ["caretaker.fault"]
+    # While Redis was away nobody's heartbeat arrived: this one's is the first thing that it does.
+    assert noted == [(1000.0, 3.0), (1010.0, 0.0), (1015.0, 0.0), (1015.0, 0.0)]
+
+
+def test_a_worker_that_stops_moves_all_that_is_due_before_it_goes(
+    still: StillClock, caretaker: Caretaker, broker: DurableBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests = [0.0, 0.0, 0.1, 0.0]
+    joined: list[bool] = []
+    monkeypatch.setattr(caretaker, "join", lambda: joined.append(caretaker._ending.is_set()))
+    monkeypatch.setattr(caretaker, "_tick", lambda: rests.pop(0))
+    still.redis.hset(KEYS.workers, broker.broker_id, "{}")
+    still.redis.zadd(KEYS.heartbeats, {broker.broker_id: 1})
+    still.redis.hset(KEYS.suspects, broker.broker_id, "a")
+    caretaker._client.ping()
+    caretaker.stop()
+    assert (rests, joined) == ([0.0], [True])
+    assert still.all() == {}
+    assert not any(each.is_connected for each in caretaker._client.connection_pool._available_connections)
+
+
+@pytest.mark.parametrize(
+    ("error", "raises"), [(redis.ConnectionError("away"), False), (ResponseError("WRONGTYPE"), True)]
+)
+def test_a_worker_that_cannot_leave_the_list_is_found_dead_by_others(
+    caretaker: Caretaker,
+    broker: DurableBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    *,
+    raises: bool,
+) -> None:
+    def fails() -> float:
+        raise error
+
+    told: list[str] = []
+    monkeypatch.setattr(caretaker, "join", lambda: None)
+    monkeypatch.setattr(caretaker, "_tick", fails)
+    monkeypatch.setattr(broker.link, "lost", lambda who, *_: told.append(who) or 0.0)
+    if raises:
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            caretaker.stop()
+    else:
+        caretaker.stop()
+    assert told == ([] if raises else ["caretaker"])
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "kept"), [(7 * 86_400_000 - 600_000, True), (7 * 86_400_000 + 1000, False)]
+)
+def test_a_dead_letter_is_kept_for_a_week(
+    still: StillClock, caretaker: Caretaker, clock: Clock, age_ms: int, *, kept: bool
+) -> None:
+    seconds, micros = still.redis.time()
+    still.redis.zadd(READS.dead, {"a": seconds * 1000 + micros // 1000 - age_ms})
+    caretaker._tick()
+    assert (READS.dead in still.all()) is kept
+
+
+def test_it_says_which_forms_it_reads_and_how_many_jobs_have_a_place(
+    caretaker: Caretaker, broker: DurableBroker
+) -> None:
+    broker.in_flight = lambda: {"reads": 2}
+    told = json.loads(caretaker._say())
+    assert (told["reads"], told["in_flight"], told["account"]) == (
+        [1, 2, 3],
+        {"reads": 2},
+        broker.keys.account,
+    )
+    assert (told["pid"], told["host"]) == (os.getpid(), socket.gethostname())
