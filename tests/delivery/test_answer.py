@@ -69,6 +69,7 @@ def pages_of(settlement: MorePages | Done) -> list[int]:
         ([BATCH_BYTES - 500, 500, 500], [[1, 2, 3]]),
         ([BATCH_BYTES - 499, 500, 500, 500], [[1, 2], [3, 4]]),
         ([BATCH_BYTES + 1, 500, BATCH_BYTES + 1, 500, 500], [[1], [2, 3], [4, 5]]),
+        ([BATCH_BYTES + 1, BATCH_BYTES - 500, 500, 500], [[1], [2, 3, 4]]),
     ],
 )
 def test_a_batch_ends_with_the_page_that_makes_it_longer_than_one_script_takes(
@@ -128,6 +129,55 @@ def test_of_an_outcome_so_much_is_remembered_as_others_read(
     settled = answers.done(still_task("job"), told, PROGRESS, form=form)
     assert (orjson.loads(settled.outcome) if settled.outcome else None) == remembered
     assert (settled.claim, settled.told, settled.lasts) == ("gro_1", None, False)
+
+
+@pytest.mark.parametrize(
+    ("told", "pages", "data"),
+    [
+        # As a release wrote it before there were smaller ones, and as it is written now.
+        ({"event": "contact.added", "data": {"x": 1}, "subject": "con_1"}, [], [{"x": 1}]),
+        ({"event": "contacts.listed", "pages": 2, "subject": "con_1"}, [1, 2], [{"page": 1}, {"page": 2}]),
+        # One of its pages is gone, or all are, or there is one too many.
+        ({"event": "contacts.listed", "pages": 2, "subject": "con_1"}, [1], None),
+        ({"event": "contacts.listed", "pages": 1, "subject": "con_1"}, [], None),
+        ({"event": "contacts.listed", "pages": 1, "subject": "con_1"}, [1, 2], None),
+    ],
+)
+def test_what_is_remembered_is_answered_again(
+    still_task: Make, told: dict[str, Any], pages: list[int], data: list[dict[str, Any]] | None
+) -> None:
+    kept = [orjson.dumps({"page": page}) for page in pages]
+    settled = answers.replayed(still_task("job"), told, kept)
+    if data is None:
+        assert settled is None
+        return
+    assert settled is not None
+    assert (settled.before, settled.owned, settled.counted) == (True, False, "replayed")
+    events = [json.loads(text) for _, text in settled.events]
+    again = {"attempts": 0, "replayed": True, "reconciled": False}
+    assert [event["data"] for event in events] == [each | again for each in data]
+    assert {(event["type"], event["subject"]) for event in events} == {
+        (f"coupontools.{told['event']}", "con_1")
+    }
+    assert [event["id"] for event in events] == ([f"job/{page}" for page in pages] or ["job"])
+
+
+def test_what_is_remembered_in_few_words_is_told_as_the_job_would_have_it(still_task: Make) -> None:
+    task = still_task("job")
+    settled = answers.replayed(task, ["con_1"], [])
+    assert settled is not None
+    [(kind, text)] = settled.events
+    outcome = task.job.recalled("con_1")
+    assert (kind, json.loads(text)["subject"]) == (f"coupontools.{outcome.event}", "con_1")
+    assert json.loads(text)["data"] == outcome.data | Progress(replayed=True).data()
+
+
+def test_a_job_for_which_the_api_need_not_be_asked_is_carried_out_by_its_answer(still_task: Make) -> None:
+    task, outcome = still_task("job"), Outcome("contact.added", {"x": 1})
+    settled = answers.without_record(task, outcome)
+    assert (settled.before, settled.owned, settled.counted) == (False, False, "succeeded")
+    [(_, text)] = settled.events
+    assert json.loads(text)["data"] == {"x": 1, "attempts": 0, "replayed": False, "reconciled": False}
 
 
 @pytest.mark.parametrize("lasts", [True, False])
