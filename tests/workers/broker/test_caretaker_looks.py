@@ -481,6 +481,10 @@ def test_what_waits_is_looked_at_for_its_deadline_in_parts(
     assert given[0] == ("overdue", [broker.broker_id, 86_400_000, 250, 7_200_000, "reads"])
 
 
+def test_its_thread_keeps_no_process_from_ending(caretaker: Caretaker) -> None:
+    assert (caretaker.name, caretaker.daemon) == ("caretaker", True)
+
+
 def test_its_thread_goes_on_whatever_redis_does(
     caretaker: Caretaker, broker: DurableBroker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
