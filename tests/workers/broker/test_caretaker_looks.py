@@ -381,6 +381,33 @@ def test_a_keeper_is_relied_on_until_its_time_is_over_or_this_worker_stops(
     assert tended.told == [(False, False)]
 
 
+def test_while_another_keeps_the_queues_it_goes_on_to_say_what_changed(
+    still: StillClock, caretaker: Caretaker, broker: DurableBroker, clock: Clock, tended: Tended
+) -> None:
+    tended.answer = {"kept_ms": 1_000_000}
+    caretaker._tick()
+    tended.told.clear()
+    broker.in_flight = lambda: {"reads": 3}
+    for after, rest, written in ((0.1, 0.25, False), (0.25, 0.25, True), (BEAT - 0.1, 0.1, True)):
+        clock.now = 1000.0 + after
+        assert caretaker._tick() == pytest.approx(rest)
+        assert (KEYS.workers in still.all()) is written
+    assert about(still, broker)["in_flight"] == {"reads": 3}
+    assert tended.told == []
+
+
+def test_a_process_that_stood_still_gives_all_that_time_anew(
+    caretaker: Caretaker, clock: Clock, tended: Tended
+) -> None:
+    caretaker._steady_since = 0.0
+    clock.now += SILENCE / 2
+    caretaker._tick()
+    assert caretaker._steady_since == 0.0
+    clock.now += SILENCE / 2 + 0.001
+    caretaker._tick()
+    assert caretaker._steady_since == clock.now
+
+
 def test_a_heartbeat_is_sent_though_another_keeps_the_queues(
     caretaker: Caretaker, clock: Clock, tended: Tended
 ) -> None:
