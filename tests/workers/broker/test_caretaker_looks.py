@@ -59,6 +59,35 @@ def caretaker(broker: DurableBroker, clock: Clock) -> Iterator[Caretaker]:
     caretaker._client.close()
 
 
+class Tended:
+    """Answers in tend.lua's place, and notes what it was told."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: How long the answer takes in seconds, and Redis's clock (ms) less this machine's.
+        self.takes, self.ahead = 0.0, 5_000_000.0
+        self.answer: dict[str, Any] = {}
+        self.told: list[tuple[bool, bool]] = []
+
+    def __call__(self, now: float, about: bytes, *, steady: bool) -> Any:
+        self.told.append((bool(about), steady))
+        self._clock.now += self.takes
+        given = {
+            "next_due": -1, "moved": 0, "dead": [], "clock_ms": round(self._clock.now * 1000 + self.ahead),
+            "problem": b"", "on_hold": 0, "messages": 0, "kept_ms": 0, "astray": [], **self.answer,
+        }  # fmt: skip
+        return list(given.values())
+
+
+@pytest.fixture
+def tended(caretaker: Caretaker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Tended:
+    tended = Tended(clock)
+    monkeypatch.setattr(caretaker, "_tend", tended)
+    caretaker._tick()
+    tended.told.clear()
+    return tended
+
+
 def about(still: StillClock, broker: DurableBroker) -> Any:
     return json.loads(still.all()[KEYS.workers][broker.broker_id])
 
@@ -206,6 +235,14 @@ def test_whom_it_took_over_is_told(caretaker: Caretaker) -> None:
     ]
 
 
+def test_what_a_look_found_is_told(caretaker: Caretaker, clock: Clock, tended: Tended) -> None:
+    tended.answer = {"dead": [(b"w2", 1, [b"m-1"])], "problem": b"WRONGTYPE one"}
+    clock.now += 1.0
+    with capture_logs() as lines:
+        caretaker._tick()
+    assert [line["event"] for line in lines] == ["worker.taken_over", "caretaker.fault"]
+
+
 def test_a_fault_that_stays_is_told_every_now_and_then(caretaker: Caretaker, clock: Clock) -> None:
     with capture_logs() as lines:
         for after, problem, told in (
@@ -291,35 +328,6 @@ def test_what_it_sends_says_when_by_redis_s_clock(
     seconds, _ = still.redis.time()
     caretaker._tick()
     assert sent[0] == pytest.approx(seconds * 1000 + 30_000, abs=120_000)
-
-
-class Tended:
-    """Answers in tend.lua's place, and notes what it was told."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        #: How long the answer takes in seconds, and Redis's clock (ms) less this machine's.
-        self.takes, self.ahead = 0.0, 5_000_000.0
-        self.answer: dict[str, Any] = {}
-        self.told: list[tuple[bool, bool]] = []
-
-    def __call__(self, now: float, about: bytes, *, steady: bool) -> Any:
-        self.told.append((bool(about), steady))
-        self._clock.now += self.takes
-        given = {
-            "next_due": -1, "moved": 0, "dead": [], "clock_ms": round(self._clock.now * 1000 + self.ahead),
-            "problem": b"", "on_hold": 0, "messages": 0, "kept_ms": 0, "astray": [], **self.answer,
-        }  # fmt: skip
-        return list(given.values())
-
-
-@pytest.fixture
-def tended(caretaker: Caretaker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Tended:
-    tended = Tended(clock)
-    monkeypatch.setattr(caretaker, "_tend", tended)
-    caretaker._tick()
-    tended.told.clear()
-    return tended
 
 
 def test_nobody_is_called_dead_before_all_had_half_a_silence_to_be_heard(
