@@ -169,7 +169,7 @@ class Caretaker(threading.Thread):
         self._told(about, now, beat=beat)
         self._kept_until = answered_at + kept_ms / 1000
         if kept_ms:
-            return self._rest(now, -1, longest=TICK_SECONDS)
+            return self._rest(now, next_due, longest=TICK_SECONDS)
         if messages:
             self._bring_forward(now)
         if beat:
