@@ -200,6 +200,22 @@ def test_what_a_hold_that_is_over_parked_counts_as_moved(
     assert still.redis.zcard(READS.delayed) == 250
 
 
+def test_holds_that_ended_while_nobody_called_are_told(
+    caretaker: Caretaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy: list[int] = []
+
+    def run(_: Any, __: Any, args: Any) -> Any:
+        busy.append(args[2])
+        return b"3", b'{"ended":[{"scope":"sms","kind":"asked"}]}'
+
+    monkeypatch.setattr(caretaker._runner, "run", run)
+    with capture_logs() as lines:
+        assert [caretaker._unpark(busy=True), caretaker._unpark(busy=False)] == [3, 3]
+    assert [(line["event"], line["kind"]) for line in lines] == [("account.released", "asked")] * 2
+    assert busy == [1, 0]
+
+
 def test_a_queue_is_searched_when_messages_stood_nowhere_at_two_beats_in_a_row(
     still: StillClock, caretaker: Caretaker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
