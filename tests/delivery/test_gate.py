@@ -135,6 +135,18 @@ async def test_no_more_are_inside_than_may_be() -> None:
     await assert_all_slots_are_free(crowd.gate, 2)
 
 
+async def test_it_is_told_since_when_all_places_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("delivery.shares.time.monotonic", lambda: 55.5)
+    crowd = Crowd(Gate(1))
+    assert crowd.gate.full_since is None
+    await crowd.add("a", lane="bulk")
+    assert crowd.gate.full_since == 55.5
+    assert crowd.gate.in_flight() == {**dict.fromkeys(LANES, 0), "bulk": 1}
+    await crowd.let_go("a")
+    assert crowd.gate.full_since is None
+    await crowd.end()
+
+
 async def test_the_more_urgent_lane_goes_first_and_within_it_the_first_who_came() -> None:
     crowd = Crowd(Gate(1))
     await crowd.add("first", lane="bulk")
