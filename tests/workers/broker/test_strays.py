@@ -272,3 +272,16 @@ def test_of_very_many_some_are_put_back_by_one_search(
     clock.now += strays.ASTRAY_SECONDS
     assert search.turn() is None
     assert 200 <= still.redis.zcard(READS.delayed) < 3000
+
+
+def test_a_search_ends_with_the_last_that_one_may_put_back(
+    still: StillClock, search: Strays, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strays, "MOST", 2)
+    still.redis.hset(READS.bodies, mapping={"a": "{}", "b": "{}", "c": "{}"})
+    monkeypatch.setattr(search, "_candidates", lambda _: iter([[b"a"], [], [b"b"], [b"c"]]))
+    search.begin(["reads"])
+    to_its_wait(search)
+    clock.now += strays.ASTRAY_SECONDS
+    assert search.turn() is None
+    assert still.all()[READS.delayed].keys() == {"a", "b"}
