@@ -187,7 +187,7 @@ class Lookup:
             return Found("", "answered", job=actor, reason=reason, event=_remembered(actor, outcome or b"{}"))
         for name in QUEUES if bodies and entry_id else ():
             if self._keys.queue(name).bodies.encode() == bodies:
-                fields = self._scan.message(bodies.decode(), entry_id.decode("utf-8", "surrogateescape"))
+                fields = self._scan.message(bodies.decode(), entry_id)
                 if fields is not None:
                     return self._places.find(name, entry_id, fields, delayed_by_stock=False)
         return None

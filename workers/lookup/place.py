@@ -68,12 +68,13 @@ class Places:
         return time_of(float(claimed_at)) if state == b"running" and claimed_at else None
 
     def _holder(self, queue: str, entry_id: bytes) -> str | None:
-        entry = entry_id.decode("utf-8", "surrogateescape")
+        # Any bytes may be an id, and of what is no UTF-8 only the bytes can be sent.
+        client: Any = self._client
         return next(
             (
                 worker.id
                 for worker in self._workers
-                if self._client.sismember(self._keys.acks(worker.id, queue), entry)
+                if client.sismember(self._keys.acks(worker.id, queue), entry_id)
             ),
             None,
         )
@@ -115,10 +116,7 @@ class Places:
         if queue not in served:
             found.reason = f"no worker takes what waits in {queue}"
             return
-        before: Any = (
-            self._client.lpos(keys.ready, entry_id.decode("utf-8", "surrogateescape"))
-            if due is None
-            else self._client.zrank(keys.delayed, entry_id)
-        )
+        client: Any = self._client
+        before = client.lpos(keys.ready, entry_id) if due is None else client.zrank(keys.delayed, entry_id)
         if before is not None:
             found.reason = f"behind {before:,} others in {queue}" if before else f"next in {queue}"

@@ -36,11 +36,12 @@ class Scan:
         self._keys = keys
         self._until = time.monotonic() + most_seconds
 
-    def message(self, key: str, entry_id: str) -> dict[str, Any] | None:
+    def message(self, key: str, entry_id: str | bytes) -> dict[str, Any] | None:
         """Return the message that lies there; None if there is none, or no job's."""
-        if not 0 < self._client.hstrlen(key, entry_id) <= LONGEST_BODY:
+        client: Any = self._client
+        if not 0 < client.hstrlen(key, entry_id) <= LONGEST_BODY:
             return None
-        body: Any = self._client.hget(key, entry_id)
+        body = client.hget(key, entry_id)
         return fields_of(body or b"")
 
     def messages(self, key: str, texts: Collection[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:

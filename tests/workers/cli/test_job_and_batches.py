@@ -109,6 +109,21 @@ def test_what_left_the_stream_is_told_from_its_mark_and_its_record(house: House,
     assert told(command, "--idempotency-key", key)["message_id"] == third
 
 
+def test_an_id_in_redis_that_is_no_text_is_found_like_any_other(house: House, command: Command) -> None:
+    # A producer in another language may take any bytes for its ids.
+    queue, _, body = message("add_contact", contact(house.new_group(), 900))
+    entry = b"\xff\xfe-1"
+    house.redis.hset(f"dramatiq:{queue}.msgs", entry, json.dumps(body))
+    house.redis.rpush(f"dramatiq:{queue}", entry)
+    assert told(command, body["message_id"])["reason"] == f"no worker takes what waits in {queue}"
+    house.redis.hset("coupontools:workers", "host-1-ab", json.dumps({"queues": [queue]}))
+    house.redis.zadd("dramatiq:__heartbeats__", {"host-1-ab": time.time() * 1000})
+    assert told(command, body["message_id"])["reason"] == f"next in {queue}"
+    house.redis.lpop(f"dramatiq:{queue}")
+    house.redis.sadd(f"dramatiq:__acks__.host-1-ab.{queue}", entry)
+    assert told(command, body["message_id"])["worker"] == "host-1-ab"
+
+
 def test_an_import_is_a_batch(house: House, tmp_path: Path) -> None:
     group_id = house.new_group()
     rows = tmp_path / "people.csv"
