@@ -248,14 +248,11 @@ def test_values_that_cannot_be_shown_or_never_end():
 
 
 def seconds_of(text):
-    """The time of this thread that the quickest of three looks took: whatever else runs here makes a look longer, never shorter."""
-    looks = []
-    for _ in range(3):
-        started = time.thread_time()
-        redact_text(text)
-        is_personal_key.__wrapped__(text)
-        looks.append(time.thread_time() - started)
-    return min(looks)
+    """The time of this thread that a look takes."""
+    started = time.thread_time()
+    redact_text(text)
+    is_personal_key.__wrapped__(text)
+    return time.thread_time() - started
 
 
 # A beginning makes an expression look further, the run goes on for as long as it looks, and the end is not what it looks for.
@@ -289,5 +286,7 @@ ENDS = ["", "@", ": x="]
 def test_a_text_of_eight_times_the_length_does_not_take_its_square(beginning, run):
     for end in ENDS:
         short, long = (beginning + run * (length // len(run)) + end for length in (1_000, 8_000))
+        # Whatever else runs here makes a look longer, never shorter: the quickest counts, and one long look that is quick enough will do.
+        of_short = min(seconds_of(short) for _ in range(3))
         # Eight times as long where it grows with the text, 64 times where it grows with the square.
-        assert seconds_of(long) < 24 * seconds_of(short) + 0.001
+        assert any(seconds_of(long) < 24 * of_short + 0.001 for _ in range(5))
