@@ -20,7 +20,7 @@ from typing import Any, Self
 import redis
 
 from sandbox import Sandbox
-from tests.harness.commands import Done, run_command
+from tests.harness.commands import Done, run_command, run_process
 from tests.harness.contract import check_events
 from tests.harness.logged import Logged
 from tests.harness.nursling import Nursery, Nursling
@@ -190,7 +190,7 @@ class House:
         }
 
     def for_real(self) -> None:
-        """From now on, starts each worker as a user does, by Python's command line, and not in the nursery."""
+        """From now on, starts each process as a user does, by Python's command line, and not in the nursery."""
         self.nursery = None
 
     def worker(
@@ -211,17 +211,9 @@ class House:
         return run_command(*arguments, environment=self.environment(**settings), stdin=stdin)
 
     def run_process(self, *arguments: str, stdin: str | None = None, **settings: object) -> Done:
-        """Runs a command to its end as a process of its own, as a user does."""
-        done = subprocess.run(
-            [sys.executable, "-m", "workers.cli", *arguments],
-            env=self.environment(**settings),
-            capture_output=True,
-            text=True,
-            input=stdin,
-            timeout=60 * PATIENCE,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        """Runs a command to its end as a process of its own."""
+        environment = self.environment(**settings)
+        return run_process(*arguments, environment=environment, stdin=stdin, nursery=self.nursery)
 
     def enqueue(self, actor: str, arguments: dict[str, Any] | None = None, /, **more: Any) -> str:
         """Enqueues with nothing but HSET and RPUSH; answers the message id."""

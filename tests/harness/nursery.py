@@ -1,10 +1,12 @@
-"""Starts `run` and `receive` by fork, for tests: nine tenths of the CPU that a start costs go into loading libraries.
+"""Starts commands by fork, for tests: nearly all of the CPU that a start costs goes into loading modules.
 
-The tests run this file as a program, one for each pytest process; `nursling` is its other side. It has loaded the libraries, and none of
-our own modules: each process that it starts, and each that such a process starts, loads those anew, as a new Python would. They are
-processes like any other, with a process id, a parent, a session, an environment and an exit code of their own. Two things tell them
-apart: `/proc` shows the nursery's command line and environment, and what a library sets up when it is loaded was set up in the nursery's
-environment. So tests of starting itself, of metrics, of what a process costs and of another version start real ones (`House.for_real`).
+The tests run this file as a program, one for each pytest process; `nursling` is its other side. It has loaded the libraries and our own
+modules, and has called nothing in them. Each process that it starts, and each that such a process starts, finds our modules as they were
+when they were loaded, and executes the one that it runs anew, as a new Python would. They are processes like any other, with a process id,
+a parent, a session, an environment and an exit code of their own. Two things tell them apart: `/proc` shows the nursery's command line and
+environment, and what is set up when a module is loaded was set up in the nursery's environment; what of that is each process's own must be
+made anew at a fork, as delivery's tokens are. So tests of starting itself, of metrics, of what a process costs and of another version
+start real ones (`House.for_real`).
 """
 
 from __future__ import annotations
@@ -25,31 +27,63 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from types import ModuleType
 from typing import Any, NoReturn
 
 OURS = {"actors", "config", "coupontools", "delivery", "sandbox", "workers"}
-#: What these commands, the supervisor and a worker process load, between them.
+#: What commands, the supervisor and a worker process load, between them.
 LOADED = (
     "workers.cli.main",
     "workers.cli.run",
     "workers.cli.receive",
+    "workers.cli.import_csv",
+    "workers.cli.dead",
+    "workers.cli.status",
+    "workers.cli.events",
     "workers.supervisor",
     "workers.process",
     "coupontools.transport",
 )
-#: The longest order, in bytes; with it come the file to print into, and a socket that hears of the process.
+#: Each of our modules that was loaded, and the names in it as they were then.
+as_loaded: dict[str, tuple[ModuleType, dict[str, Any]]] = {}
+#: The longest order, in bytes; with it come the standard streams, and a socket that hears of the process.
 LONGEST_ORDER = 65536
 
 
-def forget_ours() -> None:
-    """Makes the next import of each of our modules load it anew."""
-    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+def ours() -> list[str]:
+    """The names of our modules that are loaded."""
+    return [name for name in sys.modules if name.partition(".")[0] in OURS]
+
+
+def load() -> None:
+    """Loads everything that is used later, and notes how it looks."""
+    for name in LOADED:
+        importlib.import_module(name)
+    as_loaded.update({name: (sys.modules[name], dict(vars(sys.modules[name]))) for name in ours()})
+
+
+def renew(program: str) -> None:
+    """Makes our modules what they were when they were loaded, and forgets others, and the one that is to be executed.
+
+    What was called since then has left nothing else behind than names that it assigned, and caches: before a process is what it is to be,
+    nothing of ours puts anything into a dictionary or the like that a module holds. Each module that a process has loaded by itself is
+    loaded anew by the next.
+    """
+    for name in ours():
         del sys.modules[name]
+    for name, (module, names) in as_loaded.items():
+        vars(module).clear()
+        vars(module).update(names)
+        for cached in names.values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
+        sys.modules[name] = module
+    sys.modules.pop(program, None)
 
 
 def execute(arguments: list[str]) -> NoReturn:
     """Does what `python -P -m MODULE ARGUMENTS` does, in this process, and ends it."""
-    forget_ours()
+    renew(arguments[0])
     logging.getLogger().handlers.clear()
     sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
@@ -82,6 +116,7 @@ def execute(arguments: list[str]) -> NoReturn:
 
 def execv(_: str, command: list[str]) -> NoReturn:
     """Stands for `os.execv`, by which `run` becomes the supervisor."""
+    subprocess.Popen = Forked  # type: ignore[assignment, misc]
     execute(module_of(command))
 
 
@@ -127,21 +162,19 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def begin(order: dict[str, Any], log: int) -> NoReturn:
+def begin(order: dict[str, Any], streams: list[int]) -> NoReturn:
     """Makes the process that was just forked what was ordered."""
     signal.set_wakeup_fd(-1)
     os.setsid()
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    # Standard input is the way to the tests.
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    # Standard input was the way to the tests.
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
     tempfile.tempdir = None
-    os.execv, subprocess.Popen = execv, Forked  # type: ignore[assignment, misc]
+    os.execv = execv  # type: ignore[assignment]
     execute(["workers.cli", *order["arguments"]])
 
 
@@ -163,14 +196,15 @@ def serve(way: socket.socket) -> None:
                 ended.recv(4096)
             bury(waiting)
         if way in ready:
-            text, files, _, _ = socket.recv_fds(way, LONGEST_ORDER, 2)
+            text, files, _, _ = socket.recv_fds(way, LONGEST_ORDER, 4)
             if not text:
                 return
-            log, answer = files
+            *streams, answer = files
             pid = os.fork()
             if pid == 0:
-                begin(json.loads(text), log)
-            os.close(log)
+                begin(json.loads(text), streams)
+            for stream in streams:
+                os.close(stream)
             waiting[pid] = socket.socket(fileno=answer)
             waiting[pid].send(str(pid).encode())
 
@@ -186,9 +220,7 @@ def bury(waiting: dict[int, socket.socket]) -> None:
 
 
 def main() -> None:
-    for name in LOADED:
-        importlib.import_module(name)
-    forget_ours()
+    load()
     # What is here by now is shared by all processes; a collection would write to all of it.
     gc.collect()
     gc.freeze()

@@ -31,12 +31,25 @@ class Nursery:
                 start_new_session=True,
             )
 
-    def start(self, arguments: list[str], environment: Mapping[str, str], log: IO[Any]) -> Nursling:
-        """Starts `coupontools-worker` with these arguments, in this environment alone; it prints into ``log``."""
+    def start(
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        stdout: IO[Any],
+        *,
+        stderr: IO[Any] | None = None,
+        stdin: IO[Any] | None = None,
+    ) -> Nursling:
+        """Starts `coupontools-worker` with these arguments, in this environment alone.
+
+        It prints into ``stdout``, also its errors unless ``stderr`` is given, and finds nothing to read unless ``stdin`` is given.
+        """
         order = {"environment": dict(environment), "arguments": arguments, "folder": str(Path.cwd())}
         ours, its = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        with its:
-            socket.send_fds(self._way, [json.dumps(order).encode()], [log.fileno(), its.fileno()])
+        with its, Path(os.devnull).open("rb") as nothing:
+            streams = [stdin or nothing, stdout, stderr or stdout]
+            files = [*(stream.fileno() for stream in streams), its.fileno()]
+            socket.send_fds(self._way, [json.dumps(order).encode()], files)
         return Nursling(ours)
 
     def __enter__(self) -> Self:
