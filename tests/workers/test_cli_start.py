@@ -11,33 +11,33 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from config.spared import SPARED
 from tests.harness import House, wait_for
-from tests.harness.commands import run_command
+from tests.harness.commands import Done, run_command, run_process
+from tests.harness.nursling import Nursery
 
 COMMANDS = ["run", "demo", "sandbox", "receive", "enqueue", "events", "check"]
 
 
-def cli(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {
-        name: os.environ[name] for name in ("PATH", "HOME", "VIRTUAL_ENV", "TMPDIR") if name in os.environ
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "workers.cli", *arguments],
-        env={**kept, **settings},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def cli(_nursery: Nursery | None) -> Callable[..., Done]:
+    """Runs a command to its end, in no other environment than what is given."""
+
+    def cli(*arguments: str, **settings: str) -> Done:
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "VIRTUAL_ENV", "TMPDIR") if name in os.environ
+        }
+        return run_process(*arguments, environment={**kept, **settings}, nursery=_nursery)
+
+    return cli
 
 
-def test_each_wrong_or_missing_setting_is_one_line_and_exit_2() -> None:
+def test_each_wrong_or_missing_setting_is_one_line_and_exit_2(cli: Callable[..., Done]) -> None:
     done = cli("run", COUPONTOOLS_RATE_LIMIT="fast", COUPONTOOLS_CLIENT_SECRET="very-hidden")
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
@@ -49,7 +49,7 @@ def test_each_wrong_or_missing_setting_is_one_line_and_exit_2() -> None:
 @pytest.mark.parametrize(
     "address", ["http://api.coupontools.com", "http://10.0.0.1:8080", "http://127.0.0.1.example.com"]
 )
-def test_plain_http_beyond_this_machine_is_refused(address: str) -> None:
+def test_plain_http_beyond_this_machine_is_refused(cli: Callable[..., Done], address: str) -> None:
     done = cli(
         "run",
         COUPONTOOLS_BASE_URL=address,
@@ -78,7 +78,9 @@ def test_an_unknown_queue_is_wrong_usage(house: House) -> None:
         ("--queues", "", "names no queue"),
     ],
 )
-def test_options_of_run_have_the_bounds_of_their_settings(option: str, value: str, told: str) -> None:
+def test_options_of_run_have_the_bounds_of_their_settings(
+    cli: Callable[..., Done], option: str, value: str, told: str
+) -> None:
     # Without credentials: were the option accepted, the run would end for want of them.
     credentials = (
         {} if option != "--queues" else {"COUPONTOOLS_CLIENT_ID": "i", "COUPONTOOLS_CLIENT_SECRET": "s"}
@@ -208,12 +210,15 @@ def test_help_of_each_command_teaches_by_an_example(command: str) -> None:
     assert f"Usage: coupontools-worker {command}" in done.stdout
 
 
-def test_the_root_lists_every_command_and_what_exit_codes_mean() -> None:
+def test_the_root_lists_every_command_and_what_exit_codes_mean(cli: Callable[..., Done]) -> None:
     done = cli("--help", COLUMNS="100")
     for command in COMMANDS:
         assert f"│ {command} " in done.stdout
     assert "0 done, 1 failed or some of it failed, 2 wrong usage or settings, 3 the waiting" in done.stdout
     assert cli("--version").stdout.startswith("coupontools-worker 0.")
+
+
+def test_an_unknown_command_is_wrong_usage(cli: Callable[..., Done]) -> None:
     unknown = cli("fly")
     assert (unknown.returncode, unknown.stdout) == (2, "")
 
