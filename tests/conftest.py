@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from sandbox import Sandbox
 from tests.harness import House
+from tests.harness.commands import Done, run_process
 from tests.harness.nursling import Nursery
 from tests.harness.still_clock import StillClock
 from workers.embedded import EmbeddedRedis
@@ -45,6 +47,12 @@ def _nursery() -> Iterator[Nursery | None]:
         return
     with Nursery() as nursery:
         yield nursery
+
+
+@pytest.fixture
+def as_process(_nursery: Nursery | None) -> Callable[..., Done]:
+    """Runs a command to its end as a process of its own, in no other environment than what is given."""
+    return partial(run_process, nursery=_nursery)
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from config import Settings, SettingsError, load_settings, redact_text
 from config.env_file import oddities
+from tests.harness.commands import Done
 
 ROOT = Path(__file__).parents[2]
 CREDENTIALS = {"COUPONTOOLS_CLIENT_ID": "i", "COUPONTOOLS_CLIENT_SECRET": "very-hidden"}
@@ -25,15 +24,19 @@ def _clean_place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def cli(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def cli(as_process):
     """Runs a command in this folder, against a Redis that is not there."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "REDIS_URL": "redis://127.0.0.1:1/0", **settings}
-    command = [sys.executable, "-m", "workers.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    def cli(*arguments: str, **settings: str) -> Done:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        environment = {**kept, "PYTHONPATH": str(ROOT), "REDIS_URL": "redis://127.0.0.1:1/0", **settings}
+        return as_process(*arguments, environment=environment)
+
+    return cli
 
 
-def test_run_refuses_a_file_that_anybody_may_write_and_others_warn(tmp_path):
+def test_run_refuses_a_file_that_anybody_may_write_and_others_warn(cli, tmp_path):
     file = tmp_path / ".env"
     file.write_text("WORKER_PROCESSES=0\n")
     file.chmod(0o666)
@@ -72,14 +75,14 @@ def test_no_setting_is_taken_for_another_one(monkeypatch):
     assert oddities(Settings.names()) == []
 
 
-def test_a_line_that_cannot_be_read_is_one_warning(tmp_path):
+def test_a_line_that_cannot_be_read_is_one_warning(cli, tmp_path):
     (tmp_path / ".env").write_text("LOG_LEVEL=info\nnot a setting\n")
     done = cli("check")
     assert done.stderr.splitlines()[0] == "warning: .env: line 2 cannot be read and is ignored"
     assert "python-dotenv" not in done.stderr
 
 
-def test_what_is_odd_is_one_json_line_of_run(tmp_path):
+def test_what_is_odd_is_one_json_line_of_run(cli, tmp_path):
     (tmp_path / ".env").write_text("not a setting\n")
     # A port that is taken ends the run after the warnings.
     with socket.create_server(("127.0.0.1", 0)) as taken:

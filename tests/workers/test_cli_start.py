@@ -18,21 +18,20 @@ import pytest
 
 from config.spared import SPARED
 from tests.harness import House, wait_for
-from tests.harness.commands import Done, run_command, run_process
-from tests.harness.nursling import Nursery
+from tests.harness.commands import Done, run_command
 
 COMMANDS = ["run", "demo", "sandbox", "receive", "enqueue", "events", "check"]
 
 
 @pytest.fixture
-def cli(_nursery: Nursery | None) -> Callable[..., Done]:
+def cli(as_process: Callable[..., Done]) -> Callable[..., Done]:
     """Runs a command to its end, in no other environment than what is given."""
 
     def cli(*arguments: str, **settings: str) -> Done:
         kept = {
             name: os.environ[name] for name in ("PATH", "HOME", "VIRTUAL_ENV", "TMPDIR") if name in os.environ
         }
-        return run_process(*arguments, environment={**kept, **settings}, nursery=_nursery)
+        return as_process(*arguments, environment={**kept, **settings})
 
     return cli
 

@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
+
+from redis.client import Pipeline
 
 from config.keys import Keys
 from tests.harness import House, message, wait_for
@@ -19,13 +22,28 @@ REASON = {"job": "add_contact", "kind": "rejected", "code": 514, "message": "Gro
 
 def bury(house: House, arguments: dict[str, Any], *, died: float | None = None, **fields: Any) -> str:
     """A dead letter as settle.lua leaves it; answers its message id."""
+    with house.redis.pipeline() as pipeline:
+        message_id = put_letter(pipeline, arguments, died or time.time() * 1000, **fields)
+        pipeline.execute()
+    return message_id
+
+
+def bury_many(
+    house: House, count: int, died: Callable[[int], float] = lambda _: time.time() * 1000
+) -> list[str]:
+    """So many dead letters at once; answers their message ids."""
+    with house.redis.pipeline() as pipeline:
+        ids = [put_letter(pipeline, {"n": number}, died(number)) for number in range(count)]
+        pipeline.execute()
+    return ids
+
+
+def put_letter(pipeline: Pipeline, arguments: dict[str, Any], died: float, **fields: Any) -> str:
     queue, redis_id, body = message("add_contact", arguments, **fields)
     reason = {**REASON, "message_id": body["message_id"]}
-    with house.redis.pipeline() as pipeline:
-        pipeline.zadd(f"dramatiq:{queue}.XQ", {redis_id: died or time.time() * 1000})
-        pipeline.hset(f"dramatiq:{queue}.XQ.msgs", redis_id, json.dumps(body))
-        pipeline.hset(f"coupontools:dead:{queue}", redis_id, json.dumps(reason))
-        pipeline.execute()
+    pipeline.zadd(f"dramatiq:{queue}.XQ", {redis_id: died})
+    pipeline.hset(f"dramatiq:{queue}.XQ.msgs", redis_id, json.dumps(body))
+    pipeline.hset(f"coupontools:dead:{queue}", redis_id, json.dumps(reason))
     return str(body["message_id"])
 
 
@@ -142,7 +160,7 @@ def test_unreadable_letters_stay_and_are_told(house: House, command):
 
 
 def test_all_retries_every_letter_of_one_queue_once(house: House, command):
-    ids = [bury(house, {"n": number}) for number in range(1200)]
+    ids = bury_many(house, 1200)
     other = message("create_group", {"channel": "sms", "name": "x"})
     house.redis.zadd("dramatiq:groups.XQ", {other[1]: time.time() * 1000})
     house.redis.hset("dramatiq:groups.XQ.msgs", other[1], json.dumps(other[2]))
@@ -159,7 +177,7 @@ def test_all_retries_every_letter_of_one_queue_once(house: House, command):
 
 
 def test_pages_hold_every_letter_while_letters_vanish(house: House):
-    ids = {bury(house, {"n": number}, died=1000.0 + number // 700) for number in range(1500)}
+    ids = set(bury_many(house, 1500, lambda number: 1000.0 + number // 700))
     letters = DeadLetters(house.redis, Keys(), ["contacts"])
     assert {letter.id for letter in letters.oldest_first()} == ids
     seen = set()
@@ -176,8 +194,7 @@ def test_pages_hold_every_letter_while_letters_vanish(house: House):
 
 
 def test_ctrl_c_leaves_no_retry_half_done(house: House):
-    for number in range(1500):
-        bury(house, {"n": number})
+    bury_many(house, 1500)
     retry_all = [sys.executable, "-m", "workers.cli", "dead", "retry", "--all"]
     with subprocess.Popen(
         retry_all, env=house.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -190,8 +207,7 @@ def test_ctrl_c_leaves_no_retry_half_done(house: House):
 
 
 def test_purge_asks_who_can_answer(house: House, command):
-    for number in range(5):
-        bury(house, {"n": number})
+    bury_many(house, 5)
     assert json.loads(command("dead", "purge", "--queue", "groups", "--json").stdout) == {"purged": 0}
     for answer, left in ((b"n\n", 5), (b"y\n", 0)):
         ours, theirs = os.openpty()

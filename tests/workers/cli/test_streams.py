@@ -6,14 +6,33 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from tests.harness import House
 
 PRINTING = ["--help", "contract", "status --json", "dead list"]
+#: This one is started as a user does: how Python itself ends is a part of it.
+FOR_REAL = "status --json"
+
+
+def end_of(house: House, line: str, stdout: IO[bytes]) -> tuple[int, str]:
+    """The exit code of a command that prints into ``stdout``, and what it says of its errors."""
+    if line == FOR_REAL or house.nursery is None:
+        with start(house, *line.split(), stdout=stdout) as process:
+            # A pipe has no reader but the test's own.
+            stdout.close()
+            _, told = process.communicate(timeout=240)
+        return process.returncode, told.decode()
+    with tempfile.TemporaryFile() as errors:
+        process = house.nursery.start(line.split(), house.environment(), stdout, stderr=errors)
+        stdout.close()
+        code = process.wait(timeout=240)
+        errors.seek(0)
+        return code, errors.read().decode()
 
 
 def start(house: House, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
@@ -23,19 +42,16 @@ def start(house: House, *arguments: str, **streams: Any) -> subprocess.Popen[byt
 
 @pytest.mark.parametrize("line", PRINTING)
 def test_a_full_device_is_one_line_and_exit_1(house: House, line: str):
-    with Path("/dev/full").open("wb") as full, start(house, *line.split(), stdout=full) as process:
-        _, told = process.communicate(timeout=60)
-    assert (process.returncode, told) == (1, b"standard output: No space left on device\n")
+    with Path("/dev/full").open("wb") as full:
+        assert end_of(house, line, full) == (1, "standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("line", PRINTING)
 def test_a_pipe_that_nobody_reads_ends_a_command_quietly(house: House, line: str):
     reader, writer = os.pipe()
     os.close(reader)
-    with start(house, *line.split(), stdout=writer) as process:
-        os.close(writer)
-        _, told = process.communicate(timeout=60)
-    assert (process.returncode, told) == (141, b"")
+    with os.fdopen(writer, "wb") as stdout:
+        assert end_of(house, line, stdout) == (141, "")
 
 
 def test_events_that_are_followed_end_with_their_reader(house: House):
@@ -104,44 +120,43 @@ def test_text_that_the_terminal_cannot_show_ends_no_command(house: House):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([b"create_group", b"--channel", b"sms", b"--name", b"\xff"], b"--name"),
-        ([b"list_groups", b"--channel", b"sms", b"--correlation-id", b"a\xff"], b"--correlation-id"),
-        ([b"list_groups", b"--channel", b"sms", b"--deadline-seconds", b"9" * 30], b"--deadline-seconds"),
-        ([b"list_groups", b"--channel", b"sms", b"--deadline-seconds", b"9" * 5000], b"--deadline-seconds"),
-        ([b"verify_webhook", b"--payload", b"deep.json"], b"--payload"),
+        ([b"create_group", b"--channel", b"sms", b"--name", b"\xff"], "--name"),
+        ([b"list_groups", b"--channel", b"sms", b"--correlation-id", b"a\xff"], "--correlation-id"),
+        ([b"list_groups", b"--channel", b"sms", b"--deadline-seconds", b"9" * 30], "--deadline-seconds"),
+        ([b"list_groups", b"--channel", b"sms", b"--deadline-seconds", b"9" * 5000], "--deadline-seconds"),
+        ([b"verify_webhook", b"--payload", b"deep.json"], "--payload"),
     ],
     ids=["name", "correlation-id", "large number", "very large number", "deep JSON"],
 )
 def test_what_no_message_can_hold_is_wrong_usage(
-    house: House, tmp_path: Path, arguments: list[bytes], told: bytes
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[bytes], told: str
 ):
     (tmp_path / "deep.json").write_text('{"id": "evt_1", "x": ' + "[" * 400 + "]" * 400 + "}")
-    command = [sys.executable, "-m", "workers.cli", "enqueue", *arguments]
-    environment = {**house.environment(), "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
+    monkeypatch.chdir(tmp_path)
+    if b"\xff" in arguments:
+        # Also what Python makes of an argument that is no text.
+        house.for_real()
+    root = Path(__file__).parents[3]
+    done = house.run_process("enqueue", *map(os.fsdecode, arguments), COLUMNS="200", PYTHONPATH=root)
+    assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr
     assert house.redis.dbsize() == 0
 
 
 def test_an_import_of_a_file_whose_name_is_no_text(house: House, tmp_path: Path):
     file = os.fsencode(tmp_path) + b"/\xff.csv"
     Path(os.fsdecode(file)).write_text("phone\n123\n")
-    command = [sys.executable, "-m", "workers.cli", "import", file, "--channel", "sms", "--group-id", "gro_1"]
+    # As Python hands on an argument that is no text.
+    command = ["import", os.fsdecode(file), "--channel", "sms", "--group-id", "gro_1"]
     for option in ([], ["--json"]):
-        done = subprocess.run(
-            [*command, *option], env=house.environment(), capture_output=True, check=False, timeout=60
-        )
+        done = house.run_process(*command, *option)
         assert done.returncode == 1
-        assert (b"refused rows are in" if not option else b'"refused":1') in done.stdout
-        assert b"Traceback" not in done.stderr
-    wrong = [*command, "--correlation-id", b"\xff"]
-    done = subprocess.run(wrong, env=house.environment(), capture_output=True, check=False, timeout=60)
+        assert ("refused rows are in" if not option else '"refused":1') in done.stdout
+        assert "Traceback" not in done.stderr
+    done = house.run_process(*command, "--correlation-id", os.fsdecode(b"\xff"))
     assert done.returncode == 2
-    assert b"must be UTF-8 text" in done.stderr
+    assert "must be UTF-8 text" in done.stderr
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid", "a" * 80 + ".invalid"])
