@@ -160,7 +160,7 @@ def test_a_second_answer_and_a_worker_that_ended_fail_the_demo() -> None:
             play(parts, lambda *_: None)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.chaos)])
 def test_a_signal_stops_everything(tmp_path: Path, number: int) -> None:
     env = environment(tmp_path)
     with subprocess.Popen(
