@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -31,12 +32,14 @@ from delivery.settlement import (
 from tests.harness import House
 from tests.harness.holds import put_hold
 from tests.harness.refusals import Refusals, contents
-from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish
+from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
 from tests.harness.unparking import unpark
 
 KEYS = Keys()
 EVENT = ("coupontools.type", "{}")
 REFUSED = Signal(word="refused", call="add_contact", channel="sms", code="1000")
+#: Two messages of one job: the second waits while the first is under way.
+SAME = {"idempotency_key": "one", "phone": "+32470000001"}
 #: What may differ after a repeat: a slot of the pace that was reserved, and how often failures were counted.
 NOT_COMPARED = {KEYS.pace, KEYS.troubles}
 
@@ -189,8 +192,8 @@ def test_of_the_claims(case: Case) -> None:
     case.each_command_refused(case.job, lambda job: finish(case.refused.claim(job, "t1")))
 
     def busy() -> Task:
-        finish(case.ledger.claim(case.job("first", idempotency_key="one"), "t1"))
-        return case.job("second", idempotency_key="one")
+        finish(case.ledger.claim(case.job("first", **SAME), "t1"))
+        return case.job("second", **SAME)
 
     case.each_command_refused(busy, lambda job: finish(case.refused.claim(job, "t2")))
 
@@ -256,6 +259,106 @@ def test_of_holds_that_end(case: Case) -> None:
     case.each_command_refused(held, resume)
     released = [fields[b"type"] for _, fields in case.house.redis.xrange(KEYS.events)]
     assert released == [b"coupontools.account.released"]
+
+
+def busy(case: Case) -> Callable[[], Any]:
+    finish(case.ledger.claim(case.job("first", **SAME), "t1"))
+    second = case.job("second", **SAME)
+    return lambda: finish(case.refused.claim(second, "t2"))
+
+
+def held(case: Case) -> Callable[[], Any]:
+    put_hold(case.house.redis, KEYS, "sms/paused")
+    job = case.job()
+    return lambda: finish(case.refused.claim(job, "t1"))
+
+
+def parked(case: Case) -> Callable[[], Any]:
+    put_hold(case.house.redis, KEYS, "sms/paused")
+    job = case.job()
+    return lambda: finish(case.refused.park("sms/paused", [job]))
+
+
+def answered(case: Case) -> Callable[[], Any]:
+    job = case.job()
+    finish(case.ledger.claim(job, "t1"))
+    finish(case.ledger.settle(job, "t1", Done(events=[EVENT], outcome="{}")))
+    again = case.job()
+    return lambda: finish(case.refused.claim(again, "t2"))
+
+
+def lease_over(case: Case) -> Callable[[], Any]:
+    job = case.job()
+    finish(case.ledger.claim(job, "t1"))
+    case.house.redis.hset(case.ledger.record(job), "le", 1)
+    return lambda: finish(case.refused.claim(job, "t2"))
+
+
+def settled(settlement: Settlement) -> Callable[[Case], Callable[[], Any]]:
+    def prepare(case: Case) -> Callable[[], Any]:
+        job = case.job()
+        finish(case.ledger.claim(job, "t1"))
+        return lambda: finish(case.refused.settle(job, "t1", settlement))
+
+    return prepare
+
+
+def over(case: Case) -> Callable[[], Any]:
+    place = "account/asked|contacts|add_contact"
+    case.house.redis.sadd(KEYS.parked, place)
+    case.house.redis.zadd(f"{KEYS.parked}:{place}", {"a": 1, "b": 2})
+    return lambda: unpark(case.refused._runner._threads.client, KEYS)
+
+
+def pause_over(case: Case) -> Callable[[], Any]:
+    put_hold(case.house.redis, KEYS, "account/asked", length=20_000)
+    return lambda: unpark(case.refused._runner._threads.client, KEYS)
+
+
+def another_secret_is_good(case: Case) -> Callable[[], Any]:
+    """The time of deadlines begins to run, though no hold ends."""
+    put_hold(case.house.redis, KEYS, "account/refused/mine", secret="mine", any=True, retry_at=10**14)
+    case.house.redis.hset(KEYS.still, "sms", 1)
+    told = {name: json.dumps({"secret": name, "silence_ms": 10**9}) for name in ("mine", "other")}
+    case.house.redis.hset(KEYS.workers, mapping=told)
+    case.house.redis.zadd(KEYS.heartbeats, dict.fromkeys(told, now_ms()))
+    return lambda: unpark(case.refused._runner._threads.client, KEYS)
+
+
+def resumed(case: Case) -> Callable[[], Any]:
+    put_hold(case.house.redis, KEYS, "sms/paused")
+    script, keys, arguments = pausing(KEYS, 1000, word="resume", scope="sms")
+    return lambda: finish(case.refused._runner.run(script, keys, arguments))
+
+
+#: Of each script that removes something: what is done before, and which commands remove.
+REMOVALS: dict[str, tuple[Callable[[Case], Callable[[], Any]], str]] = {
+    "a claim that waits": (busy, "srem"),
+    "a claim that is parked": (held, "srem"),
+    "many that are parked": (parked, "srem"),
+    "a claim of what is answered": (answered, "hdel"),
+    "a claim after a lost call": (lease_over, "hdel"),
+    "done": (settled(Done(events=[EVENT], outcome="{}")), "srem hdel zrem"),
+    "failed": (settled(Failed(events=[EVENT], reason="{}")), "srem hdel zrem"),
+    "wait": (settled(Waiting(delay=5000)), "srem hdel"),
+    "lost": (settled(Lost(delay=5000)), "srem hdel"),
+    "what was parked": (over, "zrem"),
+    "a hold that ends": (pause_over, "hdel"),
+    "deadlines that run again": (another_secret_is_good, "hdel"),
+    "an operator's resume": (resumed, "hdel"),
+}
+
+
+@pytest.mark.parametrize("name", REMOVALS)
+def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(case: Case, name: str) -> None:
+    """What it adds would stand twice for as long as it may not remove."""
+    prepare, removals = REMOVALS[name]
+    step = prepare(case)
+    before = contents(case.house.redis)
+    for removal in removals.split():
+        with case._refusals.refused(removal), pytest.raises(ResponseError, match=r"can't run|NOPERM"):
+            step()
+        assert contents(case.house.redis) == before, removal
 
 
 def test_an_answer_in_hand_is_given_by_whoever_comes_next(case: Case) -> None:
