@@ -119,6 +119,41 @@ def test_what_went_well_ends_the_refusals_that_it_speaks_of(
     assert bool(holds(still)) is not ends
 
 
+@pytest.mark.parametrize(
+    ("name", "hold", "signal", "again"),
+    [
+        ("account/refused", {}, REFUSED, True),
+        # Another kind of call, but the same scope: nobody else could have probed.
+        ("account/refused", {"call": "sms/create_group"}, REFUSED, True),
+        ("account/refused", {}, replace(REFUSED, scope="sms"), False),
+        ("sms/refused", {}, REFUSED, False),
+        # Without a code it says nothing of a scope; but with one it does, and so does the hold's.
+        ("account/refused", {"bare": True, "about": "x"}, replace(BARE, scope="sms"), True),
+        ("account/refused", {"bare": True, "about": "x"}, replace(REFUSED, scope="sms"), False),
+        ("account/refused", {}, replace(BARE, scope="sms"), False),
+        ("account/refused", {}, BARE, True),
+        ("account/refused", {"bare": True, "about": "x"}, REFUSED, True),
+        # An outage of one kind of call, of which a refusal says nothing.
+        ("sms/outage/add_contact", {"call_only": True}, REFUSED, False),
+    ],
+)
+def test_a_probe_that_is_refused_lengthens_the_hold_that_it_speaks_of_and_gives_others_back(
+    still: StillClock, tell: Tell, name: str, hold: dict[str, Any], signal: Signal, *, again: bool
+) -> None:
+    put_hold(still.redis, KEYS, name, probe="t1", let_out=NOW, letting=2, **hold)
+    changes = tell(signal)
+    found = holds(still)[name]
+    interval = 2000 if again else 1000
+    assert (found["probe"], found["interval"], found["retry_at"]) == ("", interval, NOW + interval)
+    assert (found.get("tried"), found.get("let_out"), found.get("letting")) == (
+        1 if again else None,
+        None,
+        None,
+    )
+    assert [each["kind"] for each in changes.began] == ([] if again else ["refused"])
+    assert len(holds(still)) == (1 if again else 2)
+
+
 def test_what_went_well_ends_no_pause(still: StillClock, tell: Tell) -> None:
     pause(still, scope="account")
     assert tell(WELL) == Changes()
