@@ -70,11 +70,12 @@ end
 local flat = redis.call('HGETALL', holds)
 for i = 1, #flat, 2 do
   local name, hold = flat[i], cjson.decode(flat[i + 1])
+  local let_out = hold.let_out or -math.huge
   if hold.untold then tell_begun(account, name, hold) end
   if hold.bare then
     -- Whoever is of the kind that was refused leaves the probe to others, or a flood of that kind would win each.
     local place = candidate(name, hold)
-    local others = place and place.call ~= hold.call or hold.others and (hold.let_out or 0) + PAUSE.let_out_again > now or nil
+    local others = place and place.call ~= hold.call or hold.others and let_out + PAUSE.let_out_again > now or nil
     if others ~= hold.others then
       hold.others, hold.any = others, hold.any and not others or nil
       write_hold(account, name, hold)
@@ -90,7 +91,7 @@ for i = 1, #flat, 2 do
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
     -- Nobody is left to find out, and nobody waits for it.
     end_hold(account, name, hold)
-  elseif is_due and ((hold.let_out or 0) > now or (hold.let_out or 0) + PAUSE.let_out_again <= now) then
+  elseif is_due and (let_out > now or let_out + PAUSE.let_out_again <= now) then
     local place = candidate(name, hold)
     if hold.kind == 'refused' and not hold.any then
       -- A refused call that is the only one left (all others were let out and are the same call), or a kind of call that nobody makes

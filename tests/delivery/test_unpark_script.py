@@ -67,11 +67,12 @@ def test_what_a_hold_that_is_over_has_parked_comes_back_in_its_order(still: Stil
 def test_five_hundred_come_back_at_once(still: StillClock) -> None:
     place = park(still, "sms/paused", *(f"a{number}" for number in range(300)))
     park(still, "sms/paused", *(f"b{number}" for number in range(300)), queue="bulk")
+    park(still, "sms/paused", "c", "d", queue="reads")
     assert unpark(still)[0] == 500
     # Place by place, in the order of their names; a full place gives what is left of the five hundred.
-    assert (len(delayed(still, "bulk")), len(delayed(still))) == (300, 200)
+    assert (len(delayed(still, "bulk")), len(delayed(still)), len(delayed(still, "reads"))) == (300, 200, 0)
     assert still.redis.zcard(place) == 100
-    assert unpark(still)[0] == 100
+    assert unpark(still)[0] == 102
     assert KEYS.parked not in still.all()
     assert unpark(still) == (0, {})
 
@@ -142,8 +143,11 @@ def test_an_outage_that_nobody_is_left_to_find_out_about_ends(
 def test_a_refusal_and_a_pause_last_though_nobody_waits(still: StillClock) -> None:
     put_hold(still.redis, KEYS, "sms/refused")
     put_hold(still.redis, KEYS, "sms/paused")
+    put_hold(still.redis, KEYS, "email/refused", bare=True, about="x")
     assert unpark(still, busy=False) == (0, {})
-    assert holds(still).keys() == {"sms/refused", "sms/paused"}
+    assert holds(still).keys() == {"sms/refused", "sms/paused", "email/refused"}
+    # Whoever comes first after a refusal without a code is another call already.
+    assert "any" not in holds(still)["email/refused"]
 
 
 def test_a_hold_whose_event_was_refused_is_told_of_later(still: StillClock) -> None:
@@ -176,11 +180,14 @@ def test_whether_deadlines_stand_still_may_change_with_the_workers_that_live(sti
 def test_when_a_hold_s_time_has_come_one_is_let_out(still: StillClock, retry_at: int, *, out: bool) -> None:
     place = park(still, "sms/refused", "a", "b")
     put_hold(still.redis, KEYS, "sms/refused", retry_at=retry_at)
-    assert unpark(still) == (0, {})
-    assert delayed(still) == ({"a": 1} if out else {})
+    for _ in range(2):
+        # Once: it has a moment to probe.
+        assert unpark(still) == (0, {})
+        assert delayed(still) == ({"a": 1} if out else {})
     assert still.redis.zcard(place) == (1 if out else 2)
     hold = holds(still)["sms/refused"]
     assert (hold.get("let_out"), hold.get("letting")) == ((NOW, 1) if out else (None, None))
+    assert "any" not in hold, "there is one of the refused kind to probe"
 
 
 def test_who_was_let_out_and_does_not_probe_is_followed_by_twice_as_many(still: StillClock) -> None:
@@ -252,13 +259,21 @@ def test_when_nobody_makes_that_kind_of_call_any_more_any_may_probe(
 
 
 @pytest.mark.parametrize(
-    ("left", "letting", "any_may"), [(1, 1, True), (2, 1, False), (2, 2, True), (3, 2, False)]
+    ("left", "letting", "any_may"),
+    [
+        (1, {}, True),
+        (2, {}, False),
+        (1, {"letting": 1}, True),
+        (2, {"letting": 1}, False),
+        (2, {"letting": 2}, True),
+        (3, {"letting": 2}, False),
+    ],
 )
 def test_when_only_the_refused_call_is_left_it_may_probe(
-    still: StillClock, left: int, letting: int, *, any_may: bool
+    still: StillClock, left: int, letting: dict[str, int], *, any_may: bool
 ) -> None:
     park(still, "sms/refused", *(f"a{number}" for number in range(left)))
-    put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x", letting=letting)
+    put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x", **letting)
     unpark(still)
     assert holds(still)["sms/refused"].get("any") == (True if any_may else None)
     assert delayed(still), "one of its kind is let out all the same: it may be another call"
@@ -292,10 +307,16 @@ def test_when_others_have_come_not_anybody_may_probe_any_more(still: StillClock)
 
 def test_each_probe_of_a_refusal_without_a_code_is_taken_far_from_those_before(still: StillClock) -> None:
     """Neighbours are often of one group, and what refuses one may refuse them all."""
-    for tried, rank in ((0, 0), (1, 61), (2, 23), (3, 85), (4, 47)):
+    for tried, rank in (
+        ({}, 0),
+        ({"tried": 1}, 61),
+        ({"tried": 2}, 23),
+        ({"tried": 3}, 85),
+        ({"tried": 4}, 47),
+    ):
         still.redis.flushall()
         park(still, "sms/refused", *(f"a{number:02d}" for number in range(100)))
-        put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x", tried=tried)
+        put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x", **tried)
         unpark(still)
         assert list(delayed(still)) == [f"a{rank:02d}"]
 
@@ -306,6 +327,13 @@ def test_a_probe_is_found_at_the_end_of_a_place_too(still: StillClock) -> None:
     unpark(still)
     # 0.85 of three is the third; two are let out, so it begins one before.
     assert delayed(still).keys() == {"b", "c"}
+
+
+def test_where_fewer_are_left_than_may_probe_all_of_them_are_let_out(still: StillClock) -> None:
+    park(still, "sms/refused", "a", "b", "c")
+    put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x", tried=3, letting=2)
+    unpark(still)
+    assert delayed(still).keys() == {"a", "b", "c"}
 
 
 def test_a_refusal_with_a_code_lets_out_the_oldest(still: StillClock) -> None:
