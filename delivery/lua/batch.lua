@@ -57,5 +57,5 @@ local function count_answer(counts, since, events, maxlen)
   local answered = redis.call('HINCRBY', key, 'answered', 1)
   -- Its pace is that of the lane whose job is answered first.
   if answered == 1 then redis.call('HSET', key, 'lane', counts.lane) end
-  if not before.told and size > 0 and answered >= size then finish_batch(key, events, maxlen) end
+  if size > 0 and answered >= size then finish_batch(key, events, maxlen) end
 end

@@ -128,6 +128,18 @@ def test_a_batch_whose_jobs_are_answered_when_its_size_is_told_is_finished(still
         say_size(still, 6)
 
 
+@pytest.mark.parametrize(
+    ("size", "answered", "ends"),
+    [(0, 0, False), (0, 1, False), (1, 0, False), (1, 1, True), (2, 1, False), (2, 2, True), (2, 3, True)],
+)
+def test_a_batch_is_finished_when_as_many_are_answered_as_it_has(
+    still: StillClock, size: int, answered: int, *, ends: bool
+) -> None:
+    still.redis.hset("batch", mapping={"id": "spring", **({"answered": answered} if answered else {})})
+    say_size(still, size)
+    assert ("events" in still.all()) is ends
+
+
 def test_a_batch_of_no_jobs_is_not_finished(still: StillClock) -> None:
     say_size(still, 0)
     assert still.all() == {"batch": {"id": "spring"}, "batches": {"digest": NOW}}

@@ -101,6 +101,22 @@ def test_the_jobs_of_a_batch_are_counted_each_once_and_its_end_is_told(
     assert (data["total"], data["succeeded"], data["replayed"], data["failed"]) == (3, 1, 1, {"rejected": 1})
 
 
+def test_a_batch_of_one_job_ends_with_its_answer(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    finish(still_ledger.settle(claimed("job", batch_id="spring", batch_size=1), "t1", DONE))
+    assert (batch(still)["size"], batch(still)["told"]) == ("1", "1")
+    assert [entry["type"] for entry in still.all()[KEYS.events]] == ["told", "coupontools.batch.finished"]
+
+
+def test_a_batch_whose_size_nobody_said_does_not_end(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    finish(still_ledger.settle(claimed("job", batch_id="spring"), "t1", DONE))
+    assert not {"size", "told"} & batch(still).keys()
+    assert still.all()[KEYS.events] == [ON_STREAM]
+
+
 def test_where_the_jobs_of_a_batch_differ_the_largest_size_counts(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
