@@ -15,6 +15,8 @@ from delivery import Ledger, Outcome, Task
 from delivery.answer import done, replayed
 from delivery.attempt import Progress
 from tests.harness import House
+from tests.harness.records import DAY_MS, DONE, Make
+from tests.harness.still_clock import NOW, StillClock
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
 
 KEYS = Keys()
@@ -149,3 +151,72 @@ def test_marks_whose_time_is_over_go_as_others_come(house: House, task: Callable
     left = house.redis.hkeys(KEYS.marks(marks))
     assert len([each for each in left if each.startswith(b"old")]) < 50
     assert len([each for each in left if not each.startswith(b"old")]) == 200
+
+
+WHOLE_SECOND = NOW // SECOND_MS * SECOND_MS + SECOND_MS
+
+
+def put_marks(still: StillClock, until: dict[str, int], asked: str = "0123456789") -> str:
+    """Marks that are remembered until these seconds; return the key that they share."""
+    key = KEYS.marks(7)
+    still.redis.hset(key, mapping={name: f"{second:08x}{asked}" for name, second in until.items()})
+    return key
+
+
+def succeed(still_ledger: Ledger, claimed: Make, name: str = "job") -> Task:
+    job = claimed(name)
+    job.marks = 7
+    assert finish(still_ledger.settle(job, "t1", DONE)).answered
+    return job
+
+
+@pytest.mark.parametrize(("before", "drawn"), [(6, False), (7, True), (8, False), (15, True)])
+def test_each_eighth_mark_that_is_added_removes_those_whose_time_is_over(
+    still: StillClock, still_ledger: Ledger, claimed: Make, before: int, *, drawn: bool
+) -> None:
+    still.now = WHOLE_SECOND
+    second = WHOLE_SECOND // SECOND_MS
+    over = {f"over {n}": second - 1 - n for n in range(before - 2)}
+    key = put_marks(still, {"just now": second, "soon": second + 1, **over})
+    job = succeed(still_ledger, claimed)
+    assert still.all()[key].keys() == {"just now", "soon", job.mark} | (set() if drawn else over.keys())
+
+
+def test_of_many_marks_thirty_two_are_looked_at(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    key = put_marks(still, {f"over {n}": 1 for n in range(47)})
+    succeed(still_ledger, claimed)
+    assert 48 - 32 <= len(still.all()[key]) <= 48 - 31
+
+
+@pytest.mark.parametrize(("left", "counts"), [(-1, False), (0, True), (1, True)])
+def test_a_mark_counts_through_its_last_second(
+    still: StillClock, still_ledger: Ledger, still_task: Make, left: int, *, counts: bool
+) -> None:
+    still.now = WHOLE_SECOND
+    job = still_task("job")
+    job.marks = 7
+    put_marks(still, {job.mark: WHOLE_SECOND // SECOND_MS + left}, job.asked[:10])
+    assert finish(still_ledger.claim(job, "t1")).verb == ("answered" if counts else "call")
+
+
+@pytest.mark.parametrize(
+    ("lives_ms", "then_ms"),
+    [(DAY_MS - 60_000, DAY_MS + 60_000), (DAY_MS, DAY_MS + 60_000), (10 * DAY_MS, 10 * DAY_MS)],
+)
+def test_marks_that_share_a_key_live_as_long_as_the_latest_of_them(
+    still: StillClock, still_ledger: Ledger, claimed: Make, lives_ms: int, then_ms: int
+) -> None:
+    key = put_marks(still, {"other": 2**32 - 1})
+    still.redis.pexpire(key, lives_ms)
+    succeed(still_ledger, claimed)
+    left: Any = still.redis.pttl(key)
+    assert then_ms - 60_000 < left <= then_ms
+
+
+def test_a_mark_is_remembered_no_longer_than_its_digits_can_say(still: StillClock, claimed: Make) -> None:
+    """A hundred years from now; one digit more would be read as the beginning of what was asked for."""
+    ledger = Ledger(still, KEYS, dataclasses.replace(LONG_POLICY, ttl=100 * 365 * 86_400))
+    job = succeed(ledger, claimed)
+    assert still.all()[KEYS.marks(7)] == {job.mark: f"ffffffff{job.asked[:10]}"}
