@@ -72,7 +72,7 @@ local function write_events(events, settlement)
   end
   for i, event in ipairs(told) do
     local added = redis.pcall('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])
-    if type(added) == 'table' and added.err then
+    if type(added) == 'table' then
       -- A repeat pushes them again. The same command once more ends the script with its error.
       if reply and i == 1 then redis.call('LTRIM', reply, 0, -#told - 1) end
       redis.call('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])

@@ -14,8 +14,8 @@ local WOKEN = 200
 -- a forged webhook that comes first must not make the genuine one a forgery.
 local function answer_for(told, asking, id)
   local t = redis.call('HMGET', told, 'known', 'known_until', 'denied', 'denied_began')
-  local known_left = (tonumber(t[2]) or 0) - now
-  if t[1] and known_left > 0 and known_left <= KNOWN_TTL_MS then return t[1] end
+  local known_left = t[1] and tonumber(t[2]) - now
+  if known_left and known_left > 0 and known_left <= KNOWN_TTL_MS then return t[1] end
   local since = t[3] and redis.call('ZSCORE', asking, id)
   if since and tonumber(since) < tonumber(t[4]) then return t[3] end
   return nil
@@ -24,8 +24,9 @@ end
 -- Is the same question being put by another, whose call takes `longest` ms at most? Then this message is noted among those that wait.
 local function put_by_another(told, asking, id, token, longest)
   local t = redis.call('HMGET', told, 'token', 'until')
-  local left = (tonumber(t[2]) or 0) - now
-  if not t[1] or t[1] == token or left <= 0 or left > longest then return false end
+  if not t[1] or t[1] == token then return false end
+  local left = tonumber(t[2]) - now
+  if left <= 0 or left > longest then return false end
   redis.call('ZADD', asking, 'NX', whole(now_us), id)
   redis.call('PEXPIRE', asking, ASKING_TTL_MS)
   return true

@@ -13,6 +13,7 @@ from delivery.settlement import (
 )
 from tests.harness.records import (
     AFTER_MS,
+    DAY_MS,
     DONE,
     FAILED,
     KEYS,
@@ -33,6 +34,7 @@ def test_what_certainly_did_not_happen_may_call_again(
     job = claimed("job")
     for _ in range(2):
         still.redis.hset(still_ledger.record(job), "t", "t1")
+        still.redis.pexpire(still_ledger.record(job), DAY_MS)
         settlement = Waiting(delay=700, why="busy there", uncount=uncount)
         assert finish(still_ledger.settle(job, "t1", settlement)) == OURS
         told = record(still, still_ledger, job)
@@ -117,6 +119,7 @@ def test_a_lost_call_is_looked_up_before_any_other(
     still.redis.hset(still_ledger.record(job), mapping={"v": "absent", "ev": "{}"})
     for _ in range(2):
         still.redis.hset(still_ledger.record(job), "t", "t1")
+        still.redis.pexpire(still_ledger.record(job), DAY_MS)
         settlement = Lost(delay=delay, why="it broke off", uncount=uncount)
         assert finish(still_ledger.settle(job, "t1", settlement)) == OURS
         told = record(still, still_ledger, job)
