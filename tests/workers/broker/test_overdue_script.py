@@ -81,7 +81,9 @@ def test_an_owner_whose_time_is_over_or_cannot_be_is_followed(still: StillClock,
         (NOW - PATIENCE_MS + 1, {}, False),
         (NOW - 5000, {"kwargs": {"deadline_seconds": 5}}, True),
         (NOW - 4999, {"kwargs": {"deadline_seconds": 5}}, False),
+        (NOW - 500, {"kwargs": {"deadline_seconds": 0.5}}, True),
         (NOW - PATIENCE_MS, {"kwargs": {"deadline_seconds": 0}}, True),
+        (NOW - PATIENCE_MS + 1, {"kwargs": {"deadline_seconds": 0}}, False),
         (NOW - PATIENCE_MS, {"kwargs": {"deadline_seconds": "5"}}, True),
         (NOW - PATIENCE_MS, {"kwargs": 7, "options": 7}, True),
         # Of a delayed message, from the end of its delay on.
@@ -169,6 +171,20 @@ def test_what_a_place_leaves_of_its_share_is_for_those_that_have_more(still: Sti
     # The one of the other queue was looked at, which is at its end.
     assert "ready reads" not in sweep
     assert sweep["ready contacts"] == "9"
+
+
+def test_of_each_place_no_more_is_looked_at_than_its_share(still: StillClock) -> None:
+    hold(still, "outage")
+    for number in range(20):
+        put(still, f"ready {number}")
+        put(still, f"due {number}", where=NOW - 1)
+        put(still, f"late {number}", where=NOW + LONGEST_MS)
+        put(still, f"parked {number}", where="parked")
+    look(still, 14 * 4)
+    sweep = still.all()[KEYS.sweep]
+    looked = {name: int(sweep[f"{name} contacts"]) for name in ("ready", "due", "late")}
+    assert sum(looked.values()) + int(sweep[f"parked {PLACE}"]) == 14 * 4
+    assert set(looked.values()) | {int(sweep[f"parked {PLACE}"])} == {14}
 
 
 @pytest.mark.parametrize(

@@ -162,11 +162,22 @@ def test_a_redis_that_knows_the_last_number_has_forgotten_nothing(still: StillCl
     assert still.lives("memory", 3 * DAY_MS)
 
 
+@pytest.mark.parametrize(("surely", "known", "forgotten"), [(0, None, 0), (1, None, 1), (7, 7, 0), (7, 6, 1)])
+def test_an_older_number_than_was_surely_written_is_a_loss(
+    still: StillClock, surely: int, known: int | None, forgotten: int
+) -> None:
+    if known is not None:
+        still.redis.set("memory", known)
+    assert remembers(still, surely, 9) == forgotten
+    assert still.all()["memory"] == "9"
+    assert ("forgot" in still.all()) is bool(forgotten)
+
+
 def test_several_workers_tell_of_one_loss(still: StillClock) -> None:
     assert remembers(still, 5, 6) == 1
     assert still.all() == {"memory": "6", "forgot": {"times": "1", "at": str(NOW)}}
     assert still.lives("forgot", 9 * DAY_MS)
-    for later, times in ((60_000, "1"), (60_001, "2"), (-1, "3")):
+    for later, times in ((0, "1"), (60_000, "1"), (60_001, "2"), (-1, "3")):
         still.redis.delete("memory")
         still.redis.hset("forgot", "at", NOW)
         still.now = NOW + later

@@ -14,8 +14,8 @@ local found = tonumber(redis.call('GET', memory) or 0)
 local gone = found < surely
 
 if gone then
-  local at = tonumber(redis.call('HGET', forgot, 'at') or 0)
-  if at < now - one_loss or at > now then redis.call('HINCRBY', forgot, 'times', 1) end
+  local at = tonumber(redis.call('HGET', forgot, 'at') or '')
+  if not at or at < now - one_loss or at > now then redis.call('HINCRBY', forgot, 'times', 1) end
   redis.call('HSET', forgot, 'at', whole(now))
   redis.call('PEXPIRE', forgot, shown)
 end

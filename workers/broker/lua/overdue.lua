@@ -77,7 +77,7 @@ for q = 5, #ARGV do
       local body = redis.call('HGET', queue.bodies, id)
       redis.call('HSET', queue.bodies, id, (string.gsub(body, '"eta"%s*:%s*[%d%.eE+]+', '"eta":0')))
     end
-    local far = since <= now and (tonumber(redis.call('ZSCORE', queue.delayed, id)) or 0) > now + longest
+    local far = since <= now and tonumber(redis.call('ZSCORE', queue.delayed, id)) > now + longest
     if far or is_cancelled then redis.call('ZADD', queue.delayed, whole(math.min(since, now)), id) end
   end }
 end
