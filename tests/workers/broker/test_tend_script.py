@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -162,14 +163,31 @@ def test_a_delayed_message_that_is_too_long_is_not_looked_into(
     assert len(still.all()[READS.bodies]["long"]) == size
 
 
+def test_two_hundred_of_what_stock_producers_delayed_are_moved_at_once(still: StillClock) -> None:
+    for number in range(201):
+        stock(still, f"s{number}", {"options": {"eta": NOW + 9}})
+    assert tend(still, about="")["moved"] == 200
+    assert still.all()[READS.stock_delayed] == ["s200"]
+    assert list(still.all()[READS.stock_delayed_bodies]) == ["s200"]
+    assert tend(still, about="")["moved"] == 1
+
+
 def test_so_many_bytes_of_delayed_messages_are_looked_into_at_once(still: StillClock) -> None:
     for name in ("a", "b", "c"):
-        stock(still, name, {"options": {"eta": NOW + 9}, "x": "y" * 524_200})
+        body = json.dumps({"options": {"eta": NOW + 9}, "x": ""})
+        stock(still, name, body[:-2] + "y" * (524_288 - len(body)) + body[-2:])
     assert tend(still, about="")["moved"] == 200, "what did not fit comes at once"
     assert still.all()[READS.stock_delayed] == ["c"]
     assert list(still.all()[READS.stock_delayed_bodies]) == ["c"]
     assert tend(still, about="")["moved"] == 1
     assert still.all()[READS.delayed] == {"a": NOW + 9, "b": NOW + 9, "c": NOW + 9}
+
+
+def test_of_long_delayed_messages_one_is_looked_into_at_once(still: StillClock) -> None:
+    for name in ("a", "b"):
+        stock(still, name, {"options": {"eta": NOW + 9}, "x": "y" * 900_000})
+    assert tend(still, about="")["moved"] == 200
+    assert still.all()[READS.delayed] == {"a": NOW + 9}
 
 
 def test_dead_letters_are_kept_for_a_while(still: StillClock) -> None:
@@ -181,6 +199,36 @@ def test_dead_letters_are_kept_for_a_while(still: StillClock) -> None:
     found = still.all()
     assert found[READS.dead] == {"new": NOW - LETTERS_MS + 1}
     assert (found[READS.dead_bodies], found[READS.dead_reasons]) == ({"new": "{}"}, {"new": "why"})
+
+
+def test_two_hundred_old_letters_are_forgotten_at_once(still: StillClock) -> None:
+    letters = [f"l{number:03d}" for number in range(201)]
+    still.redis.zadd(READS.dead, {name: 1 + number for number, name in enumerate(letters)})
+    for key in (READS.dead_bodies, READS.dead_reasons):
+        still.redis.hset(key, mapping=dict.fromkeys(letters, "{}"))
+    tend(still)
+    assert still.all()[READS.dead] == {"l200": 201}
+    assert list(still.all()[READS.dead_bodies]) == list(still.all()[READS.dead_reasons]) == ["l200"]
+
+
+def test_two_hundred_of_what_is_due_are_moved_at_once_by_a_worker_that_stops(still: StillClock) -> None:
+    put(still, *(f"d{number}" for number in range(201)), due=1)
+    assert tend(still, about="", word="all")["moved"] == 200
+    assert (still.redis.llen(READS.ready), still.redis.zcard(READS.delayed)) == (200, 1)
+
+
+def test_of_many_deaths_some_are_looked_at_with_each_beat(still: StillClock) -> None:
+    """All at once would hold up whoever fetches meanwhile."""
+    still.redis.hset(READS.deaths, mapping={f"answered {number}": 1 for number in range(2000)})
+    left = [2000]
+    while left[-1] and len(left) < 50:
+        tend(still)
+        left.append(still.redis.hlen(READS.deaths))
+    assert left[-1] == 0
+    assert max(before - after for before, after in itertools.pairwise(left)) < 400
+    # At the end it begins anew, and then there is nothing to look at.
+    tend(still)
+    assert still.all()[KEYS.sweep]["deaths reads"] == "0"
 
 
 def test_deaths_are_forgotten_when_their_message_is_answered(still: StillClock) -> None:

@@ -9,7 +9,7 @@
 --       6 epoch: the number that this consumer's fetches must have at least   7 heartbeats   8 workers (see tend.lua)
 --       9 deaths: hash id -> how many workers have died with it   10 suspects: hash worker -> what it tries alone: "until|queue|id"
 --       11... the sets of all that this worker has outstanding, of each queue
-local ready, bodies, acks, delayed, forward, epoch, heartbeats, workers, deaths, suspects = unpack(KEYS, 1, 10)
+local ready, bodies, acks, delayed, forward, epoch, heartbeats, workers, deaths, suspects = unpack(KEYS)
 -- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
 --       3 bytes of the longest message that is read; of a longer one the answer has its size in place of the message
 --       4 number of this fetch   5 worker   6 its JSON   7 queue   8 after so many deaths a message only ends; after more it is not read

@@ -17,7 +17,7 @@
 -- and parking places there are; how many messages there are; for how many ms another worker keeps the queues (0: this one does); and
 -- the names of queues that have more messages than stand anywhere.
 
-local heartbeats, workers, holds, parked, sweep, suspects = unpack(KEYS, 1, 6)
+local heartbeats, workers, holds, parked, sweep, suspects = unpack(KEYS)
 local me, about, silence, letters_kept, namespace, sent_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local all_due, latest = ARGV[7] == 'all', tonumber(ARGV[8])
 local acks_prefix = namespace .. ':__acks__.'
@@ -37,7 +37,7 @@ local NAMED, LONGEST_READ = 100, 16384
 local beat = about ~= ''
 -- A Redis that was frozen runs what was sent to it before, and finds everybody silent: then nobody is called dead.
 if now - sent_at > silence / 2 then silence = 0 end
-local moved, next_due, dead_workers = 0, -1, {}
+local moved, next_due, dead_workers = 0, nil, {}
 local queues = {}
 for q = 9, #ARGV do
   local k = 6 + (q - 9) * 9
@@ -129,7 +129,7 @@ local function wake(queue)
   local first = redis.call('ZRANGEBYSCORE', queue.delayed, '(' .. whole(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if first[2] then
     local wait = tonumber(first[2]) - now
-    if next_due < 0 or wait < next_due then next_due = wait end
+    next_due = math.min(next_due or wait, wait)
   end
 end
 
@@ -243,18 +243,17 @@ if beat and silence > 0 then
   local ours = {}
   for _, worker in ipairs(redis.call('HKEYS', workers)) do
     ours[worker] = true
-    local seen, told = tonumber(redis.call('ZSCORE', heartbeats, worker) or -1), told_of(worker)
-    if seen < 0 then
+    local seen, told = tonumber(redis.call('ZSCORE', heartbeats, worker) or ''), told_of(worker)
+    if not seen then
       -- A stranger's maintenance, whose clock is ahead, takes heartbeats away: its silence is counted from here.
       redis.call('ZADD', heartbeats, whole(now), worker)
     -- Workers may beat at different paces while the setting is being changed: each is dead by its own, if that is the slower.
-    elseif seen <= now - math.max(silence, tonumber(told.silence_ms) or 0) then
+    elseif seen <= now - math.max(silence, tonumber(told.silence_ms) or silence) then
       local all, had = true, { count = 0, names = {} }
       local alone = string.match(redis.call('HGET', suspects, worker) or '', '^%d+|.-|(.*)$')
       if alone and not tried_now(worker, alone) then alone = nil end
       for _, queue in ipairs(queues_of(told)) do all = try(give_back, worker, queue, had, alone) and all end
       if all then
-        redis.call('HDEL', workers, NOBODY)
         redis.call('HDEL', suspects, worker)
         redis.call('ZREM', heartbeats, worker)
         redis.call('HDEL', workers, worker)
@@ -291,4 +290,4 @@ for _, queue in ipairs(queues) do
   end
 end
 local on_hold = redis.call('HLEN', holds) + redis.call('SCARD', parked)
-return { math.ceil(next_due), moved, dead_workers, whole(now), problem, on_hold, messages, 0, astray }
+return { math.ceil(next_due or -1), moved, dead_workers, whole(now), problem, on_hold, messages, 0, astray }
