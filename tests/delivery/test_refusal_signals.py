@@ -154,6 +154,14 @@ def test_a_probe_that_is_refused_lengthens_the_hold_that_it_speaks_of_and_gives_
     assert len(holds(still)) == (1 if again else 2)
 
 
+def test_a_probe_whose_secret_is_refused_begins_the_hold_of_that_secret(
+    still: StillClock, tell: Tell
+) -> None:
+    put_hold(still.redis, KEYS, "account/refused", probe="t1", bare=True, about="x")
+    tell(replace(REFUSED, by_secret=True))
+    assert holds(still).keys() == {"account/refused", "account/refused/mine"}
+
+
 def test_what_went_well_ends_no_pause(still: StillClock, tell: Tell) -> None:
     pause(still, scope="account")
     assert tell(WELL) == Changes()

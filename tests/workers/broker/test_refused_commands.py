@@ -227,6 +227,41 @@ def test_of_a_script_of_the_broker(house: House, refusals: Refusals, case: str) 
         assert _contents(house.redis) == wanted, f"{command} refused, then allowed"
 
 
+#: What each script removes with, and may not begin without.
+REMOVALS = {
+    "enqueue": "hdel",
+    "enqueue a delay": "hdel",
+    "fetch": "zrem ltrim srem",
+    "fetch of what is tried alone": "zrem",
+    "hand_back all": "srem",
+    "hand_back others": "srem",
+    "postpone": "srem",
+    "revive": "zrem hdel",
+    "set_aside": "srem hdel",
+    "leave": "hdel",
+}
+
+
+@pytest.mark.parametrize("case", REMOVALS)
+def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(
+    house: House, refusals: Refusals, case: str
+) -> None:
+    """What it adds would stand twice for as long as it may not remove."""
+    prepare, keys, arguments = CASES[case]
+    prepare(house.redis)
+    # Whoever fetches is registered, whatever it gets; and an older fetch gets nothing.
+    _registered(house.redis)
+    house.redis.set(KEYS.epoch("w1", "reads"), 1)
+    before = contents(house.redis)
+    for removal in REMOVALS[case].split():
+        with refusals.refused(removal):
+            refused = _refusal(ThreadRunner(refusals.client), SCRIPTS[case.split()[0]], keys, arguments())
+        assert "can't run this command" in refused
+        after = contents(house.redis)
+        after[KEYS.epoch("w1", "reads")] = before[KEYS.epoch("w1", "reads")]
+        assert after == before, removal
+
+
 def _refusal(runner: ThreadRunner, script: Script, keys: list[str], arguments: list[Any]) -> str:
     """Runs a script that must fail, and answers why. tend.lua goes on with what is not concerned, and tells why at its end."""
     try:

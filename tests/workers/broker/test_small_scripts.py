@@ -146,6 +146,16 @@ def test_a_worker_with_nothing_in_hand_leaves_no_trace(still: StillClock) -> Non
     assert still.all() == {"heartbeats": {"w2": 1}, "workers": {"w2": "{}"}, "suspects": {"w2": "1|q|a"}}
 
 
+def test_a_worker_that_cannot_be_removed_is_still_missed_when_it_is_silent(still: StillClock) -> None:
+    still.redis.zadd("heartbeats", {"w1": 1})
+    still.redis.hset("suspects", "w1", "1|q|a")
+    still.redis.set("workers", "something else")
+    before = still.all()
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        still.ask(SCRIPTS["leave"], ["heartbeats", "workers", "suspects", "acks"], ["w1"])
+    assert still.all() == before
+
+
 def remembers(still: StillClock, surely: int, following: int) -> int:
     answer: int = still.ask(
         SCRIPTS["memory"], ["memory", "forgot"], [surely, following, 3 * DAY_MS, 60_000, 9 * DAY_MS]
@@ -212,10 +222,10 @@ def test_a_dead_letter_becomes_a_job_once(still: StillClock) -> None:
     assert still.all() == {"ready": ["a2"], "bodies": {"a2": "new"}}
 
 
-def test_a_dead_letter_that_cannot_be_pushed_stays(still: StillClock) -> None:
-    still.redis.set("ready", "something else")
-    still.redis.zadd("dead", {"a": 1})
+@pytest.mark.parametrize("wrong", ["ready", "dead", "dead.r"])
+def test_a_dead_letter_that_cannot_be_pushed_or_removed_stays(still: StillClock, wrong: str) -> None:
     still.redis.hset("dead.b", "a", "old")
+    still.redis.set(wrong, "something else")
     before = still.all()
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         still.ask(SCRIPTS["revive"], ["dead", "dead.b", "dead.r", "ready", "bodies"], ["a", "a2", "new"])

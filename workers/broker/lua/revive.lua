@@ -12,7 +12,6 @@ local letter, id, message = ARGV[1], ARGV[2], ARGV[3]
 
 if redis.call('HEXISTS', dead_bodies, letter) == 0 then return 0 end
 redis.call('ZREM', dead, NOBODY)
-redis.call('HDEL', dead_bodies, NOBODY)
 redis.call('HDEL', dead_reasons, NOBODY)
 redis.call('HSET', bodies, id, message)
 local pushed = redis.pcall('RPUSH', ready, id)
