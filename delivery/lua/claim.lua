@@ -55,7 +55,7 @@ local function defer(due, reason)
   redis.call('SREM', acks, NOBODY)
   redis.call('ZADD', delayed, whole(due), job.id)
   redis.call('SREM', acks, job.id)
-  return say('deferred', reason, whole(math.max(0, due - now)))
+  return say('deferred', reason, whole(due - now))
 end
 
 local function park(name)

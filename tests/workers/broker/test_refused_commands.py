@@ -255,7 +255,9 @@ def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(
     before = contents(house.redis)
     for removal in REMOVALS[case].split():
         with refusals.refused(removal):
-            refused = _refusal(ThreadRunner(refusals.client), SCRIPTS[case.split()[0]], keys, arguments())
+            refused = _refusal(
+                ThreadRunner(refusals.client), SCRIPTS[case.split(maxsplit=1)[0]], keys, arguments()
+            )
         assert "can't run this command" in refused
         after = contents(house.redis)
         after[KEYS.epoch("w1", "reads")] = before[KEYS.epoch("w1", "reads")]
