@@ -264,6 +264,18 @@ def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(
         assert after == before, removal
 
 
+def test_where_nothing_can_be_taken_back_no_second_message_is_enqueued(
+    house: House, refusals: Refusals
+) -> None:
+    """Were its push refused, its body would stand alone, and a repeat would take it for a message that is on its queue."""
+    _, keys, arguments = CASES["enqueue_all"]
+    with refusals.refused("hdel"):
+        refused = _refusal(ThreadRunner(refusals.client), SCRIPTS["enqueue_all"], keys, arguments())
+    assert "can't run this command" in refused
+    assert house.redis.lrange(READS.ready, 0, -1) == [b"a"]
+    assert house.redis.hkeys(READS.bodies) == [b"a"]
+
+
 def _refusal(runner: ThreadRunner, script: Script, keys: list[str], arguments: list[Any]) -> str:
     """Runs a script that must fail, and answers why. tend.lua goes on with what is not concerned, and tells why at its end."""
     try:

@@ -12,7 +12,7 @@
 local batch = #KEYS % 4 == 1 and KEYS[#KEYS]
 local new = 0
 local function count()
-  if batch and new > 0 then redis.call('HINCRBY', batch, 'enqueued', new) end
+  if batch then redis.call('HINCRBY', batch, 'enqueued', new) end
   return new
 end
 

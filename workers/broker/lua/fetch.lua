@@ -47,7 +47,7 @@ if trial then
   till = tonumber(till)
   local in_time = till > now and till <= now + PAUSE.suspect
   -- Another worker that took it, or put it off, changed its time.
-  local waits = in_time and tonumber(redis.call('ZSCORE', delayed, id) or 0) == till
+  local waits = in_time and tonumber(redis.call('ZSCORE', delayed, id) or '') == till
   local tried = its_queue == queue and redis.call('SISMEMBER', acks, id) == 1
   if (its_queue ~= queue and in_time) or tried or (waits and outstanding() > 0) then
     answer[3] = 1

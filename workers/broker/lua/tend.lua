@@ -282,7 +282,7 @@ end
 local messages, astray = 0, {}
 for _, queue in ipairs(queues) do
   local fine, count = pcall(redis.call, 'HLEN', queue.bodies)
-  if fine and type(count) == 'number' then
+  if fine then
     messages = messages + count
     if beat and count > 0 then
       try(function() if count > standing(queue) then astray[#astray + 1] = queue.name end end)
