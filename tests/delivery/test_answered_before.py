@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import redis
 
 from delivery import Ledger, Task
 from delivery.settlement import (
+    Done,
     Failed,
     Lost,
     SetAside,
@@ -29,6 +31,7 @@ from tests.harness.records import (
     UNKNOWN,
     USED,
     Make,
+    lock,
     record,
 )
 from tests.harness.still_clock import NOW, StillClock, marked
@@ -111,6 +114,30 @@ def test_an_answer_whose_event_was_refused_is_given_by_a_repeat(
     assert KEYS.answered("job") not in found
     assert found[still_ledger.record(job)]["s"] == "done"
     assert found[MINUTE]["contacts|succeeded"] == "1"
+
+
+@pytest.mark.parametrize("settlement", [DONE, FAILED, UNKNOWN])
+def test_an_answer_that_is_due_is_given_though_its_record_became_another_s(
+    still: StillClock, still_ledger: Ledger, claimed: Make, settlement: Settlement
+) -> None:
+    """And that record, with its name, is left to whoever has it now."""
+    job = claimed("job", "create_group")
+    settlement = (
+        dataclasses.replace(settlement, claim="gro_1") if isinstance(settlement, Done) else settlement
+    )
+    due_answer(still, still_ledger, job, settlement)
+    still.redis.hset(still_ledger.record(job), mapping={"s": "running", "t": "t2"})
+    still.redis.set(lock(job), still_ledger.record(job))
+    still.redis.delete(KEYS.claimed("sms", "gro_1"))
+    still.redis.zadd(KEYS.unknown(job.listing), {still_ledger.record(job): 1})
+    before = still.all()
+    kept = [still_ledger.record(job), lock(job), KEYS.unknown(job.listing)]
+    assert finish(still_ledger.settle(job, "t1", settlement)) == OURS
+    found = still.all()
+    assert [found[key] for key in kept] == [before[key] for key in kept]
+    assert KEYS.claimed("sms", "gro_1") not in found
+    assert found[KEYS.events] == [ON_STREAM]
+    assert "acks" not in found
 
 
 def test_an_answer_that_is_due_stands_whatever_another_says(
