@@ -181,10 +181,11 @@ def test_make_explains_every_target():
         assert f"make {target} " in shown
 
 
-def test_ci_runs_the_checks_and_the_tests():
+def test_ci_runs_the_checks_the_tests_and_a_minute_of_chaos():
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
-    assert script.read_text().splitlines()[-2:] == ["make check", "make test"]
+    commands = [line for line in script.read_text().splitlines() if line.startswith("make ")]
+    assert commands == ["make check", "make test", 'make chaos ARGS="--seed 1 --seconds 60"']
 
 
 def test_the_wheel_holds_every_file(tmp_path):
