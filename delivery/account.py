@@ -16,10 +16,10 @@ from config.keys import Keys
 from config.names import SCOPES
 from coupontools import CoupontoolsError
 from delivery.gate import Gate
-from delivery.ledger import SCRIPTS, Ledger
+from delivery.ledger import Ledger
 from delivery.policy import Policy
 from delivery.retry import Meaning
-from delivery.scripts import Script
+from delivery.scripts import SCRIPTS, Script
 from delivery.settlement import Changes, Signal
 from delivery.task import Task, now
 

@@ -6,8 +6,7 @@ import uuid
 from typing import Any
 
 from config.keys import Keys
-from delivery.ledger import SCRIPTS
-from delivery.scripts import Script
+from delivery.scripts import SCRIPTS, Script
 from delivery.task import short_digest
 
 __all__ = ["forgetting", "retried_as"]

@@ -11,9 +11,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -25,7 +22,7 @@ import structlog
 from coupontools import CoupontoolsError, MayHaveHappened, Rejected
 from delivery import account, answer
 from delivery.answer import Failure, Progress
-from delivery.claim import Claim
+from delivery.claim import Claim, tokens
 from delivery.gate import Ticket
 from delivery.job import Outcome
 from delivery.lease import LeaseLost, OutOfTime
@@ -44,26 +41,6 @@ log = structlog.get_logger("delivery")
 _NONE = Claim("none")
 
 
-class _Tokens:
-    """Tokens of this process: its own name, and the number of the attempt. A random one each would be a system call each."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count()
-        self._name_process()
-        # One that is forked when this is loaded already would take its sibling's claims for its own, and call what that one has called.
-        os.register_at_fork(after_in_child=self._name_process)
-
-    def _name_process(self) -> None:
-        self._process = uuid.uuid4().hex
-
-    def next(self) -> str:
-        """Return one that no other attempt of any process has."""
-        return f"{self._process}{next(self._numbers):x}"
-
-
-_tokens = _Tokens()
-
-
 class Attempt:
     """Owns the task, the token, the claim and the lease.
 
@@ -73,7 +50,7 @@ class Attempt:
     def __init__(self, means: Means, task: Task) -> None:
         self.means = means
         self.task = task
-        self.token = _tokens.next()
+        self.token = tokens.next()
         self.claim = _NONE
         self.lease = means.lease(task, self.token, claimed_at=now(), claim=self.claim)
 

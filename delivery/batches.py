@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from config.keys import Keys
-from delivery.ledger import SCRIPTS
 from delivery.policy import Policy
-from delivery.scripts import Script
+from delivery.scripts import SCRIPTS, Script
 from delivery.task import short_digest
 
 __all__ = ["batch_key", "cancelling", "sizing"]

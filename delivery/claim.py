@@ -1,13 +1,39 @@
-"""What claim.lua answers."""
+"""A claim: the token by which it is known, and what claim.lua answers."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-__all__ = ["Claim"]
+__all__ = ["Claim", "tokens"]
+
+
+class _Tokens:
+    """By its token a claim is known as one's own: the name of this process, and the number of the attempt.
+
+    A random one each would be a system call each.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._name_process()
+        # One that is forked when this is loaded already would take its sibling's claims for its own, and call what that one has called.
+        os.register_at_fork(after_in_child=self._name_process)
+
+    def _name_process(self) -> None:
+        self._process = uuid.uuid4().hex
+
+    def next(self) -> str:
+        """Return one that no other attempt of any process has."""
+        return f"{self._process}{next(self._numbers):x}"
+
+
+tokens = _Tokens()
 
 
 @dataclass(frozen=True, slots=True)

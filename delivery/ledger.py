@@ -11,8 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -20,23 +19,15 @@ import orjson
 from config.keys import Keys
 from delivery.answer import SMALL_FORM
 from delivery.claim import Claim
-from delivery.job import Unknown, Verdict
 from delivery.policy import OUTAGE_THRESHOLD, Policy
-from delivery.retry import PAUSES_MS, Rests
-from delivery.scripts import ScriptRunner, load_scripts
+from delivery.scripts import SCRIPTS, ScriptRunner
 from delivery.settlement import Changes, Done, Settled, Settlement, Signal
 from delivery.shares import LANES
 from delivery.task import MOST_DEATHS, Task, short_digest
+from delivery.unknowns import UNSETTLED_SECONDS, Unknowns
 
 __all__ = ["Ledger"]
 
-SCRIPTS = load_scripts(Path(__file__).parent / "lua", PAUSES_MS)
-#: Records that one listing looks for at most, the longest due first; the next listing takes the rest. And how many one script tells of.
-UNKNOWNS_OF_A_LISTING = 20_000
-UNKNOWNS_AT_ONCE = 500
-VERDICTS_AT_ONCE = 500
-#: How long a record is kept at least that is not settled: longer than a hold is likely to last.
-UNSETTLED_SECONDS = 90 * 86400.0
 #: And one that is settled as unknown: longer than its dead letter, which must be read back when it is sent again.
 KEPT_UNKNOWN_SECONDS = 8 * 86400.0
 
@@ -55,6 +46,8 @@ class Ledger:
         self._runner = runner
         #: The number of the form of what is stored, as all living workers read it.
         self.form = form
+        #: What waits for a listing.
+        self.unknowns = Unknowns(runner, keys, policy)
         self._keys = keys
         self._policy = policy
         #: What both scripts are told of the settings; in milliseconds, the interval in microseconds.
@@ -235,71 +228,11 @@ class Ledger:
         )
         return float(wait), not again
 
-    async def unknowns(self, listing: str) -> tuple[int, list[Unknown]]:
-        """Return Redis's time in milliseconds, and the records that wait for this listing: all that are due, and some that will be soon."""
-        began_at = 0
-        found: list[Unknown] = []
-        while len(found) < UNKNOWNS_OF_A_LISTING and all(unknown.due for unknown in found[-1:]):
-            now, *rows = await self._runner.run(
-                SCRIPTS["unknowns"], [self._keys.unknown(listing)], [len(found), UNKNOWNS_AT_ONCE]
-            )
-            began_at = began_at or int(now)
-            if not rows:
-                break
-            found += [
-                Unknown(
-                    record.decode(),
-                    int(ended),
-                    needle.decode(),
-                    tuple(orjson.loads(baseline or b"[]")),
-                    # After a clock that was set back nobody knows what came first.
-                    began=int(began) if int(began) <= int(now) else 0,
-                    due=int(look_at) <= int(now),
-                    message_id=message_id.decode(),
-                )
-                for record, ended, began, look_at, needle, baseline, message_id in zip(
-                    *[iter(rows)] * 7, strict=True
-                )
-            ]
-        return began_at, found
-
-    async def judge(self, listing: str, token: str, verdicts: list[Verdict], rests: Rests) -> None:
-        """Write what a listing told."""
-        keys = [self._keys.unknown(listing), self._keys.reader(listing)]
-        pauses = [_ms(rests.rest), _ms(rests.again), _ms(rests.seldom)]
-        # Once for no verdicts, too: the reader goes to rest.
-        for start in range(0, len(verdicts) or 1, VERDICTS_AT_ONCE):
-            arguments: list[Any] = [token, *pauses]
-            for verdict in verdicts[start : start + VERDICTS_AT_ONCE]:
-                unknown = verdict.unknown
-                arguments += [unknown.record, unknown.ended, verdict.word, orjson.dumps(verdict.evidence)]
-            await self._runner.run(SCRIPTS["verdicts"], keys, arguments)
-
     async def pages(self, task: Task) -> list[bytes]:
         """Return the remembered pages of a listing."""
         key = self._keys.pages(task.job.actor, task.digest)
         pages: list[bytes] = await self._runner.command("LRANGE", key, 0, -1)
         return pages
-
-    async def claimed(self, channel: str, ids: Iterable[str]) -> set[str]:
-        """Return those of these group ids that are some job's answer already."""
-        return {
-            group_id
-            for group_id in ids
-            if await self._runner.command("EXISTS", self._keys.claimed(channel, group_id))
-        }
-
-    async def doubtful(self, listing: str) -> dict[str, int]:
-        """Return the ids of rows that showed too little in an earlier look, and since when (ms) they are known to stand there."""
-        key = self._keys.doubtful(listing)
-        ids = await self._runner.command("HKEYS", key)
-        times = await self._runner.command("HMGET", key, *ids) if ids else []
-        return {row_id.decode(): int(since) for row_id, since in zip(ids, times, strict=True) if since}
-
-    async def note_doubtful(self, listing: str, ids: list[str]) -> None:
-        """Note the ids of all rows that show too little now; what is not among them is forgotten."""
-        key, life = self._keys.doubtful(listing), _ms(max(self._policy.ttl, UNSETTLED_SECONDS))
-        await self._runner.run(SCRIPTS["doubtful"], [key], [life, *ids])
 
     async def body(self, task: Task) -> bytes:
         """Return the message as it was enqueued; empty when it is not there any more."""

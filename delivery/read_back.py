@@ -31,7 +31,7 @@ class ReadBack:
 
     async def find_waiting(self) -> None:
         """Find all who wait for the listing; those alone are told of that waited before it began."""
-        self._began, self._waiting = await self._ledger.unknowns(self._task.listing)
+        self._began, self._waiting = await self._ledger.unknowns.of(self._task.listing)
 
     async def read(self, call: Call) -> list[Verdict]:
         """Read the listing once. Return what it tells of all who wait for it.
@@ -41,7 +41,9 @@ class ReadBack:
         """
         return [
             self._patient(verdict, self._began)
-            async for verdict in self._task.job.read_back(self._api, call, self._waiting, self._ledger)
+            async for verdict in self._task.job.read_back(
+                self._api, call, self._waiting, self._ledger.unknowns
+            )
             if verdict.unknown.due or verdict.word == "found"
         ]
 
@@ -68,7 +70,7 @@ class ReadBack:
         await self._judge([Verdict(unknown, "undecided", evidence) for unknown in own], rests)
 
     async def _judge(self, verdicts: list[Verdict], rests: Rests) -> None:
-        await self._ledger.judge(self._task.listing, self._token, verdicts, rests)
+        await self._ledger.unknowns.judge(self._task.listing, self._token, verdicts, rests)
 
     def _patient(self, verdict: Verdict, began: int) -> Verdict:
         """What is not there yet may still come: the API may be working on a call that ended a moment before the listing began."""

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Script", "ScriptRunner", "load_scripts"]
+from delivery.retry import PAUSES_MS
+
+__all__ = ["SCRIPTS", "Script", "ScriptRunner", "load_scripts"]
 
 _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
 #: What is not in the folder of a script is included from here.
@@ -63,3 +65,7 @@ def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
         stem = name.removesuffix(".lua")
         scripts[stem] = Script(stem, source, digest)
     return scripts
+
+
+#: Delivery's own, by name.
+SCRIPTS = load_scripts(_SHARED, PAUSES_MS)

@@ -168,9 +168,9 @@ def test_a_first_contact_that_ended_as_unknown_is_read_back_for_the_second(
     # As a lost call that nobody could tell of before its deadline leaves it.
     house.redis.hset(ledger.record(jon), mapping={"en": 1, "rb": 1})
     assert finish(ledger.claim(john, "t2")).verb == "read_back"
-    _, [unknown] = finish(ledger.unknowns(john.listing))
+    _, [unknown] = finish(ledger.unknowns.of(john.listing))
     verdict = Verdict(unknown, word, {"contact_id": "con_1"})
-    finish(ledger.judge(john.listing, "t2", [verdict], Rests(0.001, 10, 60)))
+    finish(ledger.unknowns.judge(john.listing, "t2", [verdict], Rests(0.001, 10, 60)))
     claim = finish(ledger.claim(john, "t2"))
     assert (claim.verb, claim.attempts, claim.reconciled) == (verb, int(verb == "call"), False)
 
@@ -205,7 +205,7 @@ def test_two_kinds_of_job_that_read_one_listing_do_not_judge_each_other_s_record
         finish(ledger.claim(lost, f"t{number}"))
         finish(ledger.settle(lost, f"t{number}", Lost()))
     for lost in (added, removed):
-        _, unknowns = finish(ledger.unknowns(lost.listing))
+        _, unknowns = finish(ledger.unknowns.of(lost.listing))
         assert [unknown.record for unknown in unknowns] == [ledger.record(lost)]
 
 
@@ -247,7 +247,7 @@ def test_what_was_looked_up_for_nobody_does_not_let_a_retry_call(
     jon, _ = jon_and_john
     finish(ledger.claim(jon, "t1"))
     finish(ledger.settle(jon, "t1", Lost()))
-    _, [unknown] = finish(ledger.unknowns(jon.listing))
+    _, [unknown] = finish(ledger.unknowns.of(jon.listing))
     house.redis.hdel("bodies", "jon")
-    finish(ledger.judge(jon.listing, "t2", [Verdict(unknown, "absent")], Rests(1, 10, 60)))
+    finish(ledger.unknowns.judge(jon.listing, "t2", [Verdict(unknown, "absent")], Rests(1, 10, 60)))
     assert house.redis.hget(ledger.record(jon), "v") is None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from delivery.ledger import SCRIPTS
+from delivery.scripts import SCRIPTS
 from tests.harness.still_clock import StillClock
 
 ZERO = datetime(1970, 1, 1, tzinfo=UTC)

@@ -350,11 +350,11 @@ def test_every_unknown_has_its_turn_however_many_there_are(house: House, ledger:
             )
             pipeline.zadd(key, {name: 1 + number})
         pipeline.execute()
-    _, first = finish(ledger.unknowns(listing))
+    _, first = finish(ledger.unknowns.of(listing))
     assert len(first) == 20_000
     # They are told that nothing could be told, and go to the end of the line.
     house.redis.zadd(key, {unknown.record: now_ms() + HOUR_MS for unknown in first})
-    _, second = finish(ledger.unknowns(listing))
+    _, second = finish(ledger.unknowns.of(listing))
     due = [unknown for unknown in second if int(house.redis.zscore(key, unknown.record) or 0) <= now_ms()]
     assert len(due) == count - 20_000
 

@@ -90,10 +90,10 @@ def test_what_no_listing_tells_is_asked_for_ever_less_often(
     pauses = []
     for _ in range(5):
         house.redis.zadd(KEYS.unknown(lost.listing), {ledger.record(lost): 1})
-        _, unknowns = finish(ledger.unknowns(lost.listing))
+        _, unknowns = finish(ledger.unknowns.of(lost.listing))
         verdicts = [Verdict(unknown, "undecided") for unknown in unknowns]
         assert len(verdicts) == 1
-        finish(ledger.judge(lost.listing, "t", verdicts, Rests(1, 10, 60)))
+        finish(ledger.unknowns.judge(lost.listing, "t", verdicts, Rests(1, 10, 60)))
         due = float(house.redis.hget(ledger.record(lost), "rb") or 0)
         pauses.append((due - now_ms()) / 1000)
     assert pauses == pytest.approx([10, 20, 40, 60, 60], abs=1)
@@ -157,6 +157,6 @@ def test_a_listing_that_tells_of_nobody_still_puts_the_reader_to_rest(house: Hou
     """The right to list would stay with a reader that has ended, for as long as a call may take."""
     listing = "contacts:sms:gro_1"
     house.redis.set(KEYS.reader(listing), "t", px=HOUR_MS)
-    finish(ledger.judge(listing, "t", [], Rests(60, 10, 60)))
+    finish(ledger.unknowns.judge(listing, "t", [], Rests(60, 10, 60)))
     assert house.redis.get(KEYS.reader(listing)) == b"rest"
     assert 0 < house.redis.pttl(KEYS.reader(listing)) <= 60_000

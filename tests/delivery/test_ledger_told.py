@@ -58,7 +58,7 @@ def test_records_that_wait_are_read_five_hundred_at_once_up_to_twenty_thousand()
     ledger, asked = ledger_of(
         lambda args: [str(NOW).encode(), *itertools.chain(*(row(args[0] + n) for n in range(args[1])))]
     )
-    _, found = finish(ledger.unknowns("contacts:sms:gro_1"))
+    _, found = finish(ledger.unknowns.of("contacts:sms:gro_1"))
     assert [unknown.record for unknown in found] == [f"record {number}" for number in range(20_000)]
     assert [args for _, _, args in asked.given] == [[start, 500] for start in range(0, 20_000, 500)]
     assert {(name, *keys) for name, keys, _ in asked.given} == {
@@ -75,7 +75,7 @@ def test_records_that_wait_are_read_until_one_is_not_due() -> None:
         ]
     )
     ledger, asked = ledger_of(lambda _: next(pages))
-    began_at, found = finish(ledger.unknowns("some"))
+    began_at, found = finish(ledger.unknowns.of("some"))
     # It is the first script that tells when the look began.
     assert began_at == 1000
     assert [unknown.due for unknown in found] == [True, True, True, False]
@@ -84,14 +84,14 @@ def test_records_that_wait_are_read_until_one_is_not_due() -> None:
 
 def test_where_nothing_waits_one_script_tells_so() -> None:
     ledger, asked = ledger_of(lambda _: [b"1000"])
-    assert finish(ledger.unknowns("some")) == (1000, [])
+    assert finish(ledger.unknowns.of("some")) == (1000, [])
     assert len(asked.given) == 1
 
 
 @pytest.mark.parametrize(("began", "known"), [(0, 0), (999, 999), (1000, 1000), (1001, 0)])
 def test_after_a_clock_that_was_set_back_nobody_knows_when_a_call_began(began: int, known: int) -> None:
     ledger, _ = ledger_of(lambda _: [b"1000", *row(0, began=began, look_at=1001, baseline=b'["gro_1"]')])
-    _, found = finish(ledger.unknowns("some"))
+    _, found = finish(ledger.unknowns.of("some"))
     assert found == [Unknown("record 0", 7, "needle", ("gro_1",), began=known, due=False, message_id="m-0")]
 
 
@@ -106,7 +106,7 @@ def test_verdicts_are_written_five_hundred_at_once_and_the_reader_rests_after_no
         Verdict(Unknown(f"record {number}", number, "", ()), "found", {"id": number})
         for number in range(count)
     ]
-    finish(ledger.judge("some", "t1", verdicts, Rests(0.7, 10, 60)))
+    finish(ledger.unknowns.judge("some", "t1", verdicts, Rests(0.7, 10, 60)))
     told = [args for _, _, args in asked.given]
     assert [args[:4] for args in told] == [["t1", 700, 10_000, 60_000]] * len(sizes)
     assert [(len(args) - 4) // 4 for args in told] == sizes
@@ -299,11 +299,11 @@ def test_a_slot_is_reserved_or_to_be_asked_for_again(answer: list[Any], read: tu
 def test_rows_that_showed_too_little_are_kept_as_long_as_what_is_not_settled() -> None:
     for ttl, life in ((DAY_MS / 1000, 90 * DAY_MS), (91 * DAY_MS / 1000, 91 * DAY_MS)):
         ledger, asked = ledger_of(lambda _: 1, ttl=ttl)
-        finish(ledger.note_doubtful("some", ["con_1"]))
+        finish(ledger.unknowns.note_doubtful("some", ["con_1"]))
         assert asked.given == [("doubtful", [KEYS.doubtful("some")], [life, "con_1"])]
 
 
 def test_a_row_that_was_forgotten_in_between_is_not_told() -> None:
     answers = iter([[b"con_1", b"con_2"], [b"5000", None]])
     ledger, _ = ledger_of(lambda _: next(answers))
-    assert finish(ledger.doubtful("some")) == {"con_1": 5000}
+    assert finish(ledger.unknowns.doubtful("some")) == {"con_1": 5000}

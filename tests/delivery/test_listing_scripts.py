@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from delivery import Ledger, Task, Verdict
-from delivery.ledger import SCRIPTS
 from delivery.retry import Rests
+from delivery.scripts import SCRIPTS
 from tests.harness.records import (
     DAY_MS,
     KEYS,
@@ -173,10 +173,12 @@ def test_a_verdict_of_the_ledger_takes_the_pauses_of_its_rests(
     record = still_ledger.record(lost)
     still.redis.hset(record, mapping={"s": "unknown", "en": 5, "b": "bodies", "id": "lost"})
     still.redis.zadd(KEYS.unknown(lost.listing), {record: 1})
-    _, [unknown] = finish(still_ledger.unknowns(lost.listing))
+    _, [unknown] = finish(still_ledger.unknowns.of(lost.listing))
     still.redis.set(KEYS.reader(lost.listing), "mine")
     finish(
-        still_ledger.judge(lost.listing, "mine", [replace(Verdict(unknown, "undecided"))], Rests(600, 10, 60))
+        still_ledger.unknowns.judge(
+            lost.listing, "mine", [replace(Verdict(unknown, "undecided"))], Rests(600, 10, 60)
+        )
     )
     assert still.all()[KEYS.unknown(lost.listing)] == {record: NOW + 10_000}
     assert still.lives(KEYS.reader(lost.listing), 600_000)

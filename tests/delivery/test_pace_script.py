@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from delivery.ledger import SCRIPTS
+from delivery.scripts import SCRIPTS
 from tests.harness.records import (
     DAY_MS,
     NOW_US,

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from delivery.ledger import SCRIPTS
 from delivery.retry import PAUSES_MS
-from delivery.scripts import load_scripts
+from delivery.scripts import SCRIPTS, load_scripts
 
 ROOT = Path(__file__).parents[2]
 #: The scripts that make something wait; clock.lua is a calendar.
@@ -24,7 +23,7 @@ SMALL = 20
 #: How long a lease, a slot or a record lasts is no pause either.
 LEASED_OR_KEPT = {
     "ledger.py: KEPT_UNKNOWN_SECONDS",
-    "ledger.py: UNSETTLED_SECONDS",
+    "unknowns.py: UNSETTLED_SECONDS",
     "policy.py: HORIZON_LONGEST_MS",
     "policy.py: HORIZON_SHORTEST_MS",
     "policy.py: LEASE_MARGIN_SECONDS",

@@ -236,7 +236,7 @@ def test_of_a_verdict(case: Case, word: Any) -> None:
 
     def judge(told: tuple[Task, Verdict]) -> None:
         job, verdict = told
-        finish(case.refused.judge(job.listing, "t2", [verdict], Rests(1, 10, 10)))
+        finish(case.refused.unknowns.judge(job.listing, "t2", [verdict], Rests(1, 10, 10)))
 
     case.each_command_refused(lost, judge)
     (_, due), *_ = case.house.redis.zrange(KEYS.queue("contacts").delayed, 0, -1, withscores=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from delivery import Ledger, Task, batch_key, sizing
-from delivery.ledger import SCRIPTS
+from delivery.scripts import SCRIPTS
 from tests.harness.records import (
     DAY_MS,
     KEYS,

@@ -7,14 +7,14 @@ import sys
 
 FORKS = """
 import os
-from delivery.attempt import _tokens
+from delivery.claim import tokens
 reader, writer = os.pipe()
 child = os.fork()
 if child == 0:
-    os.write(writer, _tokens.next().encode())
+    os.write(writer, tokens.next().encode())
     os._exit(0)
 os.waitpid(child, 0)
-print(os.read(reader, 100).decode(), _tokens.next(), _tokens.next())
+print(os.read(reader, 100).decode(), tokens.next(), tokens.next())
 """
 
 

@@ -23,11 +23,11 @@ def test_a_verdict_counts_only_for_the_call_it_was_made_for(
     finish(ledger.claim(lost, "t1"))
     finish(ledger.settle(lost, "t1", Lost()))
     listing = lost.listing
-    _, [unknown] = finish(ledger.unknowns(listing))
+    _, [unknown] = finish(ledger.unknowns.of(listing))
     before = house.redis.hgetall(ledger.record(lost))
     for ended, counts in ((unknown.ended - 1, False), (unknown.ended, True)):
         verdict = Verdict(replace(unknown, ended=ended), word)
-        finish(ledger.judge(listing, "t2", [verdict], Rests(1, 10, 60)))
+        finish(ledger.unknowns.judge(listing, "t2", [verdict], Rests(1, 10, 60)))
         assert (house.redis.hgetall(ledger.record(lost)) != before) is counts
 
 
@@ -38,9 +38,9 @@ def test_what_was_found_is_not_overwritten_by_an_older_look(
     lost = task("lost")
     finish(ledger.claim(lost, "t1"))
     finish(ledger.settle(lost, "t1", Lost()))
-    _, [unknown] = finish(ledger.unknowns(lost.listing))
+    _, [unknown] = finish(ledger.unknowns.of(lost.listing))
     for word in ("found", "absent", "undecided"):
         verdict = Verdict(unknown, word, {"contact_id": "con_1"} if word == "found" else {})
-        finish(ledger.judge(lost.listing, "t2", [verdict], Rests(1, 10, 60)))
+        finish(ledger.unknowns.judge(lost.listing, "t2", [verdict], Rests(1, 10, 60)))
     house.redis.sadd("acks", "lost")
     assert finish(ledger.claim(lost, "t3")).verb == "found"

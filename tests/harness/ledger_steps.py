@@ -253,7 +253,7 @@ class LedgerSteps:
     # -- Reading back -----------------------------------------------------------------------------------------------------------
 
     def read_listing(self, flight: InFlight, can_tell: Callable[[], bool]) -> None:
-        _, unknowns = finish(self.ledger.unknowns(self._listing()))
+        _, unknowns = finish(self.ledger.unknowns.of(self._listing()))
         keys = {self._record(key): key for key in self.model.records}
         assert {keys[unknown.record] for unknown in unknowns} == self.model.list_unknowns()
         flight.listed = []
@@ -275,7 +275,9 @@ class LedgerSteps:
         self.model.judged(flight.token)
         verdicts = [Verdict(unknown, word) for unknown, word in listed]
         for _ in range(1 + reply_lost):
-            finish(self.ledger.judge(self._listing(), flight.token, verdicts, Rests(3600, 3600, 3600)))
+            finish(
+                self.ledger.unknowns.judge(self._listing(), flight.token, verdicts, Rests(3600, 3600, 3600))
+            )
         self.flights.remove(flight)
 
     # -- What must hold, always -------------------------------------------------------------------------------------------------

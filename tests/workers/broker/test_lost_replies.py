@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from delivery.ledger import SCRIPTS as DELIVERY
+from delivery.scripts import SCRIPTS as DELIVERY
 from delivery.scripts import Script
 from tests.harness import House, wait_for
 from tests.harness.fetching import fetch_keys

@@ -19,7 +19,7 @@ from typing import Self
 import pytest
 from typer.testing import CliRunner
 
-from delivery.ledger import SCRIPTS as DELIVERY
+from delivery.scripts import SCRIPTS as DELIVERY
 from tests.chaos.__main__ import wait_for_the_rest
 from tests.chaos.account import Account
 from tests.chaos.answered import Answered

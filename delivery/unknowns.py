@@ -1,0 +1,95 @@
+"""What waits for a listing, since its call's answer was lost: the records that a listing may tell of, and what it tells.
+
+Beside them, what is known of the ids that stand in listings: a group that is some job's answer, a row that showed too little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from config.keys import Keys
+from delivery.job import Unknown, Verdict
+from delivery.policy import Policy
+from delivery.retry import Rests
+from delivery.scripts import SCRIPTS, ScriptRunner
+
+__all__ = ["UNSETTLED_SECONDS", "Unknowns"]
+
+#: Records that one listing looks for at most, the longest due first; the next listing takes the rest. And how many one script tells of.
+UNKNOWNS_OF_A_LISTING = 20_000
+UNKNOWNS_AT_ONCE = 500
+VERDICTS_AT_ONCE = 500
+#: How long what is not settled is kept at least, in seconds: longer than a hold is likely to last.
+UNSETTLED_SECONDS = 90 * 86400.0
+
+
+class Unknowns:
+    """The scripts by which a listing tells of records, typed. Implements KnownIds."""
+
+    def __init__(self, runner: ScriptRunner, keys: Keys, policy: Policy) -> None:
+        self._runner = runner
+        self._keys = keys
+        self._policy = policy
+
+    async def of(self, listing: str) -> tuple[int, list[Unknown]]:
+        """Return Redis's time in milliseconds, and the records that wait for this listing: all that are due, and some that will be soon."""
+        began_at = 0
+        found: list[Unknown] = []
+        while len(found) < UNKNOWNS_OF_A_LISTING and all(unknown.due for unknown in found[-1:]):
+            now, *rows = await self._runner.run(
+                SCRIPTS["unknowns"], [self._keys.unknown(listing)], [len(found), UNKNOWNS_AT_ONCE]
+            )
+            began_at = began_at or int(now)
+            if not rows:
+                break
+            found += [
+                Unknown(
+                    record.decode(),
+                    int(ended),
+                    needle.decode(),
+                    tuple(orjson.loads(baseline or b"[]")),
+                    # After a clock that was set back nobody knows what came first.
+                    began=int(began) if int(began) <= int(now) else 0,
+                    due=int(look_at) <= int(now),
+                    message_id=message_id.decode(),
+                )
+                for record, ended, began, look_at, needle, baseline, message_id in zip(
+                    *[iter(rows)] * 7, strict=True
+                )
+            ]
+        return began_at, found
+
+    async def judge(self, listing: str, token: str, verdicts: list[Verdict], rests: Rests) -> None:
+        """Write what a listing told."""
+        keys = [self._keys.unknown(listing), self._keys.reader(listing)]
+        pauses = [round(rest * 1000) for rest in (rests.rest, rests.again, rests.seldom)]
+        # Once for no verdicts, too: the reader goes to rest.
+        for start in range(0, len(verdicts) or 1, VERDICTS_AT_ONCE):
+            arguments: list[Any] = [token, *pauses]
+            for verdict in verdicts[start : start + VERDICTS_AT_ONCE]:
+                unknown = verdict.unknown
+                arguments += [unknown.record, unknown.ended, verdict.word, orjson.dumps(verdict.evidence)]
+            await self._runner.run(SCRIPTS["verdicts"], keys, arguments)
+
+    async def claimed(self, channel: str, ids: Iterable[str]) -> set[str]:
+        """Return those of these group ids that are some job's answer already."""
+        return {
+            group_id
+            for group_id in ids
+            if await self._runner.command("EXISTS", self._keys.claimed(channel, group_id))
+        }
+
+    async def doubtful(self, listing: str) -> dict[str, int]:
+        """Return the ids of rows that showed too little in an earlier look, and since when (ms) they are known to stand there."""
+        key = self._keys.doubtful(listing)
+        ids = await self._runner.command("HKEYS", key)
+        times = await self._runner.command("HMGET", key, *ids) if ids else []
+        return {row_id.decode(): int(since) for row_id, since in zip(ids, times, strict=True) if since}
+
+    async def note_doubtful(self, listing: str, ids: list[str]) -> None:
+        """Note the ids of all rows that show too little now; what is not among them is forgotten."""
+        key, life = self._keys.doubtful(listing), round(max(self._policy.ttl, UNSETTLED_SECONDS) * 1000)
+        await self._runner.run(SCRIPTS["doubtful"], [key], [life, *ids])
