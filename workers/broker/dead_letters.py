@@ -15,7 +15,7 @@ from actors import JOBS, key_of
 from actors.event_data import ERROR_KINDS
 from config.keys import Keys
 from delivery import forgetting, retried_as, timestamp
-from workers.broker.entries import Unreadable, read_entry
+from workers.broker.entries import LATEST, Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
 
@@ -40,6 +40,19 @@ def readable(body: bytes) -> Any:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return body.decode("utf-8", "replace")
     return message
+
+
+def _reason(text: bytes | None) -> dict[str, Any] | None:
+    """Return why a letter is dead; None where that is not on record, or is no reason that can be read."""
+    try:
+        told: dict[str, Any] = orjson.loads(text or b"")
+    except orjson.JSONDecodeError:
+        return None
+    match told:
+        case {"message_id": str(), "job": str(), "kind": str(), "message": str()}:
+            if isinstance(told.get("code"), int | None) and isinstance(told.get("batch_id"), str | None):
+                return told
+    return None
 
 
 class NotRetried(Exception):  # noqa: N818 - says what did not happen
@@ -267,7 +280,7 @@ class DeadLetters:
         ]
 
     def _letter(self, name: str, entry_id: bytes, died: float, reason: bytes | None) -> DeadLetter:
-        told = orjson.loads(reason) if reason else self._from_body(name, entry_id)
+        told = _reason(reason) or self._from_body(name, entry_id)
         return DeadLetter(
             queue=name,
             entry_id=entry_id,
@@ -276,7 +289,8 @@ class DeadLetters:
             kind=told["kind"],
             code=told.get("code"),
             message=told["message"],
-            died_at=timestamp(died / 1000),
+            # Whoever else buries letters may give any number for a time, and one that is no moment must not hide the other letters.
+            died_at=timestamp(min(max(died, 0), LATEST) / 1000),
             batch_id=told.get("batch_id"),
         )
 

@@ -19,6 +19,10 @@ from workers.broker import DeadLetters
 
 REASON = {"job": "add_contact", "kind": "rejected", "code": 514, "message": "Group not found"}
 
+#: Times of death that others may give a letter: none is a moment that a calendar has.
+ODD_TIMES = [float("inf"), float("-inf"), 1e300, -1e15]
+ODD_REASONS = [b"x", b"\xff", b"[1]", b"{}", b'{"message_id": [], "job": null, "kind": 1, "message": {}}']
+
 
 def bury(house: House, arguments: dict[str, Any], *, died: float | None = None, **fields: Any) -> str:
     """A dead letter as settle.lua leaves it; answers its message id."""
@@ -157,6 +161,27 @@ def test_unreadable_letters_stay_and_are_told(house: House, command):
         assert "is no readable job and cannot be retried" in done.stderr
     assert lines(command("dead", "show", "broken", "--json").stdout)[0]["body"] == "{not json"
     assert house.redis.hlen("dramatiq:contacts.XQ.msgs") == 1
+
+
+def test_a_letter_with_an_odd_time_or_reason_hides_no_other(house: House, command):
+    good = bury(house, {"n": 0})
+    odd = [bury(house, {"n": number}, died=died) for number, died in enumerate(ODD_TIMES)]
+    for reason in ODD_REASONS:
+        odd.append(bury(house, {}))
+        [entry] = {
+            redis_id
+            for redis_id, body in house.redis.hgetall("dramatiq:contacts.XQ.msgs").items()
+            if odd[-1].encode() in body
+        }
+        house.redis.hset("coupontools:dead:contacts", entry, reason)
+    listed = lines(command("dead", "list", "--json").stdout)
+    assert {letter["message_id"] for letter in listed} == {good, *odd}
+    assert command("dead", "list").returncode == 0
+    for message_id in odd:
+        assert command("dead", "show", message_id).returncode == 0
+        assert json.loads(command("job", message_id, "--json").stdout)["state"] == "dead"
+    assert command("dead", "retry", *odd).returncode == 0
+    assert command("dead", "retry", "--all").stderr == "1 retried\n"
 
 
 def test_all_retries_every_letter_of_one_queue_once(house: House, command):
