@@ -11,7 +11,7 @@ import redis
 from config.keys import Keys
 from delivery import batch_key
 from workers.lookup import time_of
-from workers.throughput import left_seconds, read_per_minute
+from workers.throughput import count_of, left_seconds, read_per_minute
 
 __all__ = ["Batch", "read_batch", "read_batches"]
 
@@ -51,16 +51,19 @@ def read_batches(client: redis.Redis, keys: Keys, *, first: int = 0, most: int =
     paces = read_per_minute(client, keys)
     digests: Any = client.zrevrange(keys.batches, first, first + most - 1 if most else -1)
     for digest in digests:
-        if batch := _read(client, keys, keys.batch(digest.decode()), paces):
+        if batch := _read(client, keys, keys.batch(digest.decode("utf-8", "replace")), paces):
             yield batch
 
 
 def _read(client: redis.Redis, keys: Keys, key: str, paces: dict[str, float]) -> Batch | None:
     found: Any = client.hgetall(key)
-    told = {name.decode(): value.decode("utf-8", "replace") for name, value in found.items()}
+    told = {
+        name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in found.items()
+    }
     if "id" not in told:
         return None
-    numbers = {name: int(value) for name, value in told.items() if value.isdecimal() and name != "id"}
+    counts = {name.decode("utf-8", "replace"): count_of(value) for name, value in found.items()}
+    numbers = {name: count for name, count in counts.items() if count is not None and name != "id"}
     total, answered = numbers.get("size"), numbers.get("answered", 0)
     waiting = None if total is None else max(0, total - answered)
     return Batch(

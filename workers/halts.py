@@ -31,9 +31,9 @@ def halts(state: State, silence: float) -> list[str]:
 def _of_hold(hold: HoldState) -> str:
     code = "" if hold.code is None else f" (code {hold.code})"
     until = f"; next try {hold.retry_at}" if hold.retry_at else ""
-    return (
-        f"{hold.scope} held since {hold.since}, {WHY[hold.kind]} ({hold.worker}): {hold.message}{code}{until}"
-    )
+    since = f" since {hold.since}" if hold.since else ""
+    why = WHY.get(hold.kind, hold.kind)
+    return f"{hold.scope} held{since}, {why} ({hold.worker}): {hold.message}{code}{until}"
 
 
 def pace(state: State) -> str:

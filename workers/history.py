@@ -10,7 +10,7 @@ import redis
 
 from config.keys import Keys
 from workers.state import QueueState
-from workers.throughput import counted
+from workers.throughput import count_of, counted
 
 __all__ = ["KEPT_MINUTES", "History", "Minute", "note_ages"]
 
@@ -67,10 +67,12 @@ def _minute(counts: dict[bytes, bytes], ages: dict[bytes, bytes]) -> Minute:
     minute = Minute()
     for name, count in counts.items():
         lane, outcome = counted(name)
-        if outcome != "first" and count.isdigit():
-            minute.answered[lane, outcome] += int(count)
+        if outcome != "first" and (number := count_of(count)) is not None:
+            minute.answered[lane, outcome] += number
     minute.ages = {
-        lane.decode("utf-8", "replace"): int(age) / 1000 for lane, age in ages.items() if age.isdigit()
+        lane.decode("utf-8", "replace"): number / 1000
+        for lane, age in ages.items()
+        if (number := count_of(age)) is not None
     }
     return minute
 

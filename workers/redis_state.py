@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from config import redact_text
 from config.keys import Keys
+from workers.throughput import count_of
 
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["RedisState", "read_redis", "rfc3339", "why_it_may_forget"]
+__all__ = ["RedisState", "read_redis", "rfc3339", "time_of", "why_it_may_forget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,17 @@ def read_redis(client: redis.Redis, keys: Keys) -> RedisState:
     """
     refusal = _refusal(client, keys)
     problems, warnings = why_it_may_forget(client)
-    at, times = client.hmget(keys.forgot, ["at", "times"])
-    forgot_at = rfc3339(float(at)) if at else None
-    if forgot_at:
+    told: Any = client.hmget(keys.forgot, ["at", "times"])
+    at, times = told
+    forgot_at = time_of(count_of(at)) if at else None
+    if at:
         warnings = [
             *warnings,
-            f"Redis forgot something: seen at {forgot_at}; jobs may be gone, or carried out twice",
+            f"Redis forgot something: seen at {forgot_at or 'some time'}; jobs may be gone, or carried out twice",
         ]
     if refusal:
         problems = [f"Redis takes no writes: {refusal}", *problems]
-    return RedisState(not refusal, forgot_at, int(times or 0), problems, warnings)
+    return RedisState(not refusal, forgot_at, count_of(times or b"") or 0, problems, warnings)
 
 
 def _refusal(client: redis.Redis, keys: Keys) -> str:
@@ -85,3 +87,13 @@ def rfc3339(milliseconds: float) -> str:
     """Return a moment in Unix milliseconds as the house writes it."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def time_of(milliseconds: object) -> str | None:
+    """Return a moment in Unix milliseconds as RFC 3339 in UTC; None where it is none."""
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return None
+    try:
+        return rfc3339(milliseconds)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -6,6 +6,7 @@ Everything here takes the same time with ten jobs as with a million: it asks for
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from config import Settings
 from config.keys import Keys
 from config.names import QUEUES, SCOPES
 from workers.other_queues import other_queues
-from workers.redis_state import RedisState, read_redis, rfc3339
+from workers.redis_state import RedisState, read_redis, time_of
 from workers.throughput import left_seconds, read_per_minute
 from workers.worker_list import WorkerState, account_keys, read_workers
 
@@ -32,6 +33,7 @@ __all__ = [
     "read_state",
 ]
 
+_CODE: Final = re.compile(r"-?[0-9]{1,9}")
 #: The script that counts.
 _LOOK: Final = Path(__file__).with_name("look.lua")
 
@@ -55,7 +57,10 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class HoldState:
-    """Why work of one scope waits, since when, and when it is tried again (RFC 3339; None where an operator says when)."""
+    """Why work of one scope waits, since when, and when it is tried again (RFC 3339; None where an operator says when).
+
+    Of a hold that cannot be read, ``since`` is empty.
+    """
 
     scope: str
     kind: str
@@ -112,19 +117,28 @@ def find_other_queues(client: redis.Redis, settings: Settings) -> list[str]:
 def _read_holds(client: redis.Redis, keys: Keys) -> list[HoldState]:
     """Return the holds of now, those of the whole account first."""
     found: Any = client.hgetall(keys.holds)
-    holds = [_hold(orjson.loads(text)) for text in found.values()]
-    return sorted(holds, key=lambda hold: (SCOPES.index(hold.scope), hold.kind, hold.since))
+    holds = [_hold(name, text) for name, text in found.items()]
+    order = {scope: number for number, scope in enumerate(SCOPES)}
+    return sorted(holds, key=lambda hold: (order.get(hold.scope, len(order)), hold.kind, hold.since))
 
 
-def _hold(told: dict[str, Any]) -> HoldState:
+def _hold(name: bytes, text: bytes) -> HoldState:
+    """Return what can be read of a hold: one that says less, or something else, must not hide what else is the case."""
+    try:
+        told = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        told = None
+    told = told if isinstance(told, dict) else {"message": "what is on record of it cannot be read"}
+    scope, _, kind = name.decode("utf-8", "backslashreplace").partition("/")
+    code = _CODE.fullmatch(str(told.get("code")))
     return HoldState(
-        scope=told["scope"],
-        kind=told["kind"],
-        code=int(told["code"]) if told["code"] else None,
-        message=told["message"],
-        since=rfc3339(told["since"]),
-        retry_at=rfc3339(told["retry_at"]) if "retry_at" in told else None,
-        worker=told["worker"],
+        scope=str(told.get("scope", scope)),
+        kind=str(told.get("kind", kind)),
+        code=int(code[0]) if code else None,
+        message=str(told.get("message", "")),
+        since=time_of(told.get("since")) or "",
+        retry_at=time_of(told.get("retry_at")),
+        worker=str(told.get("worker", "")),
     )
 
 

@@ -10,12 +10,14 @@ from config.keys import Keys
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["counted", "left_seconds", "read_per_minute"]
+__all__ = ["count_of", "counted", "left_seconds", "read_per_minute"]
 
 #: This minute and the one before it: enough to be steady, and soon 0 when nothing is answered any more.
 MINUTES: Final = 2
 #: What was answered within a shorter time than this is taken to have needed so long: one job is no pace.
 SHORTEST_SECONDS: Final = 5.0
+#: A number of more digits has more than 64 bits, and no script of ours wrote it.
+MOST_DIGITS: Final = 18
 
 
 def read_per_minute(client: redis.Redis, keys: Keys) -> dict[str, float]:
@@ -35,10 +37,13 @@ def read_per_minute(client: redis.Redis, keys: Keys) -> dict[str, float]:
         counts: Any = client.hgetall(f"{keys.minutes}:{minute}")
         for name, count in counts.items():
             lane, outcome = counted(name)
+            number = count_of(count)
+            if number is None:
+                continue
             if outcome == "first":
-                began.setdefault(lane, int(count) / 1000)
+                began.setdefault(lane, number / 1000)
             else:
-                answered[lane] += int(count)
+                answered[lane] += number
     return {
         lane: round(60 * count / max(SHORTEST_SECONDS, now - began.get(lane, now - 60)), 1)
         for lane, count in answered.items()
@@ -49,6 +54,11 @@ def counted(field: bytes) -> tuple[str, str]:
     """Return the lane and the outcome that a field of a minute counts; of the outcome ``first`` it tells the time instead."""
     lane, _, outcome = field.decode("utf-8", "replace").partition("|")
     return lane, outcome
+
+
+def count_of(value: bytes) -> int | None:
+    """Return a number that a script has counted; None where something else stands in its place."""
+    return int(value) if value.isdigit() and len(value) <= MOST_DIGITS else None
 
 
 def left_seconds(waiting: int, per_minute: float) -> float | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from actors import JOBS
-from workers.redis_state import rfc3339
+from workers.redis_state import time_of
 from workers.stream import message_of
 
 __all__ = [
@@ -45,7 +46,8 @@ class Found:
 
     def told(self) -> dict[str, Any]:
         """Return what `job --json` prints."""
-        return {name: value for name, value in asdict(self).items() if name not in {"message", "looks"}}
+        told = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {name: value for name, value in told.items() if name not in {"message", "looks"}}
 
 
 def in_words(found: Found | None) -> str:
@@ -78,8 +80,19 @@ def answered(event: dict[str, Any]) -> Found:
         job=job_of_event(event),
         since=told,
         attempts=attempts if isinstance(attempts, int) else None,
-        event=event,
+        event=event
+        if _can_be_written(event)
+        else {name: str(event.get(name)) for name in ("id", "type", "time")},
     )
+
+
+def _can_be_written(event: dict[str, Any]) -> bool:
+    """Return whether an event can be told as JSON: one of a stranger may be nested so deeply that it can be read alone."""
+    try:
+        orjson.dumps(event)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def job_of_event(event: dict[str, Any]) -> str | None:
@@ -101,13 +114,3 @@ def kwargs_of(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a message; none where they are no object."""
     kwargs = fields.get("kwargs")
     return kwargs if isinstance(kwargs, dict) else {}
-
-
-def time_of(milliseconds: object) -> str | None:
-    """Return a moment in Unix milliseconds as RFC 3339 in UTC; None where it is none."""
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
-        return None
-    try:
-        return rfc3339(milliseconds)
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -7,7 +7,9 @@ import time
 
 import pytest
 
+from config.keys import Keys
 from tests.harness import House, message
+from tests.harness.holds import put_hold
 
 # An escape sequence as 7-bit and as C1 control, a line separator, a deleted character, and one beyond 16 bits that nobody can print.
 ODD = "a\x1b[31mb\x9b31mc\u2028d\x7fe\U000e0001f"
@@ -32,8 +34,7 @@ def odd_house(house: House) -> House:
     redis.zadd("dramatiq:__heartbeats__", {ODD: now})
     about = {"queues": [ODD, 7], "host": ODD, "pid": "x", "account": "mine"}
     redis.hset("coupontools:workers", ODD, json.dumps(about))
-    hold = {"kind": "refused", "code": "1000", "message": ODD, "retry_at": "1700000000123"}
-    redis.hset("coupontools:hold:mine:account", mapping=hold)
+    put_hold(redis, Keys(account="mine"), "account/refused", code="1000", message=ODD, worker=ODD)
     event = {"id": "m", "type": f"coupontools.{ODD}", "time": ODD * 2, "subject": ODD, "data": {"name": ODD}}
     # A stranger's JSON may stand on several lines.
     redis.xadd("coupontools:events", {"type": "x", "event": json.dumps(event, indent=1, ensure_ascii=False)})
@@ -115,6 +116,48 @@ def test_an_odd_worker_stops_no_look(house: House, command, about: bytes):
     assert [worker["id"] for worker in json.loads(done.stdout)["workers"]] == ["\\xff\\xfe"]
     assert command("status").returncode == 0
     assert command("check", "--any-host").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"\xff",
+        b"[1]",
+        b'{"scope": "fax", "kind": "new", "code": "E1", "since": "x", "retry_at": 1e300, "message": 7}',
+    ],
+)
+def test_an_odd_hold_stops_no_look_and_hides_no_other(house: House, command, odd: bytes):
+    keys = Keys(account="mine")
+    put_worker(house, "w")
+    house.redis.hset(keys.holds, b"fax/new/\xff", odd)
+    put_hold(house.redis, keys, "account/paused", message="moving house")
+    done = command("status", "--json")
+    assert done.returncode == 0, done.stderr
+    holds = [(hold["scope"], hold["kind"][:3]) for hold in json.loads(done.stdout)["holds"]]
+    assert holds == [("account", "pau"), ("fax", "new")]
+    shown = command("status").stdout
+    assert "moving house" in shown
+    assert "fax held" in shown
+    assert command("check", "--any-host").returncode == 0
+
+
+def put_worker(house: House, name: str, account: str = "mine") -> None:
+    house.redis.zadd("dramatiq:__heartbeats__", {name: time.time() * 1000})
+    house.redis.hset("coupontools:workers", name, json.dumps({"account": account}))
+
+
+def test_odd_counts_stop_no_look(house: House, command):
+    minute = f"coupontools:minute:{int(time.time()) // 60}"
+    for odd in (b"x", b"", b"1.5", b"9" * 400, b"9" * 5000):
+        house.redis.hset(minute, mapping={"contacts|succeeded": odd, "groups|first": odd, b"\xff": odd})
+        house.redis.hset("coupontools:forgot", mapping={"at": odd or "inf", "times": odd})
+        house.redis.zadd("coupontools:batches", {b"\xff": 2, "odd": 1})
+        house.redis.hset("coupontools:batch:odd", mapping={"id": "spring", "size": odd, b"\xff": odd})
+        for arguments in (("status",), ("check", "--any-host"), ("batches",)):
+            assert "Traceback" not in command(*arguments).stderr
+            told = json.loads(command(*arguments, "--json").stdout)
+        assert told["batch_id"] == "spring"
+        assert "Redis forgot something" in command("status").stdout
 
 
 @pytest.mark.parametrize(
