@@ -54,5 +54,8 @@ def kept_ms(client: redis.Redis, keys: Keys, message_id: str) -> int:
 
 
 def _until(mark: bytes) -> int:
-    """Return until which second (Unix) a mark is kept."""
-    return int(mark[:8], 16)
+    """Return until which second (Unix) a mark is kept; 0 for what is none."""
+    try:
+        return int(mark[:8], 16)
+    except ValueError:
+        return 0

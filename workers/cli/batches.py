@@ -57,7 +57,8 @@ def batches(
         if failed is not None and batch_id is not None:
             _write_failed(DeadLetters(client, keys, QUEUES), batch_id, failed)
     if not found:
-        say("no such batch" if batch_id is not None else "no batches", err=batch_id is not None)
+        if batch_id is not None or not as_json:
+            say("no such batch" if batch_id is not None else "no batches", err=batch_id is not None)
         raise typer.Exit(1 if batch_id is not None else 0)
 
 

@@ -228,7 +228,7 @@ class Lookup:
         reason = fields_of(text or b"{}") or {}
         found = answered(event) if event else Found(message_id, "dead", job=fields.get("actor_name"))
         found.state, found.queue, found.message = "dead", queue, fields
-        found.since, found.reason = reason.get("died_at"), reason.get("message")
+        found.since, found.reason = _text(reason.get("died_at")), _text(reason.get("message"))
         return found
 
     def _event_of(self, message_id: str) -> dict[str, Any] | None:
@@ -256,19 +256,27 @@ def _once(many: Iterable[Found]) -> Iterator[Found]:
             yield found
 
 
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _is_derived(key: str) -> bool:
     return key.startswith("derived:")
 
 
 def _remembered(actor: str, outcome: bytes) -> dict[str, Any]:
     """Return what an outcome tells of its event. Of most, only what the job did not bring itself is kept, its id first."""
-    told = orjson.loads(outcome)
+    try:
+        told = orjson.loads(outcome)
+    except orjson.JSONDecodeError:
+        told = None
     if isinstance(told, list):
         kind = next(iter(JOBS[actor].succeeds))
         subject = next(
             (each for each in told if isinstance(each, str) and each.startswith(("con_", "gro_"))), None
         )
         return {"type": f"coupontools.{kind}", "subject": subject, "data": None}
+    told = told if isinstance(told, dict) else {}
     return {
         "type": f"coupontools.{told.get('event')}",
         "subject": told.get("subject"),

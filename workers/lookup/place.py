@@ -10,6 +10,7 @@ from actors import key_of
 from config.keys import Keys
 from delivery.task import short_digest
 from workers.lookup.found import Found, fields_of, kwargs_of, time_of
+from workers.throughput import count_of
 from workers.worker_list import WorkerState
 
 __all__ = ["Places", "key_in_force"]
@@ -57,15 +58,14 @@ class Places:
         record = self._keys.record(str(found.job), short_digest(name))
         known: Any = self._client.hmget(record, "s", "n", "rb", "w", "cl", "en", "un")
         state, attempts, look_at, why, claimed_at, lost_at, looks = known
-        if attempts:
-            found.attempts = int(attempts)
+        found.attempts = count_of(attempts or b"")
         if why:
             found.reason = why.decode("utf-8", "replace")
         if state == b"unknown":
-            found.state, found.read_back_at = "unknown", time_of(float(look_at or 0))
-            found.since = time_of(float(lost_at or 0))
-            found.looks = int(looks or 0)
-        return time_of(float(claimed_at)) if state == b"running" and claimed_at else None
+            found.state, found.read_back_at = "unknown", time_of(count_of(look_at or b"0"))
+            found.since = time_of(count_of(lost_at or b"0"))
+            found.looks = count_of(looks or b"0")
+        return time_of(count_of(claimed_at)) if state == b"running" and claimed_at else None
 
     def _holder(self, queue: str, entry_id: bytes) -> str | None:
         # Any bytes may be an id, and of what is no UTF-8 only the bytes can be sent.
@@ -83,7 +83,7 @@ class Places:
         members: Any = self._client.smembers(self._keys.parked)
         for member in members:
             place = member.decode("utf-8", "replace")
-            hold, of_queue, _ = place.rsplit("|", 2)
+            hold, _, of_queue = place.rpartition("|")[0].rpartition("|")
             if of_queue != queue:
                 continue
             if self._client.zscore(f"{self._keys.parked}:{place}", entry_id) is None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.add_contact import AddContact
+from config.keys import Keys
+from delivery.task import mark_of, short_digest
 from tests.harness import House, message, wait_for
 from tests.workers.cli.conftest import Command
 
@@ -122,6 +124,42 @@ def test_an_id_in_redis_that_is_no_text_is_found_like_any_other(house: House, co
     house.redis.lpop(f"dramatiq:{queue}")
     house.redis.sadd(f"dramatiq:__acks__.host-1-ab.{queue}", entry)
     assert told(command, body["message_id"])["worker"] == "host-1-ab"
+
+
+def test_what_is_odd_on_record_stops_no_look(house: House, command: Command) -> None:
+    job = contact("gro_1", 901, idempotency_key="order 9", correlation_id="order/9")
+    message_id = house.enqueue("add_contact", job)
+    keys = Keys(account="mine")
+    house.redis.zadd("dramatiq:__heartbeats__", {"w": 1})
+    house.redis.hset(keys.workers, "w", json.dumps({"account": "mine"}))
+    house.redis.sadd(keys.parked, "no place", b"\xff|contacts|\xff")
+    record = keys.record("add_contact", short_digest("order 9"))
+    for odd in (b"x", b"\xff", b"1e400", b"null"):
+        house.redis.hset(record, mapping=dict.fromkeys(("n", "rb", "w", "cl", "en", "un", "o"), odd))
+        for state in ("unknown", "running", "done"):
+            house.redis.hset(record, "s", state)
+            assert told(command, message_id)["queue"] == "contacts"
+            assert told(command, "--correlation-id", "order/9")["message_id"] == message_id
+            assert told(command, "--idempotency-key", "order 9")["state"] in {
+                "waiting",
+                "unknown",
+                "answered",
+            }
+        number, mark = mark_of("m-1")
+        house.redis.hset(keys.marks(number), mark or "", odd)
+        assert told(command, "m-1")["state"] == "not_found"
+
+
+def test_an_event_that_is_nested_too_deeply_to_be_told_is_named(house: House, command: Command) -> None:
+    event = '{"id":"m-1","type":"t","time":"2026","data":{"name":' + "[" * 900 + "]" * 900 + "}}"
+    house.redis.xadd("coupontools:events", {"type": "t", "event": event})
+    assert told(command, "m-1")["event"] == {"id": "m-1", "type": "t", "time": "2026"}
+    assert command("job", "m-1").returncode == 0
+
+
+def test_no_batches_are_no_line_of_json(command: Command) -> None:
+    assert command("batches").stdout == "no batches\n"
+    assert command("batches", "--json").stdout == ""
 
 
 def test_an_import_is_a_batch(house: House, tmp_path: Path) -> None:
