@@ -23,7 +23,8 @@ local account = { holds = holds, still = still, held_account = held_account, hel
 local places = {}
 for _, place in ipairs(redis.call('SMEMBERS', parked)) do
   local name, queue, call = string.match(place, '^(.*)|(.-)|(.-)$')
-  places[#places + 1] = { key = parked .. ':' .. place, place = place, name = name, queue = queue, call = call }
+  -- What a stranger has put among them is none.
+  if name then places[#places + 1] = { key = parked .. ':' .. place, place = place, name = name, queue = queue, call = call } end
 end
 -- Redis tells a set in no order.
 table.sort(places, function(a, b) return a.place < b.place end)

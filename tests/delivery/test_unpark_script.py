@@ -64,6 +64,13 @@ def test_what_a_hold_that_is_over_has_parked_comes_back_in_its_order(still: Stil
     ]
 
 
+def test_what_names_no_place_keeps_nobody(still: StillClock) -> None:
+    park(still, "sms/paused", "a")
+    still.redis.sadd(KEYS.parked, "no place", "a|b")
+    assert unpark(still) == (1, {})
+    assert delayed(still) == {"a": 1}
+
+
 def test_five_hundred_come_back_at_once(still: StillClock) -> None:
     place = park(still, "sms/paused", *(f"a{number}" for number in range(300)))
     park(still, "sms/paused", *(f"b{number}" for number in range(300)), queue="bulk")

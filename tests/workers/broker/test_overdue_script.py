@@ -221,6 +221,8 @@ def test_what_is_parked_for_a_hold_that_is_over_or_in_a_queue_of_others_is_looke
         (["b:spring"], {"kwargs": {"batch_id": "spring"}}, True),
         (["b:spring"], {"kwargs": {"batch_id": "summer"}}, False),
         (["m:m-b"], {}, False),
+        # Who has no batch is not of the one that is called like nothing in Lua.
+        (["b:nil", "b:"], {}, False),
         # What may have been carried out has been brought forward once.
         (["m:m-a", "u:m-a"], {}, False),
         (["b:spring", "u:m-a"], {"kwargs": {"batch_id": "spring"}}, False),
@@ -272,3 +274,14 @@ def test_what_is_cancelled_is_not_put_off_too_far_by_a_clock_ahead(still: StillC
     cancel(still, "m:m-other")
     look(still)
     assert delayed(still) == {"a": NOW - 5}
+
+
+def test_a_time_that_is_no_number_and_a_place_that_is_none_stop_no_look(still: StillClock) -> None:
+    """A producer in Python may write NaN."""
+    put(still, "a", float("nan"), NOW + 777)
+    put(still, "b", NOW - 9999)
+    put(still, "c", NOW, NOW + 777)
+    still.redis.sadd(KEYS.parked, "no place", "a|b")
+    cancel(still, "m:m-a", "b:nil")
+    assert look(still) == [250, 1]
+    assert delayed(still) == {"a": NOW + 777, "b": 1, "c": NOW + 777}

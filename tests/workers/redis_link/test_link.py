@@ -57,6 +57,7 @@ def test_a_key_of_others_and_a_renamed_command_are_outages(
     [
         ("EVAL", "local nothing; return nothing.field", 0),
         ("EVAL", "error('no such op')", 0),
+        ("EVAL", "return redis.call('GET', nil)", 0),
         ("EVAL", "return redis.call('SADD', 'coupontools:text')", 0),
         ("EVAL", "return redis.call('SADD', 'coupontools:text', 'x')", 0),
         ("SADD", "coupontools:text", "x"),

@@ -34,14 +34,17 @@ local function times_of(bodies, id)
   local fine, message = pcall(cjson.decode, redis.call('HGET', bodies, id))
   if not fine or type(message) ~= 'table' then return nil end
   local since = message.message_timestamp
-  if type(since) ~= 'number' then return nil end
+  -- Python writes NaN as well, which is a number to Lua, is not itself, and can be no score.
+  if type(since) ~= 'number' or since ~= since then return nil end
   local eta = type(message.options) == 'table' and message.options.eta
   if type(eta) == 'number' and eta > since then since = eta end
   local given = type(message.kwargs) == 'table' and message.kwargs or {}
   local own, marks = given.deadline_seconds, {}
   if any_cancelled then
     local id = tostring(message.message_id)
-    marks = redis.call('HMGET', cancelled, 'm:' .. id, 'b:' .. tostring(given.batch_id), 'u:' .. id)
+    -- Who has no batch is of none, also where one is called `nil`.
+    local batch = type(given.batch_id) == 'string' and 'b:' .. given.batch_id or NOBODY
+    marks = redis.call('HMGET', cancelled, 'm:' .. id, batch, 'u:' .. id)
   end
   -- What may have been carried out has been brought forward once; since then it waits for its look-up.
   local is_cancelled = (marks[1] or marks[2]) and not marks[3]
@@ -84,10 +87,11 @@ end
 -- While the account is refused or paused, deadlines stand still.
 for _, place in ipairs(redis.call('SMEMBERS', parked)) do
   local name, queue = string.match(place, '^(.*)|(.-)|.-$')
-  local text = redis.call('HGET', holds, name)
+  -- What a stranger has put among the places names no hold.
+  local text = name and redis.call('HGET', holds, name)
   local kind = text and cjson.decode(text).kind
   local stands = kind == 'refused' or kind == 'paused'
-  if queues[queue] and (any_cancelled or not stands) then
+  if name and queues[queue] and (any_cancelled or not stands) then
     local key = parked .. ':' .. place
     places[#places + 1] = { name = 'parked ' .. place, queue = queues[queue], stands = stands, ids = function(from, count)
       return redis.call('ZRANGE', key, from, from + count - 1)
