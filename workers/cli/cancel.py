@@ -32,6 +32,9 @@ def cancel(
     """
     if not ids and batch is None:
         raise typer.BadParameter("give message ids, or --batch", param_hint="ID...")
+    if batch == "":
+        # A script whose variable is empty would take its batch for cancelled.
+        raise typer.BadParameter("is empty", param_hint="--batch")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
         if batch is not None:

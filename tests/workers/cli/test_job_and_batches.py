@@ -157,6 +157,12 @@ def test_an_event_that_is_nested_too_deeply_to_be_told_is_named(house: House, co
     assert command("job", "m-1").returncode == 0
 
 
+def test_a_batch_without_a_name_is_not_said_to_be_cancelled(command: Command) -> None:
+    done = command("cancel", "--batch", "")
+    assert done.returncode == 2
+    assert "--batch" in done.stderr
+
+
 def test_no_batches_are_no_line_of_json(command: Command) -> None:
     assert command("batches").stdout == "no batches\n"
     assert command("batches", "--json").stdout == ""
