@@ -226,6 +226,10 @@ def test_what_is_parked_for_a_hold_that_is_over_or_in_a_queue_of_others_is_looke
         # What may have been carried out has been brought forward once.
         (["m:m-a", "u:m-a"], {}, False),
         (["b:spring", "u:m-a"], {"kwargs": {"batch_id": "spring"}}, False),
+        # A batch may have the name that Lua has for none.
+        (["b:nil"], {"kwargs": {"batch_id": "nil"}}, True),
+        (["b:nil"], {}, False),
+        (["b:true"], {"kwargs": {"batch_id": True}}, False),
     ],
 )
 @pytest.mark.parametrize("where", [None, NOW - 1])
