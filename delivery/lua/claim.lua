@@ -244,7 +244,8 @@ if must_read_back then job.about = job.listing end
 
 local stop, wait = stopped_by(standing)
 if stop and stop.hold.secret and others_may_call(holds, workers, heartbeats) then
-  defer(job.since, 'benched')
+  -- At once, but no sooner than who was enqueued before it; a producer's clock may be ahead.
+  defer(math.min(job.since, now), 'benched')
   return say('benched', whole(wait))
 end
 if stop then return park(stop.name) end

@@ -30,14 +30,14 @@ end
 table.sort(places, function(a, b) return a.place < b.place end)
 
 -- Lets messages of a place, the first or those from `from` on, go back to their queue; they fell due when they were enqueued, so they come
--- in order and first.
+-- in order and first. By a producer's clock that is ahead that was not yet, and nobody is to wait for it.
 local function let_go(place, most, from)
   from = from or 0
   local ids = redis.call('ZRANGE', place.key, from, from + most - 1, 'WITHSCORES')
   if #ids > 0 then
     redis.call('ZREM', place.key, NOBODY)
     local due = {}
-    for i = 1, #ids, 2 do due[i], due[i + 1] = ids[i + 1], ids[i] end
+    for i = 1, #ids, 2 do due[i], due[i + 1] = whole(math.min(ids[i + 1], now)), ids[i] end
     redis.call('ZADD', delayed_prefix .. place.queue, unpack(due))
     for i = 1, #ids, 2 do redis.call('ZREM', place.key, ids[i]) end
   end

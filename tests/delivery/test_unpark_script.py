@@ -71,6 +71,12 @@ def test_what_names_no_place_keeps_nobody(still: StillClock) -> None:
     assert delayed(still) == {"a": 1}
 
 
+def test_nobody_waits_for_the_clock_of_a_producer_that_is_ahead(still: StillClock) -> None:
+    park(still, "sms/paused", "a", "b", first=NOW)
+    assert unpark(still) == (2, {})
+    assert delayed(still) == {"a": NOW, "b": NOW}
+
+
 def test_five_hundred_come_back_at_once(still: StillClock) -> None:
     place = park(still, "sms/paused", *(f"a{number}" for number in range(300)))
     park(still, "sms/paused", *(f"b{number}" for number in range(300)), queue="bulk")
