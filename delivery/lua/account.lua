@@ -61,19 +61,38 @@ local function holds_of(holds, scope, call, secret)
   return standing, passing
 end
 
--- The secrets that living workers use, each true if it is refused; nil when no worker says what it uses.
-local function secrets_of(holds, workers, heartbeats)
-  local secrets, any = {}, false
-  local told = redis.call('HGETALL', workers)
+-- What living workers say of themselves.
+local function living_of(workers, heartbeats)
+  local living, told = {}, redis.call('HGETALL', workers)
   for i = 1, #told, 2 do
     local fine, about = pcall(cjson.decode, told[i + 1])
     local seen = tonumber(redis.call('ZSCORE', heartbeats, told[i]) or '')
-    if fine and type(about) == 'table' and about.secret and seen and seen > now - (tonumber(about.silence_ms) or 0) then
+    if fine and type(about) == 'table' and seen and seen > now - (tonumber(about.silence_ms) or 0) then living[#living + 1] = about end
+  end
+  return living
+end
+
+-- The secrets that living workers use, each true if it is refused; nil when no worker says what it uses.
+local function secrets_of(holds, workers, heartbeats)
+  local secrets, any = {}, false
+  for _, about in ipairs(living_of(workers, heartbeats)) do
+    if about.secret then
       secrets[about.secret] = redis.call('HEXISTS', holds, 'account/refused/' .. about.secret) == 1
       any = true
     end
   end
   return any and secrets or nil
+end
+
+-- The queues that living workers take; nil when one does not say what it takes, or nobody lives.
+local function queues_of(workers, heartbeats)
+  local queues, any = {}, false
+  for _, about in ipairs(living_of(workers, heartbeats)) do
+    if type(about.queues) ~= 'table' then return nil end
+    for _, queue in ipairs(about.queues) do queues[queue] = true end
+    any = true
+  end
+  return any and queues or nil
 end
 
 -- Does a living worker use a secret that is not refused?

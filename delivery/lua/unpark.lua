@@ -45,11 +45,14 @@ local function let_go(place, most, from)
   return #ids / 2
 end
 
--- Whom to let out as the probe of this hold, of those parked by it.
+-- Whom to let out as the probe of this hold, of those parked by it. Whoever comes from a queue that no worker takes would never probe, and
+-- those whom workers take would wait until all of it is let out.
+local served, is_asked
 local function candidate(name, hold)
+  if not is_asked then served, is_asked = queues_of(workers, heartbeats), true end
   local same, other
   for _, place in ipairs(places) do
-    if place.name == name then
+    if place.name == name and (not served or served[place.queue]) then
       if place.call == hold.call then same = same or place else other = other or place end
     end
   end

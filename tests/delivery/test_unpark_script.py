@@ -271,6 +271,70 @@ def test_when_nobody_makes_that_kind_of_call_any_more_any_may_probe(
     )
 
 
+def live(still: StillClock, name: str = "w1", **says: Any) -> None:
+    """Let a worker live."""
+    still.redis.hset(KEYS.workers, name, json.dumps({"silence_ms": 1000, **says}))
+    still.redis.zadd(KEYS.heartbeats, {name: NOW})
+
+
+@pytest.mark.parametrize(
+    ("says", "out"),
+    [
+        ({"queues": ["contacts"]}, "taken"),
+        ({"queues": ["contacts", "bulk"]}, "bulk"),
+        ({"queues": ["bulk"]}, "bulk"),
+        ({"queues": []}, None),
+        # Who does not say what it takes may take anything.
+        ({}, "bulk"),
+        ({"queues": "contacts"}, "bulk"),
+    ],
+)
+@pytest.mark.parametrize("name", ["sms/refused", "sms/outage/add_contact"])
+def test_nobody_is_let_out_to_probe_into_a_queue_that_no_worker_takes(
+    still: StillClock, name: str, says: dict[str, Any], out: str | None
+) -> None:
+    live(still, **says)
+    park(still, name, "bulk", queue="bulk")
+    park(still, name, "taken")
+    put_hold(still.redis, KEYS, name)
+    unpark(still)
+    assert delayed(still) | delayed(still, "bulk") == ({out: 1} if out else {})
+    # When the hold is over, all come back.
+    still.redis.delete(KEYS.holds)
+    assert unpark(still)[0] == (1 if out else 2)
+
+
+def test_a_dead_worker_takes_no_queue(still: StillClock) -> None:
+    live(still, queues=["contacts"])
+    live(still, "dead", queues=["bulk"])
+    still.redis.zadd(KEYS.heartbeats, {"dead": NOW - 1000})
+    park(still, "sms/refused", "bulk", queue="bulk")
+    put_hold(still.redis, KEYS, "sms/refused", since=NOW)
+    unpark(still)
+    assert delayed(still, "bulk") == {}
+    still.redis.zadd(KEYS.heartbeats, {"dead": NOW - 999})
+    unpark(still)
+    assert delayed(still, "bulk") == {"bulk": 1}
+
+
+def test_whose_queue_no_worker_takes_keeps_nobody_else_from_probing(still: StillClock) -> None:
+    """Neither another kind of call after a refusal with a code, nor the refused kind after one without."""
+    live(still, queues=["groups"])
+    park(still, "sms/refused", "refused", queue="bulk")
+    park(still, "sms/refused", "other", queue="groups", call="sms/create_group")
+    put_hold(still.redis, KEYS, "sms/refused", since=NOW - ANY_AFTER_MS)
+    unpark(still)
+    assert (delayed(still, "bulk"), delayed(still, "groups")) == ({}, {"other": 1})
+    still.redis.flushall()
+    live(still, queues=["contacts"])
+    park(still, "sms/refused", "refused")
+    park(still, "sms/refused", "other", queue="groups", call="sms/create_group")
+    put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x")
+    unpark(still)
+    assert (delayed(still), delayed(still, "groups")) == ({"refused": 1}, {})
+    assert "others" not in holds(still)["sms/refused"]
+
+
 @pytest.mark.parametrize(
     ("left", "letting", "any_may"),
     [
