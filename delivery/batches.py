@@ -9,13 +9,19 @@ from config.keys import Keys
 from delivery.policy import Policy
 from delivery.scripts import SCRIPTS, Script
 from delivery.task import short_digest
+from delivery.unknowns import UNSETTLED_SECONDS
 
-__all__ = ["batch_key", "cancelling", "sizing"]
+__all__ = ["batch_key", "batch_life_ms", "cancelling", "sizing"]
 
 
 def batch_key(keys: Keys, batch_id: str) -> str:
     """Return the key of a batch's counts; see batch.lua for its fields."""
     return keys.batch(short_digest(batch_id))
+
+
+def batch_life_ms(policy: Policy) -> int:
+    """Return for how long the counts of a batch are kept of which answers are awaited: its jobs may wait in a hold."""
+    return round(max(policy.ttl, UNSETTLED_SECONDS) * 1000)
 
 
 def sizing(keys: Keys, policy: Policy, batch_id: str, size: int) -> tuple[Script, list[str], list[Any]]:
@@ -24,7 +30,7 @@ def sizing(keys: Keys, policy: Policy, batch_id: str, size: int) -> tuple[Script
     return (
         SCRIPTS["size"],
         [keys.batch(digest), keys.batches, keys.events],
-        [batch_id, digest, size, round(policy.ttl * 1000), policy.events_maxlen],
+        [batch_id, digest, size, round(policy.ttl * 1000), batch_life_ms(policy), policy.events_maxlen],
     )
 
 

@@ -60,7 +60,7 @@ local function try_elsewhere(settlement)
     redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
     redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
   end
-  if counts then try_count(counts, settlement.ttl) end
+  if counts then try_count(counts, settlement.ttl, settlement.life) end
   if tally then try_minute(tally) end
 end
 

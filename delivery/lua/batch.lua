@@ -13,8 +13,15 @@ local function read_batch(key)
   return batch
 end
 
+-- For how long (ms) a batch is remembered from now on: while answers are awaited, as long as a job may wait in a hold. `size` is what
+-- somebody says of it now.
+local function kept_for(batch, size, ttl_ms, life_ms)
+  local awaited = not batch.told and (size > 0 or batch.size or batch.enqueued)
+  return whole(awaited and life_ms or ttl_ms)
+end
+
 -- Writes batch.finished, once, when as many jobs are answered as there are.
-local function finish_batch(key, events, maxlen)
+local function finish_batch(key, events, maxlen, ttl_ms)
   local batch, failed = read_batch(key), {}
   local size = tonumber(batch.size) or 0
   if batch.told or size == 0 or (tonumber(batch.answered) or 0) < size then return end
@@ -32,19 +39,20 @@ local function finish_batch(key, events, maxlen)
   }
   redis.call('XADD', events, 'MAXLEN', '~', maxlen, '*', 'type', event.type, 'event', cjson.encode(event))
   redis.call('HSET', key, 'told', 1, 'finished_at', whole(now))
+  redis.call('PEXPIRE', key, whole(ttl_ms))
 end
 
 -- Tries all that count_answer does: were it refused after the answer's events, a repeat would write those once more. `counts` has key, all,
 -- digest, id, lane, size (0 for unknown) and as.
-local function try_count(counts, ttl_ms)
+local function try_count(counts, ttl_ms, life_ms)
   redis.call('HSETNX', counts.key, 'id', counts.id)
   redis.call('HINCRBY', counts.key, 'answered', 0)
   redis.call('HSET', counts.key, 'id', counts.id)
-  redis.call('PEXPIRE', counts.key, whole(ttl_ms))
+  counts.before, counts.ttl = read_batch(counts.key), ttl_ms
+  redis.call('PEXPIRE', counts.key, kept_for(counts.before, counts.size, ttl_ms, life_ms))
   redis.call('ZADD', counts.all, whole(now), counts.digest)
   redis.call('ZREMRANGEBYSCORE', counts.all, '-inf', whole(now - ttl_ms))
   redis.call('ZREMRANGEBYRANK', counts.all, 0, -BATCHES_KEPT - 1)
-  counts.before = read_batch(counts.key)
 end
 
 -- Counts one answer, which was tried before.
@@ -57,5 +65,5 @@ local function count_answer(counts, since, events, maxlen)
   local answered = redis.call('HINCRBY', key, 'answered', 1)
   -- Its pace is that of the lane whose job is answered first.
   if answered == 1 then redis.call('HSET', key, 'lane', counts.lane) end
-  if size > 0 and answered >= size then finish_batch(key, events, maxlen) end
+  if size > 0 and answered >= size then finish_batch(key, events, maxlen, counts.ttl) end
 end

@@ -5,8 +5,9 @@
 --
 -- KEYS  1 batch (see batch.lua)   2 batches   3 events: stream
 local batch, batches, events = KEYS[1], KEYS[2], KEYS[3]
--- ARGV  1 id   2 its digest   3 how many, at least those that were counted when they were enqueued   4 ms that it is kept   5 maxlen of the events' stream
-local id, digest, size, ttl_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+-- ARGV  1 id   2 its digest   3 how many, at least those that were counted when they were enqueued   4 ms that it is kept, and
+--       5 as long as it is not finished   6 maxlen of the events' stream
+local id, digest, size, ttl_ms, life_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 -- Answers 1
 
 redis.call('HSETNX', batch, 'id', id)
@@ -14,7 +15,7 @@ local before = read_batch(batch)
 size = math.max(size, tonumber(before.enqueued) or 0)
 -- Of several that said so, the largest counts.
 if size > (tonumber(before.size) or 0) then redis.call('HSET', batch, 'size', whole(size)) end
-redis.call('PEXPIRE', batch, ttl_ms)
+redis.call('PEXPIRE', batch, kept_for(before, size, ttl_ms, life_ms))
 redis.call('ZADD', batches, whole(now), digest)
-finish_batch(batch, events, maxlen)
+finish_batch(batch, events, maxlen, ttl_ms)
 return 1

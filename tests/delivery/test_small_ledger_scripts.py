@@ -66,7 +66,7 @@ def test_what_is_cancelled_is_remembered_as_long_as_a_record(still: StillClock) 
 
 
 def say_size(still: StillClock, size: int) -> None:
-    arguments = ["spring", "digest", size, 7 * DAY_MS, 1000]
+    arguments = ["spring", "digest", size, 7 * DAY_MS, 97 * DAY_MS, 1000]
     assert still.ask(SCRIPTS["size"], ["batch", "batches", "events"], arguments) == 1
 
 
@@ -77,14 +77,38 @@ def test_of_several_sizes_of_a_batch_the_largest_counts(still: StillClock) -> No
     still.redis.hset("batch", "enqueued", 9)
     say_size(still, 1)
     assert still.all()["batch"]["size"] == "9"
-    assert still.lives("batch", 7 * DAY_MS)
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "days"),
+    [
+        ({}, 5, 97),
+        ({"size": 5}, 0, 97),
+        ({"enqueued": 5, "answered": 4}, 0, 97),
+        # Nobody knows how many there are to be, or they are answered by now.
+        ({}, 0, 7),
+        ({"answered": 4}, 0, 7),
+        ({"answered": 5}, 5, 7),
+        ({"size": 5, "answered": 5, "told": 1}, 5, 7),
+    ],
+)
+def test_a_batch_of_which_answers_are_awaited_is_kept_as_long_as_its_jobs(
+    still: StillClock, before: dict[str, int], size: int, days: int
+) -> None:
+    if before:
+        still.redis.hset("batch", mapping={"id": "spring", **before})
+    say_size(still, size)
+    assert still.lives("batch", days * DAY_MS)
 
 
 def test_a_size_that_a_caller_tells_is_kept_as_long_as_what_jobs_tell_of_the_batch(still: StillClock) -> None:
     assert still.ask(*sizing(KEYS, LONG_POLICY, "spring", 5)) == 1
     key = batch_key(KEYS, "spring")
     assert still.all()[key] == {"id": "spring", "size": "5"}
-    assert still.lives(key, DAY_MS)
+    assert still.lives(key, 90 * DAY_MS)
+    # Nobody waits for what nobody knows the size of.
+    assert still.ask(*sizing(KEYS, LONG_POLICY, "autumn", 0)) == 1
+    assert still.lives(batch_key(KEYS, "autumn"), DAY_MS)
 
 
 def test_a_batch_whose_jobs_are_answered_when_its_size_is_told_is_finished(still: StillClock) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import redis
 
 from config.keys import Keys
-from delivery import Policy, batch_key, sizing
+from delivery import Policy, batch_key, batch_life_ms, sizing
 from workers.imports.contacts import ContactsFile
 from workers.imports.first_lines import FirstLines
 from workers.imports.kept_rows import KeptRows
@@ -170,7 +170,7 @@ class ImportRun:
         if client is None or not people:
             return
         patience = self._patience()
-        counted = (batch_key(self.keys, self.batch_id), self.batch_id, round(self.policy.ttl * 1000))
+        counted = (batch_key(self.keys, self.batch_id), self.batch_id, batch_life_ms(self.policy))
         try:
             if not self.tally.enqueued and not self._goes_on:
                 self.tally.added_before = patience.ask(
