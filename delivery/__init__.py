@@ -4,7 +4,7 @@
 """
 
 from delivery.account import pausing, tell, unparking
-from delivery.anew import forgetting, retried_as
+from delivery.anew import forgetting, keeping, retried_as
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection, timestamp
 from delivery.batches import batch_key, batch_life_ms, cancelling, sizing
 from delivery.delivery import Delivery
@@ -48,6 +48,7 @@ __all__ = [
     "cancelling",
     "dead_reason",
     "forgetting",
+    "keeping",
     "load_scripts",
     "pausing",
     "rejection",

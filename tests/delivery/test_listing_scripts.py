@@ -36,6 +36,29 @@ def test_a_job_that_ended_as_unknown_is_forgotten_unless_another_finds_out(still
     assert "record" not in still.all()
 
 
+@pytest.mark.parametrize(
+    ("state", "lives", "kept"),
+    [
+        ("unknown", DAY_MS, 90 * DAY_MS),
+        ("unknown", 91 * DAY_MS, 91 * DAY_MS),
+        ("done", DAY_MS, DAY_MS),
+        ("waiting", DAY_MS, DAY_MS),
+        (None, 0, 0),
+    ],
+)
+def test_what_ended_as_unknown_and_is_asked_for_again_lives_as_long_as_its_message_may_wait(
+    still: StillClock, state: str | None, lives: int, kept: int
+) -> None:
+    if state:
+        still.redis.hset("record", "s", state)
+        still.redis.pexpire("record", lives)
+    assert still.ask(SCRIPTS["again"], ["record"], [90 * DAY_MS]) == int(kept > lives)
+    if state:
+        assert still.lives("record", kept)
+    else:
+        assert still.all() == {}
+
+
 def test_rows_that_show_too_little_are_known_from_their_first_look_on(still: StillClock) -> None:
     assert still.ask(SCRIPTS["doubtful"], ["doubtful"], [5 * DAY_MS, "a", "b"]) == 2
     still.now = NOW + 7

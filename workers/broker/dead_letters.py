@@ -14,7 +14,7 @@ import redis
 from actors import JOBS, key_of
 from actors.event_data import ERROR_KINDS
 from config.keys import Keys
-from delivery import forgetting, retried_as, timestamp
+from delivery import forgetting, keeping, retried_as, timestamp
 from workers.broker.entries import LATEST, Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
@@ -240,8 +240,9 @@ class DeadLetters:
             again = orjson.dumps(message)
         except orjson.JSONEncodeError:
             raise NotRetried("is nested too deeply to be written again") from None
-        if anew and (key := key_of(entry.actor_name, entry.kwargs)):
-            self._runner.run(*forgetting(self._keys, entry.actor_name, key))
+        if key := key_of(entry.actor_name, entry.kwargs):
+            told = forgetting if anew else keeping
+            self._runner.run(*told(self._keys, entry.actor_name, key))
         queue = self._keys.queue(letter.queue)
         revived = self._runner.run(
             SCRIPTS["revive"],

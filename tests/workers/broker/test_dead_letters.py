@@ -282,7 +282,7 @@ def test_what_is_no_job_is_not_sent_again(still: StillClock, letters: DeadLetter
 
 
 @pytest.mark.parametrize("anew", [True, False])
-def test_what_ended_as_unknown_is_forgotten_if_it_is_to_call_again(
+def test_what_ended_as_unknown_is_forgotten_if_it_is_to_call_again_and_else_kept(
     still: StillClock, letters: DeadLetters, *, anew: bool
 ) -> None:
     kwargs = {"channel": "sms", "name": "Pizza", "idempotency_key": "k"}
@@ -295,9 +295,12 @@ def test_what_ended_as_unknown_is_forgotten_if_it_is_to_call_again(
     )
     record = KEYS.record("create_group", short_digest("k"))
     still.redis.hset(record, mapping={"s": "unknown"})
+    still.redis.pexpire(record, 1000)
     [letter] = DeadLetters(still.redis, KEYS, ["groups"]).oldest_first()
     assert letters.retry(letter, anew=anew)
     assert (record in still.all()) is not anew
+    # Its message may wait for longer than a record that is settled is kept.
+    assert anew or still.lives(record, 90 * 86_400_000)
 
 
 def test_a_letter_that_is_gone_or_cannot_be_written_again_is_told(
