@@ -201,9 +201,9 @@ class Ledger:
     async def park(self, hold: str, tasks: Sequence[Task]) -> bool:
         """Move messages of one queue and kind to where the jobs of ``hold`` wait. Return False, with nothing moved, when it is over."""
         first = tasks[0]
-        arguments: list[Any] = [hold, first.place]
+        arguments: list[Any] = [hold, first.place, max(map(self._life, tasks))]
         for task in tasks:
-            arguments += [task.receipt.id, task.since]
+            arguments += [task.receipt.id, task.since, self.record(task) if task.job.effect else ""]
         keys = [self._keys.holds, self._keys.parked, first.receipt.acks]
         return bool(await self._runner.run(SCRIPTS["park"], keys, arguments))
 

@@ -4,15 +4,18 @@
 --
 -- KEYS  1 holds   2 parked (see account.lua)   3 acks: set of what this worker has outstanding
 local holds, parked, acks = KEYS[1], KEYS[2], KEYS[3]
--- ARGV  1 hold   2 place: their queue and kind   3... for each message: its id, when it was enqueued (ms)
-local name, place = ARGV[1], ARGV[1] .. '|' .. ARGV[2]
+-- ARGV  1 hold   2 place: their queue and kind   3 life (ms)   4... for each message: its id, when it was enqueued (ms), the record of its
+--       job ('' for one that changes nothing)
+local name, place, life = ARGV[1], ARGV[1] .. '|' .. ARGV[2], tonumber(ARGV[3])
 -- Answers 1, or 0 when that hold is over: nothing was changed.
 
 if redis.call('HEXISTS', holds, name) == 0 then return 0 end
 redis.call('SREM', acks, NOBODY)
-for i = 3, #ARGV, 2 do
-  local id, since = ARGV[i], ARGV[i + 1]
+for i = 4, #ARGV, 3 do
+  local id, since, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if redis.call('SISMEMBER', acks, id) == 1 then
+    -- It is asked for, and may have been carried out: that must not be forgotten before the hold is over, or it were called again.
+    if record ~= '' and redis.call('PTTL', record) < life then redis.call('PEXPIRE', record, life) end
     redis.call('ZADD', parked .. ':' .. place, since, id)
     redis.call('SADD', parked, place)
     redis.call('SREM', acks, id)

@@ -13,7 +13,7 @@ import pytest
 from delivery import Gate, Ledger, Task
 from delivery.parking import PARKED_AT_ONCE, Parking
 from tests.harness.holds import put_hold
-from tests.harness.records import KEYS, Make
+from tests.harness.records import DAY_MS, KEYS, LIFE_MS, Make
 from tests.harness.still_clock import NOW, StillClock
 
 HOLD = "sms/refused"
@@ -66,6 +66,35 @@ async def test_each_kind_of_call_is_parked_by_itself(
     assert await asyncio.gather(parking.park(HOLD, contact), parking.park(HOLD, listing)) == [True, True]
     assert scripts == [1, 1]
     assert (parked(still, contact), parked(still, listing)) == ({"a": contact.since}, {"b": listing.since})
+
+
+@pytest.mark.parametrize(
+    ("actor", "lives", "kept"),
+    [
+        ("add_contact", DAY_MS, LIFE_MS),
+        ("add_contact", LIFE_MS + DAY_MS, LIFE_MS + DAY_MS),
+        # What changes nothing may be asked for anew.
+        ("list_contacts", DAY_MS, DAY_MS),
+    ],
+)
+async def test_what_was_carried_out_is_not_forgotten_while_who_asks_for_it_again_is_parked(
+    still: StillClock,
+    still_ledger: Ledger,
+    still_task: Make,
+    gate: Gate,
+    actor: str,
+    lives: int,
+    kept: int,
+) -> None:
+    put_hold(still.redis, KEYS, HOLD, retry_at=NOW + 5000)
+    task, other = still_task("a", actor), still_task("b", actor)
+    done = still_ledger.record(task)
+    still.redis.hset(done, "s", "done")
+    still.redis.pexpire(done, lives)
+    parking = Parking(still_ledger, gate)
+    assert await asyncio.gather(parking.park(HOLD, task), parking.park(HOLD, other)) == [True, True]
+    assert still.lives(done, kept)
+    assert still_ledger.record(other) not in still.all()
 
 
 async def test_a_hold_that_is_over_is_not_believed_any_more(
