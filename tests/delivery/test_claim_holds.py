@@ -61,6 +61,15 @@ def test_what_a_hold_does_not_concern_goes_on(
     assert claim(still_task("job")).verb == "call"
 
 
+@pytest.mark.parametrize("name", ["account/paused", "account/refused", "account/outage/verify_webhook"])
+def test_a_job_of_the_whole_account_is_held_by_the_account_s_holds(
+    still: StillClock, still_task: Make, claim: Ask, name: str
+) -> None:
+    put_hold(still.redis, KEYS, name, retry_at=NOW + 900)
+    job = still_task("job", "verify_webhook", webhook_id="evt_1")
+    assert claim(job).hold == name
+
+
 @pytest.mark.parametrize(
     ("retry_at", "word"),
     [

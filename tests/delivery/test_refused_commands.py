@@ -374,6 +374,18 @@ def test_an_answer_in_hand_is_given_by_whoever_comes_next(case: Case) -> None:
     assert finish(case.ledger.claim(again, "t3")).verb == "replay"
 
 
+def test_an_event_that_is_refused_leaves_the_caller_s_list_as_it_was(case: Case) -> None:
+    reply = KEYS.reply("me")
+    case.house.redis.rpush(reply, "one", "two")
+    job = case.job(reply_to="me")
+    finish(case.ledger.claim(job, "t1"))
+    with case._refusals.refused("xadd"), pytest.raises(ResponseError):
+        finish(case.refused.settle(job, "t1", Done(events=[EVENT], outcome="{}"), it_works(job)))
+    assert case.house.redis.lrange(reply, 0, -1) == [b"one", b"two"]
+    finish(case.ledger.settle(job, "t1", Done(events=[EVENT], outcome="{}"), it_works(job)))
+    assert case.house.redis.lrange(reply, 0, -1) == [b"one", b"two", b"{}"]
+
+
 def test_an_answer_in_hand_is_never_replaced_by_a_failure(case: Case) -> None:
     """What could not be written is tried again as a fault of ours; meanwhile somebody has mended the stream."""
     job = case.job()
