@@ -33,6 +33,11 @@ class FailedFile(PrivateCsv):
         custom = arguments.get("custom_fields")
         identifying, *others = columns.values()
         given = {**(custom if isinstance(custom, dict) else {}), **arguments, identifying: to}
-        cells = [str(given.get(name) or "") for name in (identifying, *others)]
+        cells = [_cell(given.get(name)) for name in (identifying, *others)]
         self.write([*columns, ERROR_COLUMN], [*cells, f"{letter.kind}: {letter.message}"])
         self.rows += 1
+
+
+def _cell(value: object) -> str:
+    """Return what stands in a cell; nothing of a list or an object, which may be nested too deeply to be written."""
+    return "" if not value or isinstance(value, dict | list) else str(value)

@@ -19,6 +19,7 @@ __all__ = [
     "in_words",
     "job_of_event",
     "kwargs_of",
+    "text_of",
     "time_of",
 ]
 
@@ -108,6 +109,12 @@ def fields_of(text: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return fields if isinstance(fields, dict) else None
+
+
+def text_of(fields: dict[str, Any], name: str) -> str | None:
+    """Return a field that is to be text; None where it is something else, which may be nested too deeply even to be printed."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
 
 
 def kwargs_of(fields: dict[str, Any]) -> dict[str, Any]:

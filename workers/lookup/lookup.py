@@ -22,7 +22,7 @@ from config.names import QUEUES
 from delivery import retried_as
 from delivery.task import short_digest
 from workers.answers import SECOND_MS, kept_ms, markers
-from workers.lookup.found import Found, answered, fields_of, kwargs_of
+from workers.lookup.found import Found, answered, fields_of, kwargs_of, text_of
 from workers.lookup.place import Places, key_in_force
 from workers.lookup.scan import Scan
 from workers.redis_link import sync_client
@@ -208,7 +208,7 @@ class Lookup:
         for name in QUEUES:
             for entry_id, fields in self._scan.messages(self._keys.queue(name).dead_bodies, texts):
                 if matches(fields):
-                    message_id = str(fields.get("message_id"))
+                    message_id = text_of(fields, "message_id") or ""
                     yield self._letter(name, entry_id, message_id, self._event_of(message_id), fields)
 
     def _answered(self, _: Matches, matches: Matches, texts: set[str]) -> Iterator[Found]:
@@ -226,9 +226,9 @@ class Lookup:
     ) -> Found:
         text: Any = self._client.hget(self._keys.queue(queue).dead_reasons, entry_id)
         reason = fields_of(text or b"{}") or {}
-        found = answered(event) if event else Found(message_id, "dead", job=fields.get("actor_name"))
+        found = answered(event) if event else Found(message_id, "dead", job=text_of(fields, "actor_name"))
         found.state, found.queue, found.message = "dead", queue, fields
-        found.since, found.reason = _text(reason.get("died_at")), _text(reason.get("message"))
+        found.since, found.reason = text_of(reason, "died_at"), text_of(reason, "message")
         return found
 
     def _event_of(self, message_id: str) -> dict[str, Any] | None:
@@ -254,10 +254,6 @@ def _once(many: Iterable[Found]) -> Iterator[Found]:
         if found.message_id not in told:
             told.add(found.message_id)
             yield found
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _is_derived(key: str) -> bool:

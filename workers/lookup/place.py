@@ -9,7 +9,7 @@ import redis
 from actors import key_of
 from config.keys import Keys
 from delivery.task import short_digest
-from workers.lookup.found import Found, fields_of, kwargs_of, time_of
+from workers.lookup.found import Found, fields_of, kwargs_of, text_of, time_of
 from workers.throughput import count_of
 from workers.worker_list import WorkerState
 
@@ -18,7 +18,7 @@ __all__ = ["Places", "key_in_force"]
 
 def key_in_force(fields: dict[str, Any]) -> str | None:
     """Return the idempotency key of a message, given or derived; None where it has none."""
-    return key_of(str(fields.get("actor_name")), kwargs_of(fields))
+    return key_of(text_of(fields, "actor_name") or "", kwargs_of(fields))
 
 
 class Places:
@@ -34,7 +34,8 @@ class Places:
 
     def find(self, queue: str, entry_id: bytes, fields: dict[str, Any], *, delayed_by_stock: bool) -> Found:
         """Return where this message of ``queue`` is."""
-        found = Found(str(fields.get("message_id")), "waiting", job=fields.get("actor_name"), queue=queue)
+        found = Found(text_of(fields, "message_id") or "", "waiting", job=text_of(fields, "actor_name"))
+        found.queue = queue
         found.since, found.message = time_of(fields.get("message_timestamp")), fields
         if delayed_by_stock:
             options = fields.get("options")
@@ -49,7 +50,7 @@ class Places:
             elif found.state != "unknown":
                 found.reason = f"worker {worker} has fetched it, and it waits for its turn there"
         elif found.state != "unknown" and not self._is_held(found, queue, entry_id):
-            self._wait(found, queue, entry_id, str(kwargs_of(fields).get("channel")))
+            self._wait(found, queue, entry_id, text_of(kwargs_of(fields), "channel") or "")
         return found
 
     def _read_record(self, found: Found, fields: dict[str, Any]) -> str | None:

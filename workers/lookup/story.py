@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery import PREFIX
-from workers.lookup.found import Found, in_words, time_of
+from workers.lookup.found import Found, in_words, text_of, time_of
 
 __all__ = ["Step", "story"]
 
@@ -24,8 +24,8 @@ def story(found: Found) -> list[Step]:
     """Return what is known of a job, in the order in which it happened."""
     steps = []
     options = found.message.get("options") if found.message else None
-    if isinstance(options, dict) and options.get("original_id"):
-        steps.append(Step(None, f"is the dead letter {options['original_id']}, sent again"))
+    if isinstance(options, dict) and (original_id := text_of(options, "original_id")):
+        steps.append(Step(None, f"is the dead letter {original_id}, sent again"))
     if found.message:
         steps.append(Step(time_of(found.message.get("message_timestamp")), "was enqueued"))
     event, data = found.event or {}, _data(found.event)

@@ -45,4 +45,9 @@ def pretty(value: Any) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     except orjson.JSONEncodeError:
+        pass
+    try:
         return str(value)[:100_000]
+    except RecursionError:
+        # Python reads a little deeper than it prints.
+        return "it is nested too deeply to be shown"

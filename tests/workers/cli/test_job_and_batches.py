@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.add_contact import AddContact
 from config.keys import Keys
+from delivery import batch_key
 from delivery.task import mark_of, short_digest
 from tests.harness import House, message, wait_for
 from tests.workers.cli.conftest import Command
@@ -155,6 +156,40 @@ def test_an_event_that_is_nested_too_deeply_to_be_told_is_named(house: House, co
     house.redis.xadd("coupontools:events", {"type": "t", "event": event})
     assert told(command, "m-1")["event"] == {"id": "m-1", "type": "t", "time": "2026"}
     assert command("job", "m-1").returncode == 0
+
+
+def test_a_message_that_is_nested_too_deeply_hides_no_other(
+    house: House, command: Command, tmp_path: Path
+) -> None:
+    deep = "[" * 1000 + "]" * 1000
+    good = house.enqueue("add_contact", contact("gro_1", 902, correlation_id="order/10"))
+    house.redis.hset(batch_key(Keys(), "spring"), "id", "spring")
+    for place in ("contacts", "contacts.DQ", "contacts.XQ"):
+        for name in ("actor_name", "message_id", "original_id", "first_name"):
+            arguments = contact("gro_1", 903, correlation_id="order/10", first_name="Ada", batch_id="spring")
+            _, redis_id, body = message("add_contact", arguments, message_id=f"{place}-{name}")
+            its = {"original_id": body["options"], "first_name": arguments}.get(name, body)
+            its[name] = "deep"
+            house.redis.hset(f"dramatiq:{place}.msgs", redis_id, json.dumps(body).replace('"deep"', deep))
+            reason = {
+                "message_id": f"{place}-{name}",
+                "job": "add_contact",
+                "kind": "invalid",
+                "message": "m",
+            }
+            if place == "contacts.XQ":
+                house.redis.zadd("dramatiq:contacts.XQ", {redis_id: 1})
+                house.redis.hset(
+                    "coupontools:dead:contacts", redis_id, json.dumps(reason | {"batch_id": "spring"})
+                )
+    for arguments in (["--correlation-id", "order/10"], [good]):
+        for form in ([], ["--json"]):
+            done = command("job", *arguments, *form)
+            assert (done.returncode, good in done.stdout) == (0, True)
+    assert told(command, "contacts.XQ-actor_name")["job"] is None
+    file = tmp_path / "failed.csv"
+    assert command("batches", "spring", "--failed", str(file)).returncode == 0
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 1 + 4
 
 
 def test_a_batch_without_a_name_is_not_said_to_be_cancelled(command: Command) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from tests.harness import House
+from tests.harness import House, message
 from tests.workers.web.conftest import Open
 from workers.web import find
 
@@ -61,6 +61,19 @@ async def test_a_job_is_shown_masked_until_somebody_asks(house: House, page: Ope
         assert [(line["event"], line["message_id"]) for line in lines] == [("web.shown", "job-1")]
         # The address is one of a form: nobody comes back to it by a link or a reload.
         assert (await browser.get("/job/openly?id=job-1")).status_code == 405
+
+
+async def test_what_is_nested_too_deeply_is_shown_as_far_as_it_can_be(house: House, page: Open) -> None:
+    _, redis_id, body = message("add_contact", {}, message_id="job-2")
+    body["options"]["original_id"] = "deep"
+    text = json.dumps(body).replace('"deep"', "[" * 1000 + "]" * 1000)
+    house.redis.hset("dramatiq:contacts.msgs", redis_id, text)
+    async with page() as browser:
+        await browser.sign_in()
+        assert (await browser.get("/job?id=job-2")).status_code == 200
+        openly = await browser.send("/job/openly", {"id": "job-2"}, of="/job?id=job-2")
+        assert openly.status_code == 200
+        assert "nested too deeply" in openly.text
 
 
 async def test_jobs_are_found_by_correlation_id_and_key_and_what_a_job_says_of_itself_is_masked(
