@@ -45,14 +45,16 @@ local function let_go(place, most, from)
   return #ids / 2
 end
 
--- Whom to let out as the probe of this hold, of those parked by it. Whoever comes from a queue that no worker takes would never probe, and
--- those whom workers take would wait until all of it is let out.
+local function is_paused(scope) return redis.call('HEXISTS', holds, scope .. '/paused') == 1 end
+
+-- Whom to let out as the probe of this hold, of those parked by it. Whoever comes from a queue that no worker takes, or is held by an
+-- operator, would not probe, and the others would wait until all of these are let out.
 local served, is_asked
 local function candidate(name, hold)
   if not is_asked then served, is_asked = queues_of(workers, heartbeats), true end
   local same, other
   for _, place in ipairs(places) do
-    if place.name == name and (not served or served[place.queue]) then
+    if place.name == name and (not served or served[place.queue]) and not is_paused(string.match(place.call, '^[^/]*')) then
       if place.call == hold.call then same = same or place else other = other or place end
     end
   end
@@ -95,7 +97,7 @@ for i = 1, #flat, 2 do
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
     -- Nobody is left to find out, and nobody waits for it.
     end_hold(account, name, hold)
-  elseif is_due and (let_out > now or let_out + PAUSE.let_out_again <= now) then
+  elseif is_due and not is_paused('account') and (let_out > now or let_out + PAUSE.let_out_again <= now) then
     local place = candidate(name, hold)
     if hold.kind == 'refused' and not hold.any then
       -- A refused call that is the only one left (all others were let out and are the same call), or a kind of call that nobody makes

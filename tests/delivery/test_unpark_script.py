@@ -239,8 +239,8 @@ def test_whoever_was_let_out_in_the_future_is_followed_at_once(still: StillClock
 def test_whom_a_hold_lets_out_first(still: StillClock, name: str, fields: dict[str, Any], first: str) -> None:
     park(still, name, "other", queue="groups", call="sms/create_group")
     park(still, name, "same")
-    park(still, "account/paused", "of another hold", queue="bulk")
-    put_hold(still.redis, KEYS, "account/paused")
+    park(still, "email/paused", "of another hold", queue="bulk")
+    put_hold(still.redis, KEYS, "email/paused")
     put_hold(still.redis, KEYS, name, **fields)
     unpark(still)
     assert delayed(still) | delayed(still, "groups") == {first: 1}
@@ -302,6 +302,23 @@ def test_nobody_is_let_out_to_probe_into_a_queue_that_no_worker_takes(
     # When the hold is over, all come back.
     still.redis.delete(KEYS.holds)
     assert unpark(still)[0] == (1 if out else 2)
+
+
+@pytest.mark.parametrize(
+    ("paused", "out"), [("sms/paused", "email"), ("account/paused", None), ("email/paused", "sms")]
+)
+def test_nobody_is_let_out_to_probe_whom_an_operator_holds(
+    still: StillClock, paused: str, out: str | None
+) -> None:
+    """It would be parked by that hold, and the others wait until all of its kind is."""
+    park(still, "account/refused", "sms", queue="bulk")
+    park(still, "account/refused", "email", call="email/add_contact")
+    put_hold(still.redis, KEYS, "account/refused", since=NOW - ANY_AFTER_MS)
+    put_hold(still.redis, KEYS, paused)
+    unpark(still)
+    assert delayed(still) | delayed(still, "bulk") == ({out: 1} if out else {})
+    # Where nobody can probe at all, it is as before when they can again.
+    assert ("any" in holds(still)["account/refused"]) is (paused == "sms/paused")
 
 
 def test_a_dead_worker_takes_no_queue(still: StillClock) -> None:
