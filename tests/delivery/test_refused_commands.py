@@ -208,6 +208,9 @@ def test_of_the_claims(case: Case) -> None:
         job = case.job()
         finish(case.ledger.claim(job, "t1"))
         finish(case.ledger.settle(job, "t1", Done(events=[EVENT], outcome="{}")))
+        # A mark is written anew where a second has passed since, which must not depend on when this runs.
+        mark = case.house.redis.hget(KEYS.marks(job.marks), job.mark) or b""
+        case.house.redis.hset(KEYS.marks(job.marks), job.mark, b"%08x" % (int(mark[:8], 16) - 60) + mark[8:])
         return case.job()
 
     case.each_command_refused(answered, lambda job: finish(case.refused.claim(job, "t2")))
