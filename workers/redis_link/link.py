@@ -17,7 +17,8 @@ log = logging.getLogger("workers.redis")
 #: What Redis says only when the command itself is wrong: an error of Lua (Redis puts an @ before the place of its own), a key that holds
 #: something else, wrong arguments.
 _COMMAND_IS_WRONG = re.compile(
-    r"(?<!@)user_script:\d+: |Lua redis lib command arguments|WRONGTYPE|wrong number of arg|not an integer|not a valid float|syntax error",
+    r"(?<!@)user_script:\d+: |Lua redis\S* (?:lib )?command arguments|"
+    r"WRONGTYPE|wrong number of arg|not an integer|not a valid float|syntax error",
     re.IGNORECASE,
 )
 #: How Redis says the commonest reasons; in a script, each stands somewhere in the text.
