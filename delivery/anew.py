@@ -6,9 +6,9 @@ import uuid
 from typing import Any
 
 from config.keys import Keys
+from delivery.policy import UNSETTLED_SECONDS
 from delivery.scripts import SCRIPTS, Script
 from delivery.task import short_digest
-from delivery.unknowns import UNSETTLED_SECONDS
 
 __all__ = ["forgetting", "keeping", "retried_as"]
 

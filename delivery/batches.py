@@ -9,7 +9,6 @@ from config.keys import Keys
 from delivery.policy import Policy
 from delivery.scripts import SCRIPTS, Script
 from delivery.task import short_digest
-from delivery.unknowns import UNSETTLED_SECONDS
 
 __all__ = ["batch_key", "batch_life_ms", "cancelling", "sizing"]
 
@@ -21,7 +20,7 @@ def batch_key(keys: Keys, batch_id: str) -> str:
 
 def batch_life_ms(policy: Policy) -> int:
     """Return for how long the counts of a batch are kept of which answers are awaited: its jobs may wait in a hold."""
-    return round(max(policy.ttl, UNSETTLED_SECONDS) * 1000)
+    return round(policy.unsettled * 1000)
 
 
 def sizing(keys: Keys, policy: Policy, batch_id: str, size: int) -> tuple[Script, list[str], list[Any]]:

@@ -24,7 +24,7 @@ from delivery.scripts import SCRIPTS, ScriptRunner
 from delivery.settlement import Changes, Done, Settled, Settlement, Signal
 from delivery.shares import LANES
 from delivery.task import MOST_DEATHS, Task, short_digest
-from delivery.unknowns import UNSETTLED_SECONDS, Unknowns
+from delivery.unknowns import Unknowns
 
 __all__ = ["Ledger"]
 
@@ -240,7 +240,7 @@ class Ledger:
 
     def _life(self, task: Task) -> int:
         # What is not settled must outlive the message that it belongs to, in whatever hold that waits.
-        return _ms(max(self._policy.ttl, UNSETTLED_SECONDS) + task.patience)
+        return _ms(self._policy.unsettled + task.patience)
 
     def _told_elsewhere(self, task: Task, settlement: Settlement) -> dict[str, Any]:
         """Where else the answer goes: the caller's list, and the counts of its minute and its batch."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from config import Settings
 from delivery.retry import Backoff, Pause, Rests
 
-__all__ = ["Policy"]
+__all__ = ["UNSETTLED_SECONDS", "Policy"]
 
 #: What a lease adds to the longest call, so that a call that ends at its time limit is still settled under it.
 LEASE_MARGIN_SECONDS = 5.0
@@ -20,6 +20,8 @@ HORIZON_LONGEST_MS = 500.0
 SLOT_GRACE_SECONDS = 0.1
 #: How many intervals an attempt may wait in its place for slots of the pace.
 SLOTS_OF_AN_ATTEMPT = 3
+#: How long what is not settled is kept at least: longer than a hold is likely to last.
+UNSETTLED_SECONDS = 90 * 86400.0
 #: So many calls in a row that fail as in an outage, over all workers, open the breaker.
 OUTAGE_THRESHOLD = 10
 
@@ -45,6 +47,11 @@ class Policy:
     def rests(self) -> Rests:
         """The pauses between listings that read back."""
         return Rests.of(self.read_back_after, self.backoff)
+
+    @property
+    def unsettled(self) -> float:
+        """How long what is not settled is kept after it was asked for last, in seconds."""
+        return max(self.ttl, UNSETTLED_SECONDS)
 
     @property
     def longest_wait(self) -> float:

@@ -16,14 +16,12 @@ from delivery.policy import Policy
 from delivery.retry import Rests
 from delivery.scripts import SCRIPTS, ScriptRunner
 
-__all__ = ["UNSETTLED_SECONDS", "Unknowns"]
+__all__ = ["Unknowns"]
 
 #: Records that one listing looks for at most, the longest due first; the next listing takes the rest. And how many one script tells of.
 UNKNOWNS_OF_A_LISTING = 20_000
 UNKNOWNS_AT_ONCE = 500
 VERDICTS_AT_ONCE = 500
-#: How long what is not settled is kept at least, in seconds: longer than a hold is likely to last.
-UNSETTLED_SECONDS = 90 * 86400.0
 
 
 class Unknowns:
@@ -91,5 +89,5 @@ class Unknowns:
 
     async def note_doubtful(self, listing: str, ids: list[str]) -> None:
         """Note the ids of all rows that show too little now; what is not among them is forgotten."""
-        key, life = self._keys.doubtful(listing), round(max(self._policy.ttl, UNSETTLED_SECONDS) * 1000)
+        key, life = self._keys.doubtful(listing), round(self._policy.unsettled * 1000)
         await self._runner.run(SCRIPTS["doubtful"], [key], [life, *ids])

@@ -56,13 +56,12 @@ def read_batches(client: redis.Redis, keys: Keys, *, first: int = 0, most: int =
 
 
 def _read(client: redis.Redis, keys: Keys, key: str, paces: dict[str, float]) -> Batch | None:
-    found: Any = client.hgetall(key)
-    told = {
-        name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in found.items()
-    }
+    fields: Any = client.hgetall(key)
+    found = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
+    told = {name: value.decode("utf-8", "replace") for name, value in found.items()}
     if "id" not in told:
         return None
-    counts = {name.decode("utf-8", "replace"): count_of(value) for name, value in found.items()}
+    counts = {name: count_of(value) for name, value in found.items()}
     numbers = {name: count for name, count in counts.items() if count is not None and name != "id"}
     total, answered = numbers.get("size"), numbers.get("answered", 0)
     waiting = None if total is None else max(0, total - answered)

@@ -49,9 +49,8 @@ local function is_paused(scope) return redis.call('HEXISTS', holds, scope .. '/p
 
 -- Whom to let out as the probe of this hold, of those parked by it. Whoever comes from a queue that no worker takes, or is held by an
 -- operator, would not probe, and the others would wait until all of these are let out.
-local served, is_asked
+local served = #places > 0 and queues_of(workers, heartbeats)
 local function candidate(name, hold)
-  if not is_asked then served, is_asked = queues_of(workers, heartbeats), true end
   local same, other
   for _, place in ipairs(places) do
     if place.name == name and (not served or served[place.queue]) and not is_paused(string.match(place.call, '^[^/]*')) then

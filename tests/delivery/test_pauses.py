@@ -23,7 +23,7 @@ SMALL = 20
 #: How long a lease, a slot or a record lasts is no pause either.
 LEASED_OR_KEPT = {
     "ledger.py: KEPT_UNKNOWN_SECONDS",
-    "unknowns.py: UNSETTLED_SECONDS",
+    "policy.py: UNSETTLED_SECONDS",
     "policy.py: HORIZON_LONGEST_MS",
     "policy.py: HORIZON_SHORTEST_MS",
     "policy.py: LEASE_MARGIN_SECONDS",

@@ -25,7 +25,8 @@ class Places:
     """Says where messages are. ``silence`` is how long a worker may not be heard and still count as living, in seconds."""
 
     def __init__(self, client: redis.Redis, keys: Keys, workers: list[WorkerState], silence: float) -> None:
-        self._client = client
+        # redis-py types ids as text. Any bytes may be one, and of what is no UTF-8 only the bytes can be sent.
+        self._client: Any = client
         self._keys = keys
         self._workers = workers
         self._silence = silence
@@ -69,13 +70,11 @@ class Places:
         return time_of(count_of(claimed_at)) if state == b"running" and claimed_at else None
 
     def _holder(self, queue: str, entry_id: bytes) -> str | None:
-        # Any bytes may be an id, and of what is no UTF-8 only the bytes can be sent.
-        client: Any = self._client
         return next(
             (
                 worker.id
                 for worker in self._workers
-                if client.sismember(self._keys.acks(worker.id, queue), entry_id)
+                if self._client.sismember(self._keys.acks(worker.id, queue), entry_id)
             ),
             None,
         )
@@ -117,7 +116,10 @@ class Places:
         if queue not in served:
             found.reason = f"no worker takes what waits in {queue}"
             return
-        client: Any = self._client
-        before = client.lpos(keys.ready, entry_id) if due is None else client.zrank(keys.delayed, entry_id)
+        before = (
+            self._client.lpos(keys.ready, entry_id)
+            if due is None
+            else self._client.zrank(keys.delayed, entry_id)
+        )
         if before is not None:
             found.reason = f"behind {before:,} others in {queue}" if before else f"next in {queue}"
