@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 READ_AT_ONCE = 65536
+#: How long a connection that waits for Redis is waited for when all is closed; a Redis may be frozen.
+CLOSING_SECONDS = 5.0
 #: Requests that belong to the connection or to a transaction, in place of which no other may stand.
 OF_THE_CONNECTION = frozenset({"auth", "hello", "client", "select", "multi", "exec", "discard", "watch"})
 
@@ -54,7 +57,8 @@ class RedisProxy:
         self._target = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="redis-proxy", daemon=True)
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: The client's socket of each connection that is passed on.
+        self._serving: dict[asyncio.Task[None], socket.socket] = {}
         self._lock = threading.Lock()
         self._marks: list[bytes] = []
         self._errors: dict[str, str] = {}
@@ -91,11 +95,11 @@ class RedisProxy:
             return [mark.decode() for mark in self._marks]
 
     def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
-        ).result(timeout=120)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._loop.call_soon_threadsafe(self._loop.add_reader, self._listener, self._accept)
         return self
 
     def __exit__(
@@ -107,20 +111,34 @@ class RedisProxy:
         self._loop.close()
 
     async def _close(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for client in self._serving.values():
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        # Not cancelled at once: in the middle of connecting to Redis that would leave an end of a connection open.
+        if serving := set(self._serving):
+            _, waiting = await asyncio.wait(serving, timeout=CLOSING_SECONDS)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> None:
+        """Take a connection. asyncio's own servers lose one that comes while they close."""
+        with suppress(BlockingIOError):
+            client, _ = self._listener.accept()
+            client.setblocking(False)
+            self._serving[self._loop.create_task(self._serve(client))] = client
+
+    async def _serve(self, client: socket.socket) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        reader, writer = await asyncio.open_connection(sock=client)
         try:
             with suppress(OSError, asyncio.CancelledError):
                 await self._pass_on(reader, writer)
         finally:
-            self._tasks.discard(task)
+            del self._serving[task]
             writer.transport.abort()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
