@@ -64,7 +64,8 @@ def test_a_process_that_ends_no_job_lives_but_is_not_ready(house: House, tmp_pat
 
 def test_a_frozen_process_is_named_and_a_killed_one_forgotten(house: House, tmp_path: Path):
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=3, WORKER_PROCESSES=2, STATE_DIR=tmp_path)
-    wait_for(lambda: live(house, tmp_path)[0] == 0, what="a beat")
+    # Both: one that is frozen before its first beat is known to its supervisor alone.
+    wait_for(lambda: live(house, tmp_path) == (0, "alive: 2 worker processes turn\n"), what="two beats")
     frozen, other = worker.children()
     # Its supervisor would replace it while this test still asks.
     os.kill(worker.process.pid, signal.SIGSTOP)
