@@ -31,14 +31,20 @@ __all__ = [
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
+_TRUNK_ZERO = re.compile(r"\([ .\-]*0[ .\-]*\)")
+_BETWEEN_DIGITS = re.compile(r"[ .()\-]")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_GROUP_ID = re.compile(r"gro_[A-Za-z0-9]{1,64}")
+
+
 def _phone(value: str) -> str:
-    if re.search(r"\([ .\-]*0[ .\-]*\)", value):
+    if _TRUNK_ZERO.search(value):
         # +32 (0)470 12 34 56 is dialled without it from abroad; in Italy, and in some other countries, with it.
         raise ValueError(
             "must not hold '(0)': write the number as it is dialled from abroad, e.g. +32470123456"
         )
-    number = re.sub(r"[ .()\-]", "", value)
-    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+    number = _BETWEEN_DIGITS.sub("", value)
+    if not _E164.fullmatch(number):
         raise ValueError("must be E.164: '+', then 7 to 15 digits, the first not 0, e.g. +32470123456")
     return number
 
@@ -54,7 +60,7 @@ def _email(value: str) -> str:
 
 
 def _group_id(value: str) -> str:
-    if not re.fullmatch(r"gro_[A-Za-z0-9]{1,64}", value):
+    if not _GROUP_ID.fullmatch(value):
         raise ValueError("must be 'gro_' followed by 1 to 64 letters or digits, e.g. gro_119251")
     return value
 

@@ -86,8 +86,8 @@ key                                            type    written by    holds; life
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from config.settings import Settings
@@ -111,17 +111,8 @@ class QueueKeys:
     deaths: str
 
 
-class _Fixed:
-    """A key of which there is one; what it holds, the table says."""
-
-    def __init__(self, write: Callable[[Keys], str]) -> None:
-        self._write = write
-
-    def __get__(self, keys: Keys, owner: type[Keys]) -> str:
-        return self._write(keys)
-
-
-@dataclass(frozen=True, slots=True)
+# Without slots: what is written once is kept in the instance, since scripts are told some twenty keys for each job.
+@dataclass(frozen=True)
 class Keys:
     """Names every key from the two prefixes an operator sets."""
 
@@ -132,26 +123,26 @@ class Keys:
     account: str = "none"
 
     # What needs no more than the prefixes, as the table has it.
-    heartbeats = _Fixed(lambda keys: f"{keys.namespace}:__heartbeats__")
-    prefix_of = _Fixed(lambda keys: f"{keys.namespace}:__prefix__")
-    namespace_of = _Fixed(lambda keys: f"{keys.prefix}:namespace")
-    format = _Fixed(lambda keys: f"{keys.prefix}:format")
-    forgot = _Fixed(lambda keys: f"{keys.prefix}:forgot")
-    workers = _Fixed(lambda keys: f"{keys.prefix}:workers")
-    sweep = _Fixed(lambda keys: f"{keys.prefix}:sweep")
-    suspects = _Fixed(lambda keys: f"{keys.prefix}:suspects")
-    pace = _Fixed(lambda keys: f"{keys.prefix}:pace:{keys.account}")
-    holds = _Fixed(lambda keys: f"{keys.prefix}:holds:{keys.account}")
-    parked = _Fixed(lambda keys: f"{keys.prefix}:parked:{keys.account}")
-    still = _Fixed(lambda keys: f"{keys.prefix}:still:{keys.account}")
-    troubles = _Fixed(lambda keys: f"{keys.prefix}:troubles:{keys.account}")
-    alone = _Fixed(lambda keys: f"{keys.prefix}:alone:{keys.account}")
-    batches = _Fixed(lambda keys: f"{keys.prefix}:batches")
-    minutes = _Fixed(lambda keys: f"{keys.prefix}:minute")
-    ages = _Fixed(lambda keys: f"{keys.prefix}:age")
-    cancelled = _Fixed(lambda keys: f"{keys.prefix}:cancelled")
+    heartbeats = cached_property(lambda keys: f"{keys.namespace}:__heartbeats__")
+    prefix_of = cached_property(lambda keys: f"{keys.namespace}:__prefix__")
+    namespace_of = cached_property(lambda keys: f"{keys.prefix}:namespace")
+    format = cached_property(lambda keys: f"{keys.prefix}:format")
+    forgot = cached_property(lambda keys: f"{keys.prefix}:forgot")
+    workers = cached_property(lambda keys: f"{keys.prefix}:workers")
+    sweep = cached_property(lambda keys: f"{keys.prefix}:sweep")
+    suspects = cached_property(lambda keys: f"{keys.prefix}:suspects")
+    pace = cached_property(lambda keys: f"{keys.prefix}:pace:{keys.account}")
+    holds = cached_property(lambda keys: f"{keys.prefix}:holds:{keys.account}")
+    parked = cached_property(lambda keys: f"{keys.prefix}:parked:{keys.account}")
+    still = cached_property(lambda keys: f"{keys.prefix}:still:{keys.account}")
+    troubles = cached_property(lambda keys: f"{keys.prefix}:troubles:{keys.account}")
+    alone = cached_property(lambda keys: f"{keys.prefix}:alone:{keys.account}")
+    batches = cached_property(lambda keys: f"{keys.prefix}:batches")
+    minutes = cached_property(lambda keys: f"{keys.prefix}:minute")
+    ages = cached_property(lambda keys: f"{keys.prefix}:age")
+    cancelled = cached_property(lambda keys: f"{keys.prefix}:cancelled")
     #: Never written: for a script whose job has no such thing.
-    none = _Fixed(lambda keys: f"{keys.prefix}:none")
+    none = cached_property(lambda keys: f"{keys.prefix}:none")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

@@ -31,6 +31,8 @@ class Tracing:
 
     def __init__(self, trace: Any, propagator: Any) -> None:
         self._trace = trace
+        # Follows the provider that is set later, too.
+        self._tracer = trace.get_tracer("coupontools-worker")
         self._propagator = propagator
 
     def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
@@ -54,7 +56,7 @@ class Tracing:
             attributes["messaging.message.conversation_id"] = task.job.correlation_id
         if "error_kind" in fields:
             attributes["error.type"] = fields["error_kind"]
-        span = trace.get_tracer("coupontools-worker").start_span(
+        span = self._tracer.start_span(
             f"process {task.queue}",
             context=self._propagator.extract(carrier),
             kind=trace.SpanKind.CONSUMER,
