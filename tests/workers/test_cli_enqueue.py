@@ -220,3 +220,15 @@ def test_a_redis_that_is_not_there_is_one_sentence(house: House) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("Redis does not answer: ")
     assert "hidden-word" not in line
+
+
+def test_a_redis_that_says_no_is_not_told_as_silent(house: House) -> None:
+    of_nobody = house.server.url.replace("//", "//nobody:hidden-word@")
+    wrong_password = house.run("enqueue", "list_groups", "--channel", "sms", REDIS_URL=of_nobody)
+    house.redis.set("dramatiq:reads", "somebody else's")
+    wrong_type = house.run("enqueue", "list_groups", "--channel", "sms")
+    for done in (wrong_password, wrong_type):
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("Redis refuses: ")
+        assert "hidden-word" not in line

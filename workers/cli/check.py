@@ -8,13 +8,13 @@ from typing import Annotated
 import redis
 import typer
 
-from config import Settings, redact_text
+from config import Settings
 from config.few_settings import few_of
 from workers.beats import beats_folder, living
 from workers.cli.live import check_live, told_of, told_of_standing
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
-from workers.redis_link import sync_client
+from workers.redis_link import sync_client, trouble_of
 from workers.state import find_other_queues, read_state
 
 __all__ = ["check"]
@@ -63,7 +63,7 @@ def check(
             if worker.without
         ]
     except redis.RedisError as error:
-        problems.append(f"Redis does not answer: {redact_text(str(error))}")
+        problems.append(trouble_of(error))
     problems += _stuck(settings)
     problem = "; ".join(problems) or None
     if as_json:

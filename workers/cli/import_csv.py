@@ -10,7 +10,7 @@ from typing import Annotated
 import redis
 import typer
 
-from config import Settings, redact_text
+from config import Settings
 from config.keys import Keys
 from workers.cli.import_options import (
     check_failed_folder,
@@ -40,7 +40,7 @@ from workers.imports import (
     country_of_numbers,
     free_name,
 )
-from workers.redis_link import sync_client
+from workers.redis_link import sync_client, trouble_of
 
 __all__ = ["import_csv"]
 
@@ -192,7 +192,7 @@ def import_csv(
         say(f"{error.filename or shown}: {error.strerror}; {told.how_far()}", err=True)
         raise typer.Exit(1) from None
     except redis.RedisError as error:
-        say(f"Redis does not answer: {redact_text(str(error))}; {told.how_far()}", err=True)
+        say(f"{trouble_of(error)}; {told.how_far()}", err=True)
         raise typer.Exit(1) from None
     told.show(as_json=as_json)
     if stopped is not None:

@@ -87,12 +87,14 @@ def call(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
         # Only now: SettingsError needs pydantic, and not every command needs Redis.
         from redis import RedisError  # noqa: PLC0415
 
+        from workers.redis_link import trouble_of  # noqa: PLC0415
+
         if isinstance(error, config.SettingsError):
             for line in error.lines:
                 say(line, err=True)
             sys.exit(2)
         if isinstance(error, RedisError):
-            say(f"Redis does not answer: {config.redact_text(str(error))}", err=True)
+            say(trouble_of(error), err=True)
             sys.exit(1)
         raise
     sys.exit(0)

@@ -13,11 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from config import Settings, redact_text
+from config import Settings
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.halts import halts, pace
-from workers.redis_link import Patience, sync_client
+from workers.redis_link import Patience, sync_client, trouble_of
 from workers.state import QueueState, State, find_other_queues, read_state
 
 __all__ = ["status"]
@@ -75,7 +75,7 @@ def _look(client: redis.Redis, settings: Settings, others: list[str], width: int
     try:
         return _tables(read_state(client, settings, others), settings, width)
     except redis.RedisError as error:
-        return Text(plain(f"Redis does not answer: {redact_text(str(error))}"), style="red")
+        return Text(plain(trouble_of(error)), style="red")
 
 
 def _as_json(state: State) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import time
 
 import redis.exceptions
 
-__all__ = ["Link", "is_outage", "is_replica_now"]
+from config import redact_text
+
+__all__ = ["Link", "is_outage", "is_replica_now", "trouble_of"]
 
 #: The standard library's: structlog loads rich, and a health check that needs Redis needs neither.
 log = logging.getLogger("workers.redis")
@@ -63,6 +65,18 @@ def is_replica_now(error: BaseException) -> bool:
     if isinstance(error, redis.exceptions.ReadOnlyError):
         return True
     return isinstance(error, redis.exceptions.ResponseError) and "READONLY" in str(error)
+
+
+def trouble_of(error: redis.exceptions.RedisError) -> str:
+    """Return in a sentence for people what is wrong with Redis: it has said no, or nothing."""
+    said_no = (
+        redis.exceptions.ResponseError
+        | redis.exceptions.AuthenticationError
+        | redis.exceptions.AuthorizationError
+    )
+    return (
+        f"Redis {'refuses' if isinstance(error, said_no) else 'does not answer'}: {redact_text(str(error))}"
+    )
 
 
 class Link:

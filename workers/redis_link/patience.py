@@ -8,8 +8,7 @@ from typing import TypeVar
 
 import redis
 
-from config import redact_text
-from workers.redis_link.link import is_outage
+from workers.redis_link.link import is_outage, trouble_of
 
 __all__ = ["Patience"]
 
@@ -62,7 +61,7 @@ class Patience:
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-            self._say(f"Redis does not answer, waiting for it: {redact_text(str(error))}")
+            self._say(f"{trouble_of(error)}; waiting for it")
         if self._give_up(now - self._away_since):
             raise error
         time.sleep(PAUSE_SECONDS)

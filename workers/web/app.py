@@ -20,7 +20,8 @@ from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config import Settings, redact_text
+from config import Settings
+from workers.redis_link import trouble_of
 from workers.web.desk import Desk
 from workers.web.door import Door
 from workers.web.forms import read_form
@@ -108,7 +109,7 @@ class _Guard:
             handler = cast("PlainHandler", action.handler)
             return await run_sync(handler, visit, limiter=self._slow if action.slow else self._threads)
         except redis.RedisError as error:
-            raise Refused(503, f"Redis does not answer: {redact_text(str(error))}", retry_after="5") from None
+            raise Refused(503, trouble_of(error), retry_after="5") from None
         finally:
             await form.close()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import redis
 
-from config import redact_text
 from workers.batches import Batch, read_batch
 from workers.imports import duration
+from workers.redis_link import trouble_of
 from workers.web.desk import Desk
 from workers.web.import_run import FAILED, REFUSED, Run
 from workers.web.import_shelf import Record
@@ -63,7 +63,7 @@ class ImportLook:
         try:
             return read_batch(self.desk.client, self.desk.keys(), record.id), ""
         except redis.RedisError as error:
-            return None, f"Redis does not answer: {redact_text(str(error))}"
+            return None, trouble_of(error)
 
 
 def groups_part(desk: Desk, record: Record) -> str:

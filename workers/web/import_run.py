@@ -11,7 +11,7 @@ import redis
 import structlog
 
 from actors import JOBS, InvalidJob
-from config import Settings, redact_text
+from config import Settings
 from workers.imports import (
     IGNORED,
     Answers,
@@ -30,6 +30,7 @@ from workers.imports import (
     constant_arguments,
     country_of_numbers,
 )
+from workers.redis_link import trouble_of
 from workers.web.import_shelf import Record, Shelf
 
 __all__ = ["FAILED", "REFUSED", "Run", "check_group_name", "group_of", "open_contacts"]
@@ -148,7 +149,7 @@ class Run:
         except OSError as error:
             self._stop(f"the file cannot be read, or nothing be written beside it: {error.strerror}")
         except redis.RedisError as error:
-            self._stop(f"Redis does not answer: {redact_text(str(error))}")
+            self._stop(trouble_of(error))
         except Exception:
             log.exception("web.failed", path="/imports", batch_id=self.record.id)
             self._stop("a fault of ours; the log of `coupontools-worker web` says more")

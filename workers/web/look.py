@@ -6,8 +6,9 @@ from typing import Final
 
 import redis
 
-from config import Settings, redact_text
+from config import Settings
 from workers.halts import halts, pace
+from workers.redis_link import trouble_of
 from workers.state import State, find_other_queues, read_state
 from workers.web.rendering import Templates
 
@@ -36,7 +37,7 @@ class Look:
         try:
             state = read_state(self._client, self._settings, self.others)
         except redis.RedisError as error:
-            away = f"Redis does not answer: {redact_text(str(error))}"
+            away = trouble_of(error)
             return {name: self._part(name, away=away, state=None) for name in PARTS}
         return {name: self._part(name, away="", state=state) for name in PARTS}
 

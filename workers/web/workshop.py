@@ -13,9 +13,10 @@ from typing import Final
 import redis
 import structlog
 
-from config import Settings, redact_text
+from config import Settings
 from workers.beats import beats_folder
 from workers.imports import NotAnswered, Stopped, answers_of
+from workers.redis_link import trouble_of
 from workers.web.import_run import Run
 from workers.web.import_shelf import Record, Shelf
 
@@ -167,7 +168,7 @@ class Workshop:
         except (NotAnswered, Stopped) as error:
             listing.problem = f"the groups could not be listed: {error}"
         except redis.RedisError as error:
-            listing.problem = f"Redis does not answer: {redact_text(str(error))}"
+            listing.problem = trouble_of(error)
         except Exception:
             listing.problem = "a fault of ours; the log of `coupontools-worker web` says more"
             log.exception("web.failed", path="/imports")

@@ -243,7 +243,7 @@ def test_no_row_is_lost_while_redis_is_away(fragile_house: House, importing, tmp
     wait_for(lambda: fragile_house.redis.llen("dramatiq:bulk") >= 1000, what="the first batches")
     fragile_house.server.kill()
     lines = iter(process.stdout.readline, "")
-    assert any("Redis does not answer, waiting for it" in line for line in lines)
+    assert any("; waiting for it" in line for line in lines)
     fragile_house.server.start()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output

@@ -61,7 +61,7 @@ def test_commands_that_wait_or_follow_outlive_a_restart_of_redis(fragile_house: 
         house.server.kill()
         for one in running:
             wait_for(
-                lambda one=one: one.has_said("Redis does not answer, waiting for it", err=True),
+                lambda one=one: one.has_said("; waiting for it", err=True),
                 what=f"{one.err.name} tells of the outage",
             )
         house.server.start()
