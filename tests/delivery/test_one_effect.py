@@ -14,7 +14,7 @@ import pytest
 from tests.harness import House, wait_for
 
 #: The full number under `make long`.
-JOBS = 1000 if "CHAOS_SCALE" in os.environ else 400
+JOBS = 1000 if "CHAOS_SCALE" in os.environ else 240
 WIRE_FAULTS = (
     {"kind": "close_before"},
     {"kind": "close_after"},
