@@ -121,7 +121,9 @@ class ImportRun:
         return str(self.people.constant["batch_id"])
 
     def run(self, contacts: ContactsFile, refused: KeptRows) -> None:
-        """Enqueue a job for each right row, and keep the wrong ones. At the end, or when it is stopped, the batch learns its size.
+        """Enqueue a job for each right row, and keep the wrong ones. At its end the batch learns its size.
+
+        Not when it is stopped: it may go on, and `batch.finished` is told once.
 
         Raises:
             Stopped: by a signal, or because Redis was away for too long.
@@ -129,12 +131,7 @@ class ImportRun:
         """
         if self.client is not None:
             self._goes_on = bool(self.client.exists(batch_key(self.keys, self.batch_id)))
-        try:
-            self._enqueue_rows(contacts, refused)
-        except Stopped as stopped:
-            if not stopped.redis_away:
-                self._tell_size()
-            raise
+        self._enqueue_rows(contacts, refused)
         self._tell_size()
 
     def _enqueue_rows(self, contacts: ContactsFile, refused: KeptRows) -> None:

@@ -1,0 +1,70 @@
+"""One run over a file: where it is stopped, and goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from config import load_settings
+from tests.harness import House, wait_for
+from workers.imports.contacts import ContactsFile
+from workers.imports.kept_rows import KeptRows
+from workers.imports.options import constant_arguments
+from workers.imports.people import People
+from workers.imports.run import AT_ONCE, Stopped
+from workers.imports.whole import Import
+
+
+class Stopping:
+    """A watcher that stops the import once some rows are enqueued, if it is to."""
+
+    def __init__(self, *, stops: bool) -> None:
+        self.signals: list[int] = []
+        self._stops = stops
+
+    def read(self, position: int) -> None:
+        if self._stops:
+            self.signals.append(2)
+
+    def refused(self, where: str, problem: str) -> None:
+        raise AssertionError(f"{where}: {problem}")
+
+    def repeated(self, where: str, first: int) -> None:
+        raise AssertionError(f"{where} is {first}")
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def answered(self, answers: object) -> None:
+        raise AssertionError("nobody waits for answers")
+
+
+def run(house: House, file: Path, group: str, *, stops: bool) -> None:
+    watcher = Stopping(stops=stops)
+    arguments = constant_arguments(channel="sms", group_id=group, batch_id="spring")
+    settings = load_settings(require_credentials=False)
+    with (
+        ContactsFile(file, "sms") as contacts,
+        KeptRows(file.with_suffix(".refused"), contacts.columns) as refused,
+    ):
+        of = Import(house.redis, settings, People(arguments))
+        of.carry_out(contacts, refused, watcher, watcher.signals)
+
+
+def test_one_that_was_stopped_is_not_told_as_finished_before_it_has_gone_on(
+    house: House, tmp_path: Path
+) -> None:
+    """A restart of the operators' page in the middle of an import told `batch.finished` of what was enqueued by then, and never again."""
+    group, file = house.new_group(), tmp_path / "people.csv"
+    file.write_text("phone\n" + "".join(f"+3247{number:07}\n" for number in range(AT_ONCE + 20)))
+    house.worker(COUPONTOOLS_RATE_LIMIT=0)
+    with pytest.raises(Stopped):
+        run(house, file, group, stops=True)
+    wait_for(lambda: house.tally()["contact.added"] == AT_ONCE, what="the answers of what was enqueued")
+    assert json.loads(house.run("batches", "spring", "--json").stdout)["total"] is None
+    run(house, file, group, stops=False)
+    wait_for(lambda: house.tally()["batch.finished"], what="the end", show=house.log_tail)
+    (finished,) = (event for event in house.events() if event["type"] == "coupontools.batch.finished")
+    assert finished["data"]["total"] == finished["data"]["succeeded"] == AT_ONCE + 20
