@@ -6,7 +6,7 @@
 from delivery.account import pausing, tell, unparking
 from delivery.anew import forgetting, keeping, retried_as
 from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection, timestamp
-from delivery.batches import batch_key, batch_life_ms, cancelling, sizing
+from delivery.batches import batch_key, batch_life_ms, cancelled_field, cancelling, sizing
 from delivery.delivery import Delivery
 from delivery.gate import Gate
 from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
@@ -45,6 +45,7 @@ __all__ = [
     "Verdict",
     "batch_key",
     "batch_life_ms",
+    "cancelled_field",
     "cancelling",
     "dead_reason",
     "forgetting",

@@ -10,7 +10,7 @@ from delivery.policy import Policy
 from delivery.scripts import SCRIPTS, Script
 from delivery.task import short_digest
 
-__all__ = ["batch_key", "batch_life_ms", "cancelling", "sizing"]
+__all__ = ["batch_key", "batch_life_ms", "cancelled_field", "cancelling", "sizing"]
 
 
 def batch_key(keys: Keys, batch_id: str) -> str:
@@ -33,6 +33,11 @@ def sizing(keys: Keys, policy: Policy, batch_id: str, size: int) -> tuple[Script
     )
 
 
+def cancelled_field(batch_id: str) -> str:
+    """Return the field of ``Keys.cancelled`` that is there when a batch was cancelled."""
+    return f"b:{batch_id}"
+
+
 def cancelling(
     keys: Keys, *, messages: Iterable[str] = (), batch_id: str | None = None
 ) -> tuple[Script, list[str], list[Any]]:
@@ -40,5 +45,5 @@ def cancelling(
 
     It answers how many marks were new.
     """
-    marks = [f"m:{message}" for message in messages] + ([f"b:{batch_id}"] if batch_id else [])
+    marks = [f"m:{message}" for message in messages] + ([cancelled_field(batch_id)] if batch_id else [])
     return SCRIPTS["cancel"], [keys.cancelled], marks

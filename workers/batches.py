@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from config.keys import Keys
-from delivery import batch_key
+from delivery import batch_key, cancelled_field
 from workers.lookup import time_of
 from workers.throughput import count_of, left_seconds, read_per_minute
 
@@ -79,5 +79,5 @@ def _read(client: redis.Redis, keys: Keys, key: str, paces: dict[str, float]) ->
         waiting=waiting,
         began_at=time_of(numbers["began_at"]) if "began_at" in numbers else None,
         left_seconds=None if waiting is None else left_seconds(waiting, paces.get(told.get("lane", ""), 0.0)),
-        cancelled=bool(client.hexists(keys.cancelled, f"b:{told['id']}")),
+        cancelled=bool(client.hexists(keys.cancelled, cancelled_field(told["id"]))),
     )

@@ -28,6 +28,7 @@ from workers.cli.settings import command_settings
 from workers.imports import (
     BULK,
     STDIN,
+    BatchCancelled,
     ContactsFile,
     Import,
     ImportTime,
@@ -185,7 +186,7 @@ def import_csv(
     except UnusableFile as error:
         say(f"{shown}: {error}", err=True)
         raise typer.Exit(2) from None
-    except NotListed as error:
+    except (BatchCancelled, NotListed) as error:
         say(f"{error}; nothing was enqueued", err=True)
         raise typer.Exit(1) from None
     except OSError as error:

@@ -13,13 +13,14 @@ from workers.imports.people import People, Person
 from workers.imports.present import NotListed
 from workers.imports.run import Stopped, Tally
 from workers.imports.source import STDIN, UnusableFile
-from workers.imports.whole import Import, ImportWatcher
+from workers.imports.whole import BatchCancelled, Import, ImportWatcher
 
 __all__ = [
     "BULK",
     "IGNORED",
     "STDIN",
     "Answers",
+    "BatchCancelled",
     "ContactsFile",
     "Country",
     "FailedFile",

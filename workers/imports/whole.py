@@ -11,7 +11,7 @@ import redis
 
 from config import Settings
 from config.keys import Keys
-from delivery import Policy
+from delivery import Policy, cancelled_field
 from workers.imports.contacts import ContactsFile
 from workers.imports.failed_rows import write_failed
 from workers.imports.following import Answers, AnswersWatcher, Following
@@ -21,7 +21,16 @@ from workers.imports.present import read_present
 from workers.imports.run import ImportRun, Stopped, Tally, Watcher
 from workers.redis_link import Patience
 
-__all__ = ["Import", "ImportWatcher"]
+__all__ = ["BatchCancelled", "Import", "ImportWatcher"]
+
+
+class BatchCancelled(Exception):  # noqa: N818 - says what happened to the batch
+    """The batch was cancelled, so that every job of it would be answered as such. Nothing was enqueued."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(
+            f"the batch {batch_id} was cancelled, and every job of it is answered so: import the file in a new batch"
+        )
 
 
 class ImportWatcher(Watcher, AnswersWatcher, Protocol):
@@ -59,6 +68,7 @@ class Import:
         """Enqueue the rows, and follow them if that is asked for. As long as ``signals`` is empty.
 
         Raises:
+            BatchCancelled: nothing was enqueued.
             NotListed: nobody knows who is in the group; nothing was enqueued.
             Stopped: by a signal, or because Redis was away for too long; what was enqueued goes on.
             redis.RedisError: Redis could not be asked.
@@ -75,6 +85,8 @@ class Import:
             signals,
             failed_again=not self.goes_on,
         )
+        if client is not None and client.hexists(keys.cancelled, cancelled_field(run.batch_id)):
+            raise BatchCancelled(run.batch_id)
         if client is not None and self.list_first:
             group = {name: self.people.constant[name] for name in ("channel", "group_id")}
             run.present = read_present(client, self.settings, group, say=watcher.say, signals=signals)

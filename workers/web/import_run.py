@@ -15,6 +15,7 @@ from config import Settings
 from workers.imports import (
     IGNORED,
     Answers,
+    BatchCancelled,
     ContactsFile,
     Import,
     ImportTime,
@@ -142,7 +143,7 @@ class Run:
         """Do it, and write down in the record how it ended. Raises nothing that happens to an import."""
         try:
             self._carry_out()
-        except (UnusableFile, WrongOption, NotListed, NotAnswered) as error:
+        except (UnusableFile, WrongOption, BatchCancelled, NotListed, NotAnswered) as error:
             self._stop(str(error))
         except Stopped as error:
             self._stop(str(error))

@@ -127,6 +127,20 @@ def test_the_same_batch_enqueues_nobody_twice(house: House, command, tmp_path):
     assert house.redis.ttl(batch(house)) > 89 * 86400
 
 
+def test_a_batch_that_was_cancelled_takes_no_more(house: House, command, tmp_path):
+    """Every row of it was enqueued, and answered as cancelled one by one, for 90 days."""
+    path = people(tmp_path / "people.csv", 3)
+    arguments = ("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--batch-id", "spring")
+    assert command(*arguments).returncode == 0
+    assert command("cancel", "--batch", "spring").returncode == 0
+    done = command(*arguments, "--wait")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "the batch spring was cancelled, and every job of it is answered so: import the file in a new batch; nothing was enqueued\n"
+    )
+    assert house.redis.llen("dramatiq:bulk") == 3
+
+
 @pytest.mark.chaos
 def test_an_import_that_was_stopped_goes_on_in_its_batch(fragile_house: House, tmp_path):
     """Killed while it enqueues, stopped by Ctrl-C while it waits, and while Redis is away: each row is one job of the batch."""
