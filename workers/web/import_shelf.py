@@ -26,6 +26,8 @@ MOST_FILES: Final = 50
 #: How long a file is kept at most, in seconds.
 KEPT_SECONDS: Final = 86400.0
 CHUNK: Final = 2**20
+#: How often a folder is removed in which something is written meanwhile.
+DROPS: Final = 3
 _ABOUT: Final = "about.json"
 
 #: ``draft``: nothing was enqueued; ``running``: it goes on after a restart; ``stopped``: it can be gone on with; ``done``: all is answered.
@@ -138,8 +140,10 @@ class Shelf:
 
     def drop(self, name: str) -> None:
         """Take an import's files away."""
-        if name in self._names():
-            shutil.rmtree(self._folder / name, ignore_errors=True)
+        for _ in range(DROPS):
+            # Its record may be written just now, and what is new in a folder keeps that from being removed.
+            if name in self._names():
+                shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def old(self) -> list[str]:
         """Return the ids of imports whose time is over, and of what cannot be read and is as old."""

@@ -198,6 +198,27 @@ async def test_nobody_else_sees_what_is_in_a_file(house: House, page: Open, tmp_
         assert (await browser.get(path)).status_code == 404
 
 
+def test_what_is_taken_away_while_its_record_is_written_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that was told to stop writes so just then: the folder could not be removed, and the import was there again."""
+    shelf = import_shelf.Shelf(tmp_path / "imports")
+    record = import_shelf.Record("one", "somebody", "importer", "people.csv", "sms", time.time())
+    shelf.put(io.BytesIO(b"phone\n"), record)
+    remove, removals = os.rmdir, []
+
+    def rmdir(*given: Any, **more: Any) -> None:
+        removals.append(given)
+        if len(removals) == 1:
+            shelf.save(record)
+        remove(*given, **more)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    shelf.drop("one")
+    assert shelf.get("one") is None
+    assert list((tmp_path / "imports").iterdir()) == []
+
+
 async def test_an_import_outlives_a_restart_and_adds_nobody_twice(
     house: House, page: Open, tmp_path: Path
 ) -> None:
