@@ -20,6 +20,8 @@ for _ in range({BURSTS}):
         pass
     sys.stdout.write("told\\n")
     sys.stdout.flush()
+# The first signal of the last burst ends it, and the others may come while it ends.
+stop.end()
 """
 
 
