@@ -13,7 +13,7 @@ from workers.embedded import free_port
 
 def beats(house: House, number: int) -> None:
     """Waits until each worker has written so many heartbeats more."""
-    names = list(house.redis.scan_iter("coupontools:memory:*"))
+    names = wait_for(lambda: list(house.redis.scan_iter("coupontools:memory:*")), what="the first heartbeats")
     before = [int(house.redis.get(name)) for name in names]
     wait_for(
         lambda: all(int(house.redis.get(name)) >= n + number for name, n in zip(names, before, strict=True)),
@@ -32,7 +32,8 @@ def redis_told(house: House) -> dict:
 
 def test_an_emptied_redis_is_told_of_once(house: House) -> None:
     port = free_port()
-    worker = house.worker(WORKER_HEARTBEAT_SECONDS=1, WORKER_PROCESSES=2, METRICS_PORT=port)
+    # What both see within a silence is one loss, and a busy machine may hold one of them up for a second or two.
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=4, WORKER_PROCESSES=2, METRICS_PORT=port)
     wait_for(lambda: len(list(house.redis.scan_iter("coupontools:memory:*"))) == 2, what="both workers")
     assert redis_told(house) == {"writable": True, "forgot_at": None, "warnings": []}
     house.redis.flushall()
@@ -47,7 +48,7 @@ def test_an_emptied_redis_is_told_of_once(house: House) -> None:
     # Both workers saw the one loss.
     assert "\ncoupontools_redis_forgot_total 1.0\n" in metrics
     assert "\ncoupontools_redis_writable 1.0\n" in metrics
-    beats(house, 3)
+    beats(house, 2)
     assert len(worker.log_lines("redis.forgot")) == 2
     house.answer(house.enqueue("list_groups", channel="sms"))
 
