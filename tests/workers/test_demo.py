@@ -55,11 +55,11 @@ def processes_with(marker: str) -> list[str]:
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            command, environ = ((entry / name).read_bytes() for name in ("cmdline", "environ"))
         except OSError:
             continue
-        if marker.encode() in text:
-            found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        if marker.encode() in command + environ:
+            found.append(command.replace(b"\0", b" ").decode())
     return found
 
 
