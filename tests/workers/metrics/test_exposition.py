@@ -53,6 +53,8 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House):
     worker = house.worker(
         METRICS_PORT=port,
         WORKER_PROCESSES=2,
+        # Long enough that a busy machine does not look like a dead worker.
+        WORKER_HEARTBEAT_SECONDS=20,
     )
     same = {"channel": "sms", "group_id": group}
     # A count that begins with its first 1 has no increase, and no alert on it would fire.
@@ -66,8 +68,15 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House):
     house.wait_answered(ids)
     house.answer(house.enqueue("add_contact", same, phone="+32470000000"))
     house.answer(house.enqueue("add_contact", {**same, "group_id": "gro_999999"}, phone="+32470000000"))
+    # Of an attempt, one count is written after the other: these are the last ones of the two that came last.
+    last = ("coupontools_replays_total", "dramatiq_message_rejects_total")
     wait_for(
-        lambda: total(scrape(port), "dramatiq_messages_total") >= 22, what="the count", show=house.log_tail
+        lambda: (
+            total(counted := scrape(port), "dramatiq_message_duration_milliseconds_count") >= 22
+            and all(total(counted, name) for name in last)
+        ),
+        what="the counts",
+        show=house.log_tail,
     )
     metrics = scrape(port)
     assert total(metrics, "dramatiq_messages_total", actor_name="add_contact", queue_name="contacts") == 22
@@ -169,13 +178,14 @@ def test_half_sent_requests_keep_nobody_out_and_hold_few_threads(
             half = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=120))
             half.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
         assert total(scrape(port), "coupontools_redis_up") == 1
-        # The places, and the thread that accepts.
-        assert threading.active_count() - before <= server.PLACES + 1
+        # The places and the thread that accepts; and a thread that has given its place back may still be on its way to its end.
+        assert threading.active_count() - before <= 2 * server.PLACES
         # Nobody else asks any more: the last ones are cut when their time is over.
         wait_for(lambda: threading.active_count() - before == 1, what="the end of the half-sent requests")
         assert half.recv(1) == b""
         assert total(scrape(port), "coupontools_redis_up") == 1
-    assert threading.active_count() == before
+    # The thread of the last answer ends when that has been read.
+    wait_for(lambda: threading.active_count() == before, what="the end of all threads")
 
 
 def test_the_page_is_served_to_this_machine_alone_unless_asked(house: House):
