@@ -138,7 +138,9 @@ def test_no_line_shows_a_secret_or_a_person(house: House) -> None:
         assert (line["version"], line["base_url"]) == (version("coupontools-worker"), house.sandbox.url)
     # A key of one's own is a digest, a derived one is as the events tell it.
     keys = {line["idempotency_key"] for line in finished if line["job"] == "list_contacts"}
-    assert hashlib.sha256(b"k1").hexdigest()[:32] in keys
-    assert not any(key.startswith("k") for key in keys if key)
+    # Not one certain line: the process that was killed may have answered a job whose line it had not written yet.
+    given = {hashlib.sha256(f"k{n}".encode()).hexdigest()[:32] for n in range(1, number + 1, 20)}
+    assert keys
+    assert keys <= given
     added = [line["idempotency_key"] for line in finished if line["job"] == "add_contact"]
     assert all(key.startswith("derived:") for key in added if key)
