@@ -78,15 +78,18 @@ class AsyncRunner:
         self._answered_at = time.monotonic()
         self._flusher = asyncio.create_task(self._flush_forever(), name=self.name)
         self._flusher.add_done_callback(self._flusher_ended)
+        self._is_alive = True
 
     def is_alive(self) -> bool:
         """Return whether what is asked is still sent. Any thread may call this."""
-        return not self._flusher.done()
+        return self._is_alive
 
     def _flusher_ended(self, flusher: asyncio.Task[None]) -> None:
         if not self._closed:
             error = None if flusher.cancelled() else flusher.exception()
             log.critical("redis.sender_died", exc_info=error)
+        # Not sooner: whoever finds it dead ends the process at once, and nobody would learn why it died.
+        self._is_alive = False
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
         """Run a script and return its reply."""
