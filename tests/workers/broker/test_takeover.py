@@ -96,8 +96,9 @@ def test_nothing_is_taken_from_a_live_worker_whose_jobs_run_long(house: House) -
 
 def test_a_worker_frozen_and_woken_after_a_takeover_leaves_no_trace_of_its_own(house: House) -> None:
     group = house.new_group()
-    house.sandbox.faults("slow", endpoint="sms/addcontact", count=3, seconds=1)
-    frozen = house.worker(WORKER_HEARTBEAT_SECONDS=1)
+    # As long as a takeover takes: an answer that comes before the freeze would leave nothing to take over.
+    house.sandbox.faults("slow", endpoint="sms/addcontact", count=3, seconds=5)
+    frozen = house.worker(WORKER_HEARTBEAT_SECONDS=1, COUPONTOOLS_TIMEOUT_SECONDS=20)
     ids = house.enqueue_many("add_contact", _contacts(group, 3))
     wait_for(lambda: len(house.sandbox.requests()) >= 3, what="three calls in flight")
     frozen.signal_all(signal.SIGSTOP)
