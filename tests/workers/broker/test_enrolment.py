@@ -102,7 +102,8 @@ def test_a_worker_waits_for_redis_before_it_takes_jobs_and_can_be_told_to_stop(
 ) -> None:
     house = fragile_house
     house.server.kill()
-    worker = house.worker(wait=False, STATE_DIR=tmp_path)
+    # Long enough that a busy machine does not look like a process that stands still.
+    worker = house.worker(wait=False, STATE_DIR=tmp_path, WORKER_HEARTBEAT_SECONDS=20)
     wait_for(lambda: bool(worker.log_lines("redis.unavailable")), what="its complaint")
     # That Redis is away is no reason to restart it.
     assert house.run("check", "--live", STATE_DIR=tmp_path).returncode == 0
@@ -133,7 +134,7 @@ def test_a_form_that_this_release_cannot_read_is_refused(house: House) -> None:
 def test_the_form_rises_when_every_living_worker_reads_it(house: House) -> None:
     now = time.time() * 1000
     house.redis.zadd("dramatiq:__heartbeats__", {"old": now, "dead": now - 60_000})
-    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 30_000}))
+    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 3_600_000}))
     house.redis.hset("coupontools:workers", "dead", json.dumps({"silence_ms": 1_000}))
     house.worker(WORKER_HEARTBEAT_SECONDS=1)
     memory = "coupontools:memory:*"
@@ -141,5 +142,5 @@ def test_the_form_rises_when_every_living_worker_reads_it(house: House) -> None:
         lambda: [int(house.redis.get(key)) for key in house.redis.scan_iter(memory)] >= [3], what="beats"
     )
     assert house.redis.get("coupontools:format") is None
-    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 30_000, "reads": [1, 2]}))
+    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 3_600_000, "reads": [1, 2]}))
     wait_for(lambda: house.redis.get("coupontools:format") == b"3", what="the new form")
