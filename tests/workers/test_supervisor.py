@@ -30,6 +30,12 @@ def _alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def _waits(pid: int) -> int:
+    """How often a process of one thread has waited for something, as a supervisor does between two looks."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
 def _outstanding(house: House) -> int:
     """Ids that some worker has, by the names of all who ever said they live."""
     workers = house.redis.zrange("dramatiq:__heartbeats__", 0, -1)
@@ -91,7 +97,8 @@ def test_told_to_stop_it_lets_jobs_end_and_hands_back_the_rest(
         house.for_real()
     group = house.new_group()
     house.sandbox.faults("slow", endpoint="sms/addcontact", count=3, seconds=1)
-    house.sandbox.faults("hang_before", endpoint="sms/addcontact", count=3, seconds=60)
+    # As many as begin: on a busy machine the slow ones may have ended before it is told, and others have taken their places.
+    house.sandbox.faults("hang_before", endpoint="sms/addcontact", seconds=60)
     worker = house.worker("--concurrency", "6", SHUTDOWN_SECONDS=3, COUPONTOOLS_TIMEOUT_SECONDS=60)
     ids = house.enqueue_many(
         "add_contact",
@@ -103,7 +110,7 @@ def test_told_to_stop_it_lets_jobs_end_and_hands_back_the_rest(
     assert worker.process.wait(timeout=60) == 0
     assert not any(_alive(pid) for pid in children)
     assert len(worker.log_lines("worker.stopping")) == len(worker.log_lines("worker.stopped")) == 1
-    # Three ended in time, three were cut off, fourteen were never begun: all but the first three are back on the queue.
+    # Three ended in time, those that hung were cut off, the others were never begun: all but the first three are back on the queue.
     assert house.tally() == {"contact.added": 3}
     assert house.redis.llen("dramatiq:contacts") == house.redis.hlen("dramatiq:contacts.msgs") == 17
     assert house.redis.zcard("coupontools:delayed:contacts") == 0
@@ -137,9 +144,10 @@ def test_a_supervisor_that_stood_still_itself_counts_anew(house: House) -> None:
     stopped_at = time.monotonic()
     # Longer than a process may be silent: nothing else shows that the supervisor counts anew.
     wait_for(lambda: time.monotonic() - stopped_at > 8, what="the silence")
+    before = _waits(worker.process.pid)
     worker.process.send_signal(signal.SIGCONT)
-    # Its supervisor goes on alone for a moment, and finds all the silence there was.
-    wait_for(lambda: time.monotonic() - stopped_at > 10, what="some looks")
+    # Its supervisor goes on alone for a moment, and finds all the silence there was. For longer it would be right to kill its child.
+    wait_for(lambda: _waits(worker.process.pid) >= before + 5, what="some looks")
     os.kill(child, signal.SIGCONT)
     group = house.new_group()
     house.answer(house.enqueue("add_contact", channel="sms", group_id=group, phone="+32470000001"))
