@@ -5,7 +5,7 @@
 
 from delivery.account import pausing, tell, unparking
 from delivery.anew import forgetting, keeping, retried_as
-from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection, timestamp
+from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection
 from delivery.batches import batch_key, batch_life_ms, cancelled_field, cancelling, sizing
 from delivery.delivery import Delivery
 from delivery.gate import Gate
@@ -56,6 +56,5 @@ __all__ = [
     "retried_as",
     "sizing",
     "tell",
-    "timestamp",
     "unparking",
 ]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from config.moments import rfc3339
 from coupontools import Rejected
 from delivery.job import Job, Outcome, Pages
 from delivery.settlement import Done, EndedUnknown, Event, Failed, MorePages, Replayed, SetAside
@@ -61,12 +61,6 @@ LONGEST_ID = 100
 USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
 
 
-def timestamp(at: float | None = None) -> str:
-    """Return ``at`` (Unix seconds) or now as RFC 3339 in UTC."""
-    moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def envelope(
     kind: str,
     *,
@@ -85,7 +79,7 @@ def envelope(
         "id": event_id,
         "source": SOURCE,
         "type": PREFIX + kind,
-        "time": timestamp(),
+        "time": rfc3339(),
         "datacontenttype": "application/json",
         "dataschema": f"urn:coupontools-worker:{kind}:v1",
     }
@@ -272,7 +266,7 @@ def dead_reason(message_id: str, actor: str, failure: Failure, batch_id: str | N
         "kind": failure.kind,
         "code": failure.code,
         "message": failure.message,
-        "died_at": timestamp(),
+        "died_at": rfc3339(),
     }
     if batch_id:
         reason["batch_id"] = batch_id

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from config import redact_text
 from config.keys import Keys
+from config.moments import rfc3339
 from workers.throughput import count_of
 
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["RedisState", "read_redis", "rfc3339", "time_of", "why_it_may_forget"]
+__all__ = ["RedisState", "read_redis", "time_of", "why_it_may_forget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,6 @@ def why_it_may_forget(client: redis.Redis) -> tuple[list[str], list[str]]:
     if evicted := told.get("evicted_keys"):
         warnings.append(f"Redis has evicted {evicted} keys since it started: jobs may be gone")
     return problems, warnings
-
-
-def rfc3339(milliseconds: float) -> str:
-    """Return a moment in Unix milliseconds as the house writes it."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def time_of(milliseconds: object) -> str | None:

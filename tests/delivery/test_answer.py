@@ -13,7 +13,7 @@ import pytest
 from coupontools import Rejected
 from delivery import Outcome, Task
 from delivery import answer as answers
-from delivery.answer import BATCH_BYTES, Failure, Progress, done_in_pages, timestamp
+from delivery.answer import BATCH_BYTES, Failure, Progress, done_in_pages
 from delivery.job import Told
 from delivery.settlement import Done, EndedUnknown, Failed, MorePages
 from tests.harness.records import Make
@@ -259,12 +259,6 @@ def test_a_key_of_another_job_is_told_in_the_job_s_own_words_only_where_it_was_d
     assert answers.conflict(given) is answers.CONFLICT
     assert answers.conflict(derived) == Failure("conflict", derived.conflict)
     assert derived.conflict != answers.CONFLICT.message
-
-
-def test_a_moment_is_told_to_the_millisecond_in_utc() -> None:
-    assert timestamp(1_800_000_000.7895) == "2027-01-15T08:00:00.789Z"
-    assert timestamp(0) == "1970-01-01T00:00:00.000Z"
-    assert timestamp() > "2026"
 
 
 def test_an_event_of_a_job_names_what_it_belongs_to(still_task: Make) -> None:

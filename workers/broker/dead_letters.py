@@ -14,7 +14,8 @@ import redis
 from actors import JOBS, key_of
 from actors.event_data import ERROR_KINDS
 from config.keys import Keys
-from delivery import forgetting, keeping, retried_as, timestamp
+from config.moments import rfc3339
+from delivery import forgetting, keeping, retried_as
 from workers.broker.entries import LATEST, Unreadable, read_entry
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
@@ -291,7 +292,7 @@ class DeadLetters:
             code=told.get("code"),
             message=told["message"],
             # Whoever else buries letters may give any number for a time, and one that is no moment must not hide the other letters.
-            died_at=timestamp(min(max(died, 0), LATEST) / 1000),
+            died_at=rfc3339(min(max(died, 0), LATEST)),
             batch_id=told.get("batch_id"),
         )
 

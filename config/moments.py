@@ -1,0 +1,18 @@
+"""How a moment is written wherever others read it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+__all__ = ["rfc3339"]
+
+
+def rfc3339(milliseconds: float | None = None) -> str:
+    """Return a moment in Unix milliseconds, or now, as RFC 3339 in UTC.
+
+    Raises:
+        ValueError, OverflowError, OSError: there is no such moment.
+    """
+    seconds = time.time() if milliseconds is None else milliseconds / 1000
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
