@@ -142,5 +142,5 @@ def test_the_form_rises_when_every_living_worker_reads_it(house: House) -> None:
         lambda: [int(house.redis.get(key)) for key in house.redis.scan_iter(memory)] >= [3], what="beats"
     )
     assert house.redis.get("coupontools:format") is None
-    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 3_600_000, "reads": [1, 2]}))
+    house.redis.hset("coupontools:workers", "old", json.dumps({"silence_ms": 3_600_000, "reads": [1, 2, 3]}))
     wait_for(lambda: house.redis.get("coupontools:format") == b"3", what="the new form")
