@@ -274,17 +274,18 @@ def test_another_call_probes_a_refusal_without_a_code_and_the_refused_one_waits_
     assert finish(ledger.claim(refused, "t2")).verb == "parked"
     claim = finish(ledger.claim(other, "t3"))
     assert (claim.verb, claim.probe) == ("call", True)
+    began = now_ms()
     assert settle(ledger, other, "t3", it_works(other)).ended
     # It comes back, and is refused again: nobody else waits for it.
     house.redis.sadd("acks", "refused")
-    waits = []
-    for _ in range(3):
+    for wait in (2000 * 2, 4000 * 2, 8000 * 2):
         claim = finish(ledger.claim(refused, "t4"))
         assert (claim.verb, claim.reason) == ("deferred", "refused alone")
-        waits.append(claim.wait)
+        # What has passed since the refusal is waited for no more, and a busy machine lets much pass.
+        assert wait - (now_ms() - began) - 1 <= claim.wait <= wait + 1
         house.redis.sadd("acks", "refused")
+        began = now_ms()
         assert not settle(ledger, refused, "t4", refusal(refused, "", bare=True)).began
-    assert waits == pytest.approx([2000 * 2, 4000 * 2, 8000 * 2], rel=0.1)
     settle(ledger, refused, "t5", it_works(refused))
     house.redis.delete(KEYS.pace)
     assert finish(ledger.claim(refused, "t6")).verb == "call"
