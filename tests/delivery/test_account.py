@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from config.keys import Keys
+from delivery import cancelling
 from sandbox import Sandbox
 from tests.harness import House, wait_for
+from workers.redis_link import ThreadRunner
 
 #: How long the outage lasts; the full length under `make long`.
 OUTAGE_SECONDS = 30 if "CHAOS_SCALE" in os.environ else 6
@@ -44,6 +47,10 @@ def most_in_a_second(times: list[float]) -> int:
     return most
 
 
+def parked(house: House) -> int:
+    return sum(house.redis.zcard(key) for key in house.redis.scan_iter("coupontools:parked:*:*"))
+
+
 def sent(house: House) -> int:
     """Commands that workers have sent; what scripts do inside is not counted."""
     stats: Any = house.redis.info("commandstats")
@@ -53,17 +60,20 @@ def sent(house: House) -> int:
 def test_one_pace_for_all_processes(house: House) -> None:
     group_id = house.new_group()
     house.worker(WORKER_PROCESSES=2, WORKER_CONCURRENCY=64, COUPONTOOLS_RATE_LIMIT=20)
+    began = time.monotonic()
     ids = house.enqueue_many("add_contact", contacts(group_id, PACED_JOBS))
     house.wait_answered(ids, seconds=60)
-    times = calls(house)
+    times = sorted(calls(house))
     most, took = most_in_a_second(times), max(times) - min(times)
     sys.stdout.write(
         f"\n{PACED_JOBS} jobs at 20/s over 2 processes: {took:.1f} s, at most {most} in any second\n"
     )
     assert len(times) == PACED_JOBS
-    # What a stalled machine holds up for a tenth of a second arrives together with the next.
-    assert most <= (22 if os.environ.get("CHAOS_SCALE") else 26)
-    assert took >= (PACED_JOBS - 1) / 20 * 0.95
+    # None arrives before its slot, and the first slot is not before the first job. What a busy machine holds up arrives later, together
+    # with the next; so only where the tests run one by one it is counted how many arrive in a second.
+    early = [number for number, at in enumerate(times) if at < began + number / 20 - 0.01]
+    assert not early
+    assert most <= 22 or not os.environ.get("CHAOS_SCALE")
 
 
 def test_a_webhook_goes_ahead_of_an_import(house: House) -> None:
@@ -124,6 +134,8 @@ def test_wrong_credentials_hold_the_account_and_burn_no_job(house: House) -> Non
     worker = house.worker(WORKER_PROCESSES=2, COUPONTOOLS_RATE_LIMIT=50)
     ids = house.enqueue_many("add_contact", contacts(group_id, 100))
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
+    # What had its slot already, the other process calls all the same. One may be out to probe.
+    wait_for(lambda: parked(house) >= len(ids) - 1, what="all are parked", show=house.log_tail)
     in_flight = len(house.sandbox.requests())
     began = time.monotonic()
     wait_for(lambda: time.monotonic() - began > HOLD_SECONDS, what="a while of the hold")
@@ -196,8 +208,13 @@ def test_a_hold_spends_no_deadline(house: House) -> None:
     group_id = house.new_group()
     house.sandbox.faults("account_error", code=101)
     house.worker()
-    message_id = house.enqueue("add_contact", {**contacts(group_id, 1)[0], "deadline_seconds": 2})
+    first, second = contacts(group_id, 2)
+    # Another begins the hold, and goes: a busy machine may take more than two seconds for the first call.
+    other = house.enqueue("add_contact", first)
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
+    message_id = house.enqueue("add_contact", {**second, "deadline_seconds": 2})
+    ThreadRunner(house.redis).run(*cancelling(Keys(), messages=[other]))
+    assert house.answer(other)["data"]["error"]["kind"] == "cancelled"
     began = time.monotonic()
     wait_for(lambda: time.monotonic() - began > 4, what="a hold longer than the deadline")
     assert not house.answers(message_id)
@@ -205,20 +222,19 @@ def test_a_hold_spends_no_deadline(house: House) -> None:
     assert house.answer(message_id)["type"] == "coupontools.contact.added"
 
 
-def test_an_outage_is_not_hammered_and_ends_by_itself(house: House) -> None:
+def test_an_outage_is_not_hammered_and_ends_by_itself(house: House, closed_port: int) -> None:
     """The API is down, not the stand-in's memory: its port refuses for a while, then serves."""
-    with Sandbox() as down:
-        port = down.port
-    # The port is free now: connections are refused.
     house.worker(
         WORKER_PROCESSES=2,
         WORKER_CONCURRENCY=64,
         COUPONTOOLS_RATE_LIMIT=200,
-        COUPONTOOLS_BASE_URL=f"http://127.0.0.1:{port}",
+        COUPONTOOLS_BASE_URL=f"http://127.0.0.1:{closed_port}",
     )
     group_id = "gro_119251"
     ids = house.enqueue_many("add_contact", contacts(group_id, OUTAGE_JOBS))
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
+    # What had its slot already, the other process calls all the same. Some may be out to probe.
+    wait_for(lambda: parked(house) >= OUTAGE_JOBS - 5, what="all are parked", show=house.log_tail)
     opened = time.monotonic()
     lines_at_opening = sum(
         line["api_calls"] for worker in house.workers for line in worker.log_lines("job.finished")
@@ -229,7 +245,7 @@ def test_an_outage_is_not_hammered_and_ends_by_itself(house: House) -> None:
         - lines_at_opening
     )
     put_off = house.redis.zcard("coupontools:delayed:contacts")
-    with Sandbox(port=port) as back:
+    with Sandbox(port=closed_port) as back:
         back.add_groups("sms", name="Pizza", group_id=group_id)
         wait_for(lambda: house.tally()["account.released"] == 1, seconds=30, show=house.log_tail)
         released = time.monotonic()
