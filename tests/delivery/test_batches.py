@@ -61,10 +61,11 @@ def test_a_batch_is_counted_once_a_job_whatever_happens(house: House) -> None:
     for entry in house.redis.lrange("dramatiq:contacts", 0, 20):
         house.redis.rpush("dramatiq:contacts", entry)
     again = house.enqueue_many("add_contact", jobs[:5])
-    for _ in range(2):
+    for kills in range(2):
         wait_for(lambda: house.redis.xlen("coupontools:events") > 20, show=house.log_tail)
-        for child in worker.children()[:1]:
-            os.kill(child, signal.SIGKILL)
+        # Else the second kill would meet the process that the first one ended.
+        worker.wait_started(2 + kills)
+        os.kill(worker.children()[0], signal.SIGKILL)
     ThreadRunner(house.redis).run(*sizing(KEYS, POLICY, "spring", 165))
     answers = house.wait_answered([*ids, *again], seconds=90)
     event = wait_for(lambda: finished(house), what="batch.finished", show=house.log_tail)[0]
