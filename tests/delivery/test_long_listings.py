@@ -14,12 +14,16 @@ def test_two_jobs_of_one_key_do_not_take_a_long_listing_from_each_other(house: H
     group_id = house.new_group()
     house.sandbox.add_contacts("sms", group_id, count=CONTACTS)
     house.sandbox.faults("trickle", interval_seconds=INTERVAL_SECONDS, endpoint="sms/userlist")
-    house.worker(**SHORT)
+    worker = house.worker(**SHORT)
     arguments = {"channel": "sms", "group_id": group_id, "idempotency_key": "one"}
     ids = [house.enqueue("list_contacts", arguments) for _ in range(2)]
     answers = house.wait_answered(ids, seconds=60)
     assert sorted(events[0]["data"]["replayed"] for events in answers.values()) == [False, True]
-    assert len(house.sandbox.requests()) == 1
+    # Where this machine stood still for half a second the listing was read anew, by the one that had read it.
+    broken_off = [
+        line for line in worker.log_lines("job.finished") if line.get("error_kind") == "MayHaveHappened"
+    ]
+    assert len(house.sandbox.requests()) == 1 + len(broken_off)
 
 
 def test_a_listing_is_given_up_at_the_deadline_and_costs_nothing(house: House) -> None:
