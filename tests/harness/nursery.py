@@ -162,10 +162,12 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def begin(order: dict[str, Any], streams: list[int]) -> NoReturn:
-    """Makes the process that was just forked what was ordered."""
+def begin(order: dict[str, Any], streams: list[int], answer: int) -> NoReturn:
+    """Makes the process that was just forked what was ordered, and says which it is."""
     signal.set_wakeup_fd(-1)
     os.setsid()
+    # Not before it leads a group: who hears of it may signal that at once.
+    os.write(answer, str(os.getpid()).encode())
     # Standard input was the way to the tests.
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -202,11 +204,10 @@ def serve(way: socket.socket) -> None:
             *streams, answer = files
             pid = os.fork()
             if pid == 0:
-                begin(json.loads(text), streams)
+                begin(json.loads(text), streams, answer)
             for stream in streams:
                 os.close(stream)
             waiting[pid] = socket.socket(fileno=answer)
-            waiting[pid].send(str(pid).encode())
 
 
 def bury(waiting: dict[int, socket.socket]) -> None:
