@@ -75,9 +75,9 @@ class Received:
 
 @pytest.fixture
 def wire(sandbox: Sandbox) -> Callable[..., Received]:
-    """`wire("sms/addgroup", {...}, patience=...)`: one call over a bare socket, read to the end of either."""
+    """`wire("sms/addgroup", {...}, patience=...)`: one call over a bare socket, read to the end of either or of the last of ``answers``."""
 
-    def call(endpoint: str, parameters: dict[str, Any], patience: float = 20.0) -> Received:
+    def call(endpoint: str, parameters: dict[str, Any], patience: float = 20.0, answers: int = 1) -> Received:
         body = json.dumps(parameters).encode()
         headers = {**CREDENTIALS, "Host": "sandbox", "Content-Length": str(len(body))}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -96,7 +96,10 @@ def wire(sandbox: Sandbox) -> Callable[..., Received]:
                 if not part:
                     return Received(data, "fin")
                 data += part
-                if Received(data, "").complete:
+                if (
+                    len(data.split(b"HTTP/1.1 ")) > answers
+                    and Received(data[data.rindex(b"HTTP/1.1 ") :], "").complete
+                ):
                     # The answer is there; what is left to learn is whether the server closes.
                     connection.settimeout(CLOSING_SECONDS)
 
