@@ -117,13 +117,13 @@ def test_an_operator_s_pause_and_a_refusal_are_two_holds(house: House) -> None:
     assert house.run("pause", "--scope", "sms", "--reason", "moving house").stdout == "sms is paused\n"
     assert house.run("pause", "--scope", "sms").stdout == "sms was paused already\n"
     assert house.run("pause", "--scope", "fax").returncode == 2
-    message_id = house.enqueue("add_contact", contacts("sms", group_id, 1, deadline_seconds=2)[0])
+    message_id = house.enqueue("add_contact", contacts("sms", group_id, 1, deadline_seconds=5)[0])
     wait_for(lambda: parked(house) == 1, show=house.log_tail)
     held = next(event["data"] for event in house.events() if event["type"] == "coupontools.account.held")
     assert (held["scope"], held["kind"], held["message"]) == ("sms", "paused", "moving house")
     assert held["retry_at"] is None
     began = time.monotonic()
-    wait_for(lambda: time.monotonic() - began > 3, what="a pause longer than the deadline")
+    wait_for(lambda: time.monotonic() - began > 6, what="a pause longer than the deadline")
     assert not house.answers(message_id)
     house.sandbox.faults("account_error", code=103, endpoint="sms/addcontact")
     assert house.run("resume", "--scope", "sms").stdout == "sms goes on\n"
