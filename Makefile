@@ -20,11 +20,9 @@ setup: ## create .venv with the locked dependencies, and a Redis if this machine
 demo: setup ## run one of each job against a private Redis and the API stand-in
 	@$(BIN)/coupontools-worker demo $(ARGS)
 
-# Each of these processes would compile every module and rewrite every assertion anew: so one does, before, where nothing is kept yet, and
-# what it has compiled is kept, whatever the environment says.
+# Where Python may not keep what it compiled, each of these processes would compile every module and rewrite every assertion anew.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## run the tests
-	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest --collect-only -qq $(ARGS) > /dev/null 2>&1 || true
 	@$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) $(ARGS)
 
 check: setup ## lint, format check, type check, import rules, lock files

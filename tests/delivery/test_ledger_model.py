@@ -201,7 +201,7 @@ def test_any_order_of_any_steps(_redis_server: EmbeddedRedis) -> None:  # noqa: 
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=round(30 * SCALE),
+                max_examples=round(20 * SCALE),
                 stateful_step_count=50,
                 deadline=None,
                 database=None,

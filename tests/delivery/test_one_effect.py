@@ -14,7 +14,7 @@ import pytest
 from tests.harness import House, wait_for
 
 #: The full number under `make long`.
-JOBS = 1000 if "CHAOS_SCALE" in os.environ else 240
+JOBS = 1000 if "CHAOS_SCALE" in os.environ else 400
 WIRE_FAULTS = (
     {"kind": "close_before"},
     {"kind": "close_after"},
@@ -63,6 +63,7 @@ def report(what: str, house: House, began: float) -> None:
     sys.stdout.write(f"\n{what}: {time.monotonic() - began:.1f} s, calls {stats}, {house.tally()}\n")
 
 
+@pytest.mark.chaos
 def test_a_third_of_all_calls_is_spoilt(house: House) -> None:
     group_id = house.new_group()
     fault_a_third(house, *WIRE_FAULTS)
@@ -88,6 +89,7 @@ def test_calls_that_hang_past_the_time_out(house: House) -> None:
     assert_each_once(house, answers, JOBS)
 
 
+@pytest.mark.chaos
 def test_every_worker_process_killed_again_and_again(house: House) -> None:
     group_id = house.new_group()
     fault_a_third(house, *WIRE_FAULTS)

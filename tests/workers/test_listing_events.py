@@ -77,17 +77,17 @@ def test_groups_that_are_not_all_told(at_work: House) -> None:
 def test_a_listing_that_cannot_be_kept_on_disk_is_asked_for_again(house: House) -> None:
     """A full TMPDIR ended listings as `internal`, for good."""
     house.sandbox.add_groups("sms", group_id="gro_1")
-    house.sandbox.add_contacts("sms", "gro_1", count=20_000)
+    house.sandbox.add_contacts("sms", "gro_1", count=8_000)
     worker = house.worker()
     (child,) = worker.children()
     # Less than the pages need, and more than the worker's log.
     _, most = resource.prlimit(child, resource.RLIMIT_FSIZE)
-    resource.prlimit(child, resource.RLIMIT_FSIZE, (512 * 1024, most))
+    resource.prlimit(child, resource.RLIMIT_FSIZE, (256 * 1024, most))
     message = house.enqueue("list_contacts", channel="sms", group_id="gro_1")
     wait_for(lambda: len(worker.log_lines("listing.not_kept")) >= 2, what="a second attempt")
     assert house.answers(message) == []
     resource.prlimit(child, resource.RLIMIT_FSIZE, (most, most))
-    wait_for(lambda: len(house.answers(message)) == 40, what="all pages", show=house.log_tail)
+    wait_for(lambda: len(house.answers(message)) == 16, what="all pages", show=house.log_tail)
     assert house.answer(message)["data"]["complete"] is True
     (told, *_) = worker.log_lines("listing.not_kept")
     assert (told["setting"], told["error"]) == ("TMPDIR", "File too large")
