@@ -25,7 +25,8 @@ from workers.web.page import Visit
 __all__ = ["FilledIn", "PreviewRow", "look_at", "note_choices", "preview"]
 
 #: Fields that are kept as they were typed, and the longest text of each, in characters.
-FIELDS: Final = ("listed", "group_id", "new_group", "country", "present")
+GROUP: Final = ("listed", "group_id", "new_group")
+FIELDS: Final = (*GROUP, "country", "present")
 LONGEST: Final = 500
 PRESENT: Final = ("", "skip", "again")
 #: Rows of the file that are shown as they are read, and the longest cell, in characters.
@@ -61,7 +62,10 @@ def note_choices(visit: Visit, record: Record, shelf: Shelf) -> None:
         UnusableFile: the file has no columns.
         OSError: it cannot be read.
     """
-    record.chosen = {name: visit.given(name)[:LONGEST] for name in FIELDS}
+    before, record.chosen = record.chosen, {name: visit.given(name)[:LONGEST] for name in FIELDS}
+    if any(record.chosen[name] != before.get(name, "") for name in GROUP):
+        # That of an earlier try, which did not begin.
+        record.group_id = ""
     allowed = {"", IGNORED, *known_columns(record.channel)}
     for number, name in enumerate(columns_of(shelf.file(record), record.channel)):
         # A program need not say what the names say already.
@@ -109,7 +113,7 @@ def _wrong_columns(columns: dict[str, str], channel: str) -> dict[str, str]:
 
 
 def _wrong_group(record: Record) -> dict[str, str]:
-    given = {name: text for name in ("listed", "group_id", "new_group") if (text := record.chosen.get(name))}
+    given = {name: text for name in GROUP if (text := record.chosen.get(name))}
     if len(given) != 1:
         why = "name only one of the three" if given else "choose a group, type its id, or name a new one"
         return {"group": why}

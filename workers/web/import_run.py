@@ -12,6 +12,7 @@ import structlog
 
 from actors import JOBS, InvalidJob
 from config import Settings
+from delivery.task import short_digest
 from workers.imports import (
     IGNORED,
     Answers,
@@ -201,7 +202,7 @@ class Run:
             log.info("web.import_ended", batch_id=self.record.id, **self.record.counts)
 
     def _settle_group(self) -> None:
-        """Create the group, if it is to be a new one. Its key makes that one group, however often this is begun."""
+        """Create the group, if it is to be a new one. Its key makes that one group of this name, however often this is begun."""
         name = self.record.chosen.get("new_group")
         if self.record.group_id or not name:
             self.record.group_id = self.record.group_id or group_of(self.record)
@@ -209,7 +210,7 @@ class Run:
             asked = {
                 "channel": self.record.channel,
                 "name": name,
-                "idempotency_key": f"import-{self.record.id}",
+                "idempotency_key": f"import-{self.record.id}-{short_digest(name)}",
             }
             for answer in answers_of(
                 self.client, self.settings, "create_group", asked, say=self.say, signals=self.signals
