@@ -198,7 +198,8 @@ class ImportRun:
         ]
 
     def _tell_size(self) -> None:
-        if self.client is not None and self.tally.enqueued:
+        # Also where an earlier run has put all of them there, and who they are is in the group by now.
+        if self.client is not None and (self.tally.enqueued or self._goes_on):
             runner = ThreadRunner(self.client)
             self._patience().ask(lambda: runner.run(*sizing(self.keys, self.policy, self.batch_id, 0)))
 

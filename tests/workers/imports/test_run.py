@@ -41,7 +41,7 @@ class Stopping:
         raise AssertionError("nobody waits for answers")
 
 
-def run(house: House, file: Path, group: str, *, stops: bool) -> None:
+def run(house: House, file: Path, group: str, *, stops: bool, list_first: bool = False) -> None:
     watcher = Stopping(stops=stops)
     arguments = constant_arguments(channel="sms", group_id=group, batch_id="spring")
     settings = load_settings(require_credentials=False)
@@ -49,7 +49,7 @@ def run(house: House, file: Path, group: str, *, stops: bool) -> None:
         ContactsFile(file, "sms") as contacts,
         KeptRows(file.with_suffix(".refused"), contacts.columns) as refused,
     ):
-        of = Import(house.redis, settings, People(arguments))
+        of = Import(house.redis, settings, People(arguments), list_first=list_first)
         of.carry_out(contacts, refused, watcher, watcher.signals)
 
 
@@ -68,3 +68,23 @@ def test_one_that_was_stopped_is_not_told_as_finished_before_it_has_gone_on(
     wait_for(lambda: house.tally()["batch.finished"], what="the end", show=house.log_tail)
     (finished,) = (event for event in house.events() if event["type"] == "coupontools.batch.finished")
     assert finished["data"]["total"] == finished["data"]["succeeded"] == AT_ONCE + 20
+
+
+def test_one_that_goes_on_to_find_everybody_in_the_group_is_told_as_finished(
+    house: House, tmp_path: Path
+) -> None:
+    """Nothing was left to enqueue, so nobody told how many there are, and `batch.finished` never came."""
+    there = [f"+3247{number:07}" for number in range(AT_ONCE, AT_ONCE + 20)]
+    group, file = house.new_group(contacts=[{"phone": number} for number in there]), tmp_path / "people.csv"
+    file.write_text(
+        "phone\n" + "".join(f"+3247{number:07}\n" for number in range(AT_ONCE)) + "\n".join(there)
+    )
+    house.worker(COUPONTOOLS_RATE_LIMIT=0)
+    with pytest.raises(Stopped):
+        run(house, file, group, stops=True)
+    wait_for(lambda: house.tally()["contact.added"] == AT_ONCE, what="the answers of what was enqueued")
+    run(house, file, group, stops=False, list_first=True)
+    wait_for(lambda: house.tally()["batch.finished"], seconds=10, what="the end", show=house.log_tail)
+    (finished,) = (event for event in house.events() if event["type"] == "coupontools.batch.finished")
+    assert finished["data"]["total"] == finished["data"]["succeeded"] == AT_ONCE
+    assert house.counts()["contacts"] == AT_ONCE + 20
