@@ -115,6 +115,9 @@ class Run:
     def read(self, position: int) -> None:
         """Note that so many bytes of the file are done."""
         self.position = position
+        if self.tally.enqueued and not self.record.began:
+            self.record.began = True
+            self.shelf.save(self.record)
 
     def refused(self, where: str, problem: str) -> None:
         """Note a wrong row."""
@@ -229,8 +232,8 @@ class Run:
         self.problem = why
         if self.check or self.closing:
             return
-        # Where nothing was enqueued, everything can still be chosen anew.
-        began = self.tally.enqueued or self.record.counts.get("enqueued")
+        # Where nothing was enqueued, by this pass or one before it, everything can still be chosen anew.
+        began = self.record.began or self.tally.enqueued or self.record.counts.get("enqueued")
         self.record.state, self.record.why = "stopped" if began else "draft", why
         self.shelf.save(self.record)
         log.info("web.import_stopped", batch_id=self.record.id, problem=why)

@@ -58,6 +58,8 @@ class Record:
     at: float
     size: int = 0
     state: State = "draft"
+    #: Was anything enqueued?
+    began: bool = False
     #: Why it did not begin, or did not come to its end.
     why: str = ""
     #: What was filled in, as it was filled in.

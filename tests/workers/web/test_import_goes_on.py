@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness import House
-from tests.workers.web.conftest import Open
+from tests.workers.web.conftest import Browser, Open
 from tests.workers.web.test_imports import shows, uploaded
+from workers.web.import_run import Run
+
+PEOPLE = "phone\n" + "".join(f"+3247{number:07}\n" for number in range(1200))
+
+
+async def stopped_in_the_middle(browser: Browser, monkeypatch: pytest.MonkeyPatch, **chosen: str) -> str:
+    """Begins an import that is stopped after some of its rows; returns its path."""
+    path = await uploaded(browser, PEOPLE)
+    with monkeypatch.context() as patched:
+        read = Run.read
+
+        def read_and_halt(run: Run, position: int) -> None:
+            read(run, position)
+            run.signals.append(1)
+
+        patched.setattr(Run, "read", read_and_halt)
+        await browser.send(path, {"do": "begin", **chosen}, of=path)
+        await shows(browser, path, "Go on with it")
+    return path
 
 
 async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open, tmp_path: Path) -> None:
@@ -33,3 +54,19 @@ async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open
     }
     added = [event["data"]["group_id"] for event in house.events() if event["type"].endswith("contact.added")]
     assert added == [right, groups["Right"]]
+
+
+async def test_what_was_enqueued_is_not_denied(
+    house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was stopped in the middle of its file, and could not go on, was a draft again: "nothing was enqueued"."""
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await stopped_in_the_middle(browser, monkeypatch, group_id="gro_1")
+        enqueued = house.redis.llen("dramatiq:bulk")
+        assert 0 < enqueued < 1200
+        await browser.send("/batch/cancel", {"id": path.rpartition("/")[2]}, of="/batches")
+        await browser.send(path, {"do": "begin"}, of=path)
+        text = await shows(browser, path, "was cancelled")
+        assert "nothing was enqueued" not in text
+        assert "Go on with it" in text
