@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import redis
 
@@ -14,6 +14,7 @@ from delivery import Policy, batch_key, batch_life_ms, sizing
 from workers.imports.contacts import ContactsFile
 from workers.imports.first_lines import FirstLines
 from workers.imports.kept_rows import KeptRows
+from workers.imports.pace import BULK
 from workers.imports.people import People, Person
 from workers.producer import Enqueued, enqueue_all
 from workers.redis_link import Patience, ThreadRunner
@@ -111,8 +112,9 @@ class ImportRun:
     signals: Sequence[int]
     #: Who is in the group, in comparable form.
     present: FirstLines | None = None
-    #: In a batch that was there before: are jobs that failed sent again?
-    failed_again: bool = True
+    #: Is the batch this import's alone? Where it was there before, what failed is not sent again then, and whom its jobs have added is
+    #: none of those who were in the group already.
+    alone: bool = False
     _goes_on: bool = False
 
     @property
@@ -146,7 +148,7 @@ class ImportRun:
             elif person.first_line is not None:
                 self.tally.repeated += 1
                 self.watcher.repeated(person.row.where, person.first_line)
-            elif self.present is not None and self.present.line_of(person.needle):
+            elif self._is_present(person) and not (self.alone and self._goes_on):
                 self.tally.present += 1
             else:
                 waiting.append(person)
@@ -161,6 +163,9 @@ class ImportRun:
         self.tally.ended = time.monotonic()
         self.watcher.read(contacts.size)
 
+    def _is_present(self, person: Person) -> bool:
+        return self.present is not None and bool(self.present.line_of(person.needle))
+
     def _enqueue(self, people: list[Person]) -> None:
         """Enqueue the jobs of some people, and wait for Redis if it is away."""
         client = self.client
@@ -173,6 +178,8 @@ class ImportRun:
                 self.tally.added_before = patience.ask(
                     lambda: self.people.added_before(client, self.keys, people)
                 )
+            there = patience.ask(lambda: self._there_before(client, people))
+            people = [person for person in people if person.needle not in there]
             messages = patience.ask(lambda: self._messages(client, people))
             patience.ask(lambda: enqueue_all(client, self.keys, messages, counted))
         except redis.RedisError:
@@ -185,6 +192,22 @@ class ImportRun:
             )
             raise Stopped(why, redis_away=True) from None
         self.tally.enqueued += len(people)
+        self.tally.present += len(there)
+
+    def _there_before(self, client: redis.Redis, people: list[Person]) -> set[str]:
+        """Return who of these is in the group and has no job in the batch, which may have put them there."""
+        there = [person for person in people if self._is_present(person)]
+        if not there:
+            return set()
+        ids = [self.people.message_id(person) for person in there]
+        # In this order: it is answered before it leaves its queue.
+        waiting: Any = client.hmget(self.keys.queue(BULK).bodies, ids)
+        states = self.people.states(client, self.keys, there)
+        return {
+            person.needle
+            for person, body, state in zip(there, waiting, states, strict=True)
+            if body is None and state.word == "open"
+        }
 
     def _messages(self, client: redis.Redis, people: list[Person]) -> list[Enqueued]:
         """Return the jobs that are to be enqueued: all, or of a batch that was there before, those that are not answered."""
@@ -194,7 +217,7 @@ class ImportRun:
         return [
             self.people.message(person, state.message_id)
             for person, state in zip(people, states, strict=True)
-            if state.word == "open" or (state.word == "failed" and self.failed_again)
+            if state.word == "open" or (state.word == "failed" and not self.alone)
         ]
 
     def _tell_size(self) -> None:

@@ -83,7 +83,7 @@ class Import:
             self.tally,
             watcher,
             signals,
-            failed_again=not self.goes_on,
+            alone=self.goes_on,
         )
         if client is not None and client.hexists(keys.cancelled, cancelled_field(run.batch_id)):
             raise BatchCancelled(run.batch_id)

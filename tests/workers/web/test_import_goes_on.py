@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.harness import House
+from tests.harness import House, wait_for
 from tests.workers.web.conftest import Browser, Open
 from tests.workers.web.test_imports import shows, uploaded
 from workers.web.import_run import Run
@@ -70,3 +72,27 @@ async def test_what_was_enqueued_is_not_denied(
         text = await shows(browser, path, "was cancelled")
         assert "nothing was enqueued" not in text
         assert "Go on with it" in text
+
+
+async def test_those_whom_it_has_added_itself_are_not_told_as_there_before(
+    house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = house.new_group(contacts=[{"phone": "+32470000003"}])
+    house.worker()
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await stopped_in_the_middle(browser, monkeypatch, group_id=group, present="skip")
+        queue = "dramatiq:bulk.msgs"
+        await asyncio.to_thread(wait_for, lambda: not house.redis.hlen(queue), what="the answers")
+        await browser.send(path, {"do": "begin"}, of=path)
+        text = await shows(browser, path, "Done: all is answered")
+    told = dict(re.findall(r"<dt>([a-z ]+)</dt><dd>([0-9,]+)</dd>", text))
+    assert told == {
+        "rows read": "1,200",
+        "enqueued": "1,199",
+        "refused": "0",
+        "in the group already": "1",
+        "added": "1,199",
+        "failed": "0",
+    }
+    assert house.counts()["contacts"] == 1200
