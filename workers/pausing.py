@@ -9,7 +9,7 @@ import redis
 from config import Settings
 from delivery import pausing
 from workers.redis_link import ThreadRunner
-from workers.worker_list import account_keys, read_workers
+from workers.worker_list import known_account_keys, read_workers
 
 __all__ = ["LONGEST_REASON", "Word", "change_pause", "changed_words"]
 
@@ -22,9 +22,10 @@ def change_pause(client: redis.Redis, settings: Settings, word: Word, scope: str
     """``pause`` or ``resume`` a scope of the account that the workers carry out jobs for. Return whether that changed anything.
 
     Raises:
+        AccountUnknown: nobody knows which that is; nothing was changed.
         redis.RedisError: Redis could not be asked.
     """
-    keys = account_keys(settings, read_workers(client, settings))
+    keys = known_account_keys(settings, read_workers(client, settings))
     script = pausing(keys, settings.events_maxlen, word=word, scope=scope, reason=reason)
     return bool(ThreadRunner(client).run(*script))
 

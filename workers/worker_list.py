@@ -14,7 +14,7 @@ from config.keys import Keys
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["WorkerState", "account_keys", "read_workers"]
+__all__ = ["AccountUnknown", "WorkerState", "account_keys", "known_account_keys", "read_workers"]
 
 #: What a worker says of itself, and of which kind it is.
 _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
@@ -25,6 +25,15 @@ _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
     "rate": (int, float),
     "without": str,
 }
+
+
+class AccountUnknown(Exception):  # noqa: N818 - says what is not known
+    """Nobody knows whose work it is: no worker has told its account, and the settings name none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no worker runs that would tell which account is meant; start one, or set COUPONTOOLS_CLIENT_ID"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +111,14 @@ def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
     """Return the keys of the account of the worker that was seen latest, so that what only looks needs no client id."""
     account = next((worker.account for worker in workers if worker.account), settings.account)
     return dataclasses.replace(Keys.of(settings), account=account)
+
+
+def known_account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
+    """Return the same, for what changes something that belongs to the account.
+
+    Raises:
+        AccountUnknown: no worker has told it, and the settings name none.
+    """
+    if not settings.coupontools_client_id and not any(worker.account for worker in workers):
+        raise AccountUnknown
+    return account_keys(settings, workers)

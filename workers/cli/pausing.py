@@ -9,8 +9,10 @@ import typer
 from config import load_settings
 from config.names import SCOPES
 from workers.cli.command import check_known
+from workers.cli.output import say
 from workers.pausing import Word, change_pause, changed_words
 from workers.redis_link import sync_client
+from workers.worker_list import AccountUnknown
 
 __all__ = ["Scope", "carry_out"]
 
@@ -22,5 +24,9 @@ def carry_out(word: Word, scope: str, reason: str = "") -> None:
     check_known("scope", scope, SCOPES, "--scope")
     settings = load_settings(require_credentials=False)
     with sync_client(settings.redis_url) as client:
-        changed = change_pause(client, settings, word, scope, reason)
+        try:
+            changed = change_pause(client, settings, word, scope, reason)
+        except AccountUnknown as error:
+            say(f"nothing was done: {error}", err=True)
+            raise typer.Exit(1) from None
     typer.echo(changed_words(word, scope, changed=changed))

@@ -14,6 +14,7 @@ from config.plain_words import no_such
 from workers.pausing import LONGEST_REASON, Word, change_pause, changed_words
 from workers.web.page import Action, Page, Refused, Visit
 from workers.web.streaming import stream
+from workers.worker_list import AccountUnknown
 
 __all__ = ["PAGE"]
 
@@ -38,9 +39,12 @@ def _changes(word: Word) -> Callable[[Visit], Response]:
             raise Refused(400, no_such("scope", scope, SCOPES))
         if len(reason) > LONGEST_REASON:
             raise Refused(400, f"a reason has at most {LONGEST_REASON} characters")
-        changed = change_pause(
-            visit.desk.client, visit.desk.settings, word, scope, reason or "paused by an operator"
-        )
+        try:
+            changed = change_pause(
+                visit.desk.client, visit.desk.settings, word, scope, reason or "paused by an operator"
+            )
+        except AccountUnknown as error:
+            return visit.go("/", f"Nothing was done: {error}.")
         log.info("web.acted", action=word, scope=scope, reason=reason or None, changed=changed)
         return visit.go("/", changed_words(word, scope, changed=changed))
 

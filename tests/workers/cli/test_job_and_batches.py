@@ -250,3 +250,17 @@ def test_a_dead_letter_that_is_sent_again_tells_its_first_id(house: House, comma
     assert told(command, first)["reason"] == f"it was sent again as {new}"
     assert "batchid" not in event
     assert house.redis.llen("coupontools:reply:shop") == 1
+
+
+def test_nobody_pauses_an_account_that_nobody_knows(house: House, command):
+    """Without a client id and while no worker ran, another account was paused; the workers that came then went on."""
+    unknown = {"COUPONTOOLS_CLIENT_ID": "", "COUPONTOOLS_CLIENT_SECRET": ""}
+    for word in ("pause", "resume"):
+        done = command(word, **unknown)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "nothing was done: no worker runs that would tell which account is meant; start one, or set COUPONTOOLS_CLIENT_ID\n"
+        )
+    house.worker()
+    assert command("pause", **unknown).stdout == "account is paused\n"
+    assert json.loads(command("status", "--json").stdout)["holds"][0]["kind"] == "paused"

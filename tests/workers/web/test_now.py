@@ -58,6 +58,14 @@ async def test_a_pause_is_a_form_with_a_reason_and_shown_as_text(house: House, p
             assert MARKUP not in answer.text
 
 
+async def test_without_a_worker_nobody_knows_which_account_is_paused(page: Open) -> None:
+    async with page(COUPONTOOLS_CLIENT_ID="", COUPONTOOLS_CLIENT_SECRET="") as browser:
+        await browser.sign_in()
+        answer = await browser.send("/pause", {"scope": "sms"})
+        assert "Nothing was done: no worker runs that would tell which account is meant" in answer.text
+        assert "sms is paused" not in answer.text
+
+
 async def test_it_says_that_redis_does_not_answer(page: Open) -> None:
     async with page(REDIS_URL="redis://127.0.0.1:1/0") as browser:
         await browser.sign_in()
