@@ -78,7 +78,7 @@ def groups_part(desk: Desk, record: Record) -> str:
 
 def _left(record: Record, run: Run | None, batch: Batch | None) -> str:
     """Return how long it still takes, for people; empty where nobody knows."""
-    if run is not None and not run.ended and not run.followed:
+    if run is not None and not (run.ended or run.followed or run.waits):
         if not run.position or not run.size:
             return ""
         return duration(max(0.0, run.tally.seconds * (run.size / run.position - 1)))

@@ -35,7 +35,7 @@ from workers.imports import (
 from workers.redis_link import trouble_of
 from workers.web.import_shelf import Record, Shelf
 
-__all__ = ["FAILED", "REFUSED", "Run", "check_group_name", "group_of", "open_contacts"]
+__all__ = ["FAILED", "LOOK_SECONDS", "REFUSED", "Run", "check_group_name", "group_of", "open_contacts"]
 
 log = structlog.get_logger("workers.web")
 
@@ -87,6 +87,8 @@ class Run:
     problem: str = ""
     #: What has told it to stop; anything in it does.
     signals: list[int] = field(default_factory=list)
+    #: Does it wait for another process that carries it out?
+    waits: bool = False
     #: The process ends: the import is to go on with the next one.
     closing: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)

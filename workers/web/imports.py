@@ -19,7 +19,7 @@ from workers.web.import_shelf import KEPT_SECONDS, MOST_BYTES, MOST_FILES, Recor
 from workers.web.owners import mark_owner, owner_of, remember
 from workers.web.page import Action, Page, Refused, Visit
 from workers.web.streaming import stream
-from workers.web.workshop import TooManyRun
+from workers.web.workshop import ELSEWHERE, TooManyRun
 
 __all__ = ["PAGE"]
 
@@ -161,6 +161,7 @@ def _halt(visit: Visit) -> Response:
     record, own = _find(visit)
     if not own and visit.who.role != "operator":
         raise Refused(403, "only who uploaded the file, or an operator, may stop this")
+    _check_here(visit, record)
     halted = visit.desk.workshop.halt(record)
     log.info("web.acted", action="halt", batch_id=record.id, changed=halted)
     said = "It stops; the jobs that are enqueued go on." if halted else "Nothing is under way."
@@ -171,9 +172,16 @@ def _discard(visit: Visit) -> Response:
     record, own = _find(visit)
     if not own and visit.who.role != "operator":
         raise Refused(403, "only who uploaded the file, or an operator, may discard it")
+    _check_here(visit, record)
     visit.desk.workshop.drop(record.id)
     log.info("web.acted", action="discard", batch_id=record.id)
     return visit.go("/imports", "The file is gone. Jobs that were enqueued go on.")
+
+
+def _check_here(visit: Visit, record: Record) -> None:
+    """Refuse what would stop nothing: another process goes on."""
+    if visit.desk.workshop.is_elsewhere(record):
+        raise Refused(409, f"{ELSEWHERE}, and is the one that can stop it")
 
 
 def _download(visit: Visit) -> Response:

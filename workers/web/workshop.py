@@ -17,10 +17,10 @@ from config import Settings
 from workers.beats import beats_folder
 from workers.imports import NotAnswered, Stopped, answers_of
 from workers.redis_link import trouble_of
-from workers.web.import_run import Run
+from workers.web.import_run import LOOK_SECONDS, Run
 from workers.web.import_shelf import Record, Shelf
 
-__all__ = ["Listing", "TooManyRun", "Workshop"]
+__all__ = ["ELSEWHERE", "Listing", "TooManyRun", "Workshop"]
 
 log = structlog.get_logger("workers.web")
 
@@ -31,6 +31,7 @@ READING_AT_ONCE: Final = 2
 SMALL_AT_ONCE: Final = 4
 #: Groups of one listing that are offered to choose from.
 MOST_GROUPS: Final = 2000
+ELSEWHERE: Final = "another process of `coupontools-worker web` carries it out"
 #: How often files are looked for whose time is over, in seconds.
 SWEEP_SECONDS: Final = 300.0
 
@@ -185,21 +186,51 @@ class Workshop:
         self._imports.submit(self._carry_out, run)
 
     def _carry_out(self, run: Run) -> None:
-        """Carry an import out, unless another process of this folder does."""
+        """Carry an import out; while another process of this folder does, wait for its end."""
         try:
-            lock = os.open(
-                self.shelf.path(run.record, "lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600
-            )
+            lock = self._open_lock(run.record)
         except OSError as error:
             run.end(f"its folder cannot be written: {error.strerror}")
             return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            run.carry_out()
-        except BlockingIOError:
-            run.end("another process of `coupontools-worker web` carries it out")
+            while not run.signals:
+                if _taken(lock):
+                    self._go_on(run)
+                    return
+                if not run.waits:
+                    run.waits = True
+                    run.say(f"{ELSEWHERE}; this one goes on with it if that ends")
+                self._closed.wait(LOOK_SECONDS)
+            run.end("stopped")
         finally:
             os.close(lock)
+
+    def _go_on(self, run: Run) -> None:
+        """Carry it out, unless another process has brought it to its end meanwhile."""
+        if run.waits:
+            record = self.shelf.get(run.record.id)
+            if record is None or record.state != "running":
+                run.end()
+                return
+            run.record, run.waits = record, False
+        run.carry_out()
+
+    def is_elsewhere(self, record: Record) -> bool:
+        """Return whether another process of this folder carries it out."""
+        run = self._runs.get(record.id)
+        if run is not None and not (run.ended or run.waits):
+            return False
+        try:
+            lock = self._open_lock(record)
+        except OSError:
+            return False
+        try:
+            return not _taken(lock)
+        finally:
+            os.close(lock)
+
+    def _open_lock(self, record: Record) -> int:
+        return os.open(self.shelf.path(record, "lock"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def _sweep(self) -> None:
         while True:
@@ -208,6 +239,15 @@ class Workshop:
                 self.drop(name)
             if self._closed.wait(SWEEP_SECONDS):
                 return
+
+
+def _taken(lock: int) -> bool:
+    """Take a lock, if nobody else has it; return whether it is taken."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _folder(settings: Settings) -> Path:

@@ -96,3 +96,28 @@ async def test_those_whom_it_has_added_itself_are_not_told_as_there_before(
         "failed": "0",
     }
     assert house.counts()["contacts"] == 1200
+
+
+async def test_an_import_goes_on_in_the_process_that_was_there_before_its_own_ended(
+    house: House, page: Open, tmp_path: Path
+) -> None:
+    """It stood still: the other had given up at its start, said that somebody carries it out, and let nobody begin it."""
+    group = house.new_group(contacts=[])
+    async with page(STATE_DIR=tmp_path) as first, page(STATE_DIR=tmp_path) as second:
+        await first.sign_in()
+        path = await uploaded(first, PEOPLE)
+        await first.send(path, {"do": "begin", "group_id": group}, of=path)
+        await shows(first, path, "0 of 1,200 answered")
+        second.client.cookies = first.client.cookies
+        second.desk.workshop.start()
+        text = await shows(second, path, "another process of `coupontools-worker web` carries it out")
+        assert "0 of 1,200 answered" in text
+        # Who is not the one that carries it out stops nothing, and does not say that it has.
+        for what in ("halt", "discard"):
+            answer = await second.send(f"{path}/{what}", {}, of=path)
+            assert (answer.status_code, "is the one that can stop it" in answer.text) == (409, True)
+        await asyncio.to_thread(first.desk.workshop.stop)
+        house.worker()
+        text = await shows(second, path, "Done: all is answered")
+        assert "<dt>added</dt><dd>1,200</dd>" in text
+    assert house.counts()["contacts"] == 1200
