@@ -20,6 +20,7 @@ from workers.imports.people import People
 from workers.imports.present import read_present
 from workers.imports.run import ImportRun, Stopped, Tally, Watcher
 from workers.redis_link import Patience
+from workers.worker_list import account_keys, read_workers
 
 __all__ = ["BatchCancelled", "Import", "ImportWatcher"]
 
@@ -75,6 +76,9 @@ class Import:
             OSError: a file cannot be read or written.
         """
         client, keys = self.client, Keys.of(self.settings)
+        if client is not None:
+            # What was added before is remembered for the account of the workers; this one may have no client id.
+            keys = account_keys(self.settings, read_workers(client, self.settings))
         run = ImportRun(
             client,
             keys,

@@ -93,6 +93,10 @@ def test_a_group_that_was_emptied_is_filled_again_if_that_is_asked_for(house: Ho
     assert (
         "5 contacts or more were added by an earlier job" in command("import", str(path), *email[:-1]).stdout
     )
+    # Also where no client id is set: whose outcomes are asked for is told by the workers.
+    unknown = {"COUPONTOOLS_CLIENT_ID": "", "COUPONTOOLS_CLIENT_SECRET": ""}
+    done = command("import", str(path), *email[:-1], **unknown)
+    assert "5 contacts or more were added by an earlier job" in done.stdout
     assert house.counts()["contacts"] == 0
     told = summary(command("import", str(path), *email, "--json", "--again", "--batch-id", "spring"))
     assert numbers(told) == [5, 5, 0, 0, 0, 5, 0, 0]
