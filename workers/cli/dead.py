@@ -16,7 +16,7 @@ from workers.cli.command import Command, check_known
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
-from workers.worker_list import account_keys, read_workers
+from workers.worker_list import AccountUnknown, account_keys, known_account_keys, read_workers
 
 __all__ = ["dead"]
 
@@ -38,13 +38,20 @@ _ROW = "{:<36}  {:<24}  {:<8}  {:<14}  {}"
 
 
 @contextmanager
-def _letters(queue: str | None, kind: str | None = None, batch: str | None = None) -> Iterator[DeadLetters]:
+def _letters(
+    queue: str | None, kind: str | None = None, batch: str | None = None, *, anew: bool = False
+) -> Iterator[DeadLetters]:
     check_known("queue", queue, QUEUES, "--queue")
     check_known("kind", kind, LETTER_KINDS, "--kind")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
         workers = read_workers(client, settings)
-        keys = account_keys(settings, workers)
+        try:
+            # What ended as unknown is remembered for its account.
+            keys = (known_account_keys if anew else account_keys)(settings, workers)
+        except AccountUnknown as error:
+            say(f"nothing was done: {error}", err=True)
+            raise typer.Exit(1) from None
         yield DeadLetters(client, keys, [queue] if queue else QUEUES, kind=kind, batch_id=batch)
 
 
@@ -142,7 +149,7 @@ def retry_letters(
     """
     if every == bool(message_ids):
         raise typer.BadParameter("give message ids, or --all", param_hint="ID...")
-    with _letters(queue, kind, batch) as letters:
+    with _letters(queue, kind, batch, anew=anew) as letters:
         retried = problems = 0
         for letter in _chosen(letters, message_ids):
             if isinstance(letter, str):

@@ -16,6 +16,7 @@ from config.plain_words import no_such
 from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, Place, readable
 from workers.web.masking import Mask, pretty
 from workers.web.page import Action, Page, Refused, Visit
+from workers.worker_list import AccountUnknown, known_account_keys, read_workers
 
 __all__ = ["PAGE"]
 
@@ -159,9 +160,20 @@ def _show(visit: Visit, letters: DeadLetters, letter: DeadLetter, *, openly: boo
     )
 
 
+def _is_anew(visit: Visit) -> bool:
+    """Return whether the API is to be called again unasked, where it is known for which account."""
+    anew = visit.given("anew") == "yes"
+    if anew:
+        try:
+            known_account_keys(visit.desk.settings, read_workers(visit.desk.client, visit.desk.settings))
+        except AccountUnknown as error:
+            raise Refused(409, f"nothing was done: {error}") from None
+    return anew
+
+
 def _retry(visit: Visit) -> Response:
     letters, letter = _addressed(visit, visit.given("queue"), visit.given("entry"))
-    anew = visit.given("anew") == "yes"
+    anew = _is_anew(visit)
     try:
         new = letters.retry(letter, anew=anew)
     except NotRetried as error:
@@ -183,7 +195,7 @@ def _retry_many(visit: Visit) -> Response:
     wanted = Wanted.of(visit.form)
     letters = wanted.letters(visit)
     sent = not_sent = 0
-    anew = visit.given("anew") == "yes"
+    anew = _is_anew(visit)
     some, more = _some(wanted, letters)
     for letter in some:
         try:

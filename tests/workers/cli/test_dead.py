@@ -139,6 +139,12 @@ def test_what_ended_as_unknown_is_looked_up_or_called_anew(house: House, command
         assert house.answer(first, seconds=60)["data"]["error"]["kind"] == "unknown"
     worker.kill()
     house.sandbox.clear_faults()
+    # Whose job it is nobody knows here: it was sent again, and --anew was forgotten.
+    house.redis.delete("coupontools:workers")
+    unknown = {"COUPONTOOLS_CLIENT_ID": "", "COUPONTOOLS_CLIENT_SECRET": ""}
+    done = command("dead", "retry", firsts[1], "--anew", **unknown)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing was done: no worker runs that would tell which account is meant" in done.stderr
     house.worker()
     answers = []
     for first, options in zip(firsts, ([], ["--anew"]), strict=True):
