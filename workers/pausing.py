@@ -34,4 +34,5 @@ def changed_words(word: Word, scope: str, *, changed: bool) -> str:
     """Return what came of it, in words."""
     if word == "pause":
         return f"{scope} is paused" if changed else f"{scope} was paused already"
-    return f"{scope} goes on" if changed else f"{scope} was not paused"
+    # Whether it goes on is another question: other holds may stand.
+    return f"the pause of {scope} is over" if changed else f"{scope} was not paused"

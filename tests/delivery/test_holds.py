@@ -126,7 +126,7 @@ def test_an_operator_s_pause_and_a_refusal_are_two_holds(house: House) -> None:
     wait_for(lambda: time.monotonic() - began > 6, what="a pause longer than the deadline")
     assert not house.answers(message_id)
     house.sandbox.faults("account_error", code=103, endpoint="sms/addcontact")
-    assert house.run("resume", "--scope", "sms").stdout == "sms goes on\n"
+    assert house.run("resume", "--scope", "sms").stdout == "the pause of sms is over\n"
     wait_for(lambda: house.tally()["account.held"] == 2, show=house.log_tail)
     house.sandbox.clear_faults()
     assert house.answer(message_id)["type"] == "coupontools.contact.added"

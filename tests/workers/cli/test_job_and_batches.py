@@ -264,3 +264,11 @@ def test_nobody_pauses_an_account_that_nobody_knows(house: House, command):
     house.worker()
     assert command("pause", **unknown).stdout == "account is paused\n"
     assert json.loads(command("status", "--json").stdout)["holds"][0]["kind"] == "paused"
+
+
+def test_the_end_of_one_pause_is_not_told_as_the_end_of_all(command):
+    """It said that the account goes on while one of its channels, or the whole of it, was held all the same."""
+    for scope in ("sms", "account"):
+        assert command("pause", "--scope", scope).stdout == f"{scope} is paused\n"
+    assert command("resume").stdout == "the pause of account is over\n"
+    assert [hold["scope"] for hold in json.loads(command("status", "--json").stdout)["holds"]] == ["sms"]

@@ -50,7 +50,7 @@ async def test_a_pause_is_a_form_with_a_reason_and_shown_as_text(house: House, p
         # Told once.
         assert "sms is paused" not in (await browser.get("/")).text
         assert "sms was paused already" in (await browser.send("/pause", {"scope": "sms"})).text
-        assert "sms goes on" in (await browser.send("/resume", {"scope": "sms"})).text
+        assert "the pause of sms is over" in (await browser.send("/resume", {"scope": "sms"})).text
         assert "Nothing stands still" not in (await browser.get("/")).text  # no worker runs
         for form in ({"scope": MARKUP}, {"scope": "sms", "reason": "x" * 501}):
             answer = await browser.send("/pause", form)
