@@ -1,11 +1,13 @@
--- batch.lua: a prelude of other scripts: jobs of one batch are counted together, each once, in the step that answers it. Needs clock.lua.
+-- batch.lua: a prelude of other scripts: jobs of one batch are counted together, each once, in the step that answers it. Needs
+-- clock.lua, and proof.lua to count.
 --
 --   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at, finished_at (ms); told: 1 once batch.finished was
---                    written; lane: where its jobs are; enqueued: how many an import has put
---                    on their queue, of all its runs; succeeded, replayed, failed:<kind>: how many ended so; answered: how many in all
+--                    written; lane: where its jobs are; enqueued: how many imports have put on their queue, of all runs; others: how
+--                    many were answered before the first of these was put there; succeeded, replayed, failed:<kind>: how many ended so; answered: how many in all
 --   batches  zset    digest of the id -> when its last job was answered (ms)
 
 local BATCHES_KEPT = 10000
+local BATCHES_LOOKED_AT = 16
 
 local function read_batch(key)
   local flat, batch = redis.call('HGETALL', key), {}
@@ -42,6 +44,15 @@ local function finish_batch(key, events, maxlen, ttl_ms)
   redis.call('PEXPIRE', key, whole(ttl_ms))
 end
 
+-- Takes those out of the list that had no answer since `before` (ms), and whose counts are gone. Counts of which answers are awaited stay.
+local function forget_batches(counts, before)
+  local prefix = string.sub(counts.key, 1, -#counts.digest - 1)
+  redis.call('ZREM', counts.all, NOBODY)
+  for _, digest in ipairs(redis.call('ZRANGEBYSCORE', counts.all, '-inf', before, 'LIMIT', 0, BATCHES_LOOKED_AT)) do
+    if redis.call('EXISTS', prefix .. digest) == 0 then redis.call('ZREM', counts.all, digest) end
+  end
+end
+
 -- Tries all that count_answer does: were it refused after the answer's events, a repeat would write those once more. `counts` has key, all,
 -- digest, id, lane, size (0 for unknown) and as.
 local function try_count(counts, ttl_ms, life_ms)
@@ -51,7 +62,7 @@ local function try_count(counts, ttl_ms, life_ms)
   counts.before, counts.ttl = read_batch(counts.key), ttl_ms
   redis.call('PEXPIRE', counts.key, kept_for(counts.before, counts.size, ttl_ms, life_ms))
   redis.call('ZADD', counts.all, whole(now), counts.digest)
-  redis.call('ZREMRANGEBYSCORE', counts.all, '-inf', whole(now - ttl_ms))
+  forget_batches(counts, whole(now - ttl_ms))
   redis.call('ZREMRANGEBYRANK', counts.all, 0, -BATCHES_KEPT - 1)
 end
 

@@ -12,7 +12,8 @@ local id, digest, size, ttl_ms, life_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARG
 
 redis.call('HSETNX', batch, 'id', id)
 local before = read_batch(batch)
-size = math.max(size, tonumber(before.enqueued) or 0)
+-- With those of others, whose answers are counted, too.
+size = math.max(size, before.enqueued and tonumber(before.enqueued) + (tonumber(before.others) or 0) or 0)
 -- Of several that said so, the largest counts.
 if size > (tonumber(before.size) or 0) then redis.call('HSET', batch, 'size', whole(size)) end
 redis.call('PEXPIRE', batch, kept_for(before, size, ttl_ms, life_ms))

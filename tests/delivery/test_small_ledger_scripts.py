@@ -79,6 +79,19 @@ def test_of_several_sizes_of_a_batch_the_largest_counts(still: StillClock) -> No
     assert still.all()["batch"]["size"] == "9"
 
 
+def test_a_batch_has_the_jobs_of_others_that_were_answered_before_an_import_put_its_own_there(
+    still: StillClock,
+) -> None:
+    """Four answers of a service were taken for those of the import's jobs: it was told as finished when four of five waited."""
+    still.redis.hset("batch", mapping={"id": "spring", "answered": 5, "others": 4})
+    say_size(still, 0)
+    assert "size" not in still.all()["batch"]
+    still.redis.hset("batch", "enqueued", 5)
+    say_size(still, 0)
+    assert still.all()["batch"]["size"] == "9"
+    assert "events" not in still.all()
+
+
 @pytest.mark.parametrize(
     ("before", "size", "days"),
     [

@@ -143,6 +143,16 @@ def test_batches_of_long_ago_and_too_many_are_forgotten(
     assert {"b1", short_digest("spring")} <= found.keys()
 
 
+def test_a_batch_of_which_answers_are_awaited_stays_in_the_list(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    """Paused for longer than outcomes are kept, a whole import was gone from the list of batches as soon as another had an answer."""
+    still.redis.hset(KEYS.batch("awaited"), "id", "autumn")
+    still.redis.zadd(KEYS.batches, {"awaited": NOW - 2 * DAY_MS, "gone": NOW - 2 * DAY_MS})
+    finish(still_ledger.settle(claimed("job", batch_id="spring"), "t1", DONE))
+    assert still.all()[KEYS.batches].keys() == {"awaited", short_digest("spring")}
+
+
 def pages(*texts: str, first: bool = True, number: int = 1) -> MorePages:
     return MorePages(events=[(text, "{}") for text in texts], pages=list(texts), first=first, batch=number)
 

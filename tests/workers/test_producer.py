@@ -30,3 +30,16 @@ def test_what_a_worker_has_answered_meanwhile_is_not_enqueued_again(house: House
     assert enqueue_all(house.redis, Keys(), [message], counted) == 0
     assert house.redis.hget(counted[0], "enqueued") == b"1"
     assert house.redis.llen("dramatiq:reads") == 0
+
+
+def test_a_batch_remembers_how_many_of_others_were_answered_before(house: House):
+    """Those are in its answers, too: else it would be told as finished while its own jobs wait."""
+    counted = (Keys().batch("digest"), "spring", 60_000)
+    house.redis.hset(counted[0], "answered", 4)
+    for _ in range(2):
+        assert enqueue_all(house.redis, Keys(), [job_message("list_groups", {"channel": "sms"})], counted)
+        house.redis.hincrby(counted[0], "answered", 1)
+    assert house.redis.hmget(counted[0], "others", "enqueued") == [b"4", b"2"]
+    other = (Keys().batch("other"), "autumn", 60_000)
+    assert enqueue_all(house.redis, Keys(), [job_message("list_groups", {"channel": "sms"})], other)
+    assert house.redis.hget(other[0], "others") is None
