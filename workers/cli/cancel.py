@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from config.keys import Keys
+from workers.batches import read_batch
 from workers.cancelling import cancel_batch, cancel_jobs
-from workers.cli.output import say
+from workers.cli.output import plain, say
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
 
@@ -39,6 +41,11 @@ def cancel(
     with sync_client(settings.redis_url) as client:
         if batch is not None:
             cancel_batch(client, settings, batch)
+            if read_batch(client, Keys.of(settings), batch) is None:
+                say(
+                    f"no job of batch {plain(batch)} has been counted yet: those that wait or come are cancelled",
+                    err=True,
+                )
         why_not = cancel_jobs(client, settings, list(dict.fromkeys(ids))) if ids else {}
     for message_id, why in why_not.items():
         say(f"{message_id}: {why}", err=True)

@@ -198,6 +198,17 @@ def test_a_batch_without_a_name_is_not_said_to_be_cancelled(command: Command) ->
     assert "--batch" in done.stderr
 
 
+def test_a_batch_that_nobody_knows_yet_is_cancelled_and_told_as_such(house: House, command: Command) -> None:
+    """Its jobs may still come; but it may be a slip, too."""
+    done = command("cancel", "--batch", "sprnig")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (
+        done.stderr == "no job of batch sprnig has been counted yet: those that wait or come are cancelled\n"
+    )
+    house.redis.hset(batch_key(Keys(), "spring"), "id", "spring")
+    assert command("cancel", "--batch", "spring").stderr == ""
+
+
 def test_no_batches_are_no_line_of_json(command: Command) -> None:
     assert command("batches").stdout == "no batches\n"
     assert command("batches", "--json").stdout == ""
