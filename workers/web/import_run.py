@@ -32,7 +32,7 @@ from workers.imports import (
     constant_arguments,
     country_of_numbers,
 )
-from workers.redis_link import trouble_of
+from workers.redis_link import Patience, trouble_of
 from workers.web.import_shelf import Record, Shelf
 
 __all__ = ["FAILED", "LOOK_SECONDS", "REFUSED", "Run", "check_group_name", "group_of", "open_contacts"]
@@ -77,6 +77,8 @@ class Run:
     #: Held while the file is read: more at a time would only take longer.
     reading: threading.Semaphore
     check: bool = False
+    #: Does it wait for a Redis that is away? One that goes on after a restart does: both may have been started just now.
+    patient: bool = False
     #: The pass over the same file that must have ended before this one begins.
     after: Run | None = None
     tally: Tally = field(default_factory=Tally)
@@ -168,6 +170,8 @@ class Run:
         while self.after is not None and not self.signals:
             if self.after.wait_ended(LOOK_SECONDS):
                 self.after = None
+        if self.patient:
+            Patience(self.say, lambda _: bool(self.signals)).ask(self.client.ping)
         while not (self._is_reading or self.signals):
             self._is_reading = self.reading.acquire(timeout=LOOK_SECONDS)
         if self.signals:

@@ -73,7 +73,7 @@ class Workshop:
         for record in self.shelf.all():
             if record.state == "running":
                 log.info("web.import_goes_on", batch_id=record.id)
-                self._submit(record)
+                self._submit(record, patient=True)
         self._sweeper.start()
 
     def stop(self) -> None:
@@ -181,8 +181,9 @@ class Workshop:
             self._settings, self._client, self.shelf, record, self._reading[check], check=check, after=after
         )
 
-    def _submit(self, record: Record, after: Run | None = None) -> None:
+    def _submit(self, record: Record, after: Run | None = None, *, patient: bool = False) -> None:
         run = self._runs[record.id] = self._new(record, after, check=False)
+        run.patient = patient
         self._imports.submit(self._carry_out, run)
 
     def _carry_out(self, run: Run) -> None:
