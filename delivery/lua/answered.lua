@@ -53,9 +53,16 @@ local function count_minute(tally) redis.call('HINCRBY', minute_of(tally[1]), ta
 -- The answers that a caller waits for: the latest, for a while.
 local REPLIES_KEPT, REPLIES_TTL_MS = 10000, 3600000
 
+-- Whoever names a key that holds something else waits in vain there: the stream, and the batch, must get the answer all the same.
+local function may_push(reply)
+  local kind = redis.call('TYPE', reply).ok
+  return kind == 'list' or kind == 'none'
+end
+
 -- Tries what is to follow the events: were it refused after them, a repeat would write them once more.
 local function try_elsewhere(settlement)
   local reply, counts, tally = settlement.reply, settlement.counts, settlement.tally
+  if reply and not may_push(reply) then settlement.reply, reply = nil, nil end
   if reply then
     redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
     redis.call('PEXPIRE', reply, REPLIES_TTL_MS)

@@ -43,6 +43,19 @@ def test_the_caller_s_list_keeps_the_latest_for_an_hour(
     assert found[KEYS.events] == [{"type": "a", "event": '{"n":1}'}, {"type": "b", "event": '{"n":2}'}]
 
 
+def test_where_the_caller_s_list_is_something_else_the_stream_and_the_batch_are_told_all_the_same(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    job = claimed("job", reply_to="me", batch_id="spring", batch_size=1)
+    still.redis.set(KEYS.reply("me"), "mistaken")
+    for _ in range(2):
+        assert finish(still_ledger.settle(job, "t1", DONE)) == OURS
+    found = still.all()
+    assert found[KEYS.reply("me")] == "mistaken"
+    assert [entry["type"] for entry in found[KEYS.events]] == ["told", "coupontools.batch.finished"]
+    assert batch(still)["answered"] == "1"
+
+
 def test_each_minute_counts_its_answers_by_lane_and_outcome(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
