@@ -71,7 +71,8 @@ local function count_answer(counts, since, events, maxlen)
   local key, before = counts.key, counts.before
   local size = math.max(counts.size, tonumber(before.size) or 0)
   if counts.size == size and size > 0 then redis.call('HSET', key, 'size', whole(size)) end
-  redis.call('HSETNX', key, 'began_at', whole(since))
+  -- A producer's clock may be ahead: no batch begins after its first answer.
+  redis.call('HSETNX', key, 'began_at', whole(math.min(since, now)))
   redis.call('HINCRBY', key, counts.as, 1)
   local answered = redis.call('HINCRBY', key, 'answered', 1)
   -- Its pace is that of the lane whose job is answered first.

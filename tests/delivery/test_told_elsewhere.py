@@ -126,6 +126,15 @@ def test_a_batch_of_one_job_ends_with_its_answer(
     assert [entry["type"] for entry in still.all()[KEYS.events]] == ["told", "coupontools.batch.finished"]
 
 
+def test_a_batch_began_no_later_than_its_first_answer_whatever_the_clock_of_who_sent_it(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    job = claimed("job", batch_id="spring", batch_size=1)
+    job.since = NOW + 3_600_000
+    finish(still_ledger.settle(job, "t1", DONE))
+    assert batch(still)["began_at"] == batch(still)["finished_at"] == str(NOW)
+
+
 def test_a_batch_whose_size_nobody_said_does_not_end(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
