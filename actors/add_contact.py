@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from actors.arguments import ChannelName, CustomFields, Email, GroupId, PersonName, Phone
+from actors.arguments import ChannelName, CustomFields, Email, GroupId, PersonName, Phone, composed
 from actors.event_data import ONE_CALL, Answer
 from actors.job import Job
 from actors.likeness import (
@@ -119,7 +119,7 @@ class AddContact(Job):
     @property
     def meaning(self) -> dict[str, Any]:
         """All that is asked for. Addresses that differ in case reach one person nearly everywhere, and the API lists them as it likes."""
-        meaning = super().meaning
+        meaning: dict[str, Any] = composed(super().meaning)
         return meaning | {"email": self._address} if self.email else meaning
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated, Any, Literal
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -24,6 +25,7 @@ __all__ = [
     "Printable",
     "ReplyName",
     "WebhookId",
+    "composed",
 ]
 
 # Syntax only: whether anybody can be reached under a name is for the API to say, and the vendor's own example is
@@ -90,6 +92,13 @@ def _trimmed(value: Any) -> Any:
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError("must be valid text; bytes of it are not UTF-8")
     return value.strip()
+
+
+def composed(value: Any) -> Any:
+    """Return arguments with each letter and its accents as one character (NFC): some systems write `ë` as two, and mean the same."""
+    if isinstance(value, dict):
+        return {name: composed(each) for name, each in value.items()}
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def _or_none(value: Any) -> Any:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, ClassVar, Literal
 
-from actors.arguments import ChannelName, GroupName
+from actors.arguments import ChannelName, GroupName, composed
 from actors.event_data import ONE_CALL, Answer
 from actors.job import Job
 from coupontools import (
@@ -60,6 +60,12 @@ class CreateGroup(Job):
 
     channel: ChannelName
     name: GroupName
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """All that is asked for: a name is one name, however its accents are written."""
+        meaning: dict[str, Any] = composed(super().meaning)
+        return meaning
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Create the group once."""

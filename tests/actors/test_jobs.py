@@ -209,6 +209,8 @@ def test_the_derived_key_of_a_contact_is_the_contact_whatever_its_names() -> Non
         ({"first_name": "Ada", "last_name": ""}, {"first_name": "Ada"}),
         ({"last_name": "  "}, {"last_name": None}),
         ({"custom_fields": {}}, {}),
+        ({"first_name": "Zoe\u0308"}, {"first_name": "Zo\u00eb"}),
+        ({"custom_fields": {"1": "Zoe\u0308"}}, {"custom_fields": {"1": "Zo\u00eb"}}),
         (
             {"channel": "email", "phone": None, "email": "Ada@Example.com"},
             {"channel": "email", "phone": None, "email": "ada@example.com"},
@@ -221,6 +223,13 @@ def test_what_is_empty_or_blank_or_of_another_case_asks_for_nothing_more(
     """Else the same contact would be a conflict, or stand there twice."""
     fingerprints = {JOBS["add_contact"].parse({**SMS, **given}).fingerprint() for given in (one, other)}
     assert len(fingerprints) == 1
+
+
+def test_a_group_s_name_is_one_however_its_accents_are_written_and_a_webhook_s_body_is_not() -> None:
+    one, other = "Zo\u00eb", "Zoe\u0308"
+    assert key("create_group", channel="sms", name=one) == key("create_group", channel="sms", name=other)
+    bodies = [{"id": "evt_1", "name": name} for name in (one, other)]
+    assert len({key("verify_webhook", payload=body) for body in bodies}) == 2
 
 
 def test_a_listing_without_a_key_of_its_own_has_none() -> None:
