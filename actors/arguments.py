@@ -14,6 +14,7 @@ from coupontools.webhooks import MAX_BYTES, MAX_DEPTH, MAX_ID, check_shape, iden
 __all__ = [
     "MOST_OF_A_BATCH",
     "REPLY_NAME",
+    "BatchSize",
     "ChannelName",
     "CustomFields",
     "Email",
@@ -25,7 +26,9 @@ __all__ = [
     "Printable",
     "ReplyName",
     "WebhookId",
+    "WholeNumber",
     "composed",
+    "whole",
 ]
 
 # Syntax only: whether anybody can be reached under a name is for the API to say, and the vendor's own example is
@@ -99,6 +102,11 @@ def composed(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: composed(each) for name, each in value.items()}
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
+def whole(value: Any) -> Any:
+    """A whole number is one for JSON, and for its schemas, also where a language writes 300 as 300.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _or_none(value: Any) -> Any:
@@ -198,6 +206,7 @@ PersonName = Annotated[
         }
     ),
 ]
+WholeNumber = Annotated[int, Field(gt=0), BeforeValidator(whole)]
 ChannelName = Literal["sms", "email"]
 CustomFields = Annotated[
     dict[str, Annotated[str, Field(max_length=1000)]],
@@ -207,6 +216,7 @@ CustomFields = Annotated[
 #: What may follow `<KEY_PREFIX>:reply:`; and the most jobs that a batch may have.
 REPLY_NAME = re.compile(r"[A-Za-z0-9._:-]{1,255}")
 MOST_OF_A_BATCH = 10**15
+BatchSize = Annotated[int, Field(gt=0, le=MOST_OF_A_BATCH), BeforeValidator(whole)]
 
 
 def _reply_name(value: object) -> object:

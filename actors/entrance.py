@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from actors.arguments import MOST_OF_A_BATCH, REPLY_NAME
+from actors.arguments import MOST_OF_A_BATCH, REPLY_NAME, whole
 from actors.job import Job
 from actors.problems import ArgumentError, InvalidJob
 from config import know
@@ -145,7 +145,7 @@ def _bare_job(kind: type[Job], message: Incoming, right: Collection[str]) -> Job
     known = {name: kwargs[name] for name in _REPEATED.intersection(right, kwargs)}
     missing = dict.fromkeys(kind.model_fields)
     echoed = {name: _printable(kwargs.get(name)) for name in ("correlation_id", "batch_id")}
-    size, reply = kwargs.get("batch_size"), kwargs.get("reply_to")
+    size, reply = whole(kwargs.get("batch_size")), kwargs.get("reply_to")
     counted = size if type(size) is int and 0 < size <= MOST_OF_A_BATCH and echoed["batch_id"] else None
     answered = reply if isinstance(reply, str) and REPLY_NAME.fullmatch(reply) else None
     return kind.model_construct(**{**missing, **known, **echoed, "batch_size": counted, "reply_to": answered})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from actors.arguments import Printable, ReplyName
+from actors.arguments import BatchSize, Printable, ReplyName, WholeNumber
 from actors.event_data import Answer, show_examples
 from actors.problems import ArgumentError, InvalidJob, bounded, problems_of
 from coupontools import Call, Coupontools, Rejected, Scope
@@ -62,13 +62,13 @@ class Job(BaseModel):
     correlation_id: Printable | None = Field(
         None, description="Echoed in logs and events, never interpreted."
     )
-    deadline_seconds: Annotated[int, Field(gt=0)] | None = Field(
+    deadline_seconds: WholeNumber | None = Field(
         None, description="How long this job may wait for an answer; else JOB_DEADLINE_SECONDS."
     )
     batch_id: Printable | None = Field(
         None, description="Jobs of one batch are counted together and can be cancelled together."
     )
-    batch_size: Annotated[int, Field(gt=0, le=10**15)] | None = Field(
+    batch_size: BatchSize | None = Field(
         None, description="How many jobs the batch has; only with a batch_id."
     )
     reply_to: ReplyName | None = Field(

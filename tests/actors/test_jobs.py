@@ -57,6 +57,11 @@ TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"idempotency_key": LONG},
     ),
     ("add_contact", {**SMS, "deadline_seconds": 1}, {"deadline_seconds": 1}),
+    (
+        "add_contact",
+        {**SMS, "deadline_seconds": 300.0, "batch_id": "b", "batch_size": 3.0},
+        {"deadline_seconds": 300, "batch_size": 3},
+    ),
     ("create_group", {**GROUP, "name": "  Pizza "}, {"name": "Pizza"}),
     ("create_group", {**GROUP, "name": f" {LONG} "}, {"name": LONG}),
     ("verify_webhook", {"payload": {"id": "922"}}, {"payload": {"id": "922"}}),

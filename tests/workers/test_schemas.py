@@ -111,7 +111,7 @@ VALUES: dict[str, list[Any]] = {
     "webhook_id": ["evt_1", "evt_" + "a" * 64, "evt_" + "a" * 65, "evt_", "evt_1\n", "922", "", 1, None, ABSENT],
     "idempotency_key": ["k", "x" * 255, "x" * 256, "", "a b", "é", "a\nb", "a\n", "\x00", "\x7f", "\xa0", "\u200b", "\u2028", 1, None],
     "correlation_id": ["c", "x" * 256, "", "\t", 1, None],
-    "deadline_seconds": [1, 10**9, 0, -1, 1.5, "1", True, None],
+    "deadline_seconds": [1, 10**9, 300.0, 0, 0.0, -1, 1.5, "1", True, None],
     "batch_id": ["b", "", 1, None],
     "batch_size": [1, None],
     "reply_to": ["orders:42", "a" * 255, "a" * 256, "a b", "a\n", "", 1, None],
