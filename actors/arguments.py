@@ -14,6 +14,7 @@ from coupontools.webhooks import MAX_BYTES, MAX_DEPTH, MAX_ID, check_shape, iden
 __all__ = [
     "MOST_OF_A_BATCH",
     "REPLY_NAME",
+    "UNPRINTABLE",
     "BatchSize",
     "ChannelName",
     "CustomFields",
@@ -120,7 +121,7 @@ def _payload(value: Any) -> Any:
 
 
 #: What is not printable, as far as a pattern of every language can say it: control characters, odd blanks, surrogates, private use.
-_UNPRINTABLE = r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb"
+UNPRINTABLE = r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb"
 
 
 #: What stands between the dots before the @ of an address.
@@ -189,7 +190,7 @@ Printable = Annotated[
     str,
     AfterValidator(_printable),
     Field(
-        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": f"^[^{_UNPRINTABLE}]*$"},
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": f"^[^{UNPRINTABLE}]*$"},
     ),
 ]
 PersonName = Annotated[

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from actors import EVENTS, JOBS, Job
+from actors.arguments import UNPRINTABLE
 from actors.event_data import COMMON_EVENTS, JobFailed, Page
 from actors.job import BATCH_TOGETHER
 from delivery import PREFIX, SOURCE
@@ -238,7 +239,9 @@ def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any
             "required": ["redis_message_id"],
             "properties": options,
         },
-        "message_id": _text("What an answer is matched by.", minLength=1, maxLength=255),
+        "message_id": _text(
+            "What an answer is matched by.", minLength=1, maxLength=255, pattern=f"^[^{UNPRINTABLE}]*$"
+        ),
         "message_timestamp": {
             "type": "number",
             "minimum": 0,
@@ -276,5 +279,5 @@ def _event_envelope(kind: dict[str, Any], schema: dict[str, Any], told_of_id: st
     return {"type": "object", "required": list(required), "properties": required | optional}
 
 
-def _text(description: str, **rules: int) -> dict[str, Any]:
+def _text(description: str, **rules: int | str) -> dict[str, Any]:
     return {"type": "string", "description": description, **rules}

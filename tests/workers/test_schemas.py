@@ -174,7 +174,7 @@ def messages() -> Iterator[dict[str, Any]]:
         "args": [{}, None, ABSENT],
         "kwargs": [[], None, ABSENT],
         "options": [{}, [], None, ABSENT, {"redis_message_id": 1}],
-        "message_id": ["m", "x" * 255, "x" * 256, "", 1, None, ABSENT],
+        "message_id": ["m", "é 1", "x" * 255, "x" * 256, "", "a\nb", "\x1b", 1, None, ABSENT],
         "message_timestamp": [0, 1.5, -1, 10**15, "1", True, None, ABSENT],
         "more": [1],
     }

@@ -132,8 +132,8 @@ def _check_types(fields: dict[str, Any]) -> None:
     ):
         if not isinstance(fields[name], kind):
             raise Unreadable(f"{name} is not {called}")
-    if not 1 <= len(fields["message_id"]) <= 255:
-        raise Unreadable("message_id is not 1 to 255 characters long")
+    if not (1 <= len(fields["message_id"]) <= 255 and fields["message_id"].isprintable()):
+        raise Unreadable("message_id is not 1 to 255 printable characters")
     for name, value in (
         ("message_timestamp", fields["message_timestamp"]),
         ("options.eta", fields["options"].get("eta", 0)),

@@ -70,8 +70,9 @@ def test_a_field_that_is_missing_is_named(field: str) -> None:
         ({"kwargs": []}, "kwargs is not an object"),
         ({"options": []}, "options is not an object"),
         ({"message_id": 7}, "message_id is not a string"),
-        ({"message_id": ""}, "message_id is not 1 to 255 characters long"),
-        ({"message_id": "x" * 256}, "message_id is not 1 to 255 characters long"),
+        ({"message_id": ""}, "message_id is not 1 to 255 printable characters"),
+        ({"message_id": "x" * 256}, "message_id is not 1 to 255 printable characters"),
+        ({"message_id": "a\nb"}, "message_id is not 1 to 255 printable characters"),
         (
             {"actor_name": "add_contact"},
             "the actor add_contact has the queue 'contacts' or 'bulk', not 'reads'",
