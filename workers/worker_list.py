@@ -14,8 +14,17 @@ from config.keys import Keys
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["AccountUnknown", "WorkerState", "account_keys", "known_account_keys", "read_workers"]
+__all__ = [
+    "AccountUnknown",
+    "WorkerState",
+    "account_keys",
+    "known_account_keys",
+    "read_workers",
+    "wrong_pair",
+]
 
+#: A worker that was seen within so long lives, whatever its heartbeat.
+LIVES_SECONDS: Final = 60.0
 #: What a worker says of itself, and of which kind it is.
 _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
     "queues": list,
@@ -111,6 +120,28 @@ def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
     """Return the keys of the account of the worker that was seen latest, so that what only looks needs no client id."""
     account = next((worker.account for worker in workers if worker.account), settings.account)
     return dataclasses.replace(Keys.of(settings), account=account)
+
+
+def wrong_pair(client: redis.Redis, settings: Settings) -> str | None:
+    """Return what is wrong where living workers share one of our two key names with another; None where none does.
+
+    They would carry out what is enqueued and count it elsewhere, or nobody would carry it out.
+    """
+    keys = Keys.of(settings)
+    told: Any = client.mget(keys.prefix_of, keys.namespace_of)
+    for key, setting, name in zip(
+        (keys.prefix_of, keys.namespace_of), ("key_prefix", "broker_namespace"), told, strict=True
+    ):
+        ours, theirs = getattr(settings, setting), name and name.decode("utf-8", "replace")
+        if theirs in {None, ours}:
+            continue
+        workers = read_workers(client, settings.model_copy(update={setting: theirs}))
+        if any(worker.seen_seconds_ago < LIVES_SECONDS for worker in workers):
+            return (
+                f"{setting.upper()}: workers run under {theirs}, as the key {key} says, and not under {ours}; "
+                "KEY_PREFIX and BROKER_NAMESPACE must be those of the workers"
+            )
+    return None
 
 
 def known_account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:

@@ -145,6 +145,25 @@ def test_a_batch_that_was_cancelled_takes_no_more(house: House, command, tmp_pat
     assert house.redis.llen("dramatiq:bulk") == 3
 
 
+def test_an_import_is_refused_whose_key_names_are_not_those_of_the_workers(house: House, command, tmp_path):
+    """They carried its jobs out and counted them under their own names: 0 of them were answered, for ever."""
+    path = people(tmp_path / "people.csv", 3)
+    arguments = ("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--batch-id", "spring")
+    worker = house.worker()
+    for names, setting in (
+        ({"KEY_PREFIX": "other"}, "KEY_PREFIX"),
+        ({"BROKER_NAMESPACE": "other"}, "BROKER_NAMESPACE"),
+    ):
+        done = command(*arguments, **names)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"{setting}: workers run under ")
+        assert done.stderr.endswith("; nothing was enqueued\n")
+    assert command(*arguments).returncode == 0
+    # Where none runs, nobody knows what is to come.
+    assert worker.terminate() == 0
+    assert command(*arguments, KEY_PREFIX="other").returncode == 0
+
+
 @pytest.mark.chaos
 def test_an_import_that_was_stopped_goes_on_in_its_batch(fragile_house: House, tmp_path):
     """Killed while it enqueues, stopped by Ctrl-C while it waits, and while Redis is away: each row is one job of the batch."""
