@@ -15,7 +15,7 @@ from actors.arguments import UNPRINTABLE
 from actors.event_data import COMMON_EVENTS, JobFailed, Page
 from actors.job import BATCH_TOGETHER
 from delivery import PREFIX, SOURCE
-from workers.broker.entries import LATEST
+from workers.broker.entries import EARLIEST_ETA, LATEST
 
 __all__ = [
     "event_envelope",
@@ -225,6 +225,8 @@ def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any
             "type": ["number", "null"],
             "minimum": 0,
             "maximum": LATEST,
+            # A moment in seconds is none.
+            "not": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": EARLIEST_ETA},
             "description": "Not before this Unix millisecond.",
         },
     }

@@ -186,6 +186,10 @@ def messages() -> Iterator[dict[str, Any]]:
                 yield {name: each for name, each in {**right, field: value}.items() if each is not ABSENT}
         for option in (
             {"eta": 1},
+            {"eta": 0},
+            {"eta": 1_800_000_000},
+            {"eta": 1_800_000_000_000},
+            {"eta": 10**17},
             {"eta": None},
             {"eta": -1},
             {"eta": "1"},

@@ -248,7 +248,7 @@ def test_a_letter_that_is_sent_again_is_a_new_message_of_the_same_job(
 ) -> None:
     monkeypatch.setattr("workers.broker.dead_letters.time.time", lambda: 1234.5)
     kwargs = {"channel": "sms", "correlation_id": "c-1", "batch_id": "b", "batch_size": 2, "reply_to": "me"}
-    options = {"redis_message_id": "a", "eta": 7, "traceparent": "t"}
+    options = {"redis_message_id": "a", "eta": 1_800_000_000_000, "traceparent": "t"}
     bury(still, "a", 1, body=message("a", kwargs=kwargs, options=options))
     [letter] = letters.oldest_first()
     message_id = letters.retry(letter)

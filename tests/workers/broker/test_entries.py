@@ -35,12 +35,23 @@ def why(given: bytes | None, queue: str = "reads", entry_id: str = "a") -> str:
 
 
 def test_a_message_is_read_as_it_was_sent() -> None:
-    options = {"redis_message_id": "a", "eta": 7, "traceparent": "t", "original_id": "o", "others": 1}
+    options = {
+        "redis_message_id": "a",
+        "eta": 1_800_000_000_000,
+        "traceparent": "t",
+        "original_id": "o",
+        "others": 1,
+    }
     read = read_entry("reads", "a", body(options=options, args=[1], message_timestamp=5.9), ACTORS)
     assert (read.queue_name, read.actor_name, read.message_id) == ("reads", "list_groups", "m-1")
     assert (read.args, read.kwargs, read.message_timestamp) == ((1,), {"channel": "sms"}, 5)
     # What belongs to somebody else is not looked at.
-    assert read.options == {"redis_message_id": "a", "eta": 7, "traceparent": "t", "original_id": "o"}
+    assert read.options == {
+        "redis_message_id": "a",
+        "eta": 1_800_000_000_000,
+        "traceparent": "t",
+        "original_id": "o",
+    }
     # Arguments are people's numbers and names.
     assert str(read) == repr(read) == "list_groups(m-1)"
 
@@ -90,6 +101,10 @@ def test_a_field_that_is_missing_is_named(field: str) -> None:
         (
             {"options": {"redis_message_id": "a", "eta": -1}},
             "options.eta is not a number of Unix milliseconds",
+        ),
+        (
+            {"options": {"redis_message_id": "a", "eta": 1_800_000_000.5}},
+            "options.eta must be Unix milliseconds; this looks like seconds",
         ),
         (
             {"options": {"redis_message_id": "a", "eta": False}},

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from config.keys import Keys
 from delivery import MOST_DEATHS
-from tests.harness.still_clock import StillClock
+from tests.harness.still_clock import NOW, StillClock
 from workers.broker.hands import ALONE_FROM, LONGEST_ENTRY, Hands
 from workers.broker.places import Places
 
@@ -90,10 +90,10 @@ def test_what_is_accepted_is_in_hand_until_it_is_released(still: StillClock, hom
         assert (len(hands), home.places.room("contacts")) == (0, room)
 
 
-@pytest.mark.parametrize(("eta", "due"), [(99, False), (100, False), (101, True)])
+@pytest.mark.parametrize(("eta", "due"), [(NOW - 1, False), (NOW, False), (NOW + 1, True)])
 def test_what_is_not_due_yet_waits_in_redis(still: StillClock, hands: Hands, eta: int, *, due: bool) -> None:
     outstanding(still, "a")
-    message = hands.accept(b"a", body(options={"eta": eta}), 100)
+    message = hands.accept(b"a", body(options={"eta": eta}), NOW)
     assert (message is None) is due
     assert still.all().get(READS.delayed) == ({"a": eta} if due else None)
     if message:
@@ -102,9 +102,9 @@ def test_what_is_not_due_yet_waits_in_redis(still: StillClock, hands: Hands, eta
 
 
 def test_a_delay_that_was_over_when_it_was_sent_counts_for_nothing(hands: Hands) -> None:
-    message = hands.accept(b"a", body(options={"eta": 7}), 100)
+    message = hands.accept(b"a", body(options={"eta": NOW - 7}, message_timestamp=NOW), NOW + 1)
     assert message is not None
-    assert (message.message_timestamp, message.receipt.deaths) == (50, 0)
+    assert (message.message_timestamp, message.receipt.deaths) == (NOW, 0)
 
 
 def test_a_message_without_a_delay_keeps_its_time_whatever_that_is(hands: Hands) -> None:

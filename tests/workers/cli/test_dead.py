@@ -100,7 +100,7 @@ def test_a_failed_job_is_found_shown_and_retried(house: House, command):
 
 def test_a_retry_is_a_new_message_with_the_same_arguments(house: House, command):
     arguments = {"channel": "sms", "group_id": "gro_1", "phone": "+32470123456", "correlation_id": "c"}
-    options = {"traceparent": "00-1-2-03", "eta": 1.0, "redis_message_id": "x"}
+    options = {"traceparent": "00-1-2-03", "eta": 1_800_000_000_000.5, "redis_message_id": "x"}
     old = bury(house, arguments, message_timestamp=1000)
     entry = house.redis.zrange("dramatiq:contacts.XQ", 0, 0)[0].decode()
     body = json.loads(house.redis.hget("dramatiq:contacts.XQ.msgs", entry))
