@@ -12,7 +12,8 @@ local MARKS_DRAWN = 32
 -- So much longer than its latest mark the hash is kept, that not each mark must set its time.
 local MARKS_OUTLIVE_MS = 60000
 
-local function marked_until(value) return tonumber(string.sub(value, 1, 8), 16) * SECOND end
+-- What is no mark, since a stranger wrote it, is one whose time is over.
+local function marked_until(value) return tonumber(string.match(value, '^%x%x%x%x%x%x%x%x') or 0, 16) * SECOND end
 
 local function put_mark(marks, mark, asked, ttl_ms)
   local seconds = math.min(LATEST, math.ceil((now + ttl_ms) / SECOND))

@@ -220,3 +220,15 @@ def test_a_mark_is_remembered_no_longer_than_its_digits_can_say(still: StillCloc
     ledger = Ledger(still, KEYS, dataclasses.replace(LONG_POLICY, ttl=100 * 365 * 86_400))
     job = succeed(ledger, claimed)
     assert still.all()[KEYS.marks(7)] == {job.mark: f"ffffffff{job.asked[:10]}"}
+
+
+@pytest.mark.parametrize("odd", ["", "nan", "-5", "0x7f", "spring", "1e99"])
+def test_what_a_stranger_wrote_for_a_mark_is_none(
+    still: StillClock, still_ledger: Ledger, claimed: Make, odd: str
+) -> None:
+    """It ended the script that answers, for each eighth message of its key."""
+    job = claimed("job")
+    job.marks = 7
+    still.redis.hset(KEYS.marks(7), mapping={job.mark: odd, **{f"odd {n}": odd for n in range(7)}})
+    assert finish(still_ledger.settle(job, "t1", DONE)).answered
+    assert still.all()[KEYS.marks(7)].keys() == {job.mark}
