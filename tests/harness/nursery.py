@@ -26,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from types import ModuleType
 from typing import Any, NoReturn
@@ -200,6 +201,7 @@ def serve(way: socket.socket) -> None:
         if way in ready:
             text, files, _, _ = socket.recv_fds(way, LONGEST_ORDER, 4)
             if not text:
+                leave_nobody(waiting)
                 return
             *streams, answer = files
             pid = os.fork()
@@ -208,6 +210,13 @@ def serve(way: socket.socket) -> None:
             for stream in streams:
                 os.close(stream)
             waiting[pid] = socket.socket(fileno=answer)
+
+
+def leave_nobody(waiting: Iterable[int]) -> None:
+    """Kills what still runs, whole groups of it: tests that were killed themselves have ended nothing, and workers would go on for ever."""
+    for pid in waiting:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def bury(waiting: dict[int, socket.socket]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.harness import House, RunningWorker
+from tests.harness import House, RunningWorker, wait_for
 
 
 def ends_by_itself(worker: RunningWorker) -> int:
@@ -75,3 +79,34 @@ def test_a_process_that_dies_is_replaced(house: House) -> None:
     assert (died["pid"], died["exit_code"]) == (first, -signal.SIGKILL)
     worker.wait_lines("worker.started", 2)
     assert worker.terminate() == 0
+
+
+#: Starts a worker as tests do, says who it is, and waits to be killed.
+TESTS = """
+import json, os, sys, time
+from tests.harness.nursling import Nursery
+
+with Nursery() as nursery, open(os.devnull, "wb") as nowhere:
+    print(nursery.start(["run"], json.loads(sys.argv[1]), nowhere).pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_of_tests_that_are_killed_nothing_is_left(house: House) -> None:
+    environment = json.dumps(house.environment())
+    path = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(
+        [sys.executable, "-c", TESTS, environment], stdout=subprocess.PIPE, env=path
+    ) as tests:
+        assert tests.stdout
+        leader = int(tests.stdout.readline())
+        wait_for(lambda: house.redis.zcard("dramatiq:__heartbeats__") == 1, what="a worker that works")
+        tests.kill()
+
+    def is_gone() -> bool:
+        with suppress(ProcessLookupError):
+            os.killpg(leader, 0)
+            return False
+        return True
+
+    wait_for(is_gone, what="the end of its group")
