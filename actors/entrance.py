@@ -12,6 +12,7 @@ from actors.arguments import MOST_OF_A_BATCH, REPLY_NAME, whole
 from actors.job import Job
 from actors.problems import ArgumentError, InvalidJob
 from config import know
+from config.moments import EARLIEST_MS
 from delivery import Delivery, Failure, Receipt, Task
 
 __all__ = ["Entrance", "Incoming"]
@@ -20,8 +21,6 @@ log = structlog.get_logger("actors")
 
 #: A deadline of more than a century is none.
 LONGEST_PATIENCE_SECONDS = 3_155_760_000.0
-#: A time before this (1973) is given in seconds, not in milliseconds.
-EARLIEST = 100_000_000_000
 #: As W3C Trace Context writes it (https://www.w3.org/TR/trace-context/#traceparent-header); what is not that is nobody's trace.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 #: Arguments that the log shows as given, and what ids begin with; other values are the job's own.
@@ -126,7 +125,7 @@ def _checked_job(kind: type[Job], message: Incoming) -> Job:
     problems = []
     if message.args:
         problems.append(ArgumentError("args", "must be empty; all arguments are keyword arguments (kwargs)"))
-    if 0 < message.message_timestamp < EARLIEST:
+    if 0 < message.message_timestamp < EARLIEST_MS:
         problems.append(
             ArgumentError("message_timestamp", "must be Unix milliseconds; this looks like seconds")
         )

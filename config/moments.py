@@ -1,11 +1,15 @@
-"""How a moment is written wherever others read it."""
+"""How a moment is written wherever others read it, and which is none."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Final
 
-__all__ = ["rfc3339"]
+__all__ = ["EARLIEST_MS", "rfc3339"]
+
+#: A moment in Unix milliseconds that is before this one (1973) was given in seconds.
+EARLIEST_MS: Final = 100_000_000_000
 
 
 def rfc3339(milliseconds: float | None = None) -> str:

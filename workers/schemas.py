@@ -14,8 +14,9 @@ from actors import EVENTS, JOBS, Job
 from actors.arguments import UNPRINTABLE
 from actors.event_data import COMMON_EVENTS, JobFailed, Page
 from actors.job import BATCH_TOGETHER
+from config.moments import EARLIEST_MS
 from delivery import PREFIX, SOURCE
-from workers.broker.entries import EARLIEST_ETA, LATEST
+from workers.broker.entries import LATEST
 
 __all__ = [
     "event_envelope",
@@ -226,7 +227,7 @@ def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any
             "minimum": 0,
             "maximum": LATEST,
             # A moment in seconds is none.
-            "not": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": EARLIEST_ETA},
+            "not": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": EARLIEST_MS},
             "description": "Not before this Unix millisecond.",
         },
     }

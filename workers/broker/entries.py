@@ -11,6 +11,7 @@ import orjson
 import structlog
 from dramatiq.common import dq_name
 
+from config.moments import EARLIEST_MS
 from config.plain_words import no_such
 from delivery import Receipt
 
@@ -34,8 +35,6 @@ _LONG_NUMBER = b"0" * 19
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 #: The latest moment that a timestamp may name, in Unix milliseconds (the year 2500): beyond it, arithmetic ends.
 LATEST = 16_725_225_600_000
-#: A moment before this (1973) is given in seconds, not in milliseconds.
-EARLIEST_ETA = 100_000_000_000
 
 
 class Unreadable(Exception):  # noqa: N818 - says what the entry is
@@ -144,7 +143,7 @@ def _check_types(fields: dict[str, Any]) -> None:
             fields["options"].pop("eta")
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
             raise Unreadable(f"{name} is not a number of Unix milliseconds")
-    if 0 < fields["options"].get("eta", 0) < EARLIEST_ETA:
+    if 0 < fields["options"].get("eta", 0) < EARLIEST_MS:
         # It would have been due long ago, and be carried out at once instead of in an hour.
         raise Unreadable("options.eta must be Unix milliseconds; this looks like seconds")
     fields["message_timestamp"] = int(fields["message_timestamp"])
