@@ -187,7 +187,7 @@ def import_csv(
     except UnusableFile as error:
         say(f"{shown}: {error}", err=True)
         raise typer.Exit(2) from None
-    except (BatchCancelled, NotListed) as error:
+    except NotListed as error:
         say(f"{error}; nothing was enqueued", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
@@ -196,9 +196,10 @@ def import_csv(
     except redis.RedisError as error:
         say(f"{trouble_of(error)}; {told.how_far()}", err=True)
         raise typer.Exit(1) from None
-    told.show(as_json=as_json)
+    if told.tally.enqueued or not isinstance(stopped, BatchCancelled):
+        told.show(as_json=as_json)
     if stopped is not None:
-        say(f"{stopped}; {told.how_far()}", err=True)
+        say(f"{stopped}; {told.how_far(stopped)}", err=True)
         raise typer.Exit(128 + signals[0] if signals else 1)
     told.warn()
     raise typer.Exit(1 if told.tally.refused or (told.answers and told.answers.failed) else 0)

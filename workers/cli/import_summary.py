@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.cli.output import plain, say, say_json
-from workers.imports import Answers, Import, ImportTime, Tally, duration
+from workers.imports import Answers, BatchCancelled, Import, ImportTime, Stopped, Tally, duration
 
 __all__ = ["Summary"]
 
@@ -40,11 +40,16 @@ class Summary:
         """Return what came of the rows, where somebody waited for it."""
         return self.of.answers if self.of else None
 
-    def how_far(self) -> str:
-        """Return how far an import came that did not end well."""
+    def how_far(self, stopped: Stopped | None = None) -> str:
+        """Return how far an import came that did not end well, and what can be done."""
         if not self.tally.enqueued:
             return "nothing was enqueued"
         batch = plain(shlex.quote(self.batch or ""))
+        if isinstance(stopped, BatchCancelled):
+            return (
+                f"everything up to line {self.tally.line:,} was enqueued before ({self.tally.enqueued:,} contacts), and "
+                f"`coupontools-worker batches {batch}` shows what came of it"
+            )
         if self.of and self.of.read_all:
             return (
                 f"`coupontools-worker batches {batch}` shows how far they are, and with --failed FILE.csv writes which contacts "

@@ -11,9 +11,9 @@ from workers.imports.options import WrongOption, constant_arguments, country_of_
 from workers.imports.pace import BULK, ImportTime, duration
 from workers.imports.people import People, Person
 from workers.imports.present import NotListed
-from workers.imports.run import Stopped, Tally
+from workers.imports.run import BatchCancelled, Stopped, Tally
 from workers.imports.source import STDIN, UnusableFile
-from workers.imports.whole import BatchCancelled, Import, ImportWatcher
+from workers.imports.whole import Import, ImportWatcher
 
 __all__ = [
     "BULK",

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import redis
 
 from config.keys import Keys
-from delivery import Policy, batch_key, batch_life_ms, sizing
+from delivery import Policy, batch_key, batch_life_ms, cancelled_field, sizing
 from workers.imports.contacts import ContactsFile
 from workers.imports.first_lines import FirstLines
 from workers.imports.kept_rows import KeptRows
@@ -19,7 +19,7 @@ from workers.imports.people import People, Person
 from workers.producer import Enqueued, enqueue_all
 from workers.redis_link import Patience, ThreadRunner
 
-__all__ = ["ImportRun", "Stopped", "Tally", "Watcher"]
+__all__ = ["BatchCancelled", "ImportRun", "Stopped", "Tally", "Watcher"]
 
 #: Jobs enqueued in one step.
 AT_ONCE = 500
@@ -97,6 +97,15 @@ class Stopped(Exception):  # noqa: N818 - says what happened to the import
         self.batch_known = batch_known
 
 
+class BatchCancelled(Stopped):
+    """The batch was cancelled, so that every job that is still enqueued in it would be answered as such."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(
+            f"the batch {batch_id} was cancelled, and every job of it is answered so: import the file in a new batch"
+        )
+
+
 @dataclass(slots=True)
 class ImportRun:
     """One run over one file."""
@@ -125,15 +134,20 @@ class ImportRun:
     def run(self, contacts: ContactsFile, refused: KeptRows) -> None:
         """Enqueue a job for each right row, and keep the wrong ones. At its end the batch learns its size.
 
-        Not when it is stopped: it may go on, and `batch.finished` is told once.
+        Not when it is stopped: it may go on, and `batch.finished` is told once. One whose batch was cancelled does not go on.
 
         Raises:
+            BatchCancelled: by an operator, before it began or meanwhile.
             Stopped: by a signal, or because Redis was away for too long.
             redis.RedisError: Redis could not be asked.
         """
         if self.client is not None:
             self._goes_on = bool(self.client.exists(batch_key(self.keys, self.batch_id)))
-        self._enqueue_rows(contacts, refused)
+        try:
+            self._enqueue_rows(contacts, refused)
+        except BatchCancelled:
+            self._tell_size()
+            raise
         self._tell_size()
 
     def _enqueue_rows(self, contacts: ContactsFile, refused: KeptRows) -> None:
@@ -163,6 +177,13 @@ class ImportRun:
         self.tally.ended = time.monotonic()
         self.watcher.read(contacts.size)
 
+    def check_cancelled(self) -> None:
+        """Raise BatchCancelled if that has happened."""
+        if self.client is not None and self.client.hexists(
+            self.keys.cancelled, cancelled_field(self.batch_id)
+        ):
+            raise BatchCancelled(self.batch_id)
+
     def _is_present(self, person: Person) -> bool:
         return self.present is not None and bool(self.present.line_of(person.needle))
 
@@ -174,6 +195,7 @@ class ImportRun:
         patience = self._patience()
         counted = (batch_key(self.keys, self.batch_id), self.batch_id, batch_life_ms(self.policy))
         try:
+            patience.ask(self.check_cancelled)
             if not self.tally.enqueued and not self._goes_on:
                 self.tally.added_before = patience.ask(
                     lambda: self.people.added_before(client, self.keys, people)

@@ -11,7 +11,7 @@ import redis
 
 from config import Settings
 from config.keys import Keys
-from delivery import Policy, cancelled_field
+from delivery import Policy
 from workers.imports.contacts import ContactsFile
 from workers.imports.failed_rows import write_failed
 from workers.imports.following import Answers, AnswersWatcher, Following
@@ -22,16 +22,7 @@ from workers.imports.run import ImportRun, Stopped, Tally, Watcher
 from workers.redis_link import Patience
 from workers.worker_list import account_keys, read_workers
 
-__all__ = ["BatchCancelled", "Import", "ImportWatcher"]
-
-
-class BatchCancelled(Exception):  # noqa: N818 - says what happened to the batch
-    """The batch was cancelled, so that every job of it would be answered as such. Nothing was enqueued."""
-
-    def __init__(self, batch_id: str) -> None:
-        super().__init__(
-            f"the batch {batch_id} was cancelled, and every job of it is answered so: import the file in a new batch"
-        )
+__all__ = ["Import", "ImportWatcher"]
 
 
 class ImportWatcher(Watcher, AnswersWatcher, Protocol):
@@ -69,7 +60,7 @@ class Import:
         """Enqueue the rows, and follow them if that is asked for. As long as ``signals`` is empty.
 
         Raises:
-            BatchCancelled: nothing was enqueued.
+            BatchCancelled: by an operator; nothing more is enqueued.
             NotListed: nobody knows who is in the group; nothing was enqueued.
             Stopped: by a signal, or because Redis was away for too long; what was enqueued goes on.
             redis.RedisError: Redis could not be asked.
@@ -89,8 +80,7 @@ class Import:
             signals,
             alone=self.goes_on,
         )
-        if client is not None and client.hexists(keys.cancelled, cancelled_field(run.batch_id)):
-            raise BatchCancelled(run.batch_id)
+        run.check_cancelled()
         if client is not None and self.list_first:
             group = {name: self.people.constant[name] for name in ("channel", "group_id")}
             run.present = read_present(client, self.settings, group, say=watcher.say, signals=signals)

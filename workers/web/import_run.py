@@ -16,7 +16,6 @@ from delivery.task import short_digest
 from workers.imports import (
     IGNORED,
     Answers,
-    BatchCancelled,
     ContactsFile,
     Import,
     ImportTime,
@@ -151,9 +150,7 @@ class Run:
         """Do it, and write down in the record how it ended. Raises nothing that happens to an import."""
         try:
             self._carry_out()
-        except (UnusableFile, WrongOption, BatchCancelled, NotListed, NotAnswered) as error:
-            self._stop(str(error))
-        except Stopped as error:
+        except (UnusableFile, WrongOption, NotListed, NotAnswered, Stopped) as error:
             self._stop(str(error))
         except OSError as error:
             self._stop(f"the file cannot be read, or nothing be written beside it: {error.strerror}")
@@ -221,10 +218,16 @@ class Run:
                 "name": name,
                 "idempotency_key": f"import-{self.record.id}-{short_digest(name)}",
             }
-            for answer in answers_of(
-                self.client, self.settings, "create_group", asked, say=self.say, signals=self.signals
-            ):
-                self.record.group_id = answer["group_id"]
+            try:
+                for answer in answers_of(
+                    self.client, self.settings, "create_group", asked, say=self.say, signals=self.signals
+                ):
+                    self.record.group_id = answer["group_id"]
+            except Stopped:
+                raise Stopped(
+                    f"stopped before it was known whether the group {name} is created; it may be yet, and an import that is begun "
+                    "again here with this name takes that one"
+                ) from None
         self.shelf.save(self.record)
 
     def _note_counts(self) -> None:

@@ -13,7 +13,7 @@ from workers.imports.contacts import ContactsFile
 from workers.imports.kept_rows import KeptRows
 from workers.imports.options import constant_arguments
 from workers.imports.people import People
-from workers.imports.run import AT_ONCE, Stopped
+from workers.imports.run import AT_ONCE, BatchCancelled, Stopped
 from workers.imports.whole import Import
 
 
@@ -41,8 +41,27 @@ class Stopping:
         raise AssertionError("nobody waits for answers")
 
 
-def run(house: House, file: Path, group: str, *, stops: bool, list_first: bool = False) -> None:
-    watcher = Stopping(stops=stops)
+class Cancelling(Stopping):
+    """A watcher beside which an operator cancels the batch once some rows are enqueued."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(stops=False)
+        self._house = house
+
+    def read(self, position: int) -> None:
+        assert self._house.run("cancel", "--batch", "spring").returncode == 0
+
+
+def run(
+    house: House,
+    file: Path,
+    group: str,
+    *,
+    stops: bool = False,
+    list_first: bool = False,
+    watcher: Stopping | None = None,
+) -> None:
+    watcher = watcher or Stopping(stops=stops)
     arguments = constant_arguments(channel="sms", group_id=group, batch_id="spring")
     settings = load_settings(require_credentials=False)
     with (
@@ -88,3 +107,17 @@ def test_one_that_goes_on_to_find_everybody_in_the_group_is_told_as_finished(
     (finished,) = (event for event in house.events() if event["type"] == "coupontools.batch.finished")
     assert finished["data"]["total"] == finished["data"]["succeeded"] == AT_ONCE
     assert house.counts()["contacts"] == AT_ONCE + 20
+
+
+def test_one_whose_batch_is_cancelled_enqueues_nobody_more(house: House, tmp_path: Path) -> None:
+    """It went on to its end, and each of its rows was answered as cancelled, one by one."""
+    file = tmp_path / "people.csv"
+    file.write_text("phone\n" + "".join(f"+3247{number:07}\n" for number in range(3 * AT_ONCE)))
+    with pytest.raises(BatchCancelled):
+        run(house, file, house.new_group(), watcher=Cancelling(house))
+    assert house.redis.llen("dramatiq:bulk") == AT_ONCE
+    # Nothing more comes, so its reader is told of its end.
+    house.worker(COUPONTOOLS_RATE_LIMIT=0)
+    wait_for(lambda: house.tally()["batch.finished"], what="the end", show=house.log_tail)
+    (finished,) = (event for event in house.events() if event["type"] == "coupontools.batch.finished")
+    assert (finished["data"]["total"], finished["data"]["failed"]) == (AT_ONCE, {"cancelled": AT_ONCE})

@@ -83,6 +83,29 @@ async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open
     assert added == [right, groups["Right"]]
 
 
+async def test_one_that_is_stopped_while_its_group_is_created_says_so(
+    house: House, page: Open, tmp_path: Path
+) -> None:
+    """It said that nothing was enqueued, and the group came to be a moment later."""
+    house.worker()
+    assert house.run("pause", "--reason", "stock-taking").returncode == 0
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await uploaded(browser, "phone\n+32470123456\n")
+        await browser.send(path, {"do": "begin", "new_group": "Spring"}, of=path)
+        await asyncio.to_thread(
+            wait_for, lambda: house.redis.exists("dramatiq:groups.msgs"), what="the job that creates it"
+        )
+        await browser.send(f"{path}/halt", {}, of=path)
+        text = await shows(browser, path, "whether the group Spring is created")
+        assert "nothing was enqueued" not in text
+        assert house.run("resume").returncode == 0
+        await asyncio.to_thread(wait_for, lambda: house.counts()["groups"], what="the group")
+        await browser.send(path, {"do": "begin", "new_group": "Spring"}, of=path)
+        await shows(browser, path, "Done: all is answered")
+    assert (house.counts()["groups"], house.counts()["contacts"]) == (1, 1)
+
+
 async def test_what_was_enqueued_is_not_denied(
     house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

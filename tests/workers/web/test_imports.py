@@ -324,7 +324,7 @@ async def test_what_cannot_be_imported_is_told(
         path = await uploaded(browser, "phone,first_name\n+32470123456,Ada\n")
         assert "+32470123456" in (await browser.get(path)).text
         await browser.send(path, {"do": "begin", "group_id": "gro_1"}, of=path)
-        await shows(browser, path, "It did not begin, and nothing was enqueued: Redis does not answer")
+        await shows(browser, path, "It did not begin, and no contact was enqueued: Redis does not answer")
 
 
 async def test_the_second_token_opens_nothing_else(page: Open, tmp_path: Path) -> None:
