@@ -1,5 +1,5 @@
 -- answered.lua: a prelude of claim.lua and settle.lua: was a message of this id answered before, and is this that very message? Its answer,
--- once, with all that is counted in that step. Needs clock.lua, marks.lua and batch.lua.
+-- once, with all that is counted in that step. Needs clock.lua, marks.lua, batch.lua and tell.lua.
 --
 --   answered  string  "<sign><digest>": + when its job succeeded; "-<digest> <redis id>" when it failed. The digest is of what was
 --                     asked for, the key included. "!<settlement>" while the events of its answer are due: the JSON that settle.lua got.
@@ -50,45 +50,17 @@ end
 
 local function count_minute(tally) redis.call('HINCRBY', minute_of(tally[1]), tally[2] .. '|' .. tally[3], 1) end
 
--- The answers that a caller waits for: the latest, for a while.
-local REPLIES_KEPT, REPLIES_TTL_MS = 10000, 3600000
-
--- Whoever names a key that holds something else waits in vain there: the stream, and the batch, must get the answer all the same.
-local function may_push(reply)
-  local kind = redis.call('TYPE', reply).ok
-  return kind == 'list' or kind == 'none'
-end
-
 -- Tries what is to follow the events: were it refused after them, a repeat would write them once more.
 local function try_elsewhere(settlement)
-  local reply, counts, tally = settlement.reply, settlement.counts, settlement.tally
-  if reply and not may_push(reply) then settlement.reply, reply = nil, nil end
-  if reply then
-    redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
-    redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
-  end
+  local counts, tally = settlement.counts, settlement.tally
+  if settlement.reply and not try_push(settlement.reply) then settlement.reply = nil end
   if counts then try_count(counts, settlement.ttl, settlement.life) end
   if tally then try_minute(tally) end
 end
 
 local function write_events(events, settlement)
   try_elsewhere(settlement)
-  local reply, told = settlement.reply, settlement.events
-  if reply then
-    for _, event in ipairs(told) do redis.call('RPUSH', reply, event[2]) end
-  end
-  for i, event in ipairs(told) do
-    local added = redis.pcall('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])
-    if type(added) == 'table' then
-      -- A repeat pushes them again. The same command once more ends the script with its error.
-      if reply and i == 1 then redis.call('LTRIM', reply, 0, -#told - 1) end
-      redis.call('XADD', events, 'MAXLEN', '~', settlement.maxlen, '*', 'type', event[1], 'event', event[2])
-    end
-  end
-  if reply and #told > 0 then
-    redis.call('LTRIM', reply, -REPLIES_KEPT, -1)
-    redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
-  end
+  tell(events, settlement.maxlen, settlement.events, settlement.reply)
 end
 
 -- Writes the events of a settlement that is due, and marks its message as answered.

@@ -5,6 +5,7 @@
 -- include: record.lua
 -- include: batch.lua
 -- include: marks.lua
+-- include: tell.lua
 -- include: answered.lua
 -- include: question.lua
 --

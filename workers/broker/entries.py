@@ -11,11 +11,12 @@ import orjson
 import structlog
 from dramatiq.common import dq_name
 
+from actors.arguments import REPLY_NAME
 from config.moments import EARLIEST_MS
 from config.plain_words import no_such
 from delivery import Receipt
 
-__all__ = ["DurableMessage", "Unreadable", "read_entry", "read_object"]
+__all__ = ["DurableMessage", "Unreadable", "read_entry", "read_object", "reply_of"]
 
 log = structlog.get_logger("workers.broker")
 
@@ -120,6 +121,16 @@ def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise Unreadable(f"{what} is no JSON object")
     return fields
+
+
+def reply_of(body: bytes) -> str | None:
+    """Return the name under which somebody waits for the answer to an entry, though it is no readable job; None if it names none."""
+    try:
+        kwargs = read_object(body).get("kwargs")
+    except Unreadable:
+        return None
+    name = kwargs.get("reply_to") if isinstance(kwargs, dict) else None
+    return name if isinstance(name, str) and REPLY_NAME.fullmatch(name) else None
 
 
 def _check_types(fields: dict[str, Any]) -> None:

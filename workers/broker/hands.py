@@ -12,7 +12,7 @@ import structlog
 
 from config.keys import Keys
 from delivery import MOST_DEATHS, Receipt, rejection
-from workers.broker.entries import DurableMessage, Unreadable, read_entry
+from workers.broker.entries import DurableMessage, Unreadable, read_entry, reply_of
 from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import Link, ThreadRunner
@@ -160,10 +160,10 @@ class Hands:
         return int(self._runner.run(SCRIPTS["hand_back"], keys, [which, self.epoch, *ids]))
 
     def set_aside(self, entry_id: str | bytes, body: bytes | None, reason: str) -> None:
-        """Answer an entry that is no readable job, and keep it as a dead letter."""
+        """Answer an entry that is no readable job, also where somebody waits for its answer, and keep it as a dead letter."""
         name = entry_id.decode("utf-8", "backslashreplace") if isinstance(entry_id, bytes) else entry_id
         kind, event = rejection(self._queue, name, reason, body)
-        keys = self._keys
+        keys, reply = self._keys, reply_of(body) if body else None
         self._runner.run(
             SCRIPTS["set_aside"],
             [
@@ -173,6 +173,7 @@ class Hands:
                 keys.dead_bodies,
                 keys.dead_reasons,
                 self._home.keys.events,
+                *([self._home.keys.reply(reply)] if reply else ()),
             ],
             [entry_id, self._home.rejection(body, reason), kind, event, self._home.events_maxlen],
         )

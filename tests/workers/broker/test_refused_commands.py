@@ -157,6 +157,11 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
         [ACKS, READS.bodies, *LETTER_KEYS, KEYS.events],
         lambda: ["a", "{}", "type", "{}", 100],
     ),
+    "set_aside, waited for": (
+        _outstanding,
+        [ACKS, READS.bodies, *LETTER_KEYS, KEYS.events, KEYS.reply("orders")],
+        lambda: ["a", "{}", "type", "{}", 100],
+    ),
     "purge": (_letter, LETTER_KEYS, lambda: ["a"]),
     "leave": (_registered, [KEYS.heartbeats, KEYS.workers, KEYS.suspects, ACKS], lambda: ["w1"]),
     "overdue": (
@@ -195,6 +200,10 @@ CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], li
 }
 
 
+def _script_of(case: str) -> str:
+    return case.split(maxsplit=1)[0].rstrip(",")
+
+
 @pytest.fixture
 def refusals(house: House) -> Iterator[Refusals]:
     with Refusals(house.redis, house.server.port) as refusals:
@@ -204,7 +213,7 @@ def refusals(house: House) -> Iterator[Refusals]:
 @pytest.mark.parametrize("case", CASES)
 def test_of_a_script_of_the_broker(house: House, refusals: Refusals, case: str) -> None:
     prepare, keys, arguments = CASES[case]
-    script = SCRIPTS[case.split(maxsplit=1)[0]]
+    script = SCRIPTS[_script_of(case)]
     runner = ThreadRunner(refusals.client)
     # Once, so that Redis knows the script.
     runner.run(script, keys, arguments())
@@ -255,9 +264,7 @@ def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(
     before = contents(house.redis)
     for removal in REMOVALS[case].split():
         with refusals.refused(removal):
-            refused = _refusal(
-                ThreadRunner(refusals.client), SCRIPTS[case.split(maxsplit=1)[0]], keys, arguments()
-            )
+            refused = _refusal(ThreadRunner(refusals.client), SCRIPTS[_script_of(case)], keys, arguments())
         assert "can't run this command" in refused
         after = contents(house.redis)
         after[KEYS.epoch("w1", "reads")] = before[KEYS.epoch("w1", "reads")]

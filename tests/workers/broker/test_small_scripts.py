@@ -247,6 +247,24 @@ def test_an_unreadable_entry_is_set_aside_once(still: StillClock, size: int, kep
         }
 
 
+@pytest.mark.parametrize("there", [["earlier"], [], "no list"])
+def test_who_waits_for_an_unreadable_entry_is_answered(still: StillClock, there: list[str] | str) -> None:
+    """A key of another kind is somebody else's, and the stream gets the event all the same."""
+    if isinstance(there, str):
+        still.redis.set("reply", there)
+    elif there:
+        still.redis.rpush("reply", *there)
+    still.redis.sadd("acks", "a")
+    keys = ["acks", "bodies", "dead", "dead.b", "dead.r", "events", "reply"]
+    for answer in (1, 0):
+        assert still.ask(SCRIPTS["set_aside"], keys, ["a", "why", "rejected", "{}", 1000]) == answer
+        assert still.all() == {
+            "events": [{"type": "rejected", "event": "{}"}],
+            "reply": there if isinstance(there, str) else [*there, "{}"],
+        }
+    assert isinstance(there, str) or 0 < still.redis.pttl("reply") <= 3_600_000
+
+
 def test_an_entry_without_a_body_is_told_and_leaves_no_letter(still: StillClock) -> None:
     still.redis.sadd("acks", "a")
     keys = ["acks", "bodies", "dead", "dead.b", "dead.r", "events"]

@@ -161,3 +161,16 @@ def test_stock_delayed_entries_that_make_no_sense_are_set_aside(house: House) ->
     )
     assert house.redis.zcard("coupontools:delayed:contacts") == 0
     assert house.redis.hlen("dramatiq:contacts.DQ.msgs") == 0
+
+
+def test_who_waits_for_the_answer_to_an_unreadable_message_gets_it(house: House) -> None:
+    """A service that misspells an actor waited in vain for an answer that only the stream had."""
+    for kwargs in ({"reply_to": "orders:42"}, {"reply_to": "orders 43"}, {"reply_to": 7}, []):
+        queue, own_id, body = _contact("gro_1", 1)
+        house.push(queue, own_id, json.dumps(body | {"actor_name": "ad_contact", "kwargs": kwargs}))
+    house.worker()
+    wait_for(lambda: house.tally()["message.rejected"] == 4, what="the rejections", show=house.log_tail)
+    replies = [key.decode() for key in house.redis.scan_iter("coupontools:reply:*")]
+    assert replies == ["coupontools:reply:orders:42"]
+    (answer,) = house.redis.lrange(replies[0], 0, -1)
+    assert json.loads(answer)["data"]["reason"].startswith("there is no actor 'ad_contact'")
