@@ -62,6 +62,8 @@ key                                            type    written by    holds; life
 ``coupontools:job:<account>:<actor>:<digest>``  hash   delivery      the ledger's record; ``IDEMPOTENCY_TTL_SECONDS`` after it was
                                                                      last asked for, unsettled 90 days
 ``coupontools:pages:<account>:<actor>:...``    list    delivery      pages of a listing, for a replay; as its record
+``coupontools:staged:<account>:<actor>:...``   list    delivery      events of a long listing, the type before each, until they are
+                                                                     written; 90 days
 ``coupontools:unknown:<account>:<listing>``    zset    delivery      records whose call's answer was lost, by their next look (ms);
                                                                      a listing is named by the actor that reads it, and what it shows
 ``coupontools:reader:<account>:<listing>``     string  delivery      somebody reads this listing now, or did a moment ago
@@ -192,6 +194,10 @@ class Keys:
     def pages(self, actor: str, digest: str) -> str:
         """The pages of a listing that is remembered."""
         return f"{self.prefix}:pages:{self.account}:{actor}:{digest}"
+
+    def staged(self, actor: str, digest: str) -> str:
+        """The events of a long listing that stand ready to be written."""
+        return f"{self.prefix}:staged:{self.account}:{actor}:{digest}"
 
     def unknown(self, listing: str) -> str:
         """Records that wait for this listing, because their calls' answers were lost."""

@@ -25,6 +25,7 @@ __all__ = [
     "PREFIX",
     "SMALL_FORM",
     "SOURCE",
+    "STAGED",
     "UNKNOWN",
     "USED_ID",
     "WORN",
@@ -133,6 +134,8 @@ EXPIRED = Failure("expired", "the deadline passed first; the API certainly did n
 UNKNOWN = Failure("unknown", "the deadline passed, and the API may or may not have carried it out")
 #: How much of the last reason is told.
 REASON_CHARACTERS = 500
+#: All pages of a long listing stand ready.
+STAGED = Done(events=[], staged=True)
 PAGES_GONE = Failure("internal", "the remembered pages are gone; ask anew with another idempotency_key")
 CANCELLED = Failure("cancelled", "it was cancelled, and the API certainly did not carry it out")
 _DIED = f"{MOST_DEATHS} worker processes in a row died while they had this job"
@@ -182,7 +185,7 @@ def _told(outcome: Outcome) -> str | None:
 def done_in_pages(
     task: Task, outcome: Outcome, pages: Pages, progress: Progress
 ) -> Iterator[MorePages | Done]:
-    """Return the settlements of a listing: batches of pages, of which the last ends the job."""
+    """Return the settlements of a listing: its pages at once, or a long one's in batches that are made ready, and what writes them."""
     remember = task.key is not None and pages.size <= REMEMBERED_BYTES
     batch, size = 0, 0
     events: list[Event] = []
@@ -199,7 +202,12 @@ def done_in_pages(
         if remember:
             kept.append(_json(data))
     remembered = {"event": outcome.event, "pages": pages.count, "subject": outcome.subject}
-    yield Done(events=events, outcome=_json(remembered) if remember else None, pages=kept, first=batch == 0)
+    outcome_of_all = _json(remembered) if remember else None
+    if batch == 0:
+        yield Done(events=events, outcome=outcome_of_all, pages=kept)
+    else:
+        yield MorePages(events=events, pages=kept, first=False, batch=batch)
+        yield replace(STAGED, outcome=outcome_of_all)
 
 
 def replayed(task: Task, told: Any, pages: list[bytes]) -> Replayed | None:

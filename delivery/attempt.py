@@ -94,6 +94,8 @@ class Attempt:
                 return await self._succeed(job.found(orjson.loads(claim.evidence)), None)
             case "told":
                 return await self._succeed(job.from_told(orjson.loads(claim.evidence)), None)
+            case "stands":
+                return await self._tell_pages()
             case "read_back":
                 return await self._read_back()
             case _:
@@ -243,11 +245,18 @@ class Attempt:
         else:
             try:
                 for batch in answer.done_in_pages(self.task, outcome, outcome.pages, self._progress):
-                    settled = await self.settle(batch, signal if batch.op == "done" else None)
+                    settled = await self._settle_whole(batch, signal if batch.op == "done" else None)
                     if not settled.answered:
                         break
             finally:
                 outcome.pages.close()
+        if settled.answered:
+            self._log("succeeded")
+        return settled.ours
+
+    async def _tell_pages(self) -> bool:
+        """A worker died when all pages of its listing stood ready: what it has not written of them."""
+        settled = await self._settle_whole(answer.STAGED)
         if settled.answered:
             self._log("succeeded")
         return settled.ours
@@ -320,6 +329,12 @@ class Attempt:
         account.tell(settled.changes)
         if settled.changes.ended:
             self.means.gate.release()
+        return settled
+
+    async def _settle_whole(self, settlement: Settlement, signal: Signal | None = None) -> Settled:
+        """Settle until nothing stands ready any more."""
+        while (settled := await self.settle(settlement, signal)).more:
+            pass
         return settled
 
     @contextmanager

@@ -101,6 +101,8 @@ class Claim:
                     reconciled=reconciled == b"1",
                     owned=owned == b"1",
                 )
+            case "stands":
+                return cls(verb, deadline, attempts=int(rest[0]))
             case "found" | "told":
                 return cls(
                     verb,

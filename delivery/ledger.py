@@ -193,10 +193,11 @@ class Ledger:
                 self._asking(task) if owned else keys.none,
                 keys.workers,
                 keys.heartbeats,
+                keys.staged(job.actor, task.digest),
             ],
             [orjson.dumps(arguments)],
         )
-        return Settled(word == b"ok", word == b"used", Changes.read(changes))
+        return Settled(word in {b"ok", b"more"}, word == b"used", Changes.read(changes), word == b"more")
 
     async def park(self, hold: str, tasks: Sequence[Task]) -> bool:
         """Move messages of one queue and kind to where the jobs of ``hold`` wait. Return False, with nothing moved, when it is over."""

@@ -60,7 +60,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MorePages(Settlement):
-    """A part of a long listing's answer; more follows under the same lease."""
+    """A part of a long listing's answer, which is made ready; more follows under the same lease, and none is written before all are."""
 
     op = "pages"
     events: list[Event]
@@ -84,6 +84,8 @@ class Done(Settlement):
     claim: str | None = None
     pages: list[str] | None = None
     first: bool = True
+    #: Do all events stand ready, as those of `MorePages`? They are written so many at a time, until this is settled whole.
+    staged: bool | None = None
     #: JSON: what the API answered to the job's question; and does it hold for a while?
     told: str | None = None
     lasts: bool = False
@@ -245,6 +247,8 @@ class Settled:
     #: The message's id was answered before, for another message: only its record was written, and it is still to be set aside.
     used: bool
     changes: Changes = field(default_factory=lambda: NO_CHANGES)
+    #: Events stand ready still: settle the same again.
+    more: bool = False
 
     @property
     def answered(self) -> bool:

@@ -42,6 +42,7 @@ local job = cjson.decode(ARGV[1])
 --   unknown, attempts, reconciled, owned, why   the deadline passed and nobody knows; the record is owned
 --   found, attempts, evidence              the lost call did happen; the record is owned
 --   told, attempts, evidence               another job has got the answer; the record is owned
+--   stands, attempts                       all pages of its listing stand ready to be written; the record is owned
 --   read_back, attempts, probe, lost_at    read the listing; the reader key is owned
 --   call, attempts, reconciled, slot ms, lease ms, baseline, probe
 
@@ -105,7 +106,7 @@ end
 if redis.call('SISMEMBER', acks, job.id) == 0 then return say('gone') end
 
 local r = read(record, 'state', 'fingerprint', 'token', 'claimed_at', 'slot', 'lease_end', 'attempts', 'baseline', 'lost_at', 'look_at',
-  'verdict', 'evidence', 'reconciled', 'bodies', 'id', 'why')
+  'verdict', 'evidence', 'reconciled', 'bodies', 'id', 'why', 'telling')
 local attempts, reconciled = tonumber(r.attempts) or 0, r.reconciled or '0'
 
 -- What is asked for does not run out: a file that is imported every night must not add anybody anew after a week.
@@ -153,6 +154,12 @@ if r.state == 'running' then
   if now < lease_end then
     return defer(after_busy(tonumber(r.claimed_at), lease_end), 'busy')
   end
+  if r.telling == job.id then
+    write(record, { token = job.token, claimed_at = now, lease_end = now + job.cover })
+    return say('stands', attempts)
+  end
+  -- Another message under this key is told what stands ready; a listing of this one would take its place.
+  if r.telling and redis.call('HEXISTS', r.bodies, r.telling) == 1 then return defer(math.min(deadline, after_other(job.since)), 'busy') end
   redis.call('HDEL', record, NOBODY)
   -- Its worker died. A group whose baseline was never noted was never asked for; a read changes nothing.
   if job.effect and (not job.named or r.baseline) then
@@ -324,7 +331,7 @@ local lease = slot + job.cover
 write(record, { state = 'running', fingerprint = job.fingerprint, token = job.token, claimed_at = now, slot = now + slot,
   lease_end = now + lease, attempts = attempts + 1, needle = job.needle, reconciled = reconciled, waiting_in = delayed,
   bodies = bodies, id = job.id, message = job.message, deadline = deadline })
-forget(record, 'verdict', 'evidence', 'lost_at', 'look_at', 'looks')
+forget(record, 'verdict', 'evidence', 'lost_at', 'look_at', 'looks', 'telling')
 redis.call('PEXPIRE', record, whole(job.life))
 if job.question then
   put_question(told, job.token, now + lease)

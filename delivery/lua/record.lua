@@ -25,8 +25,9 @@ local FIELDS = {
   deadline = 'dl',      -- and its deadline (ms)
   why = 'w',            -- why it was put off last, in words
   outcome = 'o',        -- JSON: what a replay answers
-  batch = 'pb',         -- the batch of pages whose events were written last
+  batch = 'pb',         -- the batch of pages whose events were made ready last
   kept = 'pk',          -- the batch of pages that was remembered last
+  telling = 'tl',       -- the Redis id of the message whose pages all stand ready, and are being written
 }
 
 -- In parentheses, since assert returns its message as well.

@@ -14,13 +14,15 @@
 -- settle.lua: what came of a claim. Outcome, event, acknowledgement and the account's state in one step; safe to repeat.
 --
 -- KEYS  in the order of the next line. dead, dead_bodies, dead_reasons: zset id -> died at (ms), hash id -> message, hash id -> why;
---       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; all others as claim.lua.
+--       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; staged: list of a long
+--       listing's events, the type before each, that stand ready to be written; all others as claim.lua.
 local record, answered, marks, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
-  held_account, held_sms, held_email, troubles, alone, told, asking, workers, heartbeats = unpack(KEYS)
+  held_account, held_sms, held_email, troubles, alone, told, asking, workers, heartbeats, staged = unpack(KEYS)
 -- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked, mark, small (see answered.lua), effect,
 --       named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see
 --       signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id),
---       reason, pages [JSON ...], first, batch, told, lasts (see question.lua), delay (ms), why, keep (the message stays outstanding),
+--       reason, pages [JSON ...], first, batch, staged (do all its events stand ready?), told, lasts (see question.lua), delay (ms), why,
+--       keep (the message stays outstanding),
 --       uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
@@ -29,11 +31,11 @@ local job = cjson.decode(ARGV[1])
 --       replay    answer from the record of another message
 --       wait      certainly not carried out: safe to call again
 --       lost      may have happened: read back before any further call
---       pages     part of a long listing's answer; the lease goes on
+--       pages     part of a long listing's answer is made ready; the lease goes on
 --       signal    only what the call told about the account
 --       later     the message alone waits; nothing is known of its record
 --       rejected  its id was answered before, for another message: set it aside
--- Answers  ok | stale (the record is another's: nothing was written) | used (the message's id was answered before, for another message:
+-- Answers  ok | more (events stand ready still: settle again) | stale (the record is another's: nothing was written) | used (the message's id was answered before, for another message:
 --          only its record was written), and the holds that began and ended (see holds.lua)
 
 local op = job.op
@@ -88,6 +90,25 @@ local function keep_pages(batch, kept)
   redis.call('PEXPIRE', pages, whole(job.ttl + PAGES_OUTLIVE_MS))
 end
 
+-- Bytes of events that are written in one step.
+local WRITTEN_AT_ONCE = 1024 * 1024
+
+-- Writes what stands ready, so much at a time. Answers whether nothing is left.
+local function tell_staged()
+  redis.call('LPOP', staged .. NOBODY)
+  if job.reply and not try_push(job.reply) then job.reply = nil end
+  local written = 0
+  while written < WRITTEN_AT_ONCE do
+    local event = redis.call('LRANGE', staged, 0, 1)
+    if #event == 0 then return true end
+    tell(events, job.maxlen, { event }, job.reply)
+    redis.call('LPOP', staged)
+    redis.call('LPOP', staged)
+    written = written + #event[2]
+  end
+  return redis.call('EXISTS', staged) == 0
+end
+
 local function answer(word) return { used and word == 'ok' and 'used' or word, changes() } end
 
 local function heed_signal()
@@ -132,7 +153,7 @@ if before == 'quiet' then
 end
 used = before == 'used'
 
-local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts')
+local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts', 'outcome')
 -- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
 -- nobody knows while nobody is finding out. What was found may be settled by each who was told: two who claim it in turn would else make one
 -- another's settlement stale for ever.
@@ -151,17 +172,31 @@ if used and op == 'lost' then
   op = 'unknown'
 end
 
+-- All pages of a long listing stand ready: from now on whoever claims the message goes on writing them.
+if op == 'done' and job.staged and owns and not used then
+  write(record, { telling = job.id, outcome = job.outcome, lease_end = now + job.cover })
+  job.outcome = job.outcome or r.outcome
+  if not tell_staged() then return answer('more') end
+end
+
 -- 3. Settle it -------------------------------------------------------------------------------------------------------------------
 
 -- The record keeps its token until all else is done, so that a repeat of what was cut off in the middle finds it its own.
 
 if op == 'pages' then
-  -- A repeat of a batch that is written already only lengthens the lease: its pages must not stand there twice.
+  -- Were they written at once, and this worker died, the next one's listing would follow the first pages of this one.
+  -- A repeat of a batch that stands ready already only lengthens the lease: its pages must not stand there twice.
   local batch = job.token .. ':' .. job.batch
   write(record, { lease_end = now + job.cover })
   keep_pages(batch, r.kept)
   if r.batch ~= batch then
-    write_events(events, job)
+    local ready = {}
+    for _, event in ipairs(job.events) do
+      ready[#ready + 1], ready[#ready + 2] = event[1], event[2]
+    end
+    if job.first then redis.call('DEL', staged) end
+    redis.call('RPUSH', staged, unpack(ready))
+    redis.call('PEXPIRE', staged, whole(job.life))
     write(record, { batch = batch })
   end
 elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
@@ -181,6 +216,8 @@ elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
     redis.call('PEXPIRE', claimed, whole(job.life))
   end
   if owns then free_name() end
+  -- What a listing left that did not come to its end.
+  if owns and r.batch then redis.call('DEL', staged) end
   if not used then give_answer(answered, marks, events, job) end
   if owns then
     redis.call('ZREM', unknown, record)

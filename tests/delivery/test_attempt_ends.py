@@ -399,7 +399,6 @@ async def test_a_long_listing_whose_record_becomes_another_s_tells_no_more(
     _, ended = await attempt(means, task)
     assert ended is False, "it claims again, and learns what became of it"
     assert pages.closed
-    told = [json.loads(each["event"])["data"]["page"] for each in still.all()[KEYS.events]]
-    assert told == [1]
+    assert KEYS.events not in still.all()
     assert lines.lines == []
     assert record(still, means.ledger, task)["state"] == "running"

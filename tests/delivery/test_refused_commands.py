@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 from config.keys import Keys
 from delivery import Ledger, Task, Unknown, Verdict
 from delivery.account import it_works, pausing
+from delivery.answer import STAGED
 from delivery.retry import Rests
 from delivery.settlement import (
     Done,
@@ -135,6 +136,7 @@ SETTLEMENTS: dict[str, tuple[str, Settlement, Signal | None]] = {
     "done, pages": ("list_contacts", Done(events=[EVENT, EVENT], outcome="{}", pages=["{}", "{}"]), None),
     "done, not remembered": ("list_contacts", Done(events=[EVENT], outcome=None, pages=[]), None),
     "more pages": ("list_contacts", MorePages(events=[EVENT], pages=["{}"], first=True, batch=0), None),
+    "staged pages": ("list_contacts", dataclasses.replace(STAGED, outcome="{}"), None),
     "failed": ("add_contact", Failed(events=[EVENT], reason="{}"), None),
     "failed, a group": ("create_group", Failed(events=[EVENT], reason="{}"), None),
     "failed, never claimed": ("add_contact", Failed(events=[EVENT], reason="{}", owned=False), None),
@@ -154,6 +156,10 @@ def test_of_a_settlement(case: Case, name: str) -> None:
         finish(case.ledger.claim(job, "t1"))
         if job.job.named:
             finish(case.ledger.renew(job, "t1", []))
+        if name == "staged pages":
+            finish(
+                case.ledger.settle(job, "t1", MorePages(events=[EVENT, EVENT], pages=[], first=True, batch=0))
+            )
         return job
 
     case.each_command_refused(claimed, lambda job: finish(case.refused.settle(job, "t1", settlement, signal)))

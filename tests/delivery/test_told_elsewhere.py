@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from delivery import Ledger
+from delivery.answer import STAGED
+from delivery.claim import Claim
 from delivery.settlement import (
     Done,
     MorePages,
     Replayed,
+    Settled,
+    Settlement,
 )
 from delivery.task import short_digest
 from tests.harness.records import (
@@ -179,39 +186,98 @@ def pages(*texts: str, first: bool = True, number: int = 1) -> MorePages:
     return MorePages(events=[(text, "{}") for text in texts], pages=list(texts), first=first, batch=number)
 
 
-def test_each_batch_of_pages_is_told_and_kept_once(
+def test_each_batch_of_pages_is_made_ready_and_kept_once_and_all_are_told_at_the_end(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
     job = claimed("job", "list_contacts")
-    key = KEYS.pages("list_contacts", job.digest)
-    still.redis.rpush(key, "of an earlier attempt")
+    key, staged = KEYS.pages("list_contacts", job.digest), KEYS.staged("list_contacts", job.digest)
+    for each in (key, staged):
+        still.redis.rpush(each, "of an earlier attempt")
     for _ in range(2):
         still.now += 5
         assert finish(still_ledger.settle(job, "t1", pages("a", "b"))) == OURS
         assert still.all()[key] == ["a", "b"]
-        assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b"]
+        assert still.all()[staged] == ["a", "{}", "b", "{}"]
+        assert KEYS.events not in still.all()
         # The lease goes on.
         assert record(still, still_ledger, job)["lease_end"] == str(still.now + COVER_MS)
     assert still.lives(key, DAY_MS + 60_000)
     assert still.redis.pttl(key) > DAY_MS
+    assert still.lives(staged, LIFE_MS)
     finish(still_ledger.settle(job, "t1", pages("c", first=False, number=2)))
-    last = Done(events=[("d", "{}")], outcome="{}", pages=["d"], first=False)
+    last = replace(STAGED, outcome="{}")
     for _ in range(2):
         assert finish(still_ledger.settle(job, "t1", last)) == OURS
-        assert still.all()[key] == ["a", "b", "c", "d"]
-        assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b", "c", "d"]
+        assert still.all()[key] == ["a", "b", "c"]
+        assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b", "c"]
+        assert staged not in still.all()
     # The message is answered by the last alone.
     assert still.all()[MINUTE]["reads|succeeded"] == "1"
 
 
-def test_pages_that_are_not_remembered_are_told_alone(
+def test_so_much_of_a_long_listing_is_written_at_a_time_and_whoever_claims_it_goes_on(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    """Its first pages were written at once: when the worker died, those of the next listing followed them, under the same ids."""
+    job = claimed("job", "list_contacts", reply_to="me")
+    reply, staged = KEYS.reply("me"), KEYS.staged("list_contacts", job.digest)
+    half = "x" * (512 * 1024)
+    more = MorePages(events=[(text, half) for text in "abcde"], pages=[], first=True, batch=0)
+    assert finish(still_ledger.settle(job, "t1", more)) == OURS
+    assert finish(still_ledger.settle(job, "t1", STAGED)) == Settled(ours=True, used=False, more=True)
+    assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b"]
+    assert still.all()[staged][::2] == ["c", "d", "e"]
+    # Its worker dies. Not before its lease is over does another one go on, however late it is by then, and then the first does not.
+    assert finish(still_ledger.claim(job, "t2")).verb == "deferred"
+    still.redis.zrem("delayed", "job")
+    still.redis.sadd("acks", "job")
+    still.now += COVER_MS + job.patience * 1000
+    assert finish(still_ledger.claim(job, "t2")) == Claim("stands", job.deadline, attempts=1)
+    assert not finish(still_ledger.settle(job, "t1", STAGED)).ours
+    assert finish(still_ledger.settle(job, "t2", STAGED)).more
+    assert finish(still_ledger.settle(job, "t2", STAGED)) == OURS
+    assert [entry["type"] for entry in still.all()[KEYS.events]] == list("abcde")
+    assert len(still.all()[reply]) == 5
+    assert not {staged, "acks", "bodies"}.intersection(still.all())
+
+
+@pytest.mark.parametrize("ends", [DONE, FAILED], ids=["done", "failed"])
+def test_of_a_listing_that_did_not_come_to_its_end_nothing_is_left(
+    still: StillClock, still_ledger: Ledger, claimed: Make, ends: Settlement
+) -> None:
+    job = claimed("job", "list_contacts")
+    more = MorePages(events=[EVENT], pages=[], first=True, batch=0)
+    assert finish(still_ledger.settle(job, "t1", more)) == OURS
+    still.now += COVER_MS + 1000
+    assert finish(still_ledger.claim(job, "t2")).owned
+    assert finish(still_ledger.settle(job, "t2", ends)) == OURS
+    assert KEYS.staged("list_contacts", job.digest) not in still.all()
+
+
+def test_another_message_under_the_key_of_a_listing_waits_until_its_pages_are_written(
+    still: StillClock, still_ledger: Ledger, claimed: Make, still_task: Make
+) -> None:
+    job = claimed("job", "list_contacts", idempotency_key="mine")
+    more = MorePages(events=[("a", "x" * 2**20), ("b", "{}")], pages=[], first=True, batch=0)
+    finish(still_ledger.settle(job, "t1", more))
+    assert finish(still_ledger.settle(job, "t1", STAGED)).more
+    still.now += COVER_MS + 60_000
+    other = still_task("other", "list_contacts", idempotency_key="mine")
+    assert finish(still_ledger.claim(other, "t2")).reason == "busy"
+    assert finish(still_ledger.claim(job, "t3")).verb == "stands"
+    assert finish(still_ledger.settle(job, "t3", STAGED)) == OURS
+    assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b"]
+
+
+def test_pages_that_are_not_remembered_are_made_ready_alone(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
     job = claimed("job", "list_contacts")
     more = MorePages(events=[EVENT], pages=[], first=True, batch=1)
     assert finish(still_ledger.settle(job, "t1", more)) == OURS
     assert KEYS.pages("list_contacts", job.digest) not in still.all()
-    assert still.all()[KEYS.events] == [ON_STREAM]
+    assert still.all()[KEYS.staged("list_contacts", job.digest)] == list(EVENT)
+    assert KEYS.events not in still.all()
     assert "acks" in still.all()
 
 
