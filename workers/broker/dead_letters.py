@@ -16,7 +16,7 @@ from actors.event_data import ERROR_KINDS
 from config.keys import Keys
 from config.moments import rfc3339
 from delivery import forgetting, keeping, retried_as
-from workers.broker.entries import LATEST, Unreadable, read_entry
+from workers.broker.entries import LATEST, Unreadable, read_entry, read_exactly
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
 
@@ -34,11 +34,11 @@ _HOMES = {name: (job.queue, *job.also) for name, job in JOBS.items()}
 
 
 def readable(body: bytes) -> Any:
-    """Return what was enqueued; as text where it is no JSON, or is nested too deeply to be written as JSON again."""
+    """Return what was enqueued; as text where it is no JSON, or cannot be written as such again: too deep, or a number too long."""
     try:
-        message = orjson.loads(body)
+        message = read_exactly(body)
         orjson.dumps({"body": message})
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+    except (ValueError, RecursionError, orjson.JSONEncodeError):
         return body.decode("utf-8", "replace")
     return message
 
@@ -224,7 +224,7 @@ class DeadLetters:
             entry = read_entry(letter.queue, letter.entry_id.decode("utf-8", "replace"), body, _HOMES)
         except Unreadable as error:
             raise NotRetried(f"is no readable job and cannot be retried: {error}") from None
-        message = orjson.loads(body)
+        message = read_exactly(body)
         message_id = retried_as(message["message_id"], letter.entry_id)
         options = {name: value for name, value in message["options"].items() if name != "eta"}
         # It has left its batch, and nobody waits for its answer any more; but who waits for the first id learns of it.
@@ -240,7 +240,9 @@ class DeadLetters:
         try:
             again = orjson.dumps(message)
         except orjson.JSONEncodeError:
-            raise NotRetried("is nested too deeply to be written again") from None
+            raise NotRetried(
+                "is nested too deeply, or holds a number of more than 64 bits, and cannot be written again"
+            ) from None
         if key := key_of(entry.actor_name, entry.kwargs):
             told = forgetting if anew else keeping
             self._runner.run(*told(self._keys, entry.actor_name, key))

@@ -16,7 +16,7 @@ from config.moments import EARLIEST_MS
 from config.plain_words import no_such
 from delivery import Receipt
 
-__all__ = ["DurableMessage", "Unreadable", "read_entry", "read_object", "reply_of"]
+__all__ = ["DurableMessage", "Unreadable", "read_entry", "read_exactly", "read_object", "reply_of"]
 
 log = structlog.get_logger("workers.broker")
 
@@ -103,6 +103,20 @@ def _tell_not_done(fields: dict[str, Any]) -> None:
         )
 
 
+def read_exactly(body: bytes) -> Any:
+    """Return what a JSON document says, with each whole number as it stands there.
+
+    Raises:
+        orjson.JSONDecodeError: it is not JSON.
+        RecursionError, ValueError: it is nested too deeply, or holds a number of more digits than Python reads.
+    """
+    read = orjson.loads(body)
+    if _LONG_NUMBER in body.translate(_ZEROS):
+        # Beyond 64 bits orjson makes a float of a whole number, which is another number.
+        read = json.loads(body)
+    return read
+
+
 def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
     """Return a JSON object as every worker reads it.
 
@@ -110,10 +124,7 @@ def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
         Unreadable: with a sentence that says what is wrong, whose subject is ``what``.
     """
     try:
-        fields = orjson.loads(body)
-        if _LONG_NUMBER in body.translate(_ZEROS):
-            # Beyond 64 bits orjson makes a float of a whole number, which is another number.
-            fields = json.loads(body)
+        fields = read_exactly(body)
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"{what} is not JSON: {error.msg}") from None
     except (RecursionError, ValueError):

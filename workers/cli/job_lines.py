@@ -9,6 +9,7 @@ import orjson
 
 from actors import JOBS, InvalidJob
 from config.plain_words import no_such
+from workers.broker.entries import read_exactly
 from workers.producer import Enqueued, job_message
 
 __all__ = ["messages_of"]
@@ -57,9 +58,11 @@ def _job(line: bytes) -> tuple[str, dict[str, Any]]:
     if len(line) > LONGEST_LINE:
         raise _NoJob(f"is longer than {LONGEST_LINE:,} bytes")
     try:
-        fields = orjson.loads(line)
+        fields = read_exactly(line)
     except orjson.JSONDecodeError as error:
         raise _NoJob(f"is not JSON: {error}") from None
+    except (RecursionError, ValueError):
+        raise _NoJob("is nested too deeply, or holds a number that is too long") from None
     if not isinstance(fields, dict):
         raise _NoJob('is no JSON object such as {"job": "list_groups", "channel": "sms"}')
     name = fields.pop("job", None)

@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from actors import Job
+from workers.broker.entries import read_exactly
 
 __all__ = ["LARGEST_NUMBER", "JobOption", "job_options"]
 
@@ -61,11 +62,15 @@ class JobOption:
             return {key.strip(): text for key, _, text in pairs}
         if self.form == "json":
             try:
-                return orjson.loads(sys.stdin.buffer.read() if given == "-" else Path(given).read_bytes())
+                return read_exactly(sys.stdin.buffer.read() if given == "-" else Path(given).read_bytes())
             except OSError as error:
                 raise typer.BadParameter(f"cannot be read: {error}", param_hint=self.flag) from None
             except orjson.JSONDecodeError as error:
                 raise typer.BadParameter(f"is not JSON: {error}", param_hint=self.flag) from None
+            except (RecursionError, ValueError):
+                raise typer.BadParameter(
+                    "is nested too deeply, or holds a number that is too long", param_hint=self.flag
+                ) from None
         return given
 
 

@@ -217,6 +217,8 @@ def test_the_time_of_letters_is_redis_s_in_milliseconds(
         (b"\xff", "\N{REPLACEMENT CHARACTER}"),
         # It can be read, and not be written again.
         (b"[" * 254 + b"]" * 254, "[" * 254 + "]" * 254),
+        (b'{"x":36893488147419103233}', '{"x":36893488147419103233}'),
+        (b'{"x":%s}' % (b"9" * 300), '{"x":%s}' % ("9" * 300)),
     ],
 )
 def test_a_body_is_shown_as_what_it_is_or_as_text(body: bytes, read: Any) -> None:
@@ -318,6 +320,19 @@ def test_a_letter_that_is_gone_or_cannot_be_written_again_is_told(
     still.redis.hdel(KEYS.queue("reads").dead_bodies, "a")
     assert letters.retry(letter) is None
     assert letters.body(letter) is None
+
+
+def test_a_number_of_more_than_64_bits_is_not_sent_again_as_another(
+    still: StillClock, letters: DeadLetters
+) -> None:
+    # As a float it would pass for a right argument, and a webhook would be told that it was verified with a number that it never had.
+    payload = {"id": "evt_1", "extra": 2**70 + 1}
+    bury(still, "a", 1, body=message("a", actor_name="list_groups", kwargs={"payload": payload}))
+    [letter] = letters.oldest_first()
+    before = still.all()
+    with pytest.raises(NotRetried, match="more than 64 bits"):
+        letters.retry(letter)
+    assert still.all() == before
 
 
 def test_a_letter_without_a_key_of_its_own_calls_again_by_itself(

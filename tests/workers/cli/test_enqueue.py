@@ -48,6 +48,25 @@ def test_wrong_lines_of_a_file_are_told_and_the_others_are_enqueued(house: House
         assert command("enqueue", *wrong).returncode == 2, wrong
 
 
+def test_a_number_of_more_than_64_bits_is_refused_and_not_changed(house: House, command: Command) -> None:
+    payload = '{"id": "evt_1", "extra": 1180591620717411303425}'
+    done = command("enqueue", "verify_webhook", "--payload", "-", stdin=payload)
+    assert done.returncode == 2
+    assert "64 bits" in done.stderr
+    lines = [
+        f'{{"job": "verify_webhook", "payload": {payload}}}',
+        '{"job": "list_groups", "channel": "sms", "deadline_seconds": ' + "9" * 30 + "}",
+        '{"job": "list_groups", "channel": "sms", "deadline_seconds": ' + "9" * 5000 + "}",
+    ]
+    done = command("enqueue", "--file", "-", stdin="\n".join(lines))
+    assert done.returncode == 1
+    told = done.stderr.splitlines()
+    assert len(told) == 3
+    assert all("64 bits" in line for line in told[:2])
+    assert told[2].startswith("line 3: ")
+    assert not house.redis.exists("dramatiq:webhooks", "dramatiq:reads")
+
+
 def test_a_delay_is_that_of_stock_producers(house: House, command: Command) -> None:
     before = time.time() * 1000
     done = command("enqueue", "list_groups", "--channel", "sms", "--delay", "90.5", "--queue", "reads")
