@@ -86,7 +86,7 @@ def _name(value: str) -> str:
 
 def _webhook_id(value: str) -> str:
     if identify({"id": value}) is None:
-        raise ValueError("must be 'evt_' followed by letters or digits")
+        raise ValueError("must be 'evt_' followed by 1 to 96 letters or digits")
     return value
 
 
@@ -182,7 +182,7 @@ WebhookId = Annotated[
     AfterValidator(_webhook_id),
     _written_as(
         "The id alone, when the body is not at hand.",
-        "^evt_[A-Za-z0-9]{1,64}$",
+        "^evt_[A-Za-z0-9]{1,96}$",
         "evt_5be2a5d9d0b2c",
     ),
 ]

@@ -11,7 +11,8 @@ from coupontools.webhooks.values import plain, read_moment, read_text
 CAMPAIGN_NAMES = ("campaign", "coupon", "target_coupon")
 SESSION_NAMES = ("session", "coupon_code", "statcode", "target_statcode")
 
-_VERIFIABLE = re.compile(r"evt_[A-Za-z0-9]{1,64}")
+# As long as the id of any webhook that a job may bring: 100 characters with what it begins with.
+_VERIFIABLE = re.compile(r"evt_[A-Za-z0-9]{1,96}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Facts:
 
 
 def identify(payload: Mapping[str, object]) -> str | None:
-    """Return the id to ask the API about, `evt_` and 1-64 letters or digits; None if there is none to verify.
+    """Return the id to ask the API about, `evt_` and 1-96 letters or digits; None if there is none to verify.
 
     The directory page's ids are bare numbers ("922"; vendor's document, 'Directory page').
     """

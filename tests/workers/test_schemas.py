@@ -108,7 +108,7 @@ VALUES: dict[str, list[Any]] = {
         {"id": "evt_1"}, {"id": "922"}, {"id": "e" * 100}, {"id": "e" * 101}, {"id": ""}, {"id": 1}, {"id": None}, {}, [], "x",
         {"id": "evt_1", "deep": {"list": [1, 1.5, None, True]}}, None, ABSENT,
     ],
-    "webhook_id": ["evt_1", "evt_" + "a" * 64, "evt_" + "a" * 65, "evt_", "evt_1\n", "922", "", 1, None, ABSENT],
+    "webhook_id": ["evt_1", "evt_" + "a" * 96, "evt_" + "a" * 97, "evt_", "evt_1\n", "922", "", 1, None, ABSENT],
     "idempotency_key": ["k", "x" * 255, "x" * 256, "", "a b", "é", "a\nb", "a\n", "\x00", "\x7f", "\xa0", "\u200b", "\u2028", 1, None],
     "correlation_id": ["c", "x" * 256, "", "\t", 1, None],
     "deadline_seconds": [1, 10**9, 300.0, 0, 0.0, -1, 1.5, "1", True, None],

@@ -49,7 +49,7 @@ def test_only_the_directory_pages_id_cannot_be_verified(example: tuple[str, dict
 
 @pytest.mark.parametrize(
     "received",
-    ["922", "", "evt_", "evt_a-b", "evt_a b", "EVT_abc", "xevt_abc", "evt_abc\n", "evt_é", "evt_" + "a" * 65],
+    ["922", "", "evt_", "evt_a-b", "evt_a b", "EVT_abc", "xevt_abc", "evt_abc\n", "evt_é", "evt_" + "a" * 97],
 )
 def test_what_is_no_verifiable_id(received: str) -> None:
     assert identify({"id": received}) is None
@@ -64,7 +64,7 @@ def test_a_body_without_an_id_cannot_be_verified() -> None:
     assert identify({}) is None
 
 
-@pytest.mark.parametrize("received", ["evt_a", "evt_0", "evt_" + "a" * 64])
+@pytest.mark.parametrize("received", ["evt_a", "evt_0", "evt_" + "a" * 96])
 def test_what_is_a_verifiable_id(received: str) -> None:
     assert identify({"id": received}) == received
 
