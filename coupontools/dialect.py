@@ -101,8 +101,8 @@ def count(value: object) -> int | None:
 
 
 def flag(value: object) -> bool:
-    """Return whether a flag is set: `1`, `"1"` and `true` are."""
-    return value is True or (text(value) or "").lower() in {"1", "true"}
+    """Return whether a flag is set: `1`, `1.0`, `"1"` and `true` are."""
+    return value is True or (text(digits(value)) or "").lower() in {"1", "true"}
 
 
 def moment(value: object) -> str | None:

@@ -1,5 +1,6 @@
 """The vendor's spellings, one by one and at random."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -90,7 +91,8 @@ def test_dates(value: Any, moment: str | None) -> None:
 
 @pytest.mark.parametrize(("value", "is_set"), [("1", True), (1, True), (True, True), ("true", True),
                                                ("0", False), (0, False), (False, False), ("", False),
-                                               (None, False), ("2", False), ([], False)])  # fmt: skip
+                                               (None, False), ("2", False), ([], False),
+                                               (1.0, True), (Decimal("1.0"), True), (0.0, False)])  # fmt: skip
 def test_flags(value: Any, is_set: bool) -> None:
     assert dialect.flag(value) is is_set
 
