@@ -25,7 +25,7 @@ from delivery.answer import Failure, Progress
 from delivery.claim import Claim, tokens
 from delivery.gate import Ticket
 from delivery.job import Outcome
-from delivery.lease import LeaseLost, OutOfTime
+from delivery.lease import LeaseLost, OutOfTime, Withdrawn
 from delivery.log_line import Trouble
 from delivery.means import Means
 from delivery.read_back import MOST_IDS, ReadBack
@@ -120,6 +120,10 @@ class Attempt:
             settled = await self.settle(Waiting(), account.SILENT)
             self._log_again(settled, Trouble(text="the deadline passed", retry_in=0))
             return settled.ours
+        except Withdrawn:
+            # The next claim says by what.
+            await self.settle(Waiting(uncount=True, keep=True), account.SILENT)
+            return False
         except LeaseLost:
             log.warning("lease.lost", message_id=task.message_id, job=task.job.actor)
             settled = await self.settle(Waiting(uncount=True), account.SILENT)
@@ -144,7 +148,11 @@ class Attempt:
                 return await job.call(self.means.api, call)
 
     async def _note_baseline(self) -> bool:
-        """Note what is there before the call. Return False when there was no room for a listing: the message waits."""
+        """Note what is there before the call. Return False when there was no room for a listing: the message waits.
+
+        Raises:
+            Withdrawn: the job is cancelled or held by now.
+        """
         with self.means.gate.one_listing() as is_room:
             if not is_room:
                 await self.settle(
@@ -156,6 +164,9 @@ class Attempt:
                     baseline = await self.task.job.baseline(self.means.api, self.task.call())
                 # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
                 await self._take_slot()
+        # A listing may take minutes, and whoever cancelled or paused meanwhile was told that no new call is made.
+        if await self.means.ledger.is_stopped(self.task, self.token):
+            raise Withdrawn
         await self.lease.renew(baseline)
         return True
 
@@ -176,7 +187,7 @@ class Attempt:
             )
             self.task.receipt.release()
             raise
-        except (CoupontoolsError, LeaseLost, OutOfTime):
+        except (CoupontoolsError, LeaseLost, OutOfTime, Withdrawn):
             raise
         except Exception as error:
             log.exception("job.fault", message_id=self.task.message_id, job=self.task.job.actor)

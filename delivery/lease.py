@@ -14,7 +14,7 @@ from delivery.ledger import Ledger
 from delivery.policy import SLOT_GRACE_SECONDS, Policy
 from delivery.task import Task, now
 
-__all__ = ["Lease", "LeaseLost", "OutOfTime"]
+__all__ = ["Lease", "LeaseLost", "OutOfTime", "Withdrawn"]
 
 log = structlog.get_logger("delivery")
 
@@ -25,6 +25,10 @@ class LeaseLost(Exception):  # noqa: N818 - named for what happened
 
 class OutOfTime(Exception):  # noqa: N818 - named for what happened
     """The job's deadline passed while a listing went on: it changed nothing, and can be given up."""
+
+
+class Withdrawn(Exception):  # noqa: N818 - named for what happened
+    """The job was cancelled, or a hold began, while a listing went on: do not send."""
 
 
 class Lease:

@@ -220,6 +220,22 @@ class Ledger:
         )
         return float(answer)
 
+    async def is_stopped(self, task: Task, token: str) -> bool:
+        """Ask whether a job that was claimed is cancelled or held by now, and must not begin its call."""
+        job = task.job
+        arguments = {
+            "token": token,
+            "scope": job.scope,
+            "call": job.actor,
+            "about": task.about,
+            "cover": self._times["cover"],
+            "secret": self._policy.secret,
+            "message": task.message_id,
+            "batch": job.batch_id or "",
+        }
+        keys = [self._keys.holds, self._keys.cancelled]
+        return bool(await self._runner.run(SCRIPTS["stopped"], keys, [orjson.dumps(arguments)]))
+
     async def reserve(self, lane: str, waiting: Sequence[str] = ()) -> tuple[float, bool]:
         """Ask for a slot of the pace; return the milliseconds to wait, and whether the slot is reserved (else ask again then)."""
         wait, again = await self._runner.run(

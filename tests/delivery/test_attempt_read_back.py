@@ -12,14 +12,14 @@ from structlog.testing import capture_logs
 
 from actors.create_group import CreateGroup
 from coupontools import Call, Coupontools, NotCarriedOut
-from delivery import Outcome, Task, Unknown, Verdict
+from delivery import Outcome, Task, Unknown, Verdict, cancelling
 from delivery.attempt import Attempt
 from delivery.lease import LeaseLost, OutOfTime
 from delivery.means import Means
 from delivery.read_back import ReadBack
 from delivery.retry import Backoff
 from tests.harness.attempts import Lines, Scripted, attempt, event
-from tests.harness.records import KEYS, Make, put_record, record
+from tests.harness.records import KEYS, Make, holds, pause, put_record, record
 from tests.harness.still_clock import NOW, StillClock
 
 
@@ -231,3 +231,61 @@ async def test_a_group_s_baseline_is_noted_before_its_call_or_it_waits_for_room(
     still.redis.delete("delayed")
     assert (await attempt(means, task))[1] is True
     assert still.all()[KEYS.claimed("sms", "gro_2")] == {"gro_2"}
+
+
+@pytest.mark.parametrize("stop", ["message", "batch", "pause"])
+async def test_a_group_whose_job_was_stopped_while_its_baseline_was_read_is_not_created(
+    still: StillClock, still_task: Make, means: Means, stop: str
+) -> None:
+    """Whoever cancelled or paused was told that no new call is made, and minutes later, when the listing had ended, it was made."""
+
+    class Group(CreateGroup):
+        """It is stopped while its listing is read."""
+
+        async def baseline(self, api: Coupontools, call: Call) -> list[str]:
+            if stop == "pause":
+                pause(still)
+            else:
+                of = {"messages": ["job"]} if stop == "message" else {"batch_id": "spring"}
+                still.ask(*cancelling(KEYS, **of))  # type: ignore[arg-type]
+            return []
+
+        async def call(self, api: Coupontools, call: Call) -> Outcome:
+            raise AssertionError("it was stopped")
+
+    task = still_task("job", "create_group", batch_id="spring")
+    task.job = Group.model_validate(task.job.model_dump())
+    assert (await attempt(means, task))[1] is False
+    before = record(still, means.ledger, task)
+    assert (before["state"], before["attempts"], "baseline" in before) == ("waiting", "0", False)
+    assert (await attempt(means, task))[1] is True
+    if stop == "pause":
+        assert still.all()[f"{KEYS.parked}:sms/paused|groups|sms/create_group"] == {"job": task.since}
+    else:
+        told = event(still)["data"]
+        assert (told["error"]["kind"], told["attempts"]) == ("cancelled", 0)
+
+
+async def test_the_probe_of_a_hold_goes_on_after_its_baseline(
+    still: StillClock, still_task: Make, means: Means
+) -> None:
+    class Group(CreateGroup):
+        """Its listing shows no group of the name."""
+
+        async def baseline(self, api: Coupontools, call: Call) -> list[str]:
+            assert holds(still)["sms/refused"]["probe"]
+            return []
+
+        async def call(self, api: Coupontools, call: Call) -> Outcome:
+            return Outcome("group.created", {"name": "Pizza"}, claims="gro_2")
+
+    refused = {
+        "scope": "sms", "kind": "refused", "code": 103, "message": "no", "worker": "w", "since": NOW - 9000, "retry_at": NOW,
+        "interval": 1000, "call": "sms/create_group", "probe": "", "about": "x", "lost": False,
+    }  # fmt: skip
+    still.redis.hset(KEYS.holds, "sms/refused", json.dumps(refused))
+    task = still_task("job", "create_group")
+    task.job = Group.model_validate(task.job.model_dump())
+    assert (await attempt(means, task))[1] is True
+    # Its success ended the hold.
+    assert KEYS.holds not in still.all()
