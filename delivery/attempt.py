@@ -121,7 +121,7 @@ class Attempt:
             self._log_again(settled, Trouble(text="the deadline passed", retry_in=0))
             return settled.ours
         except Withdrawn:
-            # The next claim says by what.
+            # The next claim says why.
             await self.settle(Waiting(uncount=True, keep=True), account.SILENT)
             return False
         except LeaseLost:
@@ -151,7 +151,7 @@ class Attempt:
         """Note what is there before the call. Return False when there was no room for a listing: the message waits.
 
         Raises:
-            Withdrawn: the job is cancelled or held by now.
+            Withdrawn: the job is cancelled, held or overdue by now.
         """
         with self.means.gate.one_listing() as is_room:
             if not is_room:
@@ -165,7 +165,7 @@ class Attempt:
                 # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
                 await self._take_slot()
         # A listing may take minutes, and whoever cancelled or paused meanwhile was told that no new call is made.
-        if await self.means.ledger.is_stopped(self.task, self.token):
+        if await self.means.ledger.is_stopped(self.task, self.token, deadline=self.claim.deadline):
             raise Withdrawn
         await self.lease.renew(baseline)
         return True

@@ -28,7 +28,7 @@ class OutOfTime(Exception):  # noqa: N818 - named for what happened
 
 
 class Withdrawn(Exception):  # noqa: N818 - named for what happened
-    """The job was cancelled, or a hold began, while a listing went on: do not send."""
+    """The job was cancelled, a hold began, or the deadline passed, while a listing went on: do not send."""
 
 
 class Lease:

@@ -220,10 +220,11 @@ class Ledger:
         )
         return float(answer)
 
-    async def is_stopped(self, task: Task, token: str) -> bool:
-        """Ask whether a job that was claimed is cancelled or held by now, and must not begin its call."""
+    async def is_stopped(self, task: Task, token: str, *, deadline: int) -> bool:
+        """Ask whether a job that was claimed is cancelled, held or overdue by now, and must not begin its call."""
         job = task.job
         arguments = {
+            "deadline": deadline,
             "token": token,
             "scope": job.scope,
             "call": job.actor,

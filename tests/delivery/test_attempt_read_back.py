@@ -233,7 +233,7 @@ async def test_a_group_s_baseline_is_noted_before_its_call_or_it_waits_for_room(
     assert still.all()[KEYS.claimed("sms", "gro_2")] == {"gro_2"}
 
 
-@pytest.mark.parametrize("stop", ["message", "batch", "pause"])
+@pytest.mark.parametrize("stop", ["message", "batch", "pause", "deadline"])
 async def test_a_group_whose_job_was_stopped_while_its_baseline_was_read_is_not_created(
     still: StillClock, still_task: Make, means: Means, stop: str
 ) -> None:
@@ -245,6 +245,8 @@ async def test_a_group_whose_job_was_stopped_while_its_baseline_was_read_is_not_
         async def baseline(self, api: Coupontools, call: Call) -> list[str]:
             if stop == "pause":
                 pause(still)
+            elif stop == "deadline":
+                still.now = task.deadline
             else:
                 of = {"messages": ["job"]} if stop == "message" else {"batch_id": "spring"}
                 still.ask(*cancelling(KEYS, **of))  # type: ignore[arg-type]
@@ -263,7 +265,8 @@ async def test_a_group_whose_job_was_stopped_while_its_baseline_was_read_is_not_
         assert still.all()[f"{KEYS.parked}:sms/paused|groups|sms/create_group"] == {"job": task.since}
     else:
         told = event(still)["data"]
-        assert (told["error"]["kind"], told["attempts"]) == ("cancelled", 0)
+        ended = "expired" if stop == "deadline" else "cancelled"
+        assert (told["error"]["kind"], told["attempts"]) == (ended, 0)
 
 
 async def test_the_probe_of_a_hold_goes_on_after_its_baseline(
