@@ -29,6 +29,8 @@ _REASONS = {
     "READONLY": ("READONLY", "UNBLOCKED", "You can't write against a read only replica"),
     "NOPERM": ("NOPERM", "no permissions", "can't run this command", "can't access at least one of the keys"),
 }
+#: How redis-py names a sentinel that does not answer: with all that it knows of the connection, which is more than a thousand characters.
+_SENTINEL = re.compile(r"<redis\S*\.Redis\(.*?[(,]host=([^,]*),port=(\d+).*?\)>\)>\)>", re.DOTALL)
 #: How long a process waits before it tries again, in seconds: soon after the first failure, then less often.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -67,6 +69,11 @@ def is_replica_now(error: BaseException) -> bool:
     return isinstance(error, redis.exceptions.ResponseError) and "READONLY" in str(error)
 
 
+def _text_of(error: BaseException) -> str:
+    """Return what an error says, with each sentinel as its address alone."""
+    return _SENTINEL.sub(r"sentinel \1:\2", str(error))
+
+
 def trouble_of(error: redis.exceptions.RedisError) -> str:
     """Return in a sentence for people what is wrong with Redis: it has said no, or nothing."""
     said_no = (
@@ -74,9 +81,7 @@ def trouble_of(error: redis.exceptions.RedisError) -> str:
         | redis.exceptions.AuthenticationError
         | redis.exceptions.AuthorizationError
     )
-    return (
-        f"Redis {'refuses' if isinstance(error, said_no) else 'does not answer'}: {redact_text(str(error))}"
-    )
+    return f"Redis {'refuses' if isinstance(error, said_no) else 'does not answer'}: {redact_text(_text_of(error))}"
 
 
 class Link:
@@ -131,7 +136,7 @@ class Link:
         reason = _reason(error)
         if reason not in self._told:
             self._told.add(reason)
-            self._why = f"{type(error).__name__}: {error}"
+            self._why = f"{type(error).__name__}: {_text_of(error)}"
             log.error("redis.unavailable", extra={"error": self._why})
 
     def retire(self, who: str) -> None:
