@@ -232,3 +232,16 @@ def test_a_redis_that_says_no_is_not_told_as_silent(house: House) -> None:
         (line,) = done.stderr.splitlines()
         assert line.startswith("Redis refuses: ")
         assert "hidden-word" not in line
+
+
+def test_the_waiting_ends_in_time_though_redis_takes_no_job(fragile_house: House, tmp_path: Path) -> None:
+    """It went on for five minutes, whatever the time-out."""
+    fragile_house.redis.config_set("maxmemory", "1kb")
+    lines = tmp_path / "jobs.jsonl"
+    lines.write_text('{"job": "list_groups", "channel": "sms"}\n')
+    for job in (["list_groups", "--channel", "sms"], ["--file", str(lines)]):
+        done = fragile_house.run("enqueue", *job, "--wait", "--timeout", "1")
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr.splitlines()[-1].startswith(
+            "Redis did not confirm the job within 1 s: Redis refuses: "
+        )

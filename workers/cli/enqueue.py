@@ -27,7 +27,7 @@ from workers.cli.settings import command_settings
 from workers.cli.show import failed, print_event
 from workers.cli.wait import NoAnswer, Wait, tell_of_redis
 from workers.producer import Enqueued, enqueue_all, job_message
-from workers.redis_link import Patience, sync_client
+from workers.redis_link import Patience, sync_client, trouble_of
 from workers.stream import end_of_stream
 
 __all__ = ["enqueue"]
@@ -178,7 +178,7 @@ class _Run:
         with sync_client(self.settings.redis_url) as client:
             after = end_of_stream(client, self.settings.events_stream)
             while some := list(islice(coming, AT_ONCE)):
-                self._put(client, some, patient=told)
+                self._put(client, some, LONGEST_OUTAGE_SECONDS if told else 0, seconds)
                 for message in some:
                     ids.append(message.message_id)
                     if self._as_json:
@@ -188,9 +188,17 @@ class _Run:
             if seconds is not None:
                 self._wait(Wait(client, self.settings, ids, seconds), after)
 
-    def _put(self, client: redis.Redis, some: list[Enqueued], *, patient: bool) -> None:
-        patience = Patience(tell_of_redis, lambda away: not patient or away > LONGEST_OUTAGE_SECONDS)
-        patience.ask(lambda: enqueue_all(client, Keys.of(self.settings), some))
+    def _put(self, client: redis.Redis, some: list[Enqueued], longest: float, seconds: float | None) -> None:
+        """Enqueue messages, and wait for a Redis that is away: as long as for the answers, and no longer than ``longest``."""
+        bound = longest if seconds is None else min(longest, seconds)
+        patience = Patience(tell_of_redis, lambda away: away >= bound)
+        try:
+            patience.ask(lambda: enqueue_all(client, Keys.of(self.settings), some))
+        except redis.RedisError as error:
+            if seconds is None or bound < seconds or not patience.is_away:
+                raise
+            say(f"Redis did not confirm the job within {seconds:g} s: {trouble_of(error)}", err=True)
+            raise typer.Exit(TIMED_OUT) from None
 
     def _wait(self, wait: Wait, after: str) -> None:
         console = Console()

@@ -40,7 +40,8 @@ def messages_of(
                 raise _NoJob(f"{name} may be put on {' or '.join(homes)}, not on {queue}")
             message = job_message(name, arguments, queue, delay=delay)
         except InvalidJob as error:
-            refused(number, str(error))
+            # Not the text of the error, which is for the log: it does not name arguments that no job knows.
+            refused(number, "; ".join(f"{problem.field}: {problem.message}" for problem in error.problems))
         except orjson.JSONEncodeError:
             refused(number, "is nested too deeply, or holds a number of more than 64 bits")
         except _NoJob as error:

@@ -90,3 +90,9 @@ def test_a_wait_that_is_over_says_why_and_exits_3(house: House, command: Command
     done = command(*asked)
     assert done.stderr == "no answer within 0 s: it waits: behind 2 others in reads\n"
     assert command("enqueue", "list_groups", "--channel", "sms", "--timeout", "1").returncode == 2
+
+
+def test_an_argument_that_no_job_knows_is_told_by_its_name(command: Command) -> None:
+    done = command("enqueue", "--file", "-", stdin='{"job": "list_groups", "channel": "sms", "chanel": "x"}')
+    assert done.returncode == 1
+    assert done.stderr.startswith("line 1: chanel: is no argument of list_groups; known are ")
