@@ -56,7 +56,8 @@ def check(
         alive = sum(worker.seen_seconds_ago <= settings.worker_heartbeat_seconds for worker in mine)
         if not alive:
             whose = "no worker" if any_host else "no worker of this host"
-            problems.append(f"{whose} was seen in the last {settings.worker_heartbeat_seconds:g} s")
+            silent = f"{whose} was seen in the last {settings.worker_heartbeat_seconds:g} s"
+            problems.append(silent if state.redis.writable else f"{silent}: none can tell that it lives")
         problems += [
             f"worker process {worker.pid} takes no jobs: {worker.without}"
             for worker in mine

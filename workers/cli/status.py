@@ -62,6 +62,10 @@ def status(
 
 def _watch(client: redis.Redis, settings: Settings, others: list[str]) -> None:
     console = Console()
+    # Where nothing can be drawn over, Rich's `Live` shows its last picture alone, and that at the end.
+    while not console.is_terminal:
+        console.print(_look(client, settings, others, console.width))
+        time.sleep(WATCH_SECONDS)
     with Live(
         _look(client, settings, others, console.width), console=console, auto_refresh=False, screen=False
     ) as live:
@@ -96,12 +100,14 @@ def _as_json(state: State) -> dict[str, Any]:
 
 
 def _tables(state: State, settings: Settings, width: int) -> RenderableType:
-    parts: list[RenderableType] = [_queues(state, width), Text(), _workers(state, settings), Text()]
+    parts: list[RenderableType] = [_queues(state, width), Text()]
     parts += [
         Text(plain(sentence), style="bold red")
         for sentence in halts(state, settings.worker_heartbeat_seconds)
     ]
     parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {pace(state)}"))
+    # The workers stand last, since `--watch` cuts off what a terminal has no lines for.
+    parts += [Text(), _workers(state, settings)]
     return Group(*parts)
 
 

@@ -274,3 +274,34 @@ def test_a_full_redis_can_be_looked_at(fragile_house: House):
     assert state["queues"]["groups"]["ready"] == 1
     assert state["redis"]["writable"] is False
     assert state["redis"]["warnings"][0].startswith("Redis takes no writes: ")
+
+
+def test_watch_shows_each_look_where_nothing_can_be_drawn_over(house: House):
+    """Rich's `Live` shows nothing but its last picture there, and only when the command ends."""
+    watch = [sys.executable, "-m", "workers.cli", "status", "--watch"]
+    with subprocess.Popen(watch, env=house.environment(), stdout=subprocess.PIPE, text=True) as watching:
+        try:
+            assert watching.stdout
+            looks = (line for line in watching.stdout if line.startswith("nothing is held"))
+            assert next(looks)
+            assert next(looks)
+        finally:
+            watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=120) == 130
+
+
+def test_a_hold_stands_before_the_workers(house: House, command):
+    """`--watch` cuts off what a terminal has no lines for, and there may be many workers."""
+    house.worker()
+    wait_for(lambda: told(command)["workers"], what="the worker", show=house.log_tail)
+    assert command("pause", "--reason", "the vendor moves house").returncode == 0
+    shown = command("status").stdout
+    assert 0 < shown.index("the vendor moves house") < shown.index(told(command)["workers"][0]["id"])
+
+
+def test_a_full_redis_is_told_as_the_reason_why_no_worker_is_seen(fragile_house: House):
+    fragile_house.redis.config_set("maxmemory", "1kb")
+    done = fragile_house.run("check")
+    assert done.returncode == 1
+    assert "Redis takes no writes" in done.stderr
+    assert "no worker of this host was seen in the last 2 s: none can tell that it lives" in done.stderr
