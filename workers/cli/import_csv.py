@@ -135,7 +135,7 @@ def import_csv(
     """
     if file != STDIN and not file.exists():
         raise typer.BadParameter(f"file '{file}' does not exist", param_hint="FILE.csv")
-    batch = batch_id or str(uuid.uuid4())
+    batch = str(uuid.uuid4()) if batch_id is None else batch_id
     with told_as_usage():
         constant = constant_arguments(
             channel=channel,

@@ -15,6 +15,7 @@ from config.keys import Keys
 from workers.imports.run import Stopped
 from workers.producer import enqueue_all, job_message
 from workers.redis_link import Patience
+from workers.redis_state import read_redis
 from workers.worker_list import read_workers
 
 __all__ = ["NotAnswered", "answers_of"]
@@ -49,6 +50,9 @@ def answers_of(
     workers = read_workers(client, settings)
     alive = [worker for worker in workers if worker.seen_seconds_ago <= settings.worker_heartbeat_seconds]
     if not any(JOBS[job].queue in worker.queues for worker in alive):
+        # While Redis takes no writes, no worker can tell that it lives.
+        if not (state := read_redis(client, keys)).writable:
+            raise NotAnswered(state.problems[0])
         raise NotAnswered("no worker runs that takes such jobs; start one: coupontools-worker run")
     reply = f"import-{uuid.uuid4()}"
     message = job_message(job, {**arguments, "reply_to": reply})

@@ -229,3 +229,22 @@ def test_an_import_that_was_stopped_goes_on_in_its_batch(fragile_house: House, t
 def batch(house: House) -> bytes:
     [key] = house.redis.scan_iter("coupontools:batch:*")
     return key
+
+
+def test_a_full_redis_is_not_told_as_a_missing_worker(fragile_house: House, tmp_path):
+    """While Redis takes no writes, no worker can tell that it lives."""
+    fragile_house.redis.config_set("maxmemory", "1kb")
+    path = people(tmp_path / "people.csv", 1)
+    done = fragile_house.run("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--skip-present")
+    assert done.returncode == 1
+    assert "Redis takes no writes: " in done.stderr
+    assert "start one" not in done.stderr
+    assert done.stderr.endswith("; nothing was enqueued\n")
+
+
+def test_an_empty_name_is_no_batch_of_its_own(command, tmp_path):
+    """A script whose variable is empty would get a new batch in place of the one that it meant."""
+    path = people(tmp_path / "people.csv", 1)
+    done = command("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--batch-id", "")
+    assert done.returncode == 2
+    assert "--batch-id: must be 1 to 255 printable characters" in done.stderr
