@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from config.bare import bare
+
 if TYPE_CHECKING:
     from config.settings import Settings
 
@@ -26,8 +28,8 @@ def few_settings() -> dict[str, str]:
     Raises OSError or UnicodeDecodeError for a file that cannot be read.
     """
     given = {**_of_file(), **{name.lower(): text for name, text in os.environ.items() if text}}
-    folder = given.get("secrets_dir")
-    return {name: _bare(given.get(name) or _secret(folder, name) or default) for name, default in FEW.items()}
+    folder = bare(given.get("secrets_dir", ""))
+    return {name: bare(given.get(name) or _secret(folder, name) or default) for name, default in FEW.items()}
 
 
 def few_of(settings: Settings) -> dict[str, str]:
@@ -43,13 +45,8 @@ def _of_file() -> dict[str, str]:
     return {name.lower(): text for name, text in dotenv_values(".env", encoding="utf-8").items() if text}
 
 
-def _secret(folder: str | None, name: str) -> str:
+def _secret(folder: str, name: str) -> str:
     for file in [Path(folder, each) for each in (name.upper(), name)] if folder else []:
         if file.is_file():
             return file.read_text(encoding="utf-8").strip()
     return ""
-
-
-def _bare(text: str) -> str:
-    text = text.strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text

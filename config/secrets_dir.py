@@ -8,6 +8,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from config.bare import bare
 from config.settings_error import SettingsError
 
 __all__ = ["SecretFilesSource"]
@@ -22,7 +23,8 @@ class SecretFilesSource(PydanticBaseSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings], directory: str | None) -> None:
         super().__init__(settings_cls)
-        self._directory = Path(directory) if directory else None
+        folder = bare(directory or "")
+        self._directory = Path(folder) if folder else None
         if self._directory and not self._directory.is_dir():
             raise SettingsError([f"SECRETS_DIR: must be a folder; got {str(self._directory)!r}"])
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from config.bare import bare
 from config.base_url import check_base_url, same_for_all
 from config.env_file import ENV_FILE
 from config.redis_url import check_redis_url, mask_redis_url
@@ -188,11 +189,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _strip(cls, value: Any) -> Any:
-        """Take away blanks and a pair of quotes: `.env` may have them, and Docker hands on those of its `--env-file`."""
-        if not isinstance(value, str):
-            return value
-        text = value.strip()
-        return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+        return bare(value) if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -44,11 +44,12 @@ def test_run_refuses_a_file_that_anybody_may_write_and_others_warn(cli, tmp_path
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ".env: must not be writable by everybody; run chmod o-w .env\n"
     file.write_text("WORKER_PROCESSES=1\n")
-    looked = cli("check")
-    assert looked.returncode == 1
-    assert looked.stderr.splitlines()[0] == (
-        "warning: .env: anybody on this machine may write it; run chmod o-w .env"
-    )
+    for command in ("check", "pause", "resume"):
+        looked = cli(command)
+        assert looked.returncode == 1
+        assert looked.stderr.splitlines()[0] == (
+            "warning: .env: anybody on this machine may write it; run chmod o-w .env"
+        )
     file.chmod(0o664)
     assert load_settings(require_credentials=False).worker_processes == 1
     assert ".env" not in cli("check").stderr

@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from config import SentinelAddress, Settings, SettingsError, load_settings, parse_sentinel_url, redact_text
+from config.few_settings import few_settings
 from config.process_settings import load_web_settings
 
 # Section "Settings" of the outside contract: other services and dashboards rely on these.
@@ -293,6 +294,14 @@ def test_the_folder_of_secrets_may_be_named_in_the_env_file(tmp_path):
     (tmp_path / "secrets" / "KEY_PREFIX").write_text("file")
     (tmp_path / ".env").write_text("SECRETS_DIR=secrets\n")
     assert load_settings(require_credentials=False).key_prefix == "file"
+
+
+def test_quotes_around_the_folder_of_secrets_are_left_out(monkeypatch, tmp_path):
+    """Docker hands on those of its `--env-file`."""
+    (tmp_path / "KEY_PREFIX").write_text("file")
+    monkeypatch.setenv("SECRETS_DIR", f'"{tmp_path}"')
+    assert load_settings(require_credentials=False).key_prefix == "file"
+    assert few_settings()["key_prefix"] == "file"
 
 
 def test_an_env_file_that_is_no_text_stops_the_start(tmp_path):

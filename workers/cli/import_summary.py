@@ -73,7 +73,7 @@ class Summary:
         if self.answers is not None:
             self._show_answers(self.answers)
         elif self._waiting and self.pace is not None:
-            say(self.pace.told(self._waiting))
+            say(self.pace.told(self._waiting, wait="would wait" if self.tally.dry_run else "wait"))
         if self.answers is None and self.tally.added_before:
             say(
                 f"{self.tally.added_before:,} contacts or more were added by an earlier job, and nothing is sent for them. {REMOVED_SINCE}"

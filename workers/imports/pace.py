@@ -66,14 +66,16 @@ class ImportTime:
         """Return how long so many contacts take at a share of the pace; None where it has no limit."""
         return round(contacts / (self.rate * share), 1) if self.rate else None
 
-    def told(self, contacts: int) -> str:
-        """Return how long so many contacts take, for people."""
+    def told(self, contacts: int, wait: str = "wait") -> str:
+        """Return how long so many contacts take that ``wait``, or would, for people."""
         pace, sure = self.seconds(contacts), self.seconds(contacts, SURE_SHARE)
         expire = f"a job expires after {duration(self.deadline_seconds)}"
         if pace is None or sure is None:
-            return f"{contacts:,} contacts wait; no pace is set, so nobody knows how long they take; {expire}"
+            return (
+                f"{contacts:,} contacts {wait}; no pace is set, so nobody knows how long they take; {expire}"
+            )
         return (
-            f"{contacts:,} contacts wait: {duration(pace)} at the present pace ({self.rate:g} requests a second), {duration(sure)} at "
+            f"{contacts:,} contacts {wait}: {duration(pace)} at the present pace ({self.rate:g} requests a second), {duration(sure)} at "
             f"the share of it that imports are sure of ({SURE_SHARE:.0%}); {expire}"
         )
 

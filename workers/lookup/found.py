@@ -48,6 +48,8 @@ class Found:
     def told(self) -> dict[str, Any]:
         """Return what `job --json` prints."""
         told = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        # Nobody knows the id of a job that was looked for by something else, or whose message has none.
+        told["message_id"] = self.message_id or None
         return {name: value for name, value in told.items() if name not in {"message", "looks"}}
 
 

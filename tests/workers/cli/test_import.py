@@ -479,10 +479,10 @@ def test_jobs_live_three_times_as_long_as_they_take_at_the_share_that_is_sure(
 
 def test_the_summary_says_how_long_it_will_take(house: House, command, tmp_path):
     path = numbered(tmp_path / "people.csv", 300)
-    told = "300 contacts wait: 30 s at the present pace (10 requests a second), 5 min at the share of it that imports are sure of (10%)"
-    for options in (["--dry-run"], []):
+    told = "30 s at the present pace (10 requests a second), 5 min at the share of it that imports are sure of (10%)"
+    for options, wait in ((["--dry-run"], "would wait"), ([], "wait")):
         done = command("import", str(path), *SMS, *options, COUPONTOOLS_RATE_LIMIT=10)
-        assert f"{told}; a job expires after 24.0 h" in done.stdout
+        assert f"300 contacts {wait}: {told}; a job expires after 24.0 h" in done.stdout
     # Those wait before the next ones; and the pace of a worker that lives counts more than the setting here.
     house.worker("--queues", "reads", COUPONTOOLS_RATE_LIMIT=5)
     command("import", str(path), *SMS, JOB_DEADLINE_SECONDS=1, COUPONTOOLS_RATE_LIMIT=10)

@@ -209,6 +209,17 @@ def test_a_batch_that_nobody_knows_yet_is_cancelled_and_told_as_such(house: Hous
     assert command("cancel", "--batch", "spring").stderr == ""
 
 
+def test_a_job_that_is_not_found_has_no_id_where_none_was_given(command: Command) -> None:
+    for arguments, message_id in (
+        (["--correlation-id", "nobody's"], None),
+        (["--idempotency-key", "nobody's"], None),
+        (["nobody's"], "nobody's"),
+    ):
+        done = command("job", *arguments, "--json")
+        told = json.loads(done.stdout)
+        assert (done.returncode, told["state"], told["message_id"]) == (1, "not_found", message_id)
+
+
 def test_no_batches_are_no_line_of_json(command: Command) -> None:
     assert command("batches").stdout == "no batches\n"
     assert command("batches", "--json").stdout == ""
