@@ -19,7 +19,7 @@ from config.names import QUEUES, SCOPES
 from workers.other_queues import other_queues
 from workers.redis_state import RedisState, read_redis, time_of
 from workers.throughput import left_seconds, read_per_minute
-from workers.worker_list import WorkerState, account_keys, read_workers
+from workers.worker_list import WorkerState, account_keys, read_workers, wrong_pair
 
 if TYPE_CHECKING:
     # Only named here: `run` asks for the queues alone.
@@ -173,6 +173,8 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
     keys = account_keys(settings, workers)
     redis_state = read_redis(client, keys)
     refused = [f"Redis does not serve {worker.id}: {worker.without}" for worker in workers if worker.without]
+    wrong = wrong_pair(client, settings)
+    problems = ([wrong] if wrong else []) + redis_state.problems
     return State(
         _read_queues(
             client,
@@ -184,5 +186,5 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
         workers,
         _read_holds(client, keys),
         next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),
-        dataclasses.replace(redis_state, warnings=redis_state.warnings + refused),
+        dataclasses.replace(redis_state, problems=problems, warnings=redis_state.warnings + refused),
     )

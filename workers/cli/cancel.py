@@ -10,6 +10,7 @@ from config.keys import Keys
 from workers.batches import read_batch
 from workers.cancelling import cancel_batch, cancel_jobs
 from workers.cli.output import plain, say
+from workers.cli.pair import check_pair
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
 
@@ -39,6 +40,7 @@ def cancel(
         raise typer.BadParameter("is empty", param_hint="--batch")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
+        check_pair(client, settings)
         if batch is not None:
             cancel_batch(client, settings, batch)
             if read_batch(client, Keys.of(settings), batch) is None:

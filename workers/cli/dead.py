@@ -14,6 +14,7 @@ from actors import QUEUES
 from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, readable
 from workers.cli.command import Command, check_known
 from workers.cli.output import say, say_json
+from workers.cli.pair import check_pair
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client
 from workers.worker_list import AccountUnknown, account_keys, known_account_keys, read_workers
@@ -39,12 +40,19 @@ _ROW = "{:<36}  {:<24}  {:<8}  {:<14}  {}"
 
 @contextmanager
 def _letters(
-    queue: str | None, kind: str | None = None, batch: str | None = None, *, anew: bool = False
+    queue: str | None,
+    kind: str | None = None,
+    batch: str | None = None,
+    *,
+    anew: bool = False,
+    changes: bool = False,
 ) -> Iterator[DeadLetters]:
     check_known("queue", queue, QUEUES, "--queue")
     check_known("kind", kind, LETTER_KINDS, "--kind")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
+        if changes:
+            check_pair(client, settings)
         workers = read_workers(client, settings)
         try:
             # What ended as unknown is remembered for its account.
@@ -149,7 +157,7 @@ def retry_letters(
     """
     if every == bool(message_ids):
         raise typer.BadParameter("give message ids, or --all", param_hint="ID...")
-    with _letters(queue, kind, batch, anew=anew) as letters:
+    with _letters(queue, kind, batch, anew=anew, changes=True) as letters:
         retried = problems = 0
         for letter in _chosen(letters, message_ids):
             if isinstance(letter, str):
@@ -193,7 +201,7 @@ def purge_letters(
 
         coupontools-worker dead purge --queue webhooks --yes
     """
-    with _letters(queue, kind, batch) as letters:
+    with _letters(queue, kind, batch, changes=True) as letters:
         began = letters.now()
         count = letters.count()
         where = f"of {queue}" if queue else "of all queues"

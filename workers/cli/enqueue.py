@@ -23,6 +23,7 @@ from workers.cli.command import check_known
 from workers.cli.job_lines import messages_of
 from workers.cli.job_options import job_options
 from workers.cli.output import say, say_json
+from workers.cli.pair import check_pair
 from workers.cli.settings import command_settings
 from workers.cli.show import failed, print_event
 from workers.cli.wait import NoAnswer, Wait, tell_of_redis
@@ -176,6 +177,7 @@ class _Run:
         """
         coming, ids = iter(messages), []
         with sync_client(self.settings.redis_url) as client:
+            check_pair(client, self.settings)
             after = end_of_stream(client, self.settings.events_stream)
             while some := list(islice(coming, AT_ONCE)):
                 self._put(client, some, LONGEST_OUTAGE_SECONDS if told else 0, seconds)

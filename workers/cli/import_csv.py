@@ -24,6 +24,7 @@ from workers.cli.import_signals import noted_signals
 from workers.cli.import_summary import Summary
 from workers.cli.job_options import LARGEST_NUMBER
 from workers.cli.output import say
+from workers.cli.pair import check_pair
 from workers.cli.settings import command_settings
 from workers.imports import (
     BULK,
@@ -42,7 +43,6 @@ from workers.imports import (
     free_name,
 )
 from workers.redis_link import sync_client, trouble_of
-from workers.worker_list import wrong_pair
 
 __all__ = ["import_csv"]
 
@@ -164,7 +164,7 @@ def import_csv(
             noted_signals() as signals,
         ):
             if client is not None:
-                _check_pair(client, settings)
+                check_pair(client, settings)
             told.pace = ImportTime.of(settings, client, contacts.most_rows, deadline_seconds)
             told.of = Import(
                 client,
@@ -203,12 +203,6 @@ def import_csv(
         raise typer.Exit(128 + signals[0] if signals else 1)
     told.warn()
     raise typer.Exit(1 if told.tally.refused or (told.answers and told.answers.failed) else 0)
-
-
-def _check_pair(client: redis.Redis, settings: Settings) -> None:
-    if problem := wrong_pair(client, settings):
-        say(f"{problem}; nothing was enqueued", err=True)
-        raise typer.Exit(2)
 
 
 def _client(settings: Settings, *, dry_run: bool) -> AbstractContextManager[redis.Redis | None]:

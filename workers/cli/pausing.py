@@ -9,6 +9,7 @@ import typer
 from config.names import SCOPES
 from workers.cli.command import check_known
 from workers.cli.output import say
+from workers.cli.pair import check_pair
 from workers.cli.settings import command_settings
 from workers.pausing import Word, change_pause, changed_words
 from workers.redis_link import sync_client
@@ -24,6 +25,7 @@ def carry_out(word: Word, scope: str, reason: str = "") -> None:
     check_known("scope", scope, SCOPES, "--scope")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:
+        check_pair(client, settings)
         try:
             changed = change_pause(client, settings, word, scope, reason)
         except AccountUnknown as error:

@@ -145,8 +145,13 @@ def test_a_batch_that_was_cancelled_takes_no_more(house: House, command, tmp_pat
     assert house.redis.llen("dramatiq:bulk") == 3
 
 
-def test_an_import_is_refused_whose_key_names_are_not_those_of_the_workers(house: House, command, tmp_path):
-    """They carried its jobs out and counted them under their own names: 0 of them were answered, for ever."""
+def test_a_command_whose_key_names_are_not_those_of_the_workers_changes_nothing(
+    house: House, command, tmp_path
+):
+    """They carried the jobs of an import out and counted them under their own names: 0 of them were answered, for ever.
+
+    And a pause was told as set, and held nobody.
+    """
     path = people(tmp_path / "people.csv", 3)
     arguments = ("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--batch-id", "spring")
     worker = house.worker()
@@ -154,10 +159,21 @@ def test_an_import_is_refused_whose_key_names_are_not_those_of_the_workers(house
         ({"KEY_PREFIX": "other"}, "KEY_PREFIX"),
         ({"BROKER_NAMESPACE": "other"}, "BROKER_NAMESPACE"),
     ):
-        done = command(*arguments, **names)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith(f"{setting}: workers run under ")
-        assert done.stderr.endswith("; nothing was enqueued\n")
+        for line in (
+            arguments,
+            ("enqueue", "list_groups", "--channel", "sms"),
+            ("pause",),
+            ("resume",),
+            ("cancel", "--batch", "spring"),
+            ("dead", "retry", "--all"),
+            ("dead", "purge", "--yes"),
+        ):
+            done = command(*line, **names)
+            assert (done.returncode, done.stdout) == (2, ""), line
+            assert done.stderr.startswith(f"{setting}: workers run under ")
+            assert done.stderr.endswith("; nothing was done\n")
+        assert f"{setting}: workers run under " in command("check", **names).stderr
+        assert f"{setting}: workers run under " in " ".join(command("status", **names).stdout.split())
     assert command(*arguments).returncode == 0
     # Where none runs, nobody knows what is to come.
     assert worker.terminate() == 0

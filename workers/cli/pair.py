@@ -1,0 +1,22 @@
+"""Are the two key names of a command those of the workers? What it writes would else be done elsewhere, or by nobody."""
+
+from __future__ import annotations
+
+import redis
+import typer
+
+from config import Settings
+from workers.cli.output import say
+from workers.worker_list import wrong_pair
+
+__all__ = ["check_pair"]
+
+
+def check_pair(client: redis.Redis, settings: Settings) -> None:
+    """End the command with exit code 2 where living workers share one of our two key names with another.
+
+    A pause would be told as set, and hold nobody; a job would be carried out, and its event be written where nobody looks.
+    """
+    if problem := wrong_pair(client, settings):
+        say(f"{problem}; nothing was done", err=True)
+        raise typer.Exit(2)
