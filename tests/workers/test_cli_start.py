@@ -330,3 +330,25 @@ def test_run_becomes_the_supervisor(house: House) -> None:
     assert command[1:4] == ["-P", "-m", "workers.supervisor"]
     assert "--queues=reads,groups" in command
     assert str(house.sandbox.config.client_secret) not in " ".join(command)
+
+
+@pytest.mark.parametrize("module", ["workers.cli.main", "workers.cli.status", "redis"])
+def test_ctrl_c_while_modules_are_loaded_ends_without_a_word(module: str) -> None:
+    code = f"""
+import sys
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+sys.argv = ["coupontools-worker", "status"]
+from workers.cli import main
+
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

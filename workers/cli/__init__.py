@@ -23,6 +23,10 @@ def main() -> None:
 
         sys.exit(check_live(as_json="--json" in sys.argv))
     else:
-        from workers.cli.main import run_command_line  # noqa: PLC0415 - only what was asked for is loaded
+        try:
+            from workers.cli.main import run_command_line  # noqa: PLC0415 - only what was asked for is loaded
 
-        run_command_line()
+            run_command_line()
+        except KeyboardInterrupt:
+            # Ctrl-C while modules are loaded, which takes seconds on a busy machine: Python would print where it stood.
+            sys.exit(130)
