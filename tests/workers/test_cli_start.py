@@ -352,3 +352,17 @@ main()
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_the_page_says_in_one_line_that_its_folder_cannot_be_used(
+    cli: Callable[..., Done], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    shared = tmp_path / f"coupontools-worker-{os.getuid()}"
+    shared.mkdir()
+    shared.chmod(0o777)
+    for place in ({"STATE_DIR": str(tmp_path / "file")}, {"TMPDIR": str(tmp_path)}):
+        done = cli("web", "--port", "0", WEB_TOKEN="a-token-that-is-long-enough", **place)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("STATE_DIR: ")
+        assert "Traceback" not in done.stderr

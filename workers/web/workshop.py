@@ -13,7 +13,8 @@ from typing import Final
 import redis
 import structlog
 
-from config import Settings
+from config import Settings, SettingsError
+from config.few_settings import few_of
 from workers.beats import beats_folder
 from workers.imports import NotAnswered, Stopped, answers_of
 from workers.redis_link import trouble_of
@@ -69,8 +70,16 @@ class Workshop:
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
     def start(self) -> None:
-        """Let the imports go on that an earlier process left, and take away what was kept for a day."""
-        for record in self.shelf.all():
+        """Let the imports go on that an earlier process left, and take away what was kept for a day.
+
+        Raises:
+            SettingsError: their folder cannot be read.
+        """
+        try:
+            left = self.shelf.all()
+        except OSError as error:
+            raise SettingsError([f"STATE_DIR: {error.filename} cannot be read: {error.strerror}"]) from None
+        for record in left:
             if record.state == "running":
                 log.info("web.import_goes_on", batch_id=record.id)
                 self._submit(record, patient=True)
@@ -252,13 +261,12 @@ def _taken(lock: int) -> bool:
 
 
 def _folder(settings: Settings) -> Path:
-    """Return where this Redis's imports lie: never those of another account's page."""
-    return (
-        beats_folder(
-            state_dir=settings.state_dir,
-            redis_url=settings.redis_url,
-            broker_namespace=settings.broker_namespace,
-            key_prefix=settings.key_prefix,
-        )
-        / "imports"
-    )
+    """Return where this Redis's imports lie: never those of another account's page.
+
+    Raises:
+        SettingsError: others could put files in their place.
+    """
+    try:
+        return beats_folder(**few_of(settings)) / "imports"
+    except PermissionError as error:
+        raise SettingsError([f"STATE_DIR: {error}"]) from None
