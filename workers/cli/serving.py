@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 import typer
@@ -15,8 +16,11 @@ from workers.signals import held_back
 
 with spared():
     # The first import of each counts.
-    import redis  # noqa: F401
+    import redis
     import structlog
+
+    from workers.redis_link import sync_client
+    from workers.worker_list import wrong_pair
 
 __all__ = ["host_option", "port_option", "serve_until_told"]
 
@@ -38,11 +42,19 @@ class Serve(Protocol):
         """Raise CannotListen if the port cannot be bound."""
 
 
+def _odd_pair(settings: Settings) -> list[str]:
+    """Return what is wrong with our key names, as far as Redis answers. It is no reason not to serve: a webhook comes but once."""
+    with suppress(redis.RedisError), sync_client(settings.redis_url) as client:
+        if problem := wrong_pair(client, settings):
+            return [problem]
+    return []
+
+
 def serve_until_told(settings: Settings, logger: str, serve: Serve, *, host: str, port: int) -> None:
     """Serve, and tell in the log of this name what is odd about the settings. Ends the command with 1 where the port is taken."""
     setup_logging(settings.log_format, settings.log_level)
     log = structlog.get_logger(logger)
-    for sentence in oddities(settings.names()):
+    for sentence in [*oddities(settings.names()), *_odd_pair(settings)]:
         log.warning("settings.odd", problem=sentence)
     try:
         # A signal that comes before the server listens waits for it.

@@ -264,3 +264,13 @@ def test_it_needs_no_credentials_and_reads_its_token_from_a_file(
         assert receiver.ask("POST", "/webhooks/another/token+of=base64", webhook())[0] == 200
         assert receiver.ask("POST", "/webhooks/another%2Ftoken%2Bof%3Dbase64", webhook())[0] == 200
         assert "base64" not in receiver.log_text
+
+
+def test_under_key_names_that_are_not_the_workers_it_says_so_and_serves(
+    house: House, start: Callable[..., Receiver]
+):
+    """What it took lay in a queue that no worker has, and nothing said so. Not to take it would lose it for good."""
+    house.worker()
+    with start(BROKER_NAMESPACE="other") as receiver:
+        assert receiver.post(webhook())[0] == 200
+        assert "BROKER_NAMESPACE: workers run under dramatiq" in receiver.log_text
