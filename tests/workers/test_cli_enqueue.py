@@ -159,6 +159,7 @@ def test_wrong_arguments_are_one_line_each_and_exit_2(
     [
         (["fly_to_moon"], "fly_to_moon"),
         (["add_contact", "--custom-field", "gold"], "must be N=TEXT"),
+        (["add_contact", "--custom-field", "1=gold", "--custom-field", " 1=silver"], "names 1 twice"),
         (["verify_webhook", "--payload", "/nonexistent/body.json"], "cannot be read"),
         (["verify_webhook", "--payload", "-"], "is not JSON"),
         (["list_groups", "--deadline-seconds", "soon"], "must be a whole number; got 'soon'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -29,7 +30,9 @@ def messages_of(
 
     ``queue`` takes the place of each job's own, ``delay`` is in seconds. Empty lines are passed over.
     """
-    for number, line in enumerate(lines, start=1):
+    for number, text in enumerate(lines, start=1):
+        # Some editors and shells write a byte order mark first.
+        line = text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
         if not line.strip():
             continue
         try:

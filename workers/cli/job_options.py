@@ -49,7 +49,7 @@ class JobOption:
         """Return the argument's value.
 
         Raises:
-            typer.BadParameter: what was given is no pair, no file or no JSON.
+            typer.BadParameter: what was given is no pair, a pair twice, no file or no JSON.
         """
         if self.form == "number" and given > LARGEST_NUMBER:
             raise typer.BadParameter(f"must be at most {LARGEST_NUMBER}", param_hint=self.flag)
@@ -59,6 +59,9 @@ class JobOption:
                 raise typer.BadParameter(
                     f"must be N=TEXT, e.g. 1=gold; got {wrong[0]!r}", param_hint=self.flag
                 )
+            names = [key.strip() for key, _, _ in pairs]
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise typer.BadParameter(f"names {twice[0]} twice", param_hint=self.flag)
             return {key.strip(): text for key, _, text in pairs}
         if self.form == "json":
             try:

@@ -26,6 +26,8 @@ __all__ = ["ContactsFile", "Row", "columns_of"]
 
 #: The longest header that is read, in characters: a file without line breaks must not fill the memory.
 LONGEST_HEADER: Final = 64 * 1024
+#: What spreadsheets write before the header where the next program that opens the file is one, too.
+DELIMITER_LINE: Final = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)
 NO_COLUMNS: Final = MappingProxyType[str, str]({})
 STRAY_QUOTE: Final = "cannot be read as one contact: is a quote missing, or one too many?"
 
@@ -34,7 +36,7 @@ STRAY_QUOTE: Final = "cannot be read as one contact: is a quote missing, or one 
 class Row:
     """A record of the file: the arguments that it gives, or the problem that it has."""
 
-    #: The first and the last physical line; the header's is 1.
+    #: The first and the last physical line, of which the header is one, too.
     line: int
     last_line: int
     cells: list[str]
@@ -78,11 +80,11 @@ class ContactsFile:
         self._file = _text_of(self._bytes)
         try:
             check_format(self._bytes)
+            lines = count_lines(self._bytes)
+            header, self._before = _header_of(self._file)
             #: There are no more rows than that: line breaks inside of cells count, too.
-            self.most_rows = max(count_lines(self._bytes) - 1, 0)
-            self.columns = Columns.of(
-                self._read_header(), channel, columns, ignore=ignore_columns, left_out=left_out
-            )
+            self.most_rows = max(lines - self._before, 0)
+            self.columns = Columns.of(header, channel, columns, ignore=ignore_columns, left_out=left_out)
         except BaseException:
             self._file.close()
             raise
@@ -110,22 +112,22 @@ class ContactsFile:
     def rows(self) -> Iterator[Row]:
         """Yield every row that has anything in it, from the first one on, however often it is called."""
         self._file.seek(0)
-        self._read_header()
+        _header_of(self._file)
         record: list[str] = []
         reader = csv.reader(_noted(self._file, record), delimiter=self.columns.delimiter, strict=True)
         while True:
             record.clear()
-            first = reader.line_num + 2
+            first = reader.line_num + self._before + 1
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                last, lines = reader.line_num + 1, "".join(record).splitlines()
+                last, lines = reader.line_num + self._before, "".join(record).splitlines()
                 yield Row(first, last, lines, {}, f"{STRAY_QUOTE} ({error})", tuple(lines))
                 continue
             if any(cell.strip() for cell in cells):
-                row = self._row(first, reader.line_num + 1, cells)
+                row = self._row(first, reader.line_num + self._before, cells)
                 swallowed = row.problem and row.problem.startswith(STRAY_QUOTE)
                 yield replace(row, broken=tuple("".join(record).splitlines())) if swallowed else row
 
@@ -171,9 +173,6 @@ class ContactsFile:
         may_hold = column == IGNORED or self._known.get(column, "").isdecimal()
         return not may_hold or self._other_row.search(cell) is not None
 
-    def _read_header(self) -> str:
-        return _header_of(self._file)
-
 
 def columns_of(path: Path, channel: str) -> dict[str, str]:
     """Return the columns of a file, and what the name of each says that it holds: nothing where nobody knows.
@@ -185,7 +184,8 @@ def columns_of(path: Path, channel: str) -> dict[str, str]:
     with path.open("rb") as file:
         check_format(file)
         with _text_of(file) as text:
-            return suggested(_header_of(text), channel)
+            header, _ = _header_of(text)
+            return suggested(header, channel)
 
 
 def _text_of(file: IO[bytes]) -> TextIOWrapper:
@@ -193,13 +193,16 @@ def _text_of(file: IO[bytes]) -> TextIOWrapper:
     return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _header_of(file: TextIOWrapper) -> str:
-    text = file.readline(LONGEST_HEADER)
+def _header_of(file: TextIOWrapper) -> tuple[str, int]:
+    """Return the header, and in which line of the file it stands."""
+    text, line = file.readline(LONGEST_HEADER), 1
+    if DELIMITER_LINE.fullmatch(text):
+        text, line = file.readline(LONGEST_HEADER), 2
     if problem := _why_no_text(text):
         raise UnusableFile(f"the header {problem}")
     if not text.strip():
         raise UnusableFile("there is no header; the first line must name the columns")
-    return text
+    return text, line
 
 
 def _noted(lines: Iterable[str], record: list[str]) -> Iterator[str]:

@@ -48,6 +48,13 @@ def test_wrong_lines_of_a_file_are_told_and_the_others_are_enqueued(house: House
         assert command("enqueue", *wrong).returncode == 2, wrong
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(house: House, command: Command) -> None:
+    line = '\ufeff{"job": "list_groups", "channel": "sms"}'
+    done = command("enqueue", "--file", "-", stdin=f"{line}\n{line}\n")
+    assert (done.returncode, house.redis.llen("dramatiq:reads")) == (1, 1)
+    assert done.stderr.startswith("line 2: is not JSON")
+
+
 def test_a_number_of_more_than_64_bits_is_refused_and_not_changed(house: House, command: Command) -> None:
     payload = '{"id": "evt_1", "extra": 1180591620717411303425}'
     done = command("enqueue", "verify_webhook", "--payload", "-", stdin=payload)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from workers.imports.columns import Columns
-from workers.imports.contacts import ContactsFile, Row
+from workers.imports.contacts import ContactsFile, Row, columns_of
 from workers.imports.kept_rows import KeptRows, free_name
 from workers.imports.source import UnusableFile
 
@@ -65,6 +65,19 @@ def test_line_numbers_are_those_of_the_file(write):
         (9, 9, None, "+4"),
     ]
     assert [row.where for row in found[:2]] == ["lines 2 to 4", "line 6"]
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;  "])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_line_that_names_the_delimiter_to_a_spreadsheet_is_passed_over(write, first, newline):
+    """Whoever exported for Excel was told that `sep=` is an unknown column."""
+    path = write(newline.join([first, "phone;first_name", "+1;Zoë", '+2;"a"b', "+3;Ann"]))
+    with ContactsFile(path, "sms") as contacts:
+        assert contacts.most_rows == 3
+        for _ in range(2):
+            found = [(row.line, row.last_line, row.arguments.get("phone")) for row in contacts.rows()]
+            assert found == [(3, 3, "+1"), (4, 4, None), (5, 5, "+3")]
+    assert columns_of(path, "sms") == {"phone": "phone", "first_name": "first_name"}
 
 
 @pytest.mark.parametrize(
