@@ -1,7 +1,8 @@
-"""Import a library without the optional parts that it loads only because they happen to be installed."""
+"""Import a library without the optional parts that it loads only because they happen to be installed, and without detours."""
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,14 +26,20 @@ SPARED: Final = (
 def spared() -> Iterator[None]:
     """Let the libraries that are imported inside this block believe that none of `SPARED` is installed.
 
+    Python's garbage collector rests meanwhile: it would look again and again at what is being loaded, and find nothing.
+
     Python documents that None in `sys.modules` makes an import raise ModuleNotFoundError
     (https://docs.python.org/3/reference/import.html#the-module-cache). Afterwards anybody can import them. What is loaded already stays.
     """
     modules = cast("dict[str, Any]", sys.modules)
     hidden = [name for name in SPARED if name not in modules]
     modules.update(dict.fromkeys(hidden))
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
+        if collecting:
+            gc.enable()
         for name in hidden:
             del modules[name]

@@ -20,9 +20,11 @@ from typing import Any, NoReturn
 from config.spared import spared
 
 with spared():
-    # The first import of each counts.
+    # The first import of each counts; the last is all the rest of a worker.
     import redis  # noqa: F401
     import structlog
+
+    import workers.assembly  # noqa: F401
 
 from dramatiq import Worker
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
-from config.spared import SPARED
+from config.spared import SPARED, spared
 
 
 def told_by(code: str) -> str:
@@ -28,3 +29,12 @@ def test_what_is_loaded_already_stays() -> None:
 def test_spans_need_none_of_them() -> None:
     code = "import workers.process; from workers.tracing import tracing_if_installed; print(tracing_if_installed() is not None)"
     assert told_by(code) == "True"
+
+
+def test_the_garbage_collector_rests_meanwhile_and_not_longer() -> None:
+    with spared():
+        assert not gc.isenabled()
+        with spared():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()

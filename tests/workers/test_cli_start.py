@@ -222,9 +222,15 @@ def test_an_unknown_command_is_wrong_usage(cli: Callable[..., Done]) -> None:
     assert (unknown.returncode, unknown.stdout) == (2, "")
 
 
+COLLECTING = "gc.collecting"
+
+
 def loaded_by(code: str, **settings: str) -> set[str]:
-    """The modules that a new Python process has loaded when `code` has run."""
-    report = "import atexit, sys; atexit.register(lambda: print('loaded', *sys.modules, sep='\\n'))\n"
+    """The modules that a new Python process has loaded when `code` has run, and COLLECTING if its garbage collector is at work."""
+    report = (
+        "import atexit, gc, sys\n"
+        f"atexit.register(lambda: print('loaded', '{COLLECTING}' * gc.isenabled(), *sys.modules, sep='\\n'))\n"
+    )
     done = subprocess.run(
         [sys.executable, "-P", "-c", report + textwrap.dedent(code)],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **settings},
@@ -275,7 +281,7 @@ STARTS = {
     ),
     "check": (
         "sys.argv = ['coupontools-worker', 'check']; from workers.cli import main; main()",
-        {"redis", "pydantic"},
+        {"redis", "pydantic", COLLECTING},
         {*API, "rich", "structlog", "workers.cli.run"},
     ),
     # Told to stop before it starts: the signal waits until the supervisor listens.
@@ -303,7 +309,7 @@ STARTS = {
     ),
     "a worker process": (
         "import workers.process, coupontools.transport",
-        {"aiohttp", "dramatiq", "httpx", "redis", "structlog"},
+        {"aiohttp", "dramatiq", "httpx", "redis", "structlog", COLLECTING},
         {*SPARED, "wsgiref", "http.server", "typer"},
     ),
     "receive": ("import workers.cli.receive", {"redis", "structlog", "uvicorn"}, NOT_SERVING),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import shutil
 import sys
@@ -72,6 +73,9 @@ def run_command_line() -> None:
     else:
         app = build_app()
     prepare_streams()
+    # From here on it looks again, and never at what was loaded.
+    gc.freeze()
+    gc.enable()
     call(app)
 
 
