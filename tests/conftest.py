@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from tests.harness.nursling import Nursery
 from tests.harness.still_clock import StillClock
 from workers.embedded import EmbeddedRedis
 
+# Python's garbage collector would look again and again at tests that are being collected, and find nothing.
+gc.disable()
+
 # Whoever starts the tests in the background of a script has Ctrl-C ignored, and every process that they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,6 +29,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How fast examples are made and tried says something about the machine, not about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_finish() -> None:
+    """From here on it looks again, and never at the tests themselves."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,10 @@ def ours() -> list[str]:
 
 def load() -> None:
     """Loads everything that is used later, and notes how it looks."""
+    gc.disable()
     for name in LOADED:
         importlib.import_module(name)
+    gc.enable()
     as_loaded.update({name: (sys.modules[name], dict(vars(sys.modules[name]))) for name in ours()})
 
 
