@@ -24,6 +24,7 @@ from tests.harness.commands import Done, run_command, run_process
 from tests.harness.contract import check_events
 from tests.harness.logged import Logged
 from tests.harness.nursling import Nursery, Nursling
+from tests.harness.piped import Piped
 from tests.harness.waiting import PATIENCE, wait_for
 from workers.embedded import EmbeddedRedis
 
@@ -214,6 +215,10 @@ class House:
         """Runs a command to its end as a process of its own."""
         environment = self.environment(**settings)
         return run_process(*arguments, environment=environment, stdin=stdin, nursery=self.nursery)
+
+    def start(self, *arguments: str, streams: dict[str, Any] | None = None, **settings: object) -> Piped:
+        """Starts a command as a process of its own, beside the test; ``streams`` says where they lead, as for `Piped`."""
+        return Piped([*arguments], self.environment(**settings), nursery=self.nursery, **(streams or {}))
 
     def enqueue(self, actor: str, arguments: dict[str, Any] | None = None, /, **more: Any) -> str:
         """Enqueues with nothing but HSET and RPUSH; answers the message id."""

@@ -85,7 +85,7 @@ def renew(program: str) -> None:
 
 
 def execute(arguments: list[str]) -> NoReturn:
-    """Does what `python -P -m MODULE ARGUMENTS` does, in this process, and ends it."""
+    """Does what `python -P -m MODULE ARGUMENTS`, or `python -P -c PROGRAM`, does, in this process, and ends it."""
     renew(arguments[0])
     logging.getLogger().handlers.clear()
     sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
@@ -100,7 +100,11 @@ def execute(arguments: list[str]) -> NoReturn:
             importlib.reload(sys.modules[name])
     code: Any = None
     try:
-        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        if arguments[0] == "-c":
+            program = sys.modules["__main__"] = ModuleType("__main__")
+            exec(compile(arguments[1], "<string>", "exec"), vars(program))  # noqa: S102 - a test's own
+        else:
+            runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code
     except BaseException:
@@ -180,7 +184,7 @@ def begin(order: dict[str, Any], streams: list[int], answer: int) -> NoReturn:
     os.environ.update(order["environment"])
     tempfile.tempdir = None
     os.execv = execv  # type: ignore[assignment]
-    execute(["workers.cli", *order["arguments"]])
+    execute(order["arguments"])
 
 
 def serve(way: socket.socket) -> None:

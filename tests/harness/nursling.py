@@ -40,11 +40,12 @@ class Nursery:
         stderr: IO[Any] | None = None,
         stdin: IO[Any] | None = None,
     ) -> Nursling:
-        """Starts `coupontools-worker` with these arguments, in this environment alone.
+        """Starts `coupontools-worker` with these arguments, or a program that begins with ["-c"], in this environment alone.
 
         It prints into ``stdout``, also its errors unless ``stderr`` is given, and finds nothing to read unless ``stdin`` is given.
         """
-        order = {"environment": dict(environment), "arguments": arguments, "folder": str(Path.cwd())}
+        command = arguments if arguments[:1] == ["-c"] else ["workers.cli", *arguments]
+        order = {"environment": dict(environment), "arguments": command, "folder": str(Path.cwd())}
         ours, its = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with its, Path(os.devnull).open("rb") as nothing:
             streams = [stdin or nothing, stdout, stderr or stdout]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from dramatiq import Worker
 
 from config import Settings
 from tests.harness import House, RunningWorker, wait_for
+from tests.harness.piped import DEVNULL, PIPE
 from workers.assembly import assemble
 from workers.process import Standstill, dead_parts
 
@@ -269,20 +268,11 @@ sys.exit(process.main(["--concurrency=2"]))
 
 def _end_of(house: House, *code: str) -> tuple[int, list[dict[str, Any]]]:
     """Run a process that breaks. Return its exit code and its log lines."""
-    with subprocess.Popen(
-        [sys.executable, "-c", "".join(code)],
-        env=house.environment(),
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            # Its standard input stays open, as that of a worker process whose supervisor lives.
-            process.wait(timeout=60)
-        finally:
-            process.kill()
-        assert process.stderr
-        return process.returncode, [json.loads(line) for line in process.stderr]
+    streams = {"stdin": PIPE, "stdout": DEVNULL, "text": True}
+    with house.start("-c", "".join(code), streams=streams) as process:
+        # Its standard input stays open, as that of a worker process whose supervisor lives.
+        exit_code = process.wait(timeout=240)
+        return exit_code, [json.loads(line) for line in process.stderr]
 
 
 def test_a_loop_that_stands_still_ends_its_process_and_says_where(house: House) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +13,7 @@ from redis.client import Pipeline
 
 from config.keys import Keys
 from tests.harness import House, message, wait_for
+from tests.harness.piped import DEVNULL
 from workers.broker import DeadLetters
 
 REASON = {"job": "add_contact", "kind": "rejected", "code": 514, "message": "Group not found"}
@@ -226,10 +225,8 @@ def test_pages_hold_every_letter_while_letters_vanish(house: House):
 
 def test_ctrl_c_leaves_no_retry_half_done(house: House):
     bury_many(house, 1500)
-    retry_all = [sys.executable, "-m", "workers.cli", "dead", "retry", "--all"]
-    with subprocess.Popen(
-        retry_all, env=house.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as retrying:
+    streams = {"stdout": DEVNULL, "stderr": DEVNULL}
+    with house.start("dead", "retry", "--all", streams=streams) as retrying:
         wait_for(lambda: house.redis.llen("dramatiq:contacts") >= 100, what="the first retries")
         retrying.send_signal(signal.SIGINT)
         assert retrying.wait(timeout=120) in {130, 0}
@@ -242,13 +239,7 @@ def test_purge_asks_who_can_answer(house: House, command):
     assert json.loads(command("dead", "purge", "--queue", "groups", "--json").stdout) == {"purged": 0}
     for answer, left in ((b"n\n", 5), (b"y\n", 0)):
         ours, theirs = os.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-m", "workers.cli", "dead", "purge"],
-            env=house.environment(),
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as purging:
+        with house.start("dead", "purge", streams={"stdin": theirs}) as purging:
             os.close(theirs)
             os.write(ours, answer)
             _, asked = purging.communicate(timeout=60)

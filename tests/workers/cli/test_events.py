@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import signal
-import subprocess
-import sys
 import threading
 
 from delivery.answer import envelope
@@ -75,15 +73,9 @@ def test_a_stream_of_another_name(house: House, command: Command) -> None:
 
 def test_follow_shows_what_was_and_what_comes_until_interrupted(house: House) -> None:
     first = put(house, "group.created", "m-1")
-    with subprocess.Popen(
-        [sys.executable, "-m", "workers.cli", "events", "--follow", "--json", "--type", "group.created"],
-        env={**house.environment(), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = ("events", "--follow", "--json", "--type", "group.created")
+    with house.start(*command, streams={"text": True}) as process:
         lines: queue.Queue[str] = queue.Queue()
-        assert process.stdout
         source = process.stdout
         reader = threading.Thread(target=lambda: [lines.put(line) for line in source])
         reader.start()
@@ -96,7 +88,6 @@ def test_follow_shows_what_was_and_what_comes_until_interrupted(house: House) ->
             assert process.wait(timeout=60) == 130
             reader.join(timeout=60)
             assert lines.empty()
-            assert process.stderr
             assert process.stderr.read() == ""
         finally:
             if process.poll() is None:

@@ -7,15 +7,15 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness import House, wait_for
+from tests.harness.piped import DEVNULL, PIPE, STDOUT, Piped
 
 SMS = ("--channel", "sms", "--group-id", "gro_1")
 
@@ -33,31 +33,16 @@ def numbered(path: Path, count: int) -> Path:
     return path
 
 
-class Importing(subprocess.Popen):
-    """`import` as a process, with its standard output and error in one text."""
-
-    def __init__(self, house: House, path: Path, *arguments: str) -> None:
-        super().__init__(
-            [sys.executable, "-m", "workers.cli", "import", str(path), *SMS, *arguments],
-            env=house.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-
 @pytest.fixture
 def importing(house: House) -> Iterator[Any]:
-    started = []
+    """Starts `import` as a process, with its standard output and error in one text."""
+    with ExitStack() as started:
 
-    def start(path: Path, *arguments: str, of: House = house) -> Importing:
-        started.append(Importing(of, path, *arguments))
-        return started[-1]
+        def start(path: Path, *arguments: str, of: House = house) -> Piped:
+            streams = {"stderr": STDOUT, "text": True}
+            return started.enter_context(of.start("import", str(path), *SMS, *arguments, streams=streams))
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield start
 
 
 def test_rows_become_contacts_and_a_second_import_adds_nobody(house: House, command, tmp_path):
@@ -220,14 +205,14 @@ def test_every_job_carries_what_was_given_for_all(house: House, command, tmp_pat
 
 
 def test_ctrl_c_ends_after_a_batch_and_says_how_far_it_came(house: House, importing, tmp_path):
-    path = numbered(tmp_path / "people.csv", 300_000)
+    path = numbered(tmp_path / "people.csv", 100_000)
     process = importing(path)
     wait_for(lambda: house.redis.llen("dramatiq:bulk") >= 1000, what="the first batches")
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     enqueued = house.redis.llen("dramatiq:bulk")
-    assert enqueued == house.redis.hlen("dramatiq:bulk.msgs") < 300_000
+    assert enqueued == house.redis.hlen("dramatiq:bulk.msgs") < 100_000
     (line, told) = re.search(
         r"everything up to line ([\d,]+) is enqueued \(([\d,]+) contacts\)", output
     ).groups()
@@ -238,7 +223,7 @@ def test_ctrl_c_ends_after_a_batch_and_says_how_far_it_came(house: House, import
 
 
 def test_no_row_is_lost_while_redis_is_away(fragile_house: House, importing, tmp_path):
-    path = numbered(tmp_path / "people.csv", 15_000)
+    path = numbered(tmp_path / "people.csv", 10_000)
     process = importing(path, of=fragile_house)
     wait_for(lambda: fragile_house.redis.llen("dramatiq:bulk") >= 1000, what="the first batches")
     fragile_house.server.kill()
@@ -248,11 +233,11 @@ def test_no_row_is_lost_while_redis_is_away(fragile_house: House, importing, tmp
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "Redis is back" in output
-    assert "15,000 rows read, 15,000 enqueued, 0 refused" in output
+    assert "10,000 rows read, 10,000 enqueued, 0 refused" in output
     redis = fragile_house.redis
-    assert redis.llen("dramatiq:bulk") == redis.hlen("dramatiq:bulk.msgs") == 15_000
+    assert redis.llen("dramatiq:bulk") == redis.hlen("dramatiq:bulk.msgs") == 10_000
     names = {json.loads(body)["kwargs"]["first_name"] for body in redis.hvals("dramatiq:bulk.msgs")}
-    assert len(names) == 15_000
+    assert len(names) == 10_000
 
 
 def test_without_redis_nothing_begins(command, tmp_path):
@@ -277,9 +262,9 @@ def test_memory_does_not_grow_with_the_file(house: House, importing, tmp_path):
 def test_a_terminal_sees_a_progress_bar(house: House, tmp_path):
     path = numbered(tmp_path / "people.csv", 3_000)
     master, slave = os.openpty()
-    environment = {**house.environment(), "TERM": "xterm", "COLUMNS": "120"}
-    arguments = [sys.executable, "-m", "workers.cli", "import", str(path), *SMS]
-    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=slave) as process:
+    with house.start(
+        "import", str(path), *SMS, streams={"stderr": slave}, TERM="xterm", COLUMNS="120"
+    ) as process:
         os.close(slave)
         shown = b""
         try:
@@ -398,20 +383,11 @@ def test_a_pipe_is_read_too(house: House, importing, tmp_path):
 
 
 def test_ctrl_c_ends_the_wait_for_standard_input(house: House, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "workers.cli",
-        "import",
-        "-",
-        *SMS,
-        "--refused",
-        str(tmp_path / "refused.csv"),
-    ]
+    command = ["import", "-", *SMS, "--refused", str(tmp_path / "refused.csv")]
     copies = tmp_path / "copies"
     copies.mkdir()
-    environment = {**house.environment(), "TMPDIR": str(copies)}
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    streams = {"stdin": PIPE, "stdout": DEVNULL}
+    with house.start(*command, streams=streams, TMPDIR=copies) as process:
         # More than a pipe holds: when all is written, it has begun to read.
         process.stdin.write(b"phone\n" + b"+32470000001\n" * 100_000)
         process.stdin.flush()

@@ -12,7 +12,9 @@ from typing import IO, Any
 
 import pytest
 
+from sandbox.__main__ import main as python_m_sandbox
 from tests.harness import House
+from tests.harness.commands import Done
 
 PRINTING = ["--help", "contract", "status --json", "dead list"]
 #: This one is started as a user does: how Python itself ends is a part of it.
@@ -56,9 +58,7 @@ def test_a_pipe_that_nobody_reads_ends_a_command_quietly(house: House, line: str
 
 def test_events_that_are_followed_end_with_their_reader(house: House):
     event = '{"id": "m", "type": "t", "time": "t", "data": {}}'
-    with start(house, "events", "--follow", stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with house.start("events", "--follow") as process:
         house.redis.xadd("coupontools:events", {"type": "t", "event": event})
         assert process.stdout.readline()
         process.stdout.close()
@@ -159,14 +159,31 @@ def test_an_import_of_a_file_whose_name_is_no_text(house: House, tmp_path: Path)
     assert "must be UTF-8 text" in done.stderr
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid", "a" * 80 + ".invalid"])
-@pytest.mark.parametrize("module", [["workers.cli", "sandbox"], ["sandbox"]])
-def test_a_sandbox_that_cannot_listen_is_one_line_and_exit_1(house: House, module: list[str], host: str):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        command = [sys.executable, "-m", *module, "--host", host, "--port", str(port)]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60, text=True)
+CANNOT_LISTEN = ["127.0.0.1", "no-such-host.invalid", "a" * 80 + ".invalid"]
+
+
+def assert_told(done: Done, host: str, port: int) -> None:
+    """One line, and exit code 1."""
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"cannot listen on {host}, port {port}: ")
     assert "while" not in line
+
+
+@pytest.mark.parametrize("host", CANNOT_LISTEN)
+def test_a_sandbox_that_cannot_listen_is_one_line_and_exit_1(house: House, host: str):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = house.run_process("sandbox", "--host", host, "--port", str(port))
+    assert_told(done, host, port)
+
+
+@pytest.mark.parametrize("host", CANNOT_LISTEN)
+def test_a_sandbox_of_its_own_that_cannot_listen_says_the_same(host: str, capsys: pytest.CaptureFixture[str]):
+    """As `python -m sandbox` is called by `Sandbox`; that it ends a process so, test_sandbox_process sees."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as ended:
+            python_m_sandbox(["--host", host, "--port", str(port)])
+    assert isinstance(ended.value.code, int)
+    assert_told(Done(ended.value.code, *capsys.readouterr()), host, port)
