@@ -23,7 +23,11 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 def run(program: str, *, code: int = 0, **environment: str) -> list[dict[str, object]]:
     """Run `program` with the log set up; every line on stdout and stderr must be one JSON object."""
-    start = "from config import setup_logging, log_loop_exception\nsetup_logging('json', 'INFO')\n"
+    # The libraries as our own processes load them.
+    start = (
+        "from config.spared import spared\nwith spared(): import structlog\n"
+        "from config import setup_logging, log_loop_exception\nsetup_logging('json', 'INFO')\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", start + textwrap.dedent(program)],
         capture_output=True,

@@ -194,9 +194,9 @@ class LedgerMachine(RuleBasedStateMachine):
         steps.settle(flight, steps.possible(flight)[0])
 
 
-def test_any_order_of_any_steps(_redis_server: EmbeddedRedis) -> None:  # noqa: PT019 - a fixture with a value
+def test_any_order_of_any_steps(_quick_redis_server: EmbeddedRedis) -> None:  # noqa: PT019 - a fixture with a value
     verbs: Counter[str] = Counter()
-    with redis.Redis(port=_redis_server.port, socket_timeout=30) as client:
+    with redis.Redis(port=_quick_redis_server.port, socket_timeout=30) as client:
         machine = type("Machine", (LedgerMachine,), {"client": client, "verbs": verbs})
         run_state_machine_as_test(
             machine,

@@ -1,4 +1,4 @@
-"""A sandbox process for each test module, clean for each test; two ways to call it, httpx and a socket."""
+"""A sandbox process for each test process, clean for each test; two ways to call it, httpx and a socket."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ Api = Callable[..., httpx.Response]
 CLOSING_SECONDS = 0.1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         yield sandbox
