@@ -9,7 +9,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 6 ] && echo "$$n" || echo 6)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos long examples prove mutants contract lock clean
+.PHONY: help setup demo test stories check format bench chaos long examples prove mutants contract lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -21,9 +21,12 @@ demo: setup ## run one of each job against a private Redis and the API stand-in
 	@$(BIN)/coupontools-worker demo $(ARGS)
 
 # Where Python may not keep what it compiled, each of these processes would compile every module and rewrite every assertion anew.
-test: export PYTHONDONTWRITEBYTECODE :=
+test stories: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## run the tests
 	@$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) $(ARGS)
+
+stories: setup ## run the long stories of real processes, whose single parts `make test` tests
+	@$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) -m story $(ARGS)
 
 check: setup ## lint, format check, type check, import rules, lock files
 	@$(BIN)/ruff check .

@@ -60,6 +60,7 @@ def run(house: House, tmp_path: Path, text: str) -> str:
     return "\n".join(said)
 
 
+@pytest.mark.story
 def test_the_examples_do_what_the_page_says(house: House, tmp_path: Path) -> None:
     assert [language for language, _ in runnable(README)] == ["sh", "python", "python", "sh", "sh"]
     house.worker()

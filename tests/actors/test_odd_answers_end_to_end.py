@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.harness import House
 
 #: How the verification's answer is written, and what a webhook ends as, whether its body is at hand or its id alone.
@@ -70,6 +72,7 @@ def listings(house: House) -> dict[str, bool]:
     return expected
 
 
+@pytest.mark.story
 def test_what_each_job_ends_as(house: House) -> None:
     house.sandbox.settings(email_listing=True)
     house.worker()

@@ -185,7 +185,7 @@ def test_ci_runs_the_checks_the_tests_and_a_minute_of_chaos():
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
     commands = [line for line in script.read_text().splitlines() if line.startswith("make ")]
-    assert commands == ["make check", "make test", 'make chaos ARGS="--seed 1 --seconds 60"']
+    assert commands == ["make check", "make test", "make stories", 'make chaos ARGS="--seed 1 --seconds 60"']
 
 
 def test_the_wheel_holds_every_file(tmp_path):

@@ -9,18 +9,21 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from actors import EVENTS
 from config.keys import Keys
 from tests.harness import wait_for
-from workers.cli.demo import DemoError, play, running_parts
+from workers.cli.demo import SIGNALS, DemoError, demo, play, running_parts
 from workers.cli.demo_story import Step, stages
 from workers.producer import enqueue_all, job_message
+from workers.stream import Event
 
 DEMO = [sys.executable, "-m", "workers.cli", "demo"]
 #: Whatever the user has set, in the environment or a file, is not for the demo.
@@ -103,6 +106,7 @@ def test_the_table_shows_every_job_and_says_what_was_proven(tmp_path: Path) -> N
     assert "my-own-secret" not in out
 
 
+@pytest.mark.story
 def test_json_prints_every_event_and_a_summary(tmp_path: Path) -> None:
     done = run(tmp_path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -124,6 +128,30 @@ def test_json_prints_every_event_and_a_summary(tmp_path: Path) -> None:
     summary = last["summary"]
     assert (summary["ok"], summary["counts"]["events"]) == (True, 14)
     assert summary["counts"]["doubled at the API"] == summary["counts"]["left in queues"] == 0
+
+
+def test_json_prints_what_is_played_and_a_summary(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole of it is a story of its own, above."""
+
+    def played(_: Any, show: Callable[[Step, Event, int], None]) -> dict[str, int]:
+        raw = b'{"id":"m","type":"t","data":{"name":"\xc3\x98"}}'
+        show(Mock(title="a job"), Event("1-0", "t", raw, json.loads(raw)), 7)
+        return {"events": 1, "groups at the API": 2, "contacts at the API": 3}
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    monkeypatch.setattr("workers.cli.demo.running_parts", lambda: nullcontext(Mock()))
+    monkeypatch.setattr("workers.cli.demo.play", played)
+    try:
+        demo(as_json=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    event, summary = capsys.readouterr().out.splitlines()
+    assert json.loads(event) == {"id": "m", "type": "t", "data": {"name": "Ø"}}
+    told = json.loads(summary)["summary"]
+    assert (told["ok"], told["counts"]["events"]) == (True, 1)
 
 
 def test_an_answer_that_differs_is_told_and_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,9 +180,9 @@ def test_a_second_answer_and_a_worker_that_ended_fail_the_demo() -> None:
     def enqueue_behind_its_back(step: Step, *_: Any) -> None:
         enqueue_all(parts.client, Keys(), [job_message("list_groups", {"channel": "sms"})])
 
-    with running_parts() as parts, pytest.raises(DemoError, match="an event that nobody expected"):
-        play(parts, enqueue_behind_its_back)
     with running_parts() as parts:
+        with pytest.raises(DemoError, match="an event that nobody expected"):
+            play(parts, enqueue_behind_its_back)
         parts.worker.kill()
         parts.worker.wait()
         with pytest.raises(DemoError, match="the worker ended with exit code"):

@@ -41,6 +41,7 @@ def _outstanding(house: House) -> int:
     return sum(house.redis.scard(f"dramatiq:__acks__.{worker.decode()}.contacts") for worker in workers)
 
 
+@pytest.mark.story
 def test_a_process_that_dies_is_replaced_with_growing_pauses(house: House) -> None:
     house.for_real()
     worker = house.worker("--processes", "2", WORKER_PROCESSES=2)
@@ -88,7 +89,10 @@ def _group(worker: RunningWorker) -> None:
     worker.signal_all(signal.SIGINT)
 
 
-@pytest.mark.parametrize("tell", [pytest.param(_once, marks=pytest.mark.chaos), _thrice, _group])
+@pytest.mark.parametrize(
+    "tell",
+    [pytest.param(_once, marks=pytest.mark.chaos), _thrice, pytest.param(_group, marks=pytest.mark.story)],
+)
 def test_told_to_stop_it_lets_jobs_end_and_hands_back_the_rest(
     house: House, tell: Callable[[RunningWorker], None]
 ) -> None:

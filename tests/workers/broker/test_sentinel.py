@@ -58,6 +58,7 @@ def _knows(client: redis.Redis, replicas: int) -> bool:
         return False
 
 
+@pytest.mark.story
 def test_a_failover_under_load_answers_every_job_once(_sandbox: Sandbox) -> None:  # noqa: PT019 - its value is used
     _sandbox.reset(settings=True)
     with (

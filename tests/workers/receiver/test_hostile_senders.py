@@ -59,7 +59,7 @@ def all_are_closed(senders: list[socket.socket]) -> bool:
     return not senders
 
 
-@pytest.mark.parametrize("size", [10, 200_000])
+@pytest.mark.parametrize("size", [pytest.param(10, marks=pytest.mark.story), 200_000])
 def test_slow_senders_stop_nobody_and_are_closed(house: House, receiver: Receiver, size: int):
     assert receiver.post(webhook())[0] == 200
     before = receiver.memory()
@@ -86,6 +86,7 @@ def test_slow_senders_stop_nobody_and_are_closed(house: House, receiver: Receive
     assert len(enqueued(house)) == 22
 
 
+@pytest.mark.story
 def test_oversized_senders_stop_nobody(house: House, receiver: Receiver):
     assert receiver.post(webhook())[0] == 200
     before = receiver.memory()
@@ -130,6 +131,7 @@ def test_oversized_senders_stop_nobody(house: House, receiver: Receiver):
     assert len(enqueued(house)) == len(told) + 1
 
 
+@pytest.mark.story
 def test_a_sender_that_never_reads_its_answers_loses_its_place(receiver: Receiver):
     many = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
     with socket.socket() as sender:

@@ -130,6 +130,7 @@ def every_page(driver: WebDriver, web: WebProcess, file: Path) -> Iterator[str]:
     yield "/find, found"
 
 
+@pytest.mark.story
 def test_it_moves_by_itself_says_that_it_has_lost_the_server_and_finds_it_again(
     full: House, web: WebProcess
 ) -> None:
