@@ -7,8 +7,12 @@ import shutil
 import urllib.request
 from pathlib import Path
 
+import pytest
+
+from config import Settings
 from tests.harness import House, RunningWorker, wait_for
 from workers.embedded import free_port
+from workers.metrics import exposition
 
 
 def beats(house: House, number: int) -> None:
@@ -30,10 +34,9 @@ def redis_told(house: House) -> dict:
     return json.loads(house.run("status", "--json").stdout)["redis"]
 
 
-def test_an_emptied_redis_is_told_of_once(house: House) -> None:
-    port = free_port()
+def test_an_emptied_redis_is_told_of_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     # What both see within a silence is one loss, and a busy machine may hold one of them up for a second or two.
-    worker = house.worker(WORKER_HEARTBEAT_SECONDS=4, WORKER_PROCESSES=2, METRICS_PORT=port)
+    worker = house.worker(WORKER_HEARTBEAT_SECONDS=4, WORKER_PROCESSES=2)
     wait_for(lambda: len(list(house.redis.scan_iter("coupontools:memory:*"))) == 2, what="both workers")
     assert redis_told(house) == {"writable": True, "forgot_at": None, "warnings": []}
     house.redis.flushall()
@@ -43,7 +46,12 @@ def test_an_emptied_redis_is_told_of_once(house: House) -> None:
     assert told["warnings"] == [
         f"Redis forgot something: seen at {told['forgot_at']}; jobs may be gone, or carried out twice"
     ]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page:
+    # What the page says of Redis stands there, whoever serves it.
+    monkeypatch.setenv("REDIS_URL", house.server.url)
+    with (
+        exposition(Settings(), port := free_port()),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page,
+    ):
         metrics = page.read().decode()
     # Both workers saw the one loss.
     assert "\ncoupontools_redis_forgot_total 1.0\n" in metrics
