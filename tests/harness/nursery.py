@@ -44,9 +44,13 @@ LOADED = (
     "workers.supervisor",
     "workers.process",
     "coupontools.transport",
+    # A worker process loads it when it puts its parts together.
+    "opentelemetry.trace.propagation.tracecontext",
 )
 #: Each of our modules that was loaded, and the names in it as they were then.
 as_loaded: dict[str, tuple[ModuleType, dict[str, Any]]] = {}
+#: The functions among them that keep what they have answered.
+caching: list[Any] = []
 #: The longest order, in bytes; with it come the standard streams, and a socket that hears of the process.
 LONGEST_ORDER = 65536
 
@@ -63,10 +67,19 @@ def load() -> None:
         importlib.import_module(name)
     gc.enable()
     as_loaded.update({name: (sys.modules[name], dict(vars(sys.modules[name]))) for name in ours()})
+    found = {id(each): each for _, names in as_loaded.values() for each in names.values()}
+    caching.extend(each for each in found.values() if hasattr(each, "cache_clear"))
+    forget()
 
 
-def renew(program: str) -> None:
-    """Makes our modules what they were when they were loaded, and forgets others, and the one that is to be executed.
+def forget() -> None:
+    """Empties the caches of our functions."""
+    for function in caching:
+        function.cache_clear()
+
+
+def renew() -> None:
+    """Makes our modules what they were when they were loaded, and forgets others.
 
     What was called since then has left nothing else behind than names that it assigned, and caches: before a process is what it is to be,
     nothing of ours puts anything into a dictionary or the like that a module holds. Each module that a process has loaded by itself is
@@ -77,16 +90,14 @@ def renew(program: str) -> None:
     for name, (module, names) in as_loaded.items():
         vars(module).clear()
         vars(module).update(names)
-        for cached in names.values():
-            if hasattr(cached, "cache_clear"):
-                cached.cache_clear()
         sys.modules[name] = module
-    sys.modules.pop(program, None)
+    forget()
 
 
 def execute(arguments: list[str]) -> NoReturn:
     """Does what `python -P -m MODULE ARGUMENTS`, or `python -P -c PROGRAM`, does, in this process, and ends it."""
-    renew(arguments[0])
+    # The module that is executed is executed anew.
+    sys.modules.pop(arguments[0], None)
     logging.getLogger().handlers.clear()
     sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
@@ -124,6 +135,7 @@ def execute(arguments: list[str]) -> NoReturn:
 def execv(_: str, command: list[str]) -> NoReturn:
     """Stands for `os.execv`, by which `run` becomes the supervisor."""
     subprocess.Popen = Forked  # type: ignore[assignment, misc]
+    renew()
     execute(module_of(command))
 
 
@@ -144,6 +156,7 @@ class Forked:
         if self.pid == 0:
             os.dup2(stdin, 0)
             os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            renew()
             execute(module_of(command))
 
     def poll(self) -> int | None:
