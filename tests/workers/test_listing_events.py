@@ -74,6 +74,32 @@ def test_groups_that_are_not_all_told(at_work: House) -> None:
     )
 
 
+@pytest.mark.story
+def test_of_a_long_listing_whose_worker_is_killed_the_next_one_tells_the_rest(house: House) -> None:
+    """The next one listed anew under the same event ids, so that a reader who drops repeats had pages of both listings."""
+    house.sandbox.add_groups("sms", group_id="gro_1")
+    house.sandbox.add_contacts("sms", "gro_1", count=30_000)
+    short: dict[str, Any] = {"WORKER_HEARTBEAT_SECONDS": 2, "COUPONTOOLS_TIMEOUT_SECONDS": 5}
+    for _ in range(20):
+        worker = house.worker(**short)
+        told = house.redis.xlen("coupontools:events")
+        message = house.enqueue("list_contacts", channel="sms", group_id="gro_1")
+        wait_for(lambda told=told: house.redis.xlen("coupontools:events") > told, what="the first pages")
+        worker.kill()
+        # It may write all of them between two looks, and is asked again then.
+        if house.redis.keys("coupontools:staged:*"):
+            break
+    # Another listing would tell of this one, too.
+    house.sandbox.add_contacts("sms", "gro_1", count=1)
+    house.worker(**short)
+    wait_for(lambda: len(house.answers(message)) == 60, what="the rest", show=house.log_tail)
+    data = [event["data"] for event in house.answers(message)]
+    assert [page["page"] for page in data] == list(range(1, 61))
+    assert {page["total"] for page in data} == {30_000}
+    wait_for(lambda: not house.redis.hlen("dramatiq:reads.msgs"), what="its end")
+    assert not house.redis.keys("coupontools:staged:*")
+
+
 def test_a_listing_that_cannot_be_kept_on_disk_is_asked_for_again(house: House) -> None:
     """A full TMPDIR ended listings as `internal`, for good."""
     house.sandbox.add_groups("sms", group_id="gro_1")
