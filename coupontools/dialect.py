@@ -100,9 +100,15 @@ def count(value: object) -> int | None:
     return int(re.sub("[^0-9]", "", found[1])) if found else None
 
 
+_UNSET = {"", "0", "false", "no", "n", "off", "null", "none"}
+
+
 def flag(value: object) -> bool:
-    """Return whether a flag is set: `1`, `1.0`, `"1"` and `true` are."""
-    return value is True or (text(digits(value)) or "").lower() in {"1", "true"}
+    """Return whether a flag is set: `1`, `1.0`, `"1"` and `true` are, and whatever else says neither nothing nor no.
+
+    The one flag there is says that somebody has unsubscribed. In doubt nobody may write to them.
+    """
+    return value is True or (text(digits(value)) or "").lower() not in _UNSET
 
 
 def moment(value: object) -> str | None:

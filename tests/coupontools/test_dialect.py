@@ -91,7 +91,7 @@ def test_dates(value: Any, moment: str | None) -> None:
 
 @pytest.mark.parametrize(("value", "is_set"), [("1", True), (1, True), (True, True), ("true", True),
                                                ("0", False), (0, False), (False, False), ("", False),
-                                               (None, False), ("2", False), ([], False),
+                                               (None, False), ("2", True), ("yes", True), ("No", False), ([], False),
                                                (1.0, True), (Decimal("1.0"), True), (0.0, False)])  # fmt: skip
 def test_flags(value: Any, is_set: bool) -> None:
     assert dialect.flag(value) is is_set
