@@ -5,7 +5,7 @@
 
 from delivery.account import pausing, tell, unparking
 from delivery.anew import forgetting, keeping, retried_as
-from delivery.answer import PREFIX, SOURCE, Failure, dead_reason, rejection
+from delivery.answer import PREFIX, SOURCE, WITHOUT_LETTER, Failure, dead_reason, rejection
 from delivery.batches import batch_key, batch_life_ms, cancelled_field, cancelling, sizing
 from delivery.delivery import Delivery
 from delivery.gate import Gate
@@ -25,6 +25,7 @@ __all__ = [
     "PAUSES_MS",
     "PREFIX",
     "SOURCE",
+    "WITHOUT_LETTER",
     "Changes",
     "Delivery",
     "Failure",

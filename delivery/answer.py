@@ -57,6 +57,8 @@ TOLD_BYTES = 64 * 1024
 SMALL_FORM = 3
 #: First characters of a rejected message that its event shows, and the longest Redis id that it repeats whole.
 RAW_CHARACTERS = 1000
+#: Kinds of failures that leave no dead letter: sending a conflict again cannot help, nor what was cancelled.
+WITHOUT_LETTER: Final = frozenset({"conflict", "cancelled"})
 LONGEST_ID = 100
 #: Why a message is rejected whose id was answered before.
 USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
@@ -238,9 +240,8 @@ def failed(task: Task, failure: Failure, progress: Progress, *, owned: bool = Tr
     """Return the settlement of a job that ends without success."""
     data = {"job": task.job.actor, "error": failure.data(), **progress.data()}
     event = _event(task, task.job.failed, data, subject=task.job.subject)
-    # Sending a conflict again cannot help, nor what was cancelled, so it leaves no dead letter.
     reason = None
-    if failure.kind not in {"conflict", "cancelled"}:
+    if failure.kind not in WITHOUT_LETTER:
         reason = dead_reason(task.message_id, task.job.actor, failure, batch_id=task.job.batch_id)
     kind = EndedUnknown if failure.kind == "unknown" else Failed
     return kind(events=[event], reason=reason, owned=owned, kind=failure.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ ERROR_COLUMN: Final = "error"
 #: What a column holds that is to be left out.
 IGNORED: Final = "(ignored)"
 DELIMITERS: Final = ",;\t"
+#: A number or an address: of a file without a header, the first contact stands where the names should.
+_CONTACT: Final = re.compile(r"[^@\s]+@[^@\s]+|\+?(?:[\s()./-]*[0-9]){7,}[\s()./-]*")
 
 
 def known_columns(channel: str) -> dict[str, str]:
@@ -89,6 +92,11 @@ class Columns:
             raise UnusableFile(f"columns named twice: {', '.join(twice)}")
         holds = [meaning.get(form, IGNORED) for form in found]
         identifying = next(iter(known))
+        if (name := given.get(identifying)) and _CONTACT.fullmatch(same_name(name)):
+            raise UnusableFile(
+                f"the first line must name the columns, and '{name.strip()[:100]}' is a contact, who would be left out: "
+                f"put a line above it, such as {identifying},first_name"
+            )
         if identifying not in holds:
             raise UnusableFile(
                 f"there is no column '{identifying}'; the file has: {told}. "

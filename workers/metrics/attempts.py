@@ -10,6 +10,7 @@ import structlog
 from dramatiq.middleware import Middleware
 
 from actors.event_data import ERROR_KINDS
+from delivery import WITHOUT_LETTER
 from workers.broker import DurableMessage
 from workers.metrics.counts import reserve
 from workers.metrics.exposition import FOLDER_VARIABLE
@@ -100,8 +101,11 @@ class AttemptMetrics(Middleware):
             count["coupontools_replays_total"].labels(actor).inc()
         if outcome in {"failed", "retrying"}:
             count["dramatiq_message_errors_total"].labels(*message).inc()
-            kind = "retries" if outcome == "retrying" else "rejects"
-            count[f"dramatiq_message_{kind}_total"].labels(*message).inc()
+        if outcome == "retrying":
+            count["dramatiq_message_retries_total"].labels(*message).inc()
+        # Alerts send operators from here to the dead letters: a batch that one of them cancelled must raise none.
+        if outcome == "failed" and fields["error_kind"] not in WITHOUT_LETTER:
+            count["dramatiq_message_rejects_total"].labels(*message).inc()
 
     def entry_rejected(self, queue: str) -> None:
         """Count an entry that was set aside."""

@@ -35,6 +35,9 @@ def test_columns_are_taken_by_their_own_names_or_by_those_that_are_given():
         ("Mobile;Naam", {}, True, "no column 'phone'; the file has: Mobile, Naam"),
         ("Mobile;mobile;Naam;Naam", {"phone": "Mobile"}, True, "named twice: mobile$"),
         ('"Mobile\n', {"phone": "Mobile"}, True, "header cannot be read"),
+        # Without a header the first contact would be lost without a word, taken for the names of the columns.
+        ("+32470000001,Ada", {"phone": "+32470000001"}, True, "'\\+32470000001' is a contact, who would be left"),
+        ("0470 00.00/01;Ada", {"phone": "0470 00.00/01"}, True, "is a contact.*such as phone,first_name"),
     ],
 )
 def test_a_header_that_is_of_no_use_is_explained(header, given, ignore, sentence):

@@ -19,6 +19,7 @@ from actors import JOBS
 from actors.event_data import ERROR_KINDS
 from config import Settings
 from tests.harness import House, wait_for
+from tests.harness.commands import run_command
 from workers.embedded import free_port
 from workers.metrics import METRICS, exposition, server
 from workers.metrics.attempts import attempt_metrics
@@ -110,6 +111,32 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House):
     assert list(folder.glob(f"*_{gone}.db")) == []
     assert worker.terminate() == 0
     assert not folder.exists()
+
+
+def test_what_leaves_no_dead_letter_is_not_counted_as_one(house: House):
+    """An operator who cancelled a batch was told at once that most jobs fail, and to look among dead letters where there were none."""
+    port, group = free_port(), house.new_group()
+    house.worker(METRICS_PORT=port)
+    assert run_command("pause", environment=house.environment()).returncode == 0
+    same = {"channel": "sms", "group_id": group}
+    ids = [house.enqueue("add_contact", same, phone=f"+3247000{n:04}", batch_id="spring") for n in range(3)]
+    assert run_command("cancel", "--batch", "spring", environment=house.environment()).returncode == 0
+    house.wait_answered(ids)
+    assert run_command("resume", environment=house.environment()).returncode == 0
+    for name in ("first", "second"):
+        house.answer(house.enqueue("create_group", channel="sms", name=name, idempotency_key="one"))
+    house.answer(house.enqueue("add_contact", same, phone="none"))
+    wait_for(
+        lambda: total(scrape(port), "dramatiq_messages_total") >= 6,
+        what="the counts",
+        show=lambda: str(scrape(port)),
+    )
+    metrics = scrape(port)
+    for kind, times in (("cancelled", 3), ("conflict", 1), ("invalid", 1)):
+        assert total(metrics, "coupontools_outcomes_total", error_kind=kind) == times
+    assert total(metrics, "dramatiq_message_errors_total") == 5
+    wait_for(lambda: total(scrape(port), "dramatiq_message_rejects_total") == 1, what="the dead letter")
+    assert total(scrape(port), "coupontools_queue_dead") == 1
 
 
 def test_without_room_for_counts_work_goes_on(
