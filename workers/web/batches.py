@@ -43,12 +43,12 @@ def _list(visit: Visit) -> Response:
 
 
 def _one(visit: Visit) -> Response:
-    batch = _batch(visit, visit.asked("id"))
+    batch = _batch(visit, visit.named("id"))
     return visit.page("batch.html", batch=batch, duration=duration)
 
 
 def _failed(visit: Visit) -> Response:
-    batch = _batch(visit, visit.asked("id"))
+    batch = _batch(visit, visit.named("id"))
     letters = DeadLetters(visit.desk.client, visit.desk.keys(), QUEUES)
     with tempfile.TemporaryDirectory(prefix="coupontools-") as folder:
         with FailedFile(Path(folder, "failed.csv")) as out:
@@ -73,7 +73,7 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _cancel(visit: Visit) -> Response:
-    batch = _batch(visit, visit.given("id"))
+    batch = _batch(visit, visit.named("id"))
     cancel_batch(visit.desk.client, visit.desk.settings, batch.batch_id)
     log.info("web.acted", action="cancel", batch_id=batch.batch_id)
     said = "The batch is cancelled: no new call is made for its jobs, and they are answered one by one."

@@ -137,12 +137,12 @@ def _address(letter: DeadLetter) -> dict[str, str]:
 
 
 def _one(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.asked("queue"), visit.asked("entry"))
+    letters, letter = _addressed(visit, visit.asked("queue"), visit.named("entry"))
     return _show(visit, letters, letter, openly=False)
 
 
 def _openly(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.given("queue"), visit.given("entry"))
+    letters, letter = _addressed(visit, visit.given("queue"), visit.named("entry"))
     log.warning("web.shown", message_id=letter.id)
     return _show(visit, letters, letter, openly=True)
 
@@ -172,7 +172,7 @@ def _is_anew(visit: Visit) -> bool:
 
 
 def _retry(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.given("queue"), visit.given("entry"))
+    letters, letter = _addressed(visit, visit.given("queue"), visit.named("entry"))
     anew = _is_anew(visit)
     try:
         new = letters.retry(letter, anew=anew)
@@ -185,7 +185,7 @@ def _retry(visit: Visit) -> Response:
 
 
 def _purge(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.given("queue"), visit.given("entry"))
+    letters, letter = _addressed(visit, visit.given("queue"), visit.named("entry"))
     purged = letters.purge([letter])
     log.info("web.acted", action="purge", message_id=letter.id, changed=bool(purged))
     return visit.go("/dead", "The letter is forgotten." if purged else "The letter is not there any more.")

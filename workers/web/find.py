@@ -61,11 +61,11 @@ def _search(visit: Visit) -> Response:
 
 
 def _job(visit: Visit) -> Response:
-    return _show(visit, visit.asked("id"), openly=False)
+    return _show(visit, visit.named("id"), openly=False)
 
 
 def _openly(visit: Visit) -> Response:
-    message_id = visit.given("id")
+    message_id = visit.named("id")
     log.warning("web.shown", message_id=message_id)
     return _show(visit, message_id, openly=True)
 
@@ -97,7 +97,7 @@ def _show(visit: Visit, message_id: str, *, openly: bool) -> Response:
 
 
 def _cancel(visit: Visit) -> Response:
-    message_id = visit.given("id")
+    message_id = visit.named("id")
     why_not = cancel_jobs(visit.desk.client, visit.desk.settings, [message_id])
     log.info("web.acted", action="cancel", message_id=message_id, changed=not why_not)
     said = f"It {why_not[message_id]}." if why_not else "It is cancelled: no new call is made for it."

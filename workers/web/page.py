@@ -40,6 +40,11 @@ class Visit:
         value = self.form.get(name, "")
         return value.strip() if isinstance(value, str) else ""
 
+    def named(self, name: str) -> str:
+        """Return an id that a link or a form of ours carries, as it is: an id may begin or end with a blank."""
+        value = self.form.get(name) or self.request.query_params.get(name, "")
+        return value if isinstance(value, str) else ""
+
     def page(self, template: str, status: int = 200, **context: Any) -> Response:
         """Return a page made from a template."""
         said = self.desk.notes.take(self.who.name)
