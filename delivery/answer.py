@@ -58,7 +58,7 @@ SMALL_FORM = 3
 #: First characters of a rejected message that its event shows, and the longest Redis id that it repeats whole.
 RAW_CHARACTERS = 1000
 #: Kinds of failures that leave no dead letter: sending a conflict again cannot help, nor what was cancelled.
-WITHOUT_LETTER: Final = frozenset({"conflict", "cancelled"})
+WITHOUT_LETTER = frozenset({"conflict", "cancelled"})
 LONGEST_ID = 100
 #: Why a message is rejected whose id was answered before.
 USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"

@@ -31,7 +31,10 @@ FORM_BYTES: Final = 64 * 1024
 UPLOAD_SECONDS: Final = 600.0
 LONGEST_NAME: Final = 100
 MOST_COLUMNS: Final = 100
-GONE: Final = f"there is no such import of yours; files are kept for {KEPT_SECONDS / 3600:g} hours, for whoever uploaded them"
+GONE: Final = (
+    f"there is no such import of yours; a file is kept for {KEPT_SECONDS / 3600:g} hours at most, "
+    "for the browser that sent it until it signs out"
+)
 
 
 def _list(visit: Visit, status: int = 200, problem: str = "") -> Response:

@@ -15,7 +15,7 @@ __all__ = ["stream"]
 
 
 async def stream(visit: Visit, live: Live) -> Response:
-    """Return the stream of what has changed, until the session ends; a beat tells that nothing has.
+    """Return the stream of what has changed, until the session ends; a beat tells that nothing has. Each has the time (UTC) as its id.
 
     Raises:
         Refused: too many watch, or the server is stopping.
@@ -36,7 +36,8 @@ async def stream(visit: Visit, live: Live) -> Response:
         try:
             while time.time() < visit.who.ends:
                 new = {name: text for name, text in seen.items() if before.get(name) != text}
-                yield b"data: " + orjson.dumps(new) + b"\n\n"
+                clock = time.strftime("%H:%M:%S", time.gmtime()).encode()
+                yield b"data: " + orjson.dumps(new) + b"\nid: " + clock + b"\n\n"
                 before = seen
                 seen = await anext(watch)
         except StopAsyncIteration:

@@ -36,7 +36,12 @@ def test_columns_are_taken_by_their_own_names_or_by_those_that_are_given():
         ("Mobile;mobile;Naam;Naam", {"phone": "Mobile"}, True, "named twice: mobile$"),
         ('"Mobile\n', {"phone": "Mobile"}, True, "header cannot be read"),
         # Without a header the first contact would be lost without a word, taken for the names of the columns.
-        ("+32470000001,Ada", {"phone": "+32470000001"}, True, "'\\+32470000001' is a contact, who would be left"),
+        (
+            "+32470000001,Ada",
+            {"phone": "+32470000001"},
+            True,
+            "'\\+32470000001' is a contact, who would be left",
+        ),
         ("0470 00.00/01;Ada", {"phone": "0470 00.00/01"}, True, "is a contact.*such as phone,first_name"),
     ],
 )

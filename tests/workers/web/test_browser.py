@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,27 @@ def test_it_moves_by_itself_says_that_it_has_lost_the_server_and_finds_it_again(
             # The session outlives a restart.
             wait_for(
                 lambda: "Live" in text_of(driver), what="the server's return", show=lambda: text_of(driver)
+            )
+
+
+def test_it_tells_the_servers_time_and_says_when_it_is_signed_out(full: House, web: WebProcess) -> None:
+    """It told the time of this machine, and that the server does not answer when it had answered that nobody is signed in."""
+    with open_browser() as driver:
+        wrong = "Date.now = () => 0; Date.prototype.toISOString = () => '1970-01-01T00:00:00Z'"
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": wrong})
+        sign_in(driver, web)
+        wait_for(lambda: "Live" in text_of(driver), what="the first news", show=lambda: text_of(driver))
+        shown = driver.find_element(By.CSS_SELECTOR, "[data-live-time]").text
+        told = datetime.combine(datetime.now(UTC), datetime.strptime(shown, "%H:%M:%S UTC").time(), UTC)  # noqa: DTZ007
+        # Told a moment ago, maybe before midnight.
+        assert (datetime.now(UTC) - told) % timedelta(days=1) < timedelta(minutes=10)
+        driver.delete_all_cookies()
+        assert web.end() == 0
+        with WebProcess(full.environment(), web.port):
+            wait_for(
+                lambda: "You are not signed in any more" in text_of(driver),
+                what="the end of the session",
+                show=lambda: text_of(driver),
             )
 
 

@@ -8,7 +8,8 @@ const SILENCE = 12000;
 function watch(place) {
   const state = place.querySelector("[data-live-state]");
   const time = place.querySelector("[data-live-time]");
-  let last = Date.now();
+  // A clock that nobody sets: one that was put back would hide a silence.
+  let last = performance.now();
 
   function say(text, lost) {
     document.body.classList.toggle("lost", lost);
@@ -16,12 +17,20 @@ function watch(place) {
     if (state.textContent !== text) state.textContent = text;
   }
 
-  function lose() {
-    say("The server does not answer. What you see is old, as of", true);
+  function lose(why = "The server does not answer.") {
+    say(`${why} What you see is old, as of`, true);
+  }
+
+  // A refusal closes a stream for good and does not say why; asked for its head alone, the same address does.
+  async function closed() {
+    const status = await fetch(place.dataset.live, { method: "HEAD" }).then((answer) => answer.status, () => 0);
+    if (status === 401) return lose("You are not signed in any more: reload this page.");
+    lose();
+    setTimeout(open, SILENCE);
   }
 
   function hear(event) {
-    last = Date.now();
+    last = performance.now();
     for (const [name, html] of Object.entries(JSON.parse(event.data))) {
       const part = document.querySelector(`[data-part="${CSS.escape(name)}"]`);
       if (!part) continue;
@@ -30,7 +39,8 @@ function watch(place) {
       // What somebody is choosing from is not taken away while it stays the same.
       if (body.innerHTML.trim() !== part.innerHTML.trim()) part.replaceChildren(...body.childNodes);
     }
-    time.textContent = new Date().toISOString().slice(11, 19);
+    // The server's clock, as in all else that the page tells: this machine's may be wrong.
+    time.textContent = `${event.lastEventId} UTC`;
     say("Live", false);
   }
 
@@ -38,13 +48,13 @@ function watch(place) {
     const source = new EventSource(place.dataset.live);
     source.onmessage = hear;
     source.onerror = () => {
-      lose();
-      // A refusal (signed out, too many pages) closes it for good; all else is tried again by the browser.
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, SILENCE);
+      // Signed out, or too many pages; all else is tried again by the browser.
+      if (source.readyState === EventSource.CLOSED) closed();
+      else lose();
     };
   }
 
-  setInterval(() => { if (Date.now() - last > SILENCE) lose(); }, 1000);
+  setInterval(() => { if (performance.now() - last > SILENCE && !document.body.classList.contains("lost")) lose(); }, 1000);
   open();
 }
 
