@@ -219,6 +219,7 @@ def _any_event() -> dict[str, Any]:
 
 
 def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any]:
+    in_seconds = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": EARLIEST_MS}
     options = {
         "redis_message_id": _text("The id under which the message lies."),
         "traceparent": {"description": "W3C trace context; carried on."},
@@ -226,8 +227,7 @@ def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any
             "type": ["number", "null"],
             "minimum": 0,
             "maximum": LATEST,
-            # A moment in seconds is none.
-            "not": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": EARLIEST_MS},
+            "not": in_seconds,
             "description": "Not before this Unix millisecond.",
         },
     }
@@ -249,6 +249,7 @@ def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any
             "type": "number",
             "minimum": 0,
             "maximum": LATEST,
+            "not": in_seconds,
             "description": "Unix milliseconds. The deadline counts from it.",
         },
     }

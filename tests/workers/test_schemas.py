@@ -175,7 +175,7 @@ def messages() -> Iterator[dict[str, Any]]:
         "kwargs": [[], None, ABSENT],
         "options": [{}, [], None, ABSENT, {"redis_message_id": 1}],
         "message_id": ["m", "é 1", "x" * 255, "x" * 256, "", "a\nb", "\x1b", 1, None, ABSENT],
-        "message_timestamp": [0, 1.5, -1, 10**15, "1", True, None, ABSENT],
+        "message_timestamp": [0, 1_800_000_000_000.5, -1, 10**15, "1", True, None, ABSENT],
         "more": [1],
     }
     for actor, rights in RIGHT.items():
@@ -197,6 +197,14 @@ def messages() -> Iterator[dict[str, Any]]:
             {"other": {}},
         ):
             yield {**right, "options": {**right["options"], **option}}
+
+
+def test_a_timestamp_in_seconds_is_wrong_for_the_schema_too():
+    """The worker answers such a job as invalid: whoever validates before sending must learn of it there."""
+    _, _, right = message("list_groups", {"channel": "sms"})
+    envelope = validator("envelopes/job.v1.json")
+    assert envelope.is_valid(right)
+    assert not envelope.is_valid({**right, "message_timestamp": 1_800_000_000})
 
 
 def test_schema_and_worker_agree_about_every_message():
