@@ -154,9 +154,15 @@ class State:
     redis: RedisState
 
     def unserved(self, silence: float) -> list[str]:
-        """Return the queues with work that no worker takes that was seen within `silence` seconds."""
+        """Return the queues with work that no worker takes that was seen within `silence` seconds.
+
+        While Redis takes no writes, no worker can tell that it lives, and those that it knows count as living.
+        """
         served = {
-            name for worker in self.workers if worker.seen_seconds_ago <= silence for name in worker.queues
+            name
+            for worker in self.workers
+            if worker.seen_seconds_ago <= silence or not self.redis.writable
+            for name in worker.queues
         }
         return [
             name for name, queue in self.queues.items() if queue.ready + queue.delayed and name not in served

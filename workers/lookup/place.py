@@ -10,6 +10,7 @@ from actors import key_of
 from config.keys import Keys
 from delivery.task import short_digest
 from workers.lookup.found import Found, fields_of, kwargs_of, text_of, time_of
+from workers.redis_state import read_redis
 from workers.throughput import count_of
 from workers.worker_list import WorkerState
 
@@ -96,6 +97,13 @@ class Places:
             return True
         return False
 
+    def _why_no_worker(self, queue: str) -> str:
+        # While Redis takes no writes, no worker can tell that it lives.
+        state = read_redis(self._client, self._keys)
+        if not state.writable and any(queue in worker.queues for worker in self._workers):
+            return state.problems[0]
+        return f"no worker takes what waits in {queue}"
+
     def _wait(self, found: Found, queue: str, entry_id: bytes, channel: str) -> None:
         keys = self._keys.queue(queue)
         due = self._client.zscore(keys.delayed, entry_id)
@@ -114,7 +122,7 @@ class Places:
             for name in worker.queues
         }
         if queue not in served:
-            found.reason = f"no worker takes what waits in {queue}"
+            found.reason = self._why_no_worker(queue)
             return
         before = (
             self._client.lpos(keys.ready, entry_id)

@@ -31,6 +31,8 @@ _REASONS = {
 }
 #: How redis-py names a sentinel that does not answer: with all that it knows of the connection, which is more than a thousand characters.
 _SENTINEL = re.compile(r"<redis\S*\.Redis\(.*?[(,]host=([^,]*),port=(\d+).*?\)>\)>\)>", re.DOTALL)
+#: Where in a script of ours Redis 7 refused something, which helps nobody who is told of it.
+_PLACE = re.compile(r" script: [0-9a-f]{40}, on @user_script:\d+\.?")
 #: How long a process waits before it tries again, in seconds: soon after the first failure, then less often.
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -81,7 +83,7 @@ def trouble_of(error: redis.exceptions.RedisError) -> str:
         | redis.exceptions.AuthenticationError
         | redis.exceptions.AuthorizationError
     )
-    return f"Redis {'refuses' if isinstance(error, said_no) else 'does not answer'}: {redact_text(_text_of(error))}"
+    return f"Redis {'refuses' if isinstance(error, said_no) else 'does not answer'}: {redact_text(_PLACE.sub('', _text_of(error)))}"
 
 
 class Link:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -300,3 +301,37 @@ def test_a_full_redis_is_told_as_the_reason_why_no_worker_is_seen(fragile_house:
     assert done.returncode == 1
     assert "Redis takes no writes" in done.stderr
     assert "no worker of this host was seen in the last 2 s: none can tell that it lives" in done.stderr
+
+
+def test_no_worker_is_missed_where_none_can_tell_that_it_lives(fragile_house: House):
+    """It sent operators to start a worker, while all of them waited for room in Redis."""
+    worker = fragile_house.worker()
+    later = round(time.time() * 1000) + 600_000
+    queue, redis_id, body = message("list_groups", {"channel": "sms"})
+    body["options"]["eta"] = later
+    fragile_house.push(queue, redis_id, json.dumps(body))
+    wait_for(
+        lambda: json.loads(fragile_house.run("status", "--json").stdout)["queues"]["reads"]["delayed"],
+        what="the delayed job",
+        show=fragile_house.log_tail,
+    )
+    fragile_house.redis.config_set("maxmemory", "1")
+    silent = "no worker of this host was seen"
+    wait_for(
+        lambda: silent in fragile_house.run("check").stderr,
+        what="the silence",
+        show=fragile_house.log_tail,
+    )
+    assert "no worker takes" not in fragile_house.run("check").stderr
+    assert "no worker takes" not in fragile_house.run("status").stdout
+    # The same of a job that no worker could fetch.
+    fragile_house.redis.config_set("maxmemory", "0")
+    for process in worker.children():
+        os.kill(process, signal.SIGSTOP)
+    waiting = fragile_house.enqueue("list_groups", channel="sms")
+    fragile_house.redis.config_set("maxmemory", "1")
+
+    def reason() -> str:
+        return str(json.loads(fragile_house.run("job", waiting, "--json").stdout)["reason"])
+
+    wait_for(lambda: "Redis takes no writes: " in reason(), what="the reason", show=reason)
