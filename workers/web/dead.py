@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
@@ -99,6 +100,12 @@ def _milliseconds(text: str, otherwise: float) -> float:
     except ValueError:
         raise Refused(400, f"{text!r} is no time such as 2026-03-01T14:00") from None
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000
+
+
+def _moment(milliseconds: float) -> str:
+    """Return a time as a browser writes it, in UTC; not before the one that is given."""
+    moment = datetime.fromtimestamp(math.ceil(milliseconds) / 1000, UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
 
 def _list(visit: Visit) -> Response:
@@ -196,7 +203,7 @@ def _retry_many(visit: Visit) -> Response:
     letters = wanted.letters(visit)
     sent = not_sent = 0
     anew = _is_anew(visit)
-    some, more = _some(wanted, letters)
+    some, onward = _some(wanted, letters)
     for letter in some:
         try:
             sent += letters.retry(letter, anew=anew) is not None
@@ -204,29 +211,33 @@ def _retry_many(visit: Visit) -> Response:
             not_sent += 1
     log.info("web.acted", action="retry", anew=anew, letters=sent, **wanted.query())
     said = f"{sent:,} sent again." + (f" {not_sent:,} are no readable jobs, and stay." if not_sent else "")
-    return visit.go("/dead", said + (" There are more." if more else ""), **wanted.query())
+    if onward:
+        said += " There are more. Here are those that died before."
+        # What fails again dies anew, and what is no readable job stays: both would come first, again and again.
+        wanted = replace(wanted, until=_moment(onward[0]))
+    return visit.go("/dead", said, **wanted.query())
 
 
 def _purge_many(visit: Visit) -> Response:
     wanted = Wanted.of(visit.form)
     letters = wanted.letters(visit)
-    some, more = _some(wanted, letters)
+    some, onward = _some(wanted, letters)
     purged = letters.purge(list(some))
     log.info("web.acted", action="purge", letters=purged, **wanted.query())
     return visit.go(
-        "/dead", f"{purged:,} forgotten." + (" There are more." if more else ""), **wanted.query()
+        "/dead", f"{purged:,} forgotten." + (" There are more." if onward else ""), **wanted.query()
     )
 
 
-def _some(wanted: Wanted, letters: DeadLetters) -> tuple[Iterator[DeadLetter], bool]:
-    """Return as many letters as one request changes, until it has taken too long; and whether there may be more."""
+def _some(wanted: Wanted, letters: DeadLetters) -> tuple[Iterator[DeadLetter], Place | None]:
+    """Return as many letters as one request changes, until it has taken too long; and where to go on, if there may be more."""
     found: list[DeadLetter] = []
     place: Place | None = _FIRST
     began = time.monotonic()
     while place is not None and len(found) < MOST_CHANGED and time.monotonic() - began < LONGEST_SECONDS:
         some, place = wanted.look(letters, place, most=MOST_CHANGED - len(found))
         found += some
-    return iter(found), place is not None
+    return iter(found), place
 
 
 def _addressed(visit: Visit, queue: str, entry: str) -> tuple[DeadLetters, DeadLetter]:

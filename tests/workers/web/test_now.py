@@ -32,6 +32,8 @@ async def test_it_shows_what_status_shows(house: House, page: Open) -> None:
         assert '<td data-label="Ready" class="number">1,234</td>' in text
         assert "no worker takes what waits in contacts, misspelt" in text
         assert "no worker is running" in text
+        # Nobody knows how long: a hold, say, ends by itself.
+        assert ">not known<" in text
 
 
 async def test_a_pause_is_a_form_with_a_reason_and_shown_as_text(house: House, page: Open) -> None:
