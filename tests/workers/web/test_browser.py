@@ -173,6 +173,26 @@ def test_it_tells_the_servers_time_and_says_when_it_is_signed_out(full: House, w
             )
 
 
+def test_long_names_make_no_page_wider_than_a_telephone(web: WebProcess, tmp_path: Path) -> None:
+    file = tmp_path / f"{'W' * 90}.csv"
+    file.write_text(f"phone,{'L' * 200},first_name\nbad{'z' * 300},x,{'W' * 255}\n")
+    with open_browser(360, 740) as driver:
+        sign_in(driver, web, "/imports")
+        driver.find_element(By.ID, "file").send_keys(str(file))
+        driver.find_element(By.CSS_SELECTOR, "main button").click()
+        for column in ("", "(ignored)"):
+            wait_for(
+                lambda: "What the columns hold" in text_of(driver),
+                what="the file",
+                show=lambda: text_of(driver),
+            )
+            assert driver.execute_script("return document.documentElement.scrollWidth") == 360
+            driver.execute_script("document.getElementById('column-1').value = arguments[0]", column)
+            driver.find_element(By.CSS_SELECTOR, 'button[value="check"]').click()
+        wait_for(lambda: "1 row is wrong" in text_of(driver), what="the check", show=lambda: text_of(driver))
+        assert driver.execute_script("return document.documentElement.scrollWidth") == 360
+
+
 @pytest.mark.chaos
 def test_nothing_that_came_from_outside_runs_on_any_page(web: WebProcess, tmp_path: Path) -> None:
     with open_browser() as driver:
