@@ -161,6 +161,7 @@ async def test_a_batch_is_shown_its_failed_rows_downloaded_and_cancelled(house: 
         path = listed.split('<th scope="row"><a href="')[1].split('"')[0].replace("&amp;", "&")
         shown = (await browser.get(path)).text
         assert "Failed: rejected" in shown
+        assert "conflicts and cancelled jobs leave no dead letter" in shown
         assert MARKUP not in shown
         told = await browser.get("/batch/failed", params={"id": batch})
         assert (
