@@ -65,7 +65,10 @@ class Wait:
                     f"no answer within {self._seconds:g} s: Redis does not answer; the job is enqueued"
                 ) from error
             if entry is not None and (message_id := self._answers(entry)):
+                began = time.monotonic()
                 yield entry.event
+                # A long listing takes a while to draw, and a pager stops whoever writes to it: that is no waiting.
+                self._ends_at += time.monotonic() - began
                 self._missing[message_id] += 1
                 if self._missing[message_id] >= entry.event["data"].get("pages", 1):
                     del self._missing[message_id]

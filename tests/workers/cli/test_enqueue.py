@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from config import Settings
 from tests.harness import House
 from tests.workers.cli.conftest import Command
+from workers.cli.wait import NoAnswer, Wait
 
 CONTACT = {"channel": "sms", "group_id": "gro_119251", "phone": "+32470123456"}
 
@@ -97,6 +102,26 @@ def test_a_wait_that_is_over_says_why_and_exits_3(house: House, command: Command
     done = command(*asked)
     assert done.stderr == "no answer within 0 s: it waits: behind 2 others in reads\n"
     assert command("enqueue", "list_groups", "--channel", "sms", "--timeout", "1").returncode == 2
+
+
+def test_who_reads_a_long_listing_slowly_gets_all_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in (1, 2, 3):
+        data = {"page": page, "pages": 3}
+        event = {"id": f"m/{page}", "type": "coupontools.groups.listed", "time": "now", "data": data}
+        house.redis.xadd("coupontools:events", {"type": event["type"], "event": json.dumps(event)})
+    settings = Settings(_env_file=None)
+    clock = {"now": 1000.0}
+    monkeypatch.setattr("workers.cli.wait.time", SimpleNamespace(monotonic=lambda: clock["now"]))
+    seen = []
+    for event in Wait(house.redis, settings, ["m"], seconds=30).answers("0-0"):
+        seen.append(event["id"])
+        clock["now"] += 60
+    assert seen == ["m/1", "m/2", "m/3"]
+    # Somebody else's answer gives no time.
+    with pytest.raises(NoAnswer, match="no answer within -1 s: it is nowhere to be found"):
+        next(Wait(house.redis, settings, ["another"], seconds=-1).answers("0-0"))
 
 
 def test_an_argument_that_no_job_knows_is_told_by_its_name(command: Command) -> None:
