@@ -118,6 +118,17 @@ def test_what_it_said_itself_before_does_not_stop_a_worker(still: StillClock) ->
     assert still.all() == ENROLLED | {"format": "2"}
 
 
+def test_what_a_worker_said_at_its_heartbeat_stands_when_it_looks_again(still: StillClock) -> None:
+    assert enrol(still) == ["ok"]
+    still.redis.hset("workers", "w1", '{"account":"mine","without":"a replica"}')
+    assert enrol(still, starts=False) == ["ok"]
+    assert still.all()["workers"] == {"w1": '{"account":"mine","without":"a replica"}'}
+    # Whoever was taken for dead while it was frozen is registered anew.
+    still.redis.delete("workers")
+    assert enrol(still, starts=False) == ["ok"]
+    assert still.all()["workers"] == {"w1": ABOUT}
+
+
 @pytest.mark.parametrize(
     ("stored", "forms", "fits"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import signal
 import time
 
@@ -23,7 +24,7 @@ def test_nothing_is_sent_before_a_replica_has_the_claim(_sandbox: Sandbox) -> No
     ):
         wait_for(lambda: house.redis.info("replication")["connected_slaves"] == 1, what="the replica")
         group = house.new_group()
-        worker = house.worker(REDIS_WAIT_REPLICAS=1)
+        worker = house.worker(REDIS_WAIT_REPLICAS=1, WORKER_HEARTBEAT_SECONDS=2)
         ids = [house.enqueue("add_contact", channel="sms", group_id=group, phone="+32470000000")]
         house.wait_answered(ids)
         sent = len(house.sandbox.requests())
@@ -46,6 +47,12 @@ def test_nothing_is_sent_before_a_replica_has_the_claim(_sandbox: Sandbox) -> No
         assert len(house.sandbox.requests()) == sent
         line = worker.log_lines("redis.unavailable")[-1]
         assert line["error"].endswith("replicas that have the claim: 0; REDIS_WAIT_REPLICAS: 1")
+        # Several heartbeats have passed, and each of them told it.
+        why = "replicas that have the claim: 0; REDIS_WAIT_REPLICAS: 1"
+        [about] = house.redis.hvals("coupontools:workers")
+        assert why in json.loads(about)["without"]
+        assert why in " ".join(house.run("status").stdout.split())
+        assert why in house.run("check", "--any-host").stderr
         replica.process.send_signal(signal.SIGCONT)
         answers = house.wait_answered(ids)
         assert {event["type"] for [event] in answers.values()} == {"coupontools.contact.added"}

@@ -51,7 +51,8 @@ if not number or number < oldest or number > newest then return { 'format', in_u
 redis.call('SET', prefix_of, prefix)
 redis.call('SET', namespace_of, namespace)
 redis.call('ZADD', heartbeats, whole(now), me)
-redis.call('HSET', workers, me, about)
+-- What a worker says of itself at its heartbeats is newer than what it said when it started.
+redis.call(starts and 'HSET' or 'HSETNX', workers, me, about)
 
 -- The number rises when every living worker reads the new form; one that does not say what it reads reads the first.
 if number < newest then
