@@ -69,6 +69,8 @@ def in_words(found: Found | None) -> str:
             return f"it is in the hands of worker {found.worker}{why}"
         case "unknown":
             return f"its answer was lost, and the API is asked what happened at {found.read_back_at}{why}"
+        case "answered" | "dead" if found.event is None:
+            return f"it is {found.state}, but its event is not on the stream: is EVENTS_STREAM that of the workers?"
     return f"it is {found.state}"
 
 

@@ -104,6 +104,17 @@ def test_a_wait_that_is_over_says_why_and_exits_3(house: House, command: Command
     assert command("enqueue", "list_groups", "--channel", "sms", "--timeout", "1").returncode == 2
 
 
+def test_a_wait_at_another_stream_than_that_of_the_workers_says_so(house: House) -> None:
+    house.worker()
+    message = house.enqueue("list_groups", channel="sms")
+    house.answer(message)
+    settings = Settings(_env_file=None, events_stream="other:events")
+    with pytest.raises(
+        NoAnswer, match="it is answered, but its event is not on the stream: is EVENTS_STREAM that of"
+    ):
+        next(Wait(house.redis, settings, [message], seconds=-1).answers("0-0"))
+
+
 def test_who_reads_a_long_listing_slowly_gets_all_of_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
