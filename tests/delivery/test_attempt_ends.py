@@ -17,7 +17,7 @@ from delivery.attempt import Attempt
 from delivery.lease import Lease, OutOfTime
 from delivery.means import Means
 from tests.harness.attempts import ADDED, POLICY, Lines, Scripted, attempt, event, only
-from tests.harness.records import KEYS, Make, record
+from tests.harness.records import KEYS, Make, put_record, record
 from tests.harness.still_clock import NOW, StillClock
 
 
@@ -402,3 +402,21 @@ async def test_a_long_listing_whose_record_becomes_another_s_tells_no_more(
     assert KEYS.events not in still.all()
     assert lines.lines == []
     assert record(still, means.ledger, task)["state"] == "running"
+
+
+async def test_whoever_claims_a_listing_that_stands_ready_writes_on_without_a_call(
+    still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
+) -> None:
+    task = job()
+    put_record(
+        still, means.ledger, task, s="running", t="dead", cl=NOW - 9000, le=NOW - 1, tl="job", o='{"pages":2}'
+    )
+    staged = KEYS.staged("add_contact", task.digest)
+    for page in ("1", "2"):
+        still.redis.rpush(staged, "listed", page * (BATCH_BYTES + 1))
+    _, ended = await attempt(means, task)
+    assert ended is True
+    assert [each["event"][0] for each in still.all()[KEYS.events]] == ["1", "2"]
+    found = record(still, means.ledger, task)
+    assert (found["state"], found["outcome"]) == ("done", '{"pages":2}')
+    assert only(lines)[0] == "succeeded"

@@ -9,6 +9,7 @@ import redis
 from actors import key_of
 from config.keys import Keys
 from delivery.task import short_digest
+from workers.halts import WHY
 from workers.lookup.found import Found, fields_of, kwargs_of, text_of, time_of
 from workers.redis_state import read_redis
 from workers.throughput import count_of
@@ -20,6 +21,13 @@ __all__ = ["Places", "key_in_force"]
 def key_in_force(fields: dict[str, Any]) -> str | None:
     """Return the idempotency key of a message, given or derived; None where it has none."""
     return key_of(text_of(fields, "actor_name") or "", kwargs_of(fields))
+
+
+def _why_held(name: str, hold: dict[str, Any]) -> str:
+    """Return in words why the jobs of a hold wait; nothing is told of one that is over."""
+    scope, _, kind = name.partition("/")
+    why = WHY.get(kind.partition("/")[0], kind)
+    return f"{scope} held, {why}: {hold.get('message', 'that is over, and it comes back')}"
 
 
 class Places:
@@ -92,7 +100,7 @@ class Places:
             text: Any = self._client.hget(self._keys.holds, hold)
             told = fields_of(text or b"{}") or {}
             found.state = "held"
-            found.reason = f"{hold}: {told.get('message', 'the hold is over, and it comes back')}"
+            found.reason = _why_held(hold, told)
             found.since = max(filter(None, (time_of(told.get("since")), found.since)), default=None)
             return True
         return False

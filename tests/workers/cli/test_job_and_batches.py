@@ -72,7 +72,7 @@ def test_a_job_in_each_of_its_states(house: House, command: Command) -> None:
     assert (found["state"], found["queue"], found["event"]["id"]) == ("dead", "contacts", dead)
     assert command("pause", "--scope", "sms", "--reason", "moving house").returncode == 0
     held = house.enqueue("add_contact", contact(group_id, 4))
-    assert "moving house" in becomes("held", held)["reason"]
+    assert becomes("held", held)["reason"] == "sms held, paused by an operator: moving house"
     missing = command("job", "nothing", "--json")
     assert missing.returncode == 1
     assert json.loads(missing.stdout)["state"] == "not_found"
