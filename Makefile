@@ -4,9 +4,9 @@
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
-# Tests wait for processes more than they compute, so three for each core; and six at least, so that tests which disturb one another
-# show it on a small machine, too.
-SIDE_BY_SIDE := $(shell n=$$(( 3 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 6 ] && echo "$$n" || echo 6)
+# Tests wait for processes more than they compute, so four for each core; and eight at least, so that tests which disturb one another
+# show it on a small machine, too. Whoever has run all of its own takes from those that have tests left.
+SIDE_BY_SIDE := $(shell n=$$(( 4 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 8 ] && echo "$$n" || echo 8) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test stories check format bench chaos long examples prove mutants contract lock clean

@@ -152,6 +152,7 @@ def test_it_moves_by_itself_says_that_it_has_lost_the_server_and_finds_it_again(
             )
 
 
+@pytest.mark.story
 def test_it_tells_the_servers_time_and_says_when_it_is_signed_out(full: House, web: WebProcess) -> None:
     """It told the time of this machine, and that the server does not answer when it had answered that nobody is signed in."""
     with open_browser() as driver:
@@ -173,6 +174,7 @@ def test_it_tells_the_servers_time_and_says_when_it_is_signed_out(full: House, w
             )
 
 
+@pytest.mark.story
 def test_long_names_make_no_page_wider_than_a_telephone(web: WebProcess, tmp_path: Path) -> None:
     file = tmp_path / f"{'W' * 90}.csv"
     file.write_text(f"phone,{'L' * 200},first_name\nbad{'z' * 300},x,{'W' * 255}\n")
