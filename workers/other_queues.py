@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from config.keys import Keys
@@ -11,7 +12,7 @@ from config.keys import Keys
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["other_queues"]
+__all__ = ["NO_OTHERS", "OtherQueues", "other_queues"]
 
 #: Keys that Redis looks at in one step, which takes it about a millisecond; and how long all steps may take, in seconds.
 KEYS_A_STEP = 5000
@@ -20,8 +21,20 @@ LOOKING_SECONDS = 1.0
 _BODIES = re.compile(r"(\.DQ|\.XQ)?\.msgs$")
 
 
-def other_queues(client: redis.Redis, keys: Keys, known: tuple[str, ...]) -> list[str]:
-    """Return the names of queues that have messages and are not ``known``.
+@dataclass(frozen=True, slots=True)
+class OtherQueues:
+    """The names of queues that have messages and that no worker knows."""
+
+    names: tuple[str, ...] = ()
+    #: Were all keys looked at? In a database that holds too many, some queues may not be found.
+    whole: bool = True
+
+
+NO_OTHERS = OtherQueues()
+
+
+def other_queues(client: redis.Redis, keys: Keys, known: tuple[str, ...]) -> OtherQueues:
+    """Return the queues that have messages and are not ``known``.
 
     Looks through all keys, in bounded steps and for a bounded time: not for what is asked often.
     """
@@ -34,9 +47,10 @@ def other_queues(client: redis.Redis, keys: Keys, known: tuple[str, ...]) -> lis
         try:
             answer: Any = client.scan(cursor, match=pattern, count=KEYS_A_STEP, _type="hash")
         except NoPermissionError:
-            return []
+            return NO_OTHERS
         cursor, names = answer
         found.update(_BODIES.sub("", name.decode("utf-8", "replace")) for name in names)
         if not cursor or time.monotonic() - began > LOOKING_SECONDS:
             break
-    return sorted({name.removeprefix(f"{keys.namespace}:") for name in found}.difference(known))
+    names = {name.removeprefix(f"{keys.namespace}:") for name in found}.difference(known)
+    return OtherQueues(tuple(sorted(names)), whole=not cursor)

@@ -16,7 +16,7 @@ import orjson
 from config import Settings
 from config.keys import Keys
 from config.names import QUEUES, SCOPES
-from workers.other_queues import other_queues
+from workers.other_queues import NO_OTHERS, OtherQueues, other_queues
 from workers.redis_state import RedisState, read_redis, time_of
 from workers.throughput import left_seconds, read_per_minute
 from workers.worker_list import WorkerState, account_keys, read_workers, wrong_pair
@@ -109,7 +109,7 @@ def _read_queues(
     return states
 
 
-def find_other_queues(client: redis.Redis, settings: Settings) -> list[str]:
+def find_other_queues(client: redis.Redis, settings: Settings) -> OtherQueues:
     """Return the queues with messages that no release like this one serves. Takes longer the more keys there are, up to a second."""
     return other_queues(client, Keys.of(settings), QUEUES)
 
@@ -169,7 +169,7 @@ class State:
         ]
 
 
-def read_state(client: redis.Redis, settings: Settings, others: list[str] | None = None) -> State:
+def read_state(client: redis.Redis, settings: Settings, others: OtherQueues = NO_OTHERS) -> State:
     """Return what `status` shows; ``others`` names queues beside ours.
 
     Raises:
@@ -178,19 +178,23 @@ def read_state(client: redis.Redis, settings: Settings, others: list[str] | None
     workers = read_workers(client, settings)
     keys = account_keys(settings, workers)
     redis_state = read_redis(client, keys)
-    refused = [f"Redis does not serve {worker.id}: {worker.without}" for worker in workers if worker.without]
+    warnings = [f"Redis does not serve {worker.id}: {worker.without}" for worker in workers if worker.without]
+    if not others.whole:
+        warnings.append(
+            "this database holds so many keys that not all were looked at for queues that no worker knows"
+        )
     wrong = wrong_pair(client, settings)
     problems = ([wrong] if wrong else []) + redis_state.problems
     return State(
         _read_queues(
             client,
             keys,
-            [*QUEUES, *(others or [])],
+            [*QUEUES, *others.names],
             workers,
             settings.worker_heartbeat_seconds,
         ),
         workers,
         _read_holds(client, keys),
         next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),
-        dataclasses.replace(redis_state, problems=problems, warnings=redis_state.warnings + refused),
+        dataclasses.replace(redis_state, problems=problems, warnings=redis_state.warnings + warnings),
     )

@@ -17,6 +17,7 @@ from config import Settings
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.halts import halts, pace
+from workers.other_queues import OtherQueues
 from workers.redis_link import Patience, sync_client, trouble_of
 from workers.state import QueueState, State, find_other_queues, read_state
 
@@ -60,7 +61,7 @@ def status(
             _watch(client, settings, others)
 
 
-def _watch(client: redis.Redis, settings: Settings, others: list[str]) -> None:
+def _watch(client: redis.Redis, settings: Settings, others: OtherQueues) -> None:
     console = Console()
     # Where nothing can be drawn over, Rich's `Live` shows its last picture alone, and that at the end.
     while not console.is_terminal:
@@ -74,7 +75,7 @@ def _watch(client: redis.Redis, settings: Settings, others: list[str]) -> None:
             live.update(_look(client, settings, others, console.width), refresh=True)
 
 
-def _look(client: redis.Redis, settings: Settings, others: list[str], width: int) -> RenderableType:
+def _look(client: redis.Redis, settings: Settings, others: OtherQueues, width: int) -> RenderableType:
     """The tables, or that Redis does not answer: whoever watches wants to see it come back."""
     try:
         return _tables(read_state(client, settings, others), settings, width)

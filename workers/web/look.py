@@ -8,6 +8,7 @@ import redis
 
 from config import Settings
 from workers.halts import halts, pace
+from workers.other_queues import NO_OTHERS
 from workers.redis_link import trouble_of
 from workers.state import State, find_other_queues, read_state
 from workers.web.rendering import Templates
@@ -26,7 +27,7 @@ class Look:
         self._settings = settings
         self._templates = templates
         #: Queues that no worker knows; see `find_others`.
-        self.others: list[str] = []
+        self.others = NO_OTHERS
 
     def find_others(self) -> None:
         """Look for them among all keys, which takes up to a second: not while somebody waits, and seldom."""

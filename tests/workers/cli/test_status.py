@@ -12,9 +12,11 @@ import time
 import pytest
 
 from actors import JOBS
+from config import load_settings
 from config.keys import Keys
 from tests.harness import House, message, wait_for
 from tests.harness.holds import put_hold
+from workers.state import find_other_queues, read_state
 
 QUEUES = {queue for job in JOBS.values() for queue in (job.queue, *job.also)}
 
@@ -134,6 +136,22 @@ def test_queues_that_no_worker_knows_are_shown(house: House, command):
     assert ", vip" in shown
     assert "\x1b[2J" not in shown
     assert "no worker takes what waits in vip" in house.run("check", WORKER_HEARTBEAT_SECONDS=20).stderr
+
+
+def test_it_says_where_it_could_not_look_at_all_keys(house: House, monkeypatch: pytest.MonkeyPatch):
+    """Beside a million other keys, a misspelt queue was named by one `status` and not by the next, without a word."""
+    monkeypatch.setattr("workers.other_queues.LOOKING_SECONDS", 0.0)
+    monkeypatch.setattr("workers.other_queues.KEYS_A_STEP", 10)
+    settings = load_settings(require_credentials=False)
+    with house.redis.pipeline() as pipeline:
+        for number in range(100):
+            pipeline.set(f"else:{number}", "")
+        pipeline.execute()
+    cut = read_state(house.redis, settings, find_other_queues(house.redis, settings)).redis.warnings
+    assert any("not all were looked at for queues that no worker knows" in warning for warning in cut)
+    monkeypatch.undo()
+    whole = read_state(house.redis, settings, find_other_queues(house.redis, settings)).redis.warnings
+    assert not any("not all were looked at" in warning for warning in whole)
 
 
 def test_the_pace_is_that_of_the_workers(house: House, command):
