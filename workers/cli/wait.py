@@ -11,9 +11,9 @@ import redis
 
 from config import Settings
 from workers.cli.output import say
-from workers.lookup import Lookup, in_words
+from workers.lookup import Found, Lookup, in_words
 from workers.redis_link import Patience
-from workers.stream import answered_ids, follow
+from workers.stream import Event, answered_ids, end_of_stream, follow
 
 __all__ = ["NoAnswer", "Wait", "tell_of_redis"]
 
@@ -43,21 +43,27 @@ class Wait:
         self._ends_at = time.monotonic() + seconds
         self._why_at = time.monotonic() + WHY_SECONDS
         self._told = ""
+        #: The first job that is missing, if it is answered, and where the stream ended when that was seen: its event stands no further on.
+        self._answered: tuple[str, str] | None = None
+        #: Why those have no answer whose events were trimmed before they were read, or go elsewhere.
+        self._lost: list[str] = []
         self._patience = Patience(tell_of_redis, lambda _: self._is_over())
 
     def answers(self, after: str) -> Iterator[dict[str, Any]]:
         """Yield each event that answers one of the jobs, of those after this entry of the stream, until all are answered.
 
         Raises:
-            NoAnswer: the time was over first.
+            NoAnswer: the time was over first, or nothing but events that are not on the stream any more was waited for.
         """
         coming = follow(self._client, self._settings.events_stream, after, patience=self._patience)
         while self._missing:
             try:
                 entry = next(coming)
-                if entry is None and time.monotonic() > self._why_at:
-                    self._say_why()
+                self._give_up_on_the_lost(entry)
+                # Also where the stream never pauses.
+                if time.monotonic() > self._why_at:
                     self._why_at = time.monotonic() + WHY_SECONDS
+                    self._say_why()
             except redis.RedisError as error:
                 if not self._patience.is_away:
                     raise
@@ -74,6 +80,21 @@ class Wait:
                     del self._missing[message_id]
             if self._missing and self._is_over():
                 raise NoAnswer(f"no answer within {self._seconds:g} s: {self._why()}")
+        if self._lost:
+            raise NoAnswer(f"no answer: {self._lost[0]}" + _and_more(len(self._lost) - 1))
+
+    def _give_up_on_the_lost(self, entry: Event | None) -> None:
+        """Wait no longer for the event of a job that is answered, once the stream was read to where it ended then."""
+        if self._answered is None:
+            return
+        message_id, end = self._answered
+        if message_id in self._missing and (entry is None or _place(entry.entry_id) > _place(end)):
+            del self._missing[message_id]
+            self._lost.append(in_words(Found(message_id, "answered")))
+            # Where one was trimmed, the next may have been, too.
+            self._why_at = time.monotonic()
+        if message_id not in self._missing:
+            self._answered = None
 
     def _answers(self, entry: Any) -> str | None:
         return next((name for name in answered_ids(entry.event) if name in self._missing), None)
@@ -82,14 +103,30 @@ class Wait:
         return time.monotonic() > self._ends_at
 
     def _why(self) -> str:
+        """Return why the first job that is missing has no answer."""
         first = next(iter(self._missing))
-        found = self._patience.ask(lambda: Lookup(self._client, self._settings).by_ids([first]))
-        others = len(self._missing) - 1
-        return in_words(found.get(first)) + (f" (and {others:,} more)" if others else "")
+        found = self._patience.ask(lambda: Lookup(self._client, self._settings).by_ids([first])).get(first)
+        if found is not None and found.state in {"answered", "dead"} and self._answered is None:
+            # Its event was written in the step that answered it, so before this.
+            stream = self._settings.events_stream
+            self._answered = first, self._patience.ask(lambda: end_of_stream(self._client, stream))
+        return in_words(found) + _and_more(len(self._missing) - 1)
 
     def _say_why(self) -> None:
-        """Say why there is no answer yet, once for each reason, however its numbers change."""
+        """Say why there is no answer yet, once for each reason, however its numbers change; not of one that is about to be read."""
+        if not self._missing:
+            return
         why = self._why()
-        if (reason := re.sub(r"\d", "", why)) != self._told:
+        if self._answered is None and (reason := re.sub(r"\d", "", why)) != self._told:
             self._told = reason
             say(f"no answer yet: {why}", err=True)
+
+
+def _and_more(others: int) -> str:
+    return f" (and {others:,} more)" if others else ""
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    """Return an id of the stream as what can be compared."""
+    ms, _, number = entry_id.partition("-")
+    return int(ms), int(number)

@@ -70,7 +70,10 @@ def in_words(found: Found | None) -> str:
         case "unknown":
             return f"its answer was lost, and the API is asked what happened at {found.read_back_at}{why}"
         case "answered" | "dead" if found.event is None:
-            return f"it is {found.state}, but its event is not on the stream: is EVENTS_STREAM that of the workers?"
+            return (
+                f"it is {found.state}, but its event is not on the stream: is EVENTS_STREAM that of the workers, and EVENTS_MAXLEN"
+                " so large that an event is read before it is trimmed?"
+            )
     return f"it is {found.state}"
 
 

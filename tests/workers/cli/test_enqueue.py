@@ -115,6 +115,37 @@ def test_a_wait_at_another_stream_than_that_of_the_workers_says_so(house: House)
         next(Wait(house.redis, settings, [message], seconds=-1).answers("0-0"))
 
 
+def test_a_wait_ends_where_an_event_was_trimmed_before_it_was_read(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.cli.wait.WHY_SECONDS", 0)
+    house.worker()
+    lost = [house.enqueue("list_groups", channel="sms") for _ in range(2)]
+    for message in lost:
+        house.answer(message)
+    house.redis.xtrim("coupontools:events", maxlen=0, approximate=False)
+    read = house.enqueue("list_groups", channel="sms")
+    house.answer(read)
+    answers = Wait(house.redis, Settings(_env_file=None), [*lost, read], seconds=60).answers("0-0")
+    assert next(answers)["id"].startswith(read)
+    with pytest.raises(
+        NoAnswer, match=r"^no answer: it is answered, but its event is not on the stream.*\(and 1 more\)$"
+    ):
+        next(answers)
+
+
+def test_a_wait_says_why_also_while_the_stream_never_pauses(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("workers.cli.wait.WHY_SECONDS", 0)
+    message = house.enqueue("list_groups", channel="sms")
+    for event_id in ("of somebody else", "of another", message):
+        event = {"id": event_id, "type": "coupontools.groups.listed", "time": "now", "data": {}}
+        house.redis.xadd("coupontools:events", {"type": event["type"], "event": json.dumps(event)})
+    assert len(list(Wait(house.redis, Settings(_env_file=None), [message], seconds=60).answers("0-0"))) == 1
+    assert "no answer yet: it waits: no worker takes what waits in reads" in capsys.readouterr().err
+
+
 def test_who_reads_a_long_listing_slowly_gets_all_of_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
