@@ -39,7 +39,8 @@ key                                            type    written by    holds; life
                                                                      10,000; an hour after the last
 ``coupontools:batch:<digest>``                 hash    delivery      a batch's counts; ``IDEMPOTENCY_TTL_SECONDS`` after its last
                                                                      answer
-``coupontools:batches``                        zset    delivery      the digests of batches, by their last answer (ms)
+``coupontools:batches``                        zset    delivery      the digests of batches, by their last answer (ms): the latest 10,000,
+                                                                     each until its counts are gone and another batch is answered
 ``coupontools:minute:<n>``                     hash    delivery      what was answered in the minute that began n minutes after 1970,
                                                                      by lane and outcome; 2 days
 ``coupontools:age:<n>``                        hash    web           lane -> how old its oldest unanswered job was (ms) at some moment
