@@ -17,13 +17,13 @@ WHY: Final = {
 }
 
 
-def halts(state: State, silence: float) -> list[str]:
+def halts(state: State) -> list[str]:
     """Return a sentence for everything that stands still or may: holds first, then work that nobody takes, then Redis.
 
-    A worker that was not seen within ``silence`` seconds takes nothing. The texts of the API and of operators are in them as they are.
+    A worker that is silent takes nothing. The texts of the API and of operators are in them as they are.
     """
     sentences = [_of_hold(hold) for hold in state.holds]
-    if unserved := state.unserved(silence):
+    if unserved := state.unserved():
         sentences.append(f"no worker takes what waits in {', '.join(unserved)}")
     return sentences + state.redis.problems + state.redis.warnings
 

@@ -73,7 +73,7 @@ class HoldState:
 
 
 def _read_queues(
-    client: redis.Redis, keys: Keys, names: list[str], workers: list[WorkerState], silence: float
+    client: redis.Redis, keys: Keys, names: list[str], workers: list[WorkerState]
 ) -> dict[str, QueueState]:
     """Return these queues, also those that never had a job. What workers have fetched runs, or waits for a place there."""
     known = {worker.id: worker for worker in workers}
@@ -88,7 +88,7 @@ def _read_queues(
         holders = [each.decode("utf-8", "backslashreplace") for each in fetched[::2]]
         in_hand = dict(zip(holders, fetched[1::2], strict=True))
         running = sum(
-            known[holder].running(name, count, silence) if holder in known else count
+            known[holder].running(name, count) if holder in known else count
             for holder, count in in_hand.items()
         )
         # What was brought forward stands twice; and what stands nowhere is put back soon.
@@ -153,15 +153,15 @@ class State:
     rate: float
     redis: RedisState
 
-    def unserved(self, silence: float) -> list[str]:
-        """Return the queues with work that no worker takes that was seen within `silence` seconds.
+    def unserved(self) -> list[str]:
+        """Return the queues with work that no living worker takes.
 
         While Redis takes no writes, no worker can tell that it lives, and those that it knows count as living.
         """
         served = {
             name
             for worker in self.workers
-            if worker.seen_seconds_ago <= silence or not self.redis.writable
+            if worker.lives or not self.redis.writable
             for name in worker.queues
         }
         return [
@@ -186,13 +186,7 @@ def read_state(client: redis.Redis, settings: Settings, others: OtherQueues = NO
     wrong = wrong_pair(client, settings)
     problems = ([wrong] if wrong else []) + redis_state.problems
     return State(
-        _read_queues(
-            client,
-            keys,
-            [*QUEUES, *others.names],
-            workers,
-            settings.worker_heartbeat_seconds,
-        ),
+        _read_queues(client, keys, [*QUEUES, *others.names], workers),
         workers,
         _read_holds(client, keys),
         next((worker.rate for worker in workers if worker.rate is not None), settings.coupontools_rate_limit),

@@ -33,6 +33,7 @@ _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
     "account": str,
     "rate": (int, float),
     "without": str,
+    "silence_ms": (int, float),
 }
 
 
@@ -54,6 +55,8 @@ class WorkerState:
     host: str
     pid: int
     seen_seconds_ago: float
+    #: After how long a silence it is dead: its own WORKER_HEARTBEAT_SECONDS, whatever those of whoever looks are.
+    silence_seconds: float
     #: The account whose jobs it carries out (``Settings.account``).
     account: str
     #: API requests a second, as this worker has it; None of a worker of an older version.
@@ -63,9 +66,14 @@ class WorkerState:
     #: Why Redis does not serve it, though it takes its heartbeats; None where it does.
     without: str | None = None
 
-    def running(self, queue: str, fetched: int, silence: float) -> int:
-        """Return how many of its ``fetched`` jobs of a queue are in flight; of a worker that was silent for ``silence`` seconds none."""
-        if self.seen_seconds_ago > silence:
+    @property
+    def lives(self) -> bool:
+        """Return whether it was seen lately, for a worker with its heartbeat."""
+        return self.seen_seconds_ago <= self.silence_seconds
+
+    def running(self, queue: str, fetched: int) -> int:
+        """Return how many of its ``fetched`` jobs of a queue are in flight; of a worker that is silent none."""
+        if not self.lives:
             return 0
         return fetched if self.in_flight is None else min(fetched, self.in_flight.get(queue, 0))
 
@@ -91,6 +99,7 @@ def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
                 host=about.get("host", ""),
                 pid=about.get("pid", 0),
                 seen_seconds_ago=round(max(0.0, now - float(at) / 1000), 3),
+                silence_seconds=about.get("silence_ms", settings.worker_heartbeat_seconds * 1000) / 1000,
                 account=about.get("account", ""),
                 rate=about.get("rate"),
                 in_flight=_counts(about.get("in_flight")),

@@ -48,15 +48,15 @@ def check(
             state = read_state(client, settings, find_other_queues(client, settings))
             problems, warnings = list(state.redis.problems), list(state.redis.warnings)
         workers = state.workers
-        warnings += [
-            f"no worker takes what waits in {name}"
-            for name in state.unserved(settings.worker_heartbeat_seconds)
-        ]
+        warnings += [f"no worker takes what waits in {name}" for name in state.unserved()]
         mine = [worker for worker in workers if any_host or worker.host == socket.gethostname()]
-        alive = sum(worker.seen_seconds_ago <= settings.worker_heartbeat_seconds for worker in mine)
+        alive = sum(worker.lives for worker in mine)
         if not alive:
             whose = "no worker" if any_host else "no worker of this host"
-            silent = f"{whose} was seen in the last {settings.worker_heartbeat_seconds:g} s"
+            silence = max(
+                (worker.silence_seconds for worker in mine), default=settings.worker_heartbeat_seconds
+            )
+            silent = f"{whose} was seen in the last {silence:g} s"
             problems.append(silent if state.redis.writable else f"{silent}: none can tell that it lives")
         problems += [
             f"worker process {worker.pid} takes no jobs: {worker.without}"

@@ -51,7 +51,7 @@ def status(
                 say_json(_as_json(state))
             else:
                 console = Console()
-                console.print(_tables(state, settings, console.width))
+                console.print(_tables(state, console.width))
         elif as_json:
             patience = Patience(lambda text: say(text, err=True))
             while True:
@@ -78,7 +78,7 @@ def _watch(client: redis.Redis, settings: Settings, others: OtherQueues) -> None
 def _look(client: redis.Redis, settings: Settings, others: OtherQueues, width: int) -> RenderableType:
     """The tables, or that Redis does not answer: whoever watches wants to see it come back."""
     try:
-        return _tables(read_state(client, settings, others), settings, width)
+        return _tables(read_state(client, settings, others), width)
     except redis.RedisError as error:
         return Text(plain(trouble_of(error)), style="red")
 
@@ -100,15 +100,12 @@ def _as_json(state: State) -> dict[str, Any]:
     }
 
 
-def _tables(state: State, settings: Settings, width: int) -> RenderableType:
+def _tables(state: State, width: int) -> RenderableType:
     parts: list[RenderableType] = [_queues(state, width), Text()]
-    parts += [
-        Text(plain(sentence), style="bold red")
-        for sentence in halts(state, settings.worker_heartbeat_seconds)
-    ]
+    parts += [Text(plain(sentence), style="bold red") for sentence in halts(state)]
     parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {pace(state)}"))
     # The workers stand last, since `--watch` cuts off what a terminal has no lines for.
-    parts += [Text(), _workers(state, settings)]
+    parts += [Text(), _workers(state)]
     return Group(*parts)
 
 
@@ -158,7 +155,7 @@ def _age(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
 
 
-def _workers(state: State, settings: Settings) -> RenderableType:
+def _workers(state: State) -> RenderableType:
     if not state.workers:
         return Text("no worker is running", style="yellow")
     table = Table(show_edge=False, pad_edge=False)
@@ -166,7 +163,6 @@ def _workers(state: State, settings: Settings) -> RenderableType:
         table.add_column(column, overflow="fold")
     table.add_column("seen", justify="right")
     for worker in state.workers:
-        silent = worker.seen_seconds_ago > settings.worker_heartbeat_seconds
-        seen = Text(f"{worker.seen_seconds_ago:.1f} s ago", style="red" if silent else "")
+        seen = Text(f"{worker.seen_seconds_ago:.1f} s ago", style="" if worker.lives else "red")
         table.add_row(Text(plain(worker.id)), Text(plain(", ".join(worker.queues))), seen)
     return table

@@ -48,8 +48,7 @@ def answers_of(
     """
     keys = Keys.of(settings)
     workers = read_workers(client, settings)
-    alive = [worker for worker in workers if worker.seen_seconds_ago <= settings.worker_heartbeat_seconds]
-    if not any(JOBS[job].queue in worker.queues for worker in alive):
+    if not any(worker.lives and JOBS[job].queue in worker.queues for worker in workers):
         # While Redis takes no writes, no worker can tell that it lives.
         if not (state := read_redis(client, keys)).writable:
             raise NotAnswered(state.problems[0])

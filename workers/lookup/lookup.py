@@ -69,7 +69,7 @@ class Lookup:
         self._say = say
         self._kept_ms = round(settings.idempotency_ttl_seconds * 1000)
         self._scan = Scan(client, self._keys, most_seconds)
-        self._places = Places(client, self._keys, workers, settings.worker_heartbeat_seconds)
+        self._places = Places(client, self._keys, workers)
 
     # -- By message id -------------------------------------------------------------------------------------------------------
 

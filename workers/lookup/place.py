@@ -31,14 +31,13 @@ def _why_held(name: str, hold: dict[str, Any]) -> str:
 
 
 class Places:
-    """Says where messages are. ``silence`` is how long a worker may not be heard and still count as living, in seconds."""
+    """Says where messages are."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, workers: list[WorkerState], silence: float) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, workers: list[WorkerState]) -> None:
         # redis-py types ids as text. Any bytes may be one, and of what is no UTF-8 only the bytes can be sent.
         self._client: Any = client
         self._keys = keys
         self._workers = workers
-        self._silence = silence
         seconds, micros = client.time()
         self._now = seconds * 1000 + micros // 1000
 
@@ -123,12 +122,7 @@ class Places:
             if hold.get("scope") in {"account", channel}:
                 found.reason = f"{hold.get('scope')} is held: {hold.get('message')}"
                 return
-        served = {
-            name
-            for worker in self._workers
-            if worker.seen_seconds_ago <= self._silence
-            for name in worker.queues
-        }
+        served = {name for worker in self._workers if worker.lives for name in worker.queues}
         if queue not in served:
             found.reason = self._why_no_worker(queue)
             return

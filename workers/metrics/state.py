@@ -44,19 +44,13 @@ class StateCollector:
 
     def _read(self) -> dict[str, dict[tuple[str, ...], float]]:
         state = read_state(self._client, self._settings)
-        silence = self._settings.worker_heartbeat_seconds
         held = {(hold.scope, hold.kind) for hold in state.holds}
         values: dict[str, dict[tuple[str, ...], float]] = {
             "coupontools_redis_up": {(): 1.0},
             "coupontools_redis_writable": {(): float(state.redis.writable)},
             "coupontools_redis_forgot_total": {(): float(state.redis.forgot_times)},
             "coupontools_workers": {
-                (name,): float(
-                    sum(
-                        worker.seen_seconds_ago <= silence and name in worker.queues
-                        for worker in state.workers
-                    )
-                )
+                (name,): float(sum(worker.lives and name in worker.queues for worker in state.workers))
                 for name in state.queues
             },
             "coupontools_held": {

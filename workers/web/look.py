@@ -43,8 +43,7 @@ class Look:
         return {name: self._part(name, away="", state=state) for name in PARTS}
 
     def _part(self, name: str, *, away: str, state: State | None) -> str:
-        silence = self._settings.worker_heartbeat_seconds
-        sentences = [away] if state is None else halts(state, silence)
+        sentences = [away] if state is None else halts(state)
         if state is not None and not state.workers:
             sentences.append("no worker is running")
         return self._templates.part(
@@ -52,6 +51,5 @@ class Look:
             name,
             halts=sentences,
             state=state,
-            silence=silence,
             pace=pace(state) if state else "",
         )

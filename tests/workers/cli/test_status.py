@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -169,6 +170,27 @@ def test_a_queue_with_work_that_no_worker_takes_is_told(house: House, command):
     checked = command("check", "--json", **patient)
     assert checked.returncode == 0
     assert "no worker takes what waits in groups" in json.loads(checked.stdout)["warnings"]
+
+
+def test_a_worker_lives_by_its_own_heartbeat(house: House, command):
+    """Another host, or an operator's machine, has another `WORKER_HEARTBEAT_SECONDS`, or none and so the default."""
+    about = {"queues": ["groups"], "host": socket.gethostname(), "pid": 1, "account": "mine"}
+    patient = {**about, "silence_ms": 600_000, "in_flight": {"groups": 1}}
+    house.redis.hset("coupontools:workers", "patient", json.dumps(patient))
+    house.redis.zadd("dramatiq:__heartbeats__", {"patient": time.time() * 1000 - 100_000})
+    house.redis.sadd("dramatiq:__acks__.patient.groups", "f", "g")
+    house.enqueue("create_group", channel="sms", name="Pizza")
+    groups = told(command)["queues"]["groups"]
+    assert groups["running"] == 1
+    assert "no worker takes" not in command("status").stdout
+    assert command("check").returncode == 0
+    # One that is dead by its own is not waited for until it is by ours.
+    hasty = json.dumps({**about, "silence_ms": 1000})
+    house.redis.hset("coupontools:workers", "patient", hasty)
+    assert "no worker takes what waits in groups" in command("status", WORKER_HEARTBEAT_SECONDS=600).stdout
+    checked = command("check", WORKER_HEARTBEAT_SECONDS=600)
+    assert checked.returncode == 1
+    assert "no worker of this host was seen in the last 1 s" in checked.stderr
 
 
 def test_the_age_of_what_waits_is_that_of_its_message(house: House, command):
