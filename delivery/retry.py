@@ -87,7 +87,7 @@ class Pause:
     paced_first = 0.001
     #: How seldom at last a lane asks for a slot while it is the turn of another.
     turn_last = 0.25
-    #: A lane that was told to wait is expected back for two intervals and this; so long at most a slot is kept for it.
+    #: A lane that was told to wait is expected back for two intervals, or until it may ask again, and this; so long at most a slot is kept.
     lane_wanted = 0.25
     #: A slot that is further ahead was reserved by a clock that was set back since.
     slot_furthest = 10.0

@@ -127,8 +127,15 @@ local function reserve(pace_key, who, interval_us, horizon_ms)
   if interval_us <= 0 then return 0 end
   local pace, flat = {}, redis.call('HGETALL', pace_key)
   for i = 1, #flat, 2 do pace[flat[i]] = tonumber(flat[i + 1]) end
-  local expected = math.ceil(2 * interval_us / 1000) + PAUSE.lane_wanted
-  local wanted = whole(now + expected)
+  local start, next_free = now_us, pace.tat or 0
+  -- Further ahead than anybody may reserve: the clock was set back since, or the limit raised.
+  if next_free > start and next_free - start <= PAUSE.slot_furthest * 1000 + 2 * interval_us then start = next_free end
+  local wait_ms = math.ceil((start - now_us) / 1000)
+  local intervals = math.ceil(2 * interval_us / 1000)
+  -- A lane counts as waiting until it can have asked again: a worker with a lower limit may have put the next slot further ahead than two
+  -- intervals of this one. A mark beyond that is of a clock that was set back since.
+  local wanted = whole(now + math.max(intervals, wait_ms - horizon_ms) + PAUSE.lane_wanted)
+  local furthest = now + math.max(intervals, PAUSE.slot_furthest) + PAUSE.lane_wanted
   local set, again = {}, false
   local function note(name, value) set[#set + 1], set[#set + 2] = name, value end
   for _, lane in ipairs(who.waiting) do
@@ -141,10 +148,6 @@ local function reserve(pace_key, who, interval_us, horizon_ms)
     return nil, wait_ms, turn
   end
 
-  local start, next_free = now_us, pace.tat or 0
-  -- Further ahead than anybody may reserve: the clock was set back since, or the limit raised.
-  if next_free > start and next_free - start <= PAUSE.slot_furthest * 1000 + 2 * interval_us then start = next_free end
-  local wait_ms = math.ceil((start - now_us) / 1000)
   if wait_ms > horizon_ms then return later(wait_ms - horizon_ms) end
 
   local turn = pace.turn or 0
@@ -152,7 +155,7 @@ local function reserve(pace_key, who, interval_us, horizon_ms)
   local least, first = pass_of(who.lane), nil
   for name, until_ms in pairs(pace) do
     local lane = string.match(name, '^w:(.+)$')
-    if lane and lane ~= who.lane and until_ms > now and until_ms <= now + expected and pass_of(lane) < least then
+    if lane and lane ~= who.lane and until_ms > now and until_ms <= furthest and pass_of(lane) < least then
       least, first = pass_of(lane), lane
     end
   end

@@ -52,7 +52,7 @@ def test_a_slot_beyond_the_horizon_is_not_reserved(
     assert reserve(still) == answer
     if answer[1]:
         # It is expected back.
-        assert pace(still) == {"tat": NOW_US + ahead_us, "w:contacts": NOW + 200 + 250}
+        assert pace(still) == {"tat": NOW_US + ahead_us, "w:contacts": NOW + max(200, answer[0]) + 250}
         assert still.lives("pace", DAY_MS)
 
 
@@ -81,8 +81,10 @@ def test_of_the_lanes_that_wait_the_one_that_had_the_least_goes_first(still: Sti
     [
         ({"p:reads": 2.5, "w:reads": NOW + 1}, False),
         ({"p:reads": 2.5, "w:reads": NOW}, True),
+        # As a worker with a lower limit marks its own.
+        ({"p:reads": 2.5, "w:reads": NOW + 10_250}, False),
         # Further ahead than it is ever expected: the clock was set back since.
-        ({"p:reads": 2.5, "w:reads": NOW + 451}, True),
+        ({"p:reads": 2.5, "w:reads": NOW + 10_251}, True),
         ({"p:reads": 3, "w:reads": NOW + 9}, True),
         ({"p:contacts": 3, "w:contacts": NOW + 9}, True),
     ],
@@ -101,6 +103,21 @@ def test_lanes_of_which_a_process_has_more_are_expected(still: StillClock) -> No
     assert reserve(still) == [100, 1]
     assert reserve(still, "reads", 2) == [100, 0]
     assert pace(still)["p:reads"] == 0.5
+
+
+def test_a_worker_with_a_higher_limit_keeps_its_turn_until_it_asks_again(still: StillClock) -> None:
+    """Its two intervals were over before the slot that a slower worker had put ahead, so that its lane never had its turn."""
+    slow, fast = 500_000, 25_000
+    bulk = json.dumps({"lane": "bulk", "weight": 2, "waiting": ["bulk"]})
+    contact = json.dumps({"lane": "contacts", "weight": 4, "waiting": ["contacts"]})
+    script = SCRIPTS["reserve"]
+    still.redis.hset("pace", mapping={"turn": 2, "p:contacts": 3, "p:bulk": 2, "tat": NOW_US + slow})
+    assert still.ask(script, ["pace"], [bulk, fast, 50]) == [450, 1]
+    still.now += 449
+    # Whoever comes a moment before leaves the slot to it.
+    assert still.ask(script, ["pace"], [contact, slow, 1000])[1] == 1
+    still.now += 1
+    assert still.ask(script, ["pace"], [bulk, fast, 50]) == [50, 0]
 
 
 def test_a_fast_pace_asks_again_after_an_interval_and_a_slow_one_after_a_moment(still: StillClock) -> None:
