@@ -62,6 +62,18 @@ local function candidate(name, hold)
   return same
 end
 
+-- Do all that this hold has parked of the refused kind wait in queues that no worker takes?
+local function nobody_takes(name, hold)
+  local any = false
+  for _, place in ipairs(places) do
+    if place.name == name and place.call == hold.call then
+      if not served or served[place.queue] then return false end
+      any = true
+    end
+  end
+  return any
+end
+
 -- Where in a place the next probe is looked for. Neighbours are often of one group, and what refuses one may refuse them all: each probe
 -- of a refusal without a code is taken far from those before it (multiples of the golden ratio fill a range evenly).
 local function probe_rank(place, hold)
@@ -100,9 +112,9 @@ for i = 1, #flat, 2 do
     local place = candidate(name, hold)
     if hold.kind == 'refused' and not hold.any then
       -- A refused call that is the only one left (all others were let out and are the same call), or a kind of call that nobody makes
-      -- any more.
+      -- any more, or nobody can make: the workers of its queues are gone.
       local lonely = hold.bare and place and place.call == hold.call and redis.call('ZCARD', place.key) <= (hold.letting or 1)
-      local abandoned = not hold.bare and not place and now - hold.since >= PAUSE.any_probes
+      local abandoned = not hold.bare and not place and (now - hold.since >= PAUSE.any_probes or nobody_takes(name, hold))
       if lonely or abandoned then
         hold.any = true
         place = place or candidate(name, hold)

@@ -334,6 +334,25 @@ def test_a_dead_worker_takes_no_queue(still: StillClock) -> None:
     assert delayed(still, "bulk") == {"bulk": 1}
 
 
+@pytest.mark.parametrize(
+    ("queues", "any_may"), [(["groups"], True), (["groups", "bulk"], False), (["contacts", "groups"], False)]
+)
+def test_when_the_only_workers_of_the_refused_kind_are_gone_any_may_probe(
+    still: StillClock, queues: list[str], *, any_may: bool
+) -> None:
+    """The account was well again, and all other work stood still until the kind counted as given up, ten minutes after the hold began."""
+    live(still, queues=queues)
+    for queue in ("bulk", "contacts"):
+        park(still, "account/refused", f"refused {queue}", queue=queue)
+    park(still, "account/refused", "other", queue="groups", call="sms/create_group")
+    put_hold(still.redis, KEYS, "account/refused", since=NOW - 1)
+    unpark(still)
+    assert (holds(still)["account/refused"].get("any"), bool(delayed(still, "groups"))) == (
+        True if any_may else None,
+        any_may,
+    )
+
+
 def test_whose_queue_no_worker_takes_keeps_nobody_else_from_probing(still: StillClock) -> None:
     """Neither another kind of call after a refusal with a code, nor the refused kind after one without."""
     live(still, queues=["groups"])
