@@ -49,7 +49,7 @@ long: setup ## run all tests at ten times their length (CHAOS_SCALE), and those 
 	@CHAOS_SCALE="$${CHAOS_SCALE:-10}" $(BIN)/python -m pytest -m "" $(ARGS)
 
 examples: setup ## run the example of each language that is here, as its page says, and name the others
-	@EXAMPLES=install $(BIN)/python -m pytest tests/test_examples.py -p no:xdist -v -s $(ARGS)
+	@EXAMPLES=install $(BIN)/python -m pytest tests/test_examples.py -m "" -p no:xdist -v -s $(ARGS)
 
 pictures: setup ## take the pictures of docs/web.md from the running page; needs Chromium
 	@$(BIN)/python -m tests.pictures $(ARGS)

@@ -61,6 +61,7 @@ def make_venv(folder: Path) -> None:
         (packages / name).symlink_to(source)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("language", sorted(path.parent.name for path in FOLDER.glob("*/README.md")))
 def test_an_example_runs_as_its_page_says(house: House, tmp_path: Path, language: str) -> None:
     check, debian = LANGUAGES[language]

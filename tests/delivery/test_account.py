@@ -222,6 +222,7 @@ def test_a_hold_spends_no_deadline(house: House) -> None:
     assert house.answer(message_id)["type"] == "coupontools.contact.added"
 
 
+@pytest.mark.story
 def test_an_outage_is_not_hammered_and_ends_by_itself(house: House, closed_port: int) -> None:
     """The API is down, not the stand-in's memory: its port refuses for a while, then serves."""
     house.worker(

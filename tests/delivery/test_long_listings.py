@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness import House, wait_for
 
 #: A lease of six seconds, and a listing that takes about eight.
@@ -10,6 +12,7 @@ INTERVAL_SECONDS = 0.01
 CONTACTS = 5
 
 
+@pytest.mark.story
 def test_two_jobs_of_one_key_do_not_take_a_long_listing_from_each_other(house: House) -> None:
     group_id = house.new_group()
     house.sandbox.add_contacts("sms", group_id, count=CONTACTS)

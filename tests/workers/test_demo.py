@@ -176,6 +176,7 @@ def test_an_answer_that_differs_is_told_and_fails_the_demo(monkeypatch: pytest.M
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+@pytest.mark.story
 def test_a_second_answer_and_a_worker_that_ended_fail_the_demo() -> None:
     def enqueue_behind_its_back(step: Step, *_: Any) -> None:
         enqueue_all(parts.client, Keys(), [job_message("list_groups", {"channel": "sms"})])

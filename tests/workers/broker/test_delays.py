@@ -69,6 +69,7 @@ def test_a_stock_producer_s_delay(house: House) -> None:
         producer.close()
 
 
+@pytest.mark.story
 def test_what_is_due_runs_in_due_order_ahead_of_the_queue(house: House) -> None:
     group = house.new_group()
     begin = time.time() - 100
