@@ -82,8 +82,8 @@ class Done(Settlement):
     outcome: str | None = None
     #: A group id that no other job may take for its own.
     claim: str | None = None
+    #: What a replay answers, page by page, of a listing that is settled at once.
     pages: list[str] | None = None
-    first: bool = True
     #: Do all events stand ready, as those of `MorePages`? They are written so many at a time, until this is settled whole.
     staged: bool | None = None
     #: JSON: what the API answered to the job's question; and does it hold for a while?

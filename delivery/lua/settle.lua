@@ -22,8 +22,7 @@ local record, answered, marks, acks, bodies, delayed, dead, dead_bodies, dead_re
 --       named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see
 --       signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id),
 --       reason, pages [JSON ...], first, batch, staged (do all its events stand ready?), told, lasts (see question.lua), delay (ms), why,
---       keep (the message stays outstanding),
---       uncount (give the attempt back)
+--       keep (the message stays outstanding), uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
 --       failed    for good: answer, free the key, keep a dead letter, if there is a reason
@@ -35,8 +34,9 @@ local job = cjson.decode(ARGV[1])
 --       signal    only what the call told about the account
 --       later     the message alone waits; nothing is known of its record
 --       rejected  its id was answered before, for another message: set it aside
--- Answers  ok | more (events stand ready still: settle again) | stale (the record is another's: nothing was written) | used (the message's id was answered before, for another message:
---          only its record was written), and the holds that began and ended (see holds.lua)
+-- Answers  ok | more (events stand ready still: settle the same again) | stale (the record is another's: nothing was written) | used (the
+--          message's id was answered before, for another message: only its record was written), and the holds that began and ended (see
+--          holds.lua)
 
 local op = job.op
 -- The message's id was answered before, for another message: the record still learns what came of its call, or its key and its name
@@ -80,10 +80,10 @@ local function defer(latest)
 end
 
 -- Remembers the pages of a batch, once.
-local function keep_pages(batch, kept)
+local function keep_pages(batch, kept, first)
   if batch ~= kept then
     write(record, { lease_end = now + job.cover })
-    if job.first then redis.call('DEL', pages) end
+    if first then redis.call('DEL', pages) end
     if #job.pages > 0 then redis.call('RPUSH', pages, unpack(job.pages)) end
     write(record, { kept = batch })
   end
@@ -188,7 +188,7 @@ if op == 'pages' then
   -- A repeat of a batch that stands ready already only lengthens the lease: its pages must not stand there twice.
   local batch = job.token .. ':' .. job.batch
   write(record, { lease_end = now + job.cover })
-  keep_pages(batch, r.kept)
+  keep_pages(batch, r.kept, job.first)
   if r.batch ~= batch then
     local ready = {}
     for _, event in ipairs(job.events) do
@@ -203,7 +203,7 @@ elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
   bury()
   if not used then note_due(answered, ARGV[1], job.ttl) end
   if owns and op == 'done' and job.outcome then
-    if job.pages then keep_pages(job.token .. ':last', r.kept) end
+    if job.pages then keep_pages(job.token .. ':last', r.kept, true) end
     local fingerprint = job.small and string.sub(job.fingerprint, 1, SHORT_FINGERPRINT) or job.fingerprint
     write(record, { state = 'done', fingerprint = fingerprint, outcome = job.outcome })
     redis.call('PEXPIRE', record, whole(job.ttl))

@@ -39,7 +39,7 @@ WAITS = {"owned": True, "delay": 0, "keep": False, "uncount": False}
         ),
         (
             Done(events=[EVENT]),
-            {"op": "done", "owned": True, "events": [EVENT], "first": True, "lasts": False},
+            {"op": "done", "owned": True, "events": [EVENT], "lasts": False},
             "succeeded",
         ),
         (

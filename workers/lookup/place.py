@@ -120,7 +120,7 @@ class Places:
         holds: Any = self._client.hvals(self._keys.holds)
         for hold in filter(None, map(fields_of, holds)):
             if hold.get("scope") in {"account", channel}:
-                found.reason = f"{hold.get('scope')} is held: {hold.get('message')}"
+                found.reason = _why_held(f"{hold['scope']}/{hold.get('kind')}", hold)
                 return
         served = {name for worker in self._workers if worker.lives for name in worker.queues}
         if queue not in served:
