@@ -96,8 +96,9 @@ class Beat:
         if self._file < 0 or not self._path.exists():
             self.end()
             self._open()
-        # As wide as the last one, so that a reader never sees the end of an older beat behind it.
-        os.pwrite(self._file, f"{time.monotonic():20.3f} {allowed:20.3f} {standing:20.3f}".encode(), 0)
+        # As wide as the last one, so that a reader never sees the end of an older beat behind it. The time is told in full: rounded, it
+        # could lie ahead of a reader's clock, and such a beat is none of this machine's.
+        os.pwrite(self._file, f"{time.monotonic():20.9f} {allowed:20.3f} {standing:20.3f}".encode(), 0)
 
     def _open(self) -> None:
         for folder in (self._path.parent.parent, self._path.parent):

@@ -15,7 +15,7 @@ import pytest
 from config import load_settings
 from config.few_settings import FEW, few_of, few_settings
 from tests.harness import House, wait_for
-from workers.beats import Beat, beats_folder
+from workers.beats import Beat, beats_folder, living
 
 
 def live(house: House, folder: Path, **settings: object) -> tuple[int, str]:
@@ -58,6 +58,17 @@ def test_a_process_that_ends_no_job_lives_but_is_not_ready(house: House, tmp_pat
         assert live(house, tmp_path)[0] == 0
         told = f"worker process {os.getpid()} has ended no job for 400 s, and all its places are taken"
         assert told in house.run("check", STATE_DIR=tmp_path).stderr
+    finally:
+        beat.end()
+
+
+def test_a_beat_is_believed_from_the_moment_it_is_written(tmp_path: Path):
+    beat = Beat(tmp_path)
+    try:
+        for _ in range(100):
+            beat.beat(60)
+            (process,) = living(tmp_path)
+            assert process.turns, process
     finally:
         beat.end()
 
