@@ -46,9 +46,10 @@ key                                            type    written by    holds; life
 ``coupontools:age:<n>``                        hash    web           lane -> how old its oldest unanswered job was (ms) at some moment
                                                                      of the minute that began n minutes after 1970; 2 days
 ``coupontools:cancelled``                      hash    operators,    what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
-                                                       delivery      (ms); ``u:<message id>`` of those that may have been carried out,
-                                                                     and how many were answered in the latest second; 90 days
-                                                                     after the last
+                                                       delivery      (ms), and ``IDEMPOTENCY_TTL_SECONDS`` after that;
+                                                                     ``u:<message id>`` of those that may have been carried out, and
+                                                                     how many were answered in the latest second; each 90 days, the
+                                                                     hash 90 days after the last
 ``coupontools:answered:<message id>``          string  delivery      how this message failed, or its answer while its events are due;
                                                                      ``IDEMPOTENCY_TTL_SECONDS``
 ``coupontools:marks:<n>``                      hash    delivery      digest of a message id -> until when it is remembered that this

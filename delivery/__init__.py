@@ -6,7 +6,7 @@
 from delivery.account import pausing, tell, unparking
 from delivery.anew import forgetting, keeping, retried_as
 from delivery.answer import PREFIX, SOURCE, WITHOUT_LETTER, Failure, dead_reason, rejection
-from delivery.batches import batch_key, batch_life_ms, cancelled_field, cancelling, sizing
+from delivery.batches import batch_key, batch_life_ms, cancelled_field, cancelling, is_cancelled, sizing
 from delivery.delivery import Delivery
 from delivery.gate import Gate
 from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
@@ -50,6 +50,7 @@ __all__ = [
     "cancelling",
     "dead_reason",
     "forgetting",
+    "is_cancelled",
     "keeping",
     "load_scripts",
     "pausing",

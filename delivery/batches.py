@@ -10,7 +10,7 @@ from delivery.policy import Policy
 from delivery.scripts import SCRIPTS, Script
 from delivery.task import short_digest
 
-__all__ = ["batch_key", "batch_life_ms", "cancelled_field", "cancelling", "sizing"]
+__all__ = ["batch_key", "batch_life_ms", "cancelled_field", "cancelling", "is_cancelled", "sizing"]
 
 
 def batch_key(keys: Keys, batch_id: str) -> str:
@@ -34,16 +34,25 @@ def sizing(keys: Keys, policy: Policy, batch_id: str, size: int) -> tuple[Script
 
 
 def cancelled_field(batch_id: str) -> str:
-    """Return the field of ``Keys.cancelled`` that is there when a batch was cancelled."""
+    """Return the field of ``Keys.cancelled`` that marks a batch; see `is_cancelled`."""
     return f"b:{batch_id}"
 
 
+def is_cancelled(mark: bytes | None, began_at: float) -> bool:
+    """Return whether this mark of a batch catches what is sent now, where the batch's counts began then; both in Unix milliseconds.
+
+    A batch without counts begins now. What was sent before the mark is caught in any case; see cancelled.lua.
+    """
+    # What a stranger wrote there is no time.
+    return mark is not None and began_at <= (int(mark) if mark.isdigit() else 0)
+
+
 def cancelling(
-    keys: Keys, *, messages: Iterable[str] = (), batch_id: str | None = None
+    keys: Keys, policy: Policy, *, messages: Iterable[str] = (), batch_id: str | None = None
 ) -> tuple[Script, list[str], list[Any]]:
     """Return the script that marks messages, or a whole batch, as cancelled, its keys and its arguments.
 
     It answers how many marks were new.
     """
     marks = [f"m:{message}" for message in messages] + ([cancelled_field(batch_id)] if batch_id else [])
-    return SCRIPTS["cancel"], [keys.cancelled], marks
+    return SCRIPTS["cancel"], [keys.cancelled], [round(policy.ttl * 1000), *marks]

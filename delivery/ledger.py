@@ -18,6 +18,7 @@ import orjson
 
 from config.keys import Keys
 from delivery.answer import SMALL_FORM
+from delivery.batches import batch_key
 from delivery.claim import Claim
 from delivery.policy import OUTAGE_THRESHOLD, Policy
 from delivery.scripts import SCRIPTS, ScriptRunner
@@ -95,6 +96,7 @@ class Ledger:
             "question": job.question is not None,
             "message": task.message_id,
             "batch": job.batch_id or "",
+            "sent": receipt.sent,
             "secret": self._policy.secret,
             "worn": receipt.deaths >= MOST_DEATHS,
             **_lane(task.queue, waiting),
@@ -125,6 +127,7 @@ class Ledger:
                 keys.heartbeats,
                 keys.events,
                 keys.cancelled,
+                self._counts(task),
             ],
             [orjson.dumps(arguments)],
         )
@@ -233,8 +236,9 @@ class Ledger:
             "secret": self._policy.secret,
             "message": task.message_id,
             "batch": job.batch_id or "",
+            "sent": task.receipt.sent,
         }
-        keys = [self._keys.holds, self._keys.cancelled]
+        keys = [self._keys.holds, self._keys.cancelled, self._counts(task)]
         return bool(await self._runner.run(SCRIPTS["stopped"], keys, [orjson.dumps(arguments)]))
 
     async def reserve(self, lane: str, waiting: Sequence[str] = ()) -> tuple[float, bool]:
@@ -280,6 +284,10 @@ class Ledger:
                 "as": settlement.counted,
             }
         return told
+
+    def _counts(self, task: Task) -> str:
+        batch_id = task.job.batch_id
+        return batch_key(self._keys, batch_id) if batch_id else self._keys.none
 
     def _told(self, task: Task) -> str:
         question = task.job.question

@@ -65,6 +65,8 @@ class Receipt:
     release: Callable[[], None]
     #: How many workers have died with it in hand.
     deaths: int = 0
+    #: When the message was enqueued, whenever it was to begin; Unix milliseconds.
+    sent: int = 0
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from config.keys import Keys
-from delivery import batch_key, cancelled_field
+from delivery import batch_key, cancelled_field, is_cancelled
 from workers.lookup import time_of
 from workers.throughput import count_of, left_seconds, read_per_minute
 
@@ -64,6 +64,7 @@ def _read(client: redis.Redis, keys: Keys, key: str, paces: dict[str, float]) ->
     counts = {name: count_of(value) for name, value in found.items()}
     numbers = {name: count for name, count in counts.items() if count is not None and name != "id"}
     total, answered = numbers.get("size"), numbers.get("answered", 0)
+    mark: Any = client.hget(keys.cancelled, cancelled_field(told["id"]))
     waiting = None if total is None else max(0, total - answered)
     return Batch(
         batch_id=told["id"],
@@ -79,5 +80,5 @@ def _read(client: redis.Redis, keys: Keys, key: str, paces: dict[str, float]) ->
         waiting=waiting,
         began_at=time_of(numbers["began_at"]) if "began_at" in numbers else None,
         left_seconds=None if waiting is None else left_seconds(waiting, paces.get(told.get("lane", ""), 0.0)),
-        cancelled=bool(client.hexists(keys.cancelled, cancelled_field(told["id"]))),
+        cancelled=is_cancelled(mark, numbers.get("began_at", 0)),
     )

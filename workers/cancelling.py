@@ -8,7 +8,7 @@ from typing import Any, Final
 import redis
 
 from config import Settings
-from delivery import cancelling
+from delivery import Policy, cancelling
 from workers.lookup import Lookup
 from workers.redis_link import ThreadRunner
 from workers.worker_list import account_keys, read_workers
@@ -54,7 +54,7 @@ def cancel_jobs(client: redis.Redis, settings: Settings, ids: Collection[str]) -
 
 def _mark(client: redis.Redis, settings: Settings, **what: Any) -> None:
     keys = account_keys(settings, read_workers(client, settings))
-    ThreadRunner(client).run(*cancelling(keys, **what))
+    ThreadRunner(client).run(*cancelling(keys, Policy.of(settings), **what))
 
 
 def _was_cancelled(event: dict[str, object] | None) -> bool:

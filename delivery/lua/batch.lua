@@ -1,9 +1,11 @@
 -- batch.lua: a prelude of other scripts: jobs of one batch are counted together, each once, in the step that answers it. Needs
 -- clock.lua, and proof.lua to count.
 --
---   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at, finished_at (ms); told: 1 once batch.finished was
---                    written; lane: where its jobs are; enqueued: how many imports have put on their queue, of all runs; others: how
---                    many were answered before the first of these was put there; succeeded, replayed, failed:<kind>: how many ended so; answered: how many in all
+--   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at (when its first job was sent, of those that are
+--                    answered, or an import began to enqueue; ms), finished_at (ms); told: 1 once batch.finished was written; lane:
+--                    where its jobs are; enqueued: how many imports have put on their queue, of all runs; others: how many were answered
+--                    before the first of these was put there; succeeded, replayed, failed:<kind>: how many ended so; answered: how many
+--                    in all
 --   batches  zset    digest of the id -> when its last job was answered (ms)
 
 local BATCHES_KEPT = 10000

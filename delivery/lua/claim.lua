@@ -4,6 +4,7 @@
 -- include: account.lua
 -- include: record.lua
 -- include: batch.lua
+-- include: cancelled.lua
 -- include: marks.lua
 -- include: tell.lua
 -- include: answered.lua
@@ -15,16 +16,18 @@
 --       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it is looked at next (ms);
 --       reader: taken while somebody reads this listing; name: lock, the record that may create a group of this name; pages: list of a
 --       remembered listing's pages; told and asking as question.lua has them; workers and heartbeats: who lives, and with
---       which secret; events: stream; the others as account.lua has them, held of the job's view.
+--       which secret; events: stream; cancelled as cancelled.lua has it, and counts: those of its batch; the others as
+--       account.lua has them, held of the job's view.
 local record, answered, marks, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking,
-  workers, heartbeats, events, cancelled = unpack(KEYS)
+  workers, heartbeats, events, cancelled, counts = unpack(KEYS)
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked, mark (see answered.lua), effect (may a call
 --       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
 --       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
 --       call (the kind of call), about (which call it is), listing (which call reads it back), lane, weight, waiting (see reserve), place (its queue and kind, for parking),
 --       question (do others ask the same?), secret (names the one that this process uses),
---       message (its message_id), batch (its batch's id, '' for none), worn (have so many workers died with it that it only ends?)
+--       message (its message_id), batch (its batch's id, '' for none), sent (when it was enqueued, whenever it was to
+--       begin; ms), worn (have so many workers died with it that it only ends?)
 local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
@@ -187,7 +190,7 @@ end
 
 -- Cancelled? A call that may have happened is looked up first, and ends as it did.
 local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch, 'pace')
-if marks[1] or marks[2] then
+if marks[1] or batch_is_cancelled(marks[2], job.sent, counts) then
   if not (r.state == 'unknown' and r.verdict ~= 'absent') then
     -- A reader of the stream must be able to follow, however many are cancelled at once.
     local second = math.floor(now / 1000)
@@ -200,7 +203,7 @@ if marks[1] or marks[2] then
     return say('cancelled', attempts, reconciled, '1')
   end
   -- It waits for its look-up, or for the end of a hold, and is not to be brought forward again and again meanwhile.
-  redis.call('HSET', cancelled, 'u:' .. job.message, whole(now))
+  mark_cancelled(cancelled, 'u:' .. job.message, now)
 end
 
 if job.worn then

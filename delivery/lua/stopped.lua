@@ -1,19 +1,21 @@
 -- include: clock.lua
 -- include: pauses.lua
 -- include: account.lua
+-- include: cancelled.lua
 --
 -- stopped.lua: was a job cancelled, did a hold begin, or did its deadline pass, while it read the listing that comes before its call?
 -- Changes nothing.
 --
--- KEYS  1 holds: as account.lua has them   2 cancelled: hash of marks
-local holds, cancelled = KEYS[1], KEYS[2]
--- ARGV  1 JSON: deadline (ms, the one that its claim told), token, scope, call, about, cover (ms), secret, message and batch, as claim.lua has them
+-- KEYS  1 holds: as account.lua has them   2 cancelled: as cancelled.lua has it   3 counts of its batch
+local holds, cancelled, counts = unpack(KEYS)
+-- ARGV  1 JSON: deadline (ms, the one that its claim told), token, scope, call, about, cover (ms), secret, message, batch and sent, as
+--       claim.lua has them
 local job = cjson.decode(ARGV[1])
 -- Answers 1 when it must claim anew, which tells what becomes of it, else 0
 
 if now >= job.deadline then return 1 end
 local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch)
-if marks[1] or marks[2] then return 1 end
+if marks[1] or batch_is_cancelled(marks[2], job.sent, counts) then return 1 end
 for _, list in ipairs({ holds_of(holds, job.scope, job.call, job.secret) }) do
   for _, one in ipairs(list) do
     if waits_for(one.hold, job) then return 1 end

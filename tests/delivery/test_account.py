@@ -13,6 +13,7 @@ from config.keys import Keys
 from delivery import cancelling
 from sandbox import Sandbox
 from tests.harness import House, wait_for
+from tests.harness.sync_ledger import LONG_POLICY
 from workers.redis_link import ThreadRunner
 
 #: How long the outage lasts; the full length under `make long`.
@@ -213,7 +214,7 @@ def test_a_hold_spends_no_deadline(house: House) -> None:
     other = house.enqueue("add_contact", first)
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
     message_id = house.enqueue("add_contact", {**second, "deadline_seconds": 2})
-    ThreadRunner(house.redis).run(*cancelling(Keys(), messages=[other]))
+    ThreadRunner(house.redis).run(*cancelling(Keys(), LONG_POLICY, messages=[other]))
     assert house.answer(other)["data"]["error"]["kind"] == "cancelled"
     began = time.monotonic()
     wait_for(lambda: time.monotonic() - began > 4, what="a hold longer than the deadline")

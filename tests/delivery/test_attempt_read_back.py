@@ -21,6 +21,7 @@ from delivery.retry import Backoff
 from tests.harness.attempts import Lines, Scripted, attempt, event
 from tests.harness.records import KEYS, Make, holds, pause, put_record, record
 from tests.harness.still_clock import NOW, StillClock
+from tests.harness.sync_ledger import LONG_POLICY
 
 
 def lost(still: StillClock, means: Means, task: Task, ended: int = NOW - 9000) -> str:
@@ -249,7 +250,7 @@ async def test_a_group_whose_job_was_stopped_while_its_baseline_was_read_is_not_
                 still.now = task.deadline
             else:
                 of = {"messages": ["job"]} if stop == "message" else {"batch_id": "spring"}
-                still.ask(*cancelling(KEYS, **of))  # type: ignore[arg-type]
+                still.ask(*cancelling(KEYS, LONG_POLICY, **of))  # type: ignore[arg-type]
             return []
 
         async def call(self, api: Coupontools, call: Call) -> Outcome:

@@ -145,7 +145,7 @@ def test_what_is_cancelled_calls_nobody_and_is_answered_wherever_it_waits(house:
     wait_for(lambda: house.redis.smembers("coupontools:parked:" + account(house)), what="some are parked")
     began = time.monotonic()
     calls = len(house.sandbox.requests())
-    ThreadRunner(house.redis).run(*cancelling(KEYS, batch_id="autumn"))
+    ThreadRunner(house.redis).run(*cancelling(KEYS, LONG_POLICY, batch_id="autumn"))
     answers = house.wait_answered([*ready, *later], seconds=120)
     took = time.monotonic() - began
     ends = Counter(
@@ -170,6 +170,39 @@ def test_what_is_cancelled_calls_nobody_and_is_answered_wherever_it_waits(house:
         )
     )
     assert late["data"]["error"]["kind"] == "cancelled"
+
+
+def test_a_batch_s_name_may_be_used_again_once_its_counts_are_gone(house: House) -> None:
+    """It was cancelled whole, for 90 days after the last `cancel` of anything. What was cancelled then, and waits still, stays so."""
+    house.worker(WORKER_PROCESSES=1)
+    job = {"channel": "sms", "group_id": house.new_group(), "batch_id": "newsletter"}
+
+    def add(number: int, sent: int | None = None) -> str:
+        queue, redis_id, body = message("add_contact", {**job, "phone": f"+3247{number:07d}"})
+        if sent:
+            # It was to be carried out now.
+            body["options"]["eta"], body["message_timestamp"] = body["message_timestamp"], sent
+        house.redis.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))
+        house.redis.rpush(f"dramatiq:{queue}", redis_id)
+        return str(body["message_id"])
+
+    def end(message_id: str) -> str:
+        data = house.answer(message_id)["data"]
+        return str(data["error"]["kind"]) if "error" in data else "added"
+
+    assert house.run("cancel", "--batch", "newsletter").returncode == 0
+    assert end(add(1)) == "cancelled"
+    # A month passes for what was kept, but not for a job that had its time in it.
+    house.redis.delete(KEYS.batch(short_digest("newsletter")))
+    month_ago = round(time.time() * 1000) - 30 * 86_400_000
+    house.redis.hset(KEYS.cancelled, "b:newsletter", month_ago)
+    assert end(add(2)) == "added"
+    assert end(add(3, sent=month_ago)) == "cancelled"
+    assert end(add(4)) == "added"
+    batch = json.loads(house.run("batches", "newsletter", "--json").stdout)
+    assert (batch["succeeded"], batch["failed"], batch["cancelled"]) == (2, {"cancelled": 1}, False)
+    assert house.run("cancel", "--batch", "newsletter").returncode == 0
+    assert end(add(5)) == "cancelled"
 
 
 def account(house: House) -> str:

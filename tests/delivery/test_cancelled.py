@@ -8,14 +8,14 @@ from config.keys import Keys
 from delivery import Ledger, Task, cancelling
 from delivery.settlement import Lost
 from tests.harness import House, wait_for
-from tests.harness.sync_ledger import finish
+from tests.harness.sync_ledger import LONG_POLICY, finish
 from workers.redis_link import ThreadRunner
 
 KEYS = Keys()
 
 
 def cancel(house: House, *messages: str) -> None:
-    ThreadRunner(house.redis).run(*cancelling(KEYS, messages=messages))
+    ThreadRunner(house.redis).run(*cancelling(KEYS, LONG_POLICY, messages=messages))
 
 
 def test_no_more_than_a_thousand_are_answered_in_a_second(

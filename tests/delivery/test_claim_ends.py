@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from delivery import Ledger
+from delivery import Ledger, batch_key
 from delivery.claim import Claim
 from tests.harness.holds import put_past_hold
 from tests.harness.records import (
@@ -50,7 +50,7 @@ def test_a_lost_call_that_was_found_belongs_to_whoever_asks_for_the_same(
 
 
 def cancel(still: StillClock, *marks: str, **more: str) -> None:
-    still.redis.hset(KEYS.cancelled, mapping={**dict.fromkeys(marks, "1"), **more})
+    still.redis.hset(KEYS.cancelled, mapping={**dict.fromkeys(marks, str(NOW)), **more})
 
 
 @pytest.mark.parametrize("mark", ["m:job", "b:spring"])
@@ -70,6 +70,44 @@ def test_what_is_cancelled_and_was_not_carried_out_ends(
     assert (found["state"], found["token"], found["fingerprint"]) == ("waiting", "t1", job.fingerprint)
     assert still.lives(still_ledger.record(job), LIFE_MS)
     assert still.all()[KEYS.cancelled]["pace"] == f"{NOW // 1000} 1"
+
+
+MARKED = NOW - 1000
+
+
+@pytest.mark.parametrize(
+    ("sent", "counts", "word"),
+    [
+        (MARKED, {}, "cancelled"),
+        # Its id is used again.
+        (MARKED + 1, {}, "call"),
+        (MARKED + 1, {"id": "spring", "began_at": MARKED + 1}, "call"),
+        # The counts that lived then still do.
+        (MARKED + 1, {"id": "spring", "began_at": MARKED}, "cancelled"),
+        (MARKED + 1, {"id": "spring"}, "cancelled"),
+        # It was cancelled before, and waited longer than what was counted meanwhile.
+        (MARKED, {"id": "spring", "began_at": MARKED + 1}, "cancelled"),
+    ],
+)
+def test_a_batch_s_mark_catches_what_was_sent_before_and_later_jobs_as_long_as_its_counts_live(
+    still: StillClock, still_task: Make, claim: Ask, sent: int, counts: dict[str, Any], word: str
+) -> None:
+    """A batch of that name a month later was cancelled whole."""
+    job = still_task("job", batch_id="spring")
+    job.receipt = dataclasses.replace(job.receipt, sent=sent)
+    still.redis.hset(KEYS.cancelled, "b:spring", MARKED)
+    if counts:
+        still.redis.hset(batch_key(KEYS, "spring"), mapping=counts)
+    assert claim(job).verb == word
+
+
+def test_a_job_that_its_producer_s_clock_has_sent_tomorrow_is_cancelled_with_its_batch(
+    still: StillClock, still_task: Make, claim: Ask
+) -> None:
+    job = still_task("job", batch_id="spring")
+    job.receipt = dataclasses.replace(job.receipt, sent=NOW + 86_400_000)
+    still.redis.hset(KEYS.cancelled, "b:spring", NOW)
+    assert claim(job).verb == "cancelled"
 
 
 def test_what_another_job_s_cancelling_marks_is_not_cancelled(
@@ -98,7 +136,7 @@ def test_a_cancelled_call_that_may_have_happened_is_looked_up_first(
     cancel(still, "m:job")
     assert claim(job).verb == "read_back"
     # It is not to be brought forward again and again meanwhile.
-    assert still.all()[KEYS.cancelled] == {"m:job": "1", "u:job": str(NOW)}
+    assert still.all()[KEYS.cancelled] == {"m:job": str(NOW), "u:job": str(NOW)}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -58,11 +59,28 @@ def test_what_is_outstanding_is_parked_while_its_hold_lasts(
 
 
 def test_what_is_cancelled_is_remembered_as_long_as_a_record(still: StillClock) -> None:
-    assert still.ask(SCRIPTS["cancel"], ["cancelled"], ["m:a", "b:spring"]) == 2
+    def cancel(*marks: str) -> Any:
+        return still.ask(SCRIPTS["cancel"], ["cancelled"], [DAY_MS, *marks])
+
+    assert cancel("m:a", "b:spring") == 2
     still.now = NOW + 5
-    assert still.ask(SCRIPTS["cancel"], ["cancelled"], ["m:a", "m:b"]) == 1
-    assert still.all() == {"cancelled": {"m:a": str(NOW), "b:spring": str(NOW), "m:b": str(NOW + 5)}}
-    assert still.lives("cancelled", 90 * DAY_MS)
+    # Cancelled once more, a batch is caught for as long again.
+    assert cancel("b:spring", "m:b") == 1
+    tomorrow = NOW + DAY_MS
+    assert still.all() == {
+        "cancelled": {"m:a": str(tomorrow), "b:spring": str(tomorrow + 5), "m:b": str(tomorrow + 5)}
+    }
+    assert still.lives("cancelled", 91 * DAY_MS)
+
+
+def test_a_mark_is_gone_once_no_message_can_wait_for_it_any_more(still: StillClock) -> None:
+    """Who cancels every week would keep the marks of years."""
+    old = NOW - 90 * DAY_MS
+    still.redis.hset(
+        "cancelled", mapping={"m:old": old - 1, "b:old": old - 1, "u:last": old, "pace": f"{old} 3"}
+    )
+    assert still.ask(SCRIPTS["cancel"], ["cancelled"], [DAY_MS, "m:new"]) == 1
+    assert set(still.all()["cancelled"]) == {"u:last", "pace", "m:new"}
 
 
 def say_size(still: StillClock, size: int) -> None:

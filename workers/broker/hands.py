@@ -109,7 +109,8 @@ class Hands:
         if due > now:
             self._runner.run(SCRIPTS["postpone"], [self.acks, self._keys.delayed], [name, due])
             return None
-        message = dataclasses.replace(message, message_timestamp=max(message.message_timestamp, due))
+        sent = message.message_timestamp
+        message = dataclasses.replace(message, message_timestamp=max(sent, due))
         receipt = Receipt(
             id=name,
             acks=self.acks,
@@ -120,6 +121,7 @@ class Hands:
             dead_reasons=self._keys.dead_reasons,
             release=lambda: self._release(receipt),
             deaths=deaths,
+            sent=sent,
         )
         # One that has seen fewer deaths may come in the same fetch that finds a suspect, and is tried with the others.
         if deaths >= ALONE_FROM:

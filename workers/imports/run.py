@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import redis
 
 from config.keys import Keys
-from delivery import Policy, batch_key, batch_life_ms, cancelled_field, sizing
+from delivery import Policy, batch_key, batch_life_ms, cancelled_field, is_cancelled, sizing
 from workers.imports.contacts import ContactsFile
 from workers.imports.first_lines import FirstLines
 from workers.imports.kept_rows import KeptRows
@@ -179,9 +179,15 @@ class ImportRun:
 
     def check_cancelled(self) -> None:
         """Raise BatchCancelled if that has happened."""
-        if self.client is not None and self.client.hexists(
-            self.keys.cancelled, cancelled_field(self.batch_id)
-        ):
+        if self.client is None:
+            return
+        mark: Any = self.client.hget(self.keys.cancelled, cancelled_field(self.batch_id))
+        if mark is None:
+            return
+        counts, clock = batch_key(self.keys, self.batch_id), self.client.time()
+        counted, began_at = self.client.hmget(counts, "id", "began_at")
+        now = clock[0] * 1000 + clock[1] / 1000
+        if is_cancelled(mark, float(began_at or 0) if counted else now):
             raise BatchCancelled(self.batch_id)
 
     def _is_present(self, person: Person) -> bool:

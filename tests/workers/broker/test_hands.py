@@ -99,6 +99,8 @@ def test_what_is_not_due_yet_waits_in_redis(still: StillClock, hands: Hands, eta
     if message:
         # Its delay does not spend its deadline, and Dramatiq is told nothing of it.
         assert (message.message_timestamp, "eta" in message.options) == (eta, False)
+        # Whether its batch was cancelled is judged by when it was sent.
+        assert message.receipt.sent == json.loads(body())["message_timestamp"]
 
 
 def test_a_delay_that_was_over_when_it_was_sent_counts_for_nothing(hands: Hands) -> None:

@@ -49,7 +49,7 @@ def hold(still: StillClock, kind: str) -> None:
 
 
 def cancel(still: StillClock, *marks: str) -> None:
-    still.redis.hset(KEYS.cancelled, mapping=dict.fromkeys(marks, "1"))
+    still.redis.hset(KEYS.cancelled, mapping=dict.fromkeys(marks, str(NOW)))
 
 
 def delayed(still: StillClock) -> Any:
@@ -240,6 +240,14 @@ def test_what_is_cancelled_is_brought_forward(
     put(still, "a", NOW, where, **fields)
     assert look(still) == [250, int(moves)]
     assert (delayed(still) == {"a": 1}) is moves
+
+
+def test_a_batch_of_a_name_that_was_cancelled_before_is_not_brought_forward(still: StillClock) -> None:
+    still.redis.hset(KEYS.cancelled, "b:spring", NOW - 1)
+    put(still, "new", NOW, kwargs={"batch_id": "spring"})
+    put(still, "old", NOW - 1, kwargs={"batch_id": "spring"})
+    assert look(still) == [250, 1]
+    assert delayed(still) == {"old": 1}
 
 
 def test_what_is_cancelled_while_it_waits_for_its_time_has_none_any_more(still: StillClock) -> None:

@@ -58,11 +58,11 @@ def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillCl
         "bodies:1": {"a": "A"},
         "ready:2": ["d"],
         "bodies:2": {"c": "C", "d": "D"},
-        "batch": {"id": "spring", "enqueued": "2"},
+        "batch": {"id": "spring", "began_at": str(NOW), "enqueued": "2"},
     }
     assert still.lives("batch", 5 * DAY_MS)
     assert still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", 5 * DAY_MS]) == 0
-    assert still.all()["batch"] == {"id": "spring", "enqueued": "2"}
+    assert still.all()["batch"] == {"id": "spring", "began_at": str(NOW), "enqueued": "2"}
 
 
 def test_without_a_batch_nothing_is_counted(still: StillClock) -> None:
@@ -99,7 +99,7 @@ def test_what_was_pushed_before_a_queue_refused_is_counted(still: StillClock) ->
         "ready:1": ["a"],
         "bodies:1": {"a": "A"},
         "ready:2": "something else",
-        "batch": {"id": "spring", "enqueued": "1"},
+        "batch": {"id": "spring", "began_at": str(NOW), "enqueued": "1"},
     }
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,21 @@ def test_a_batch_that_was_cancelled_takes_no_more(house: House, command, tmp_pat
         "the batch spring was cancelled, and every job of it is answered so: import the file in a new batch; nothing was enqueued\n"
     )
     assert house.redis.llen("dramatiq:bulk") == 3
+
+
+def test_a_batch_s_name_may_be_used_again_once_the_counts_of_what_was_cancelled_are_gone(
+    house: House, command, tmp_path
+):
+    path = people(tmp_path / "people.csv", 3)
+    arguments = ("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--batch-id", "spring")
+    assert command("cancel", "--batch", "spring").returncode == 0
+    assert command(*arguments).returncode == 1
+    # As a month later.
+    house.redis.hset("coupontools:cancelled", "b:spring", round(time.time() * 1000) - 1)
+    for _ in range(2):
+        done = command(*arguments)
+        assert (done.returncode, "3 enqueued" in done.stdout) == (0, True), done
+    assert json.loads(command("batches", "spring", "--json").stdout)["cancelled"] is False
 
 
 def test_a_command_whose_key_names_are_not_those_of_the_workers_changes_nothing(

@@ -19,6 +19,7 @@ end
 if batch then
   -- First: what is on its queue is to be counted, too.
   redis.call('HSETNX', batch, 'id', ARGV[#ARGV - 1])
+  redis.call('HSETNX', batch, 'began_at', whole(now))
   local others = redis.call('HEXISTS', batch, 'enqueued') == 0 and redis.call('HGET', batch, 'answered')
   if others then redis.call('HSETNX', batch, 'others', others) end
   redis.call('HINCRBY', batch, 'enqueued', 0)

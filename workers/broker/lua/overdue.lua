@@ -1,11 +1,12 @@
 -- include: clock.lua
 -- include: proof.lua
+-- include: cancelled.lua
 --
 -- overdue.lua: deadlines pass also for messages that nobody has fetched. One worker at a time looks at what waits, a few messages in turn,
 -- and brings forward what is overdue, or was cancelled; only its claim knows how it ends. Safe to repeat.
 --
 -- KEYS  1 sweep: hash (owner, until (ms), and for each place how far it was looked at)   2 parked   3 holds (see account.lua)
---       4 cancelled: hash of what was cancelled (see claim.lua)   then 4 for each queue: ready, bodies, delayed, forward
+--       4 cancelled (see delivery's cancelled.lua)   then 4 for each queue: ready, bodies, delayed, forward
 local sweep, parked, holds, cancelled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 -- ARGV  1 worker   2 ms that a message may wait unless it says otherwise   3 look at so many   4 ms: the longest that a job is ever put off
 --       5... name of each queue
@@ -33,9 +34,10 @@ local function times_of(bodies, id)
   if size == 0 or size > LONGEST_BODY then return nil end
   local fine, message = pcall(cjson.decode, redis.call('HGET', bodies, id))
   if not fine or type(message) ~= 'table' then return nil end
-  local since = message.message_timestamp
+  local sent = message.message_timestamp
   -- Python writes NaN as well, which is a number to Lua, is not itself, and can be no score.
-  if type(since) ~= 'number' or since ~= since then return nil end
+  if type(sent) ~= 'number' or sent ~= sent then return nil end
+  local since = sent
   local eta = type(message.options) == 'table' and message.options.eta
   if type(eta) == 'number' and eta > since then since = eta end
   local given = type(message.kwargs) == 'table' and message.kwargs or {}
@@ -47,7 +49,7 @@ local function times_of(bodies, id)
     marks = redis.call('HMGET', cancelled, 'm:' .. id, batch, 'u:' .. id)
   end
   -- What may have been carried out has been brought forward once; since then it waits for its look-up.
-  local is_cancelled = (marks[1] or marks[2]) and not marks[3]
+  local is_cancelled = (marks[1] or sent_before(marks[2], sent)) and not marks[3]
   return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience), is_cancelled
 end
 

@@ -1,0 +1,37 @@
+-- cancelled.lua: a prelude of other scripts: what was cancelled, and which later jobs that catches. Needs clock.lua.
+--
+--   cancelled  hash  m:<message id>, b:<batch id> -> when it was cancelled, and the ms that outcomes are remembered (the counts of a batch
+--                    live as long when nobody adds to it) after that; u:<message id> -> when it was found that this job may have been
+--                    carried out; pace: a second, and how many cancelled jobs were answered in it
+--
+-- A batch's id may be used again, next month or every night. So its mark catches what was sent until then, however long that waits, and what is
+-- sent later for as long as the counts live that lived then.
+
+-- A mark is kept as long as a message may wait.
+local MARKS_KEPT_MS = 90 * 86400 * 1000
+-- Each one that is added looks at so many others, drawn at random, and removes those that are older.
+local CANCELLED_DRAWN = 32
+
+local function mark_cancelled(cancelled, name, at)
+  local new = redis.call('HSET', cancelled, name, whole(at))
+  local life = at - now + MARKS_KEPT_MS
+  if redis.call('PTTL', cancelled) < life then redis.call('PEXPIRE', cancelled, whole(life)) end
+  local drawn = redis.call('HRANDFIELD', cancelled, CANCELLED_DRAWN, 'WITHVALUES')
+  for i = 1, #drawn, 2 do
+    local marked_at = tonumber(drawn[i + 1])
+    if marked_at and marked_at < now - MARKS_KEPT_MS then redis.call('HDEL', cancelled, drawn[i]) end
+  end
+  return new
+end
+
+-- Was a message sent before the mark of its batch, or so soon after that its counts would live? A producer's clock may be ahead.
+local function sent_before(mark, sent)
+  return mark and math.min(sent, now) <= (tonumber(mark) or 0)
+end
+
+-- Does the mark of its batch catch this job? `counts` is the batch's key.
+local function batch_is_cancelled(mark, sent, counts)
+  if not mark or sent_before(mark, sent) then return mark and true or false end
+  local id, began_at = unpack(redis.call('HMGET', counts, 'id', 'began_at'))
+  return id and (tonumber(began_at) or 0) <= (tonumber(mark) or 0)
+end
