@@ -123,13 +123,13 @@ class ContactsFile:
             except StopIteration:
                 return
             except csv.Error as error:
-                last, lines = reader.line_num + self._before, "".join(record).splitlines()
+                last, lines = reader.line_num + self._before, _without_ends(record)
                 yield Row(first, last, lines, {}, f"{STRAY_QUOTE} ({error})", tuple(lines))
                 continue
             if any(cell.strip() for cell in cells):
                 row = self._row(first, reader.line_num + self._before, cells)
                 swallowed = row.problem and row.problem.startswith(STRAY_QUOTE)
-                yield replace(row, broken=tuple("".join(record).splitlines())) if swallowed else row
+                yield replace(row, broken=tuple(_without_ends(record))) if swallowed else row
 
     def _row(self, first: int, last: int, cells: list[str]) -> Row:
         arguments: dict[str, Any] = {}
@@ -141,7 +141,7 @@ class ContactsFile:
                 problem = not_text
             elif last > first and self._swallows_rows(column, cell):
                 problem = f"{STRAY_QUOTE} Names, numbers and addresses hold no line breaks"
-            text = as_meant(cell.strip()).strip()
+            text = as_meant(cell.lstrip()).strip()
             if not text or column in {ERROR_COLUMN, IGNORED}:
                 continue
             if not column:
@@ -210,6 +210,11 @@ def _noted(lines: Iterable[str], record: list[str]) -> Iterator[str]:
     for line in lines:
         record.append(line)
         yield line
+
+
+def _without_ends(lines: Iterable[str]) -> list[str]:
+    # What `splitlines` takes for line ends beside these (a form feed, Unicode's own) ends no line of a file.
+    return [line.rstrip("\r\n") for line in lines]
 
 
 def _why_no_text(text: str) -> str | None:

@@ -75,15 +75,14 @@ def _copy(stream: IO[bytes], copy: IO[bytes]) -> None:
 
 
 def count_lines(file: IO[bytes]) -> int:
-    """Return the lines of a file that stands at its beginning, with whichever line end it has."""
-    ends = {b"\n": 0, b"\r": 0}
-    last = b""
+    """Return the lines of a file that stands at its beginning, whichever line ends it has."""
+    lines, last = 0, b""
     while chunk := file.read(CHUNK):
-        for end in ends:
-            ends[end] += chunk.count(end)
+        # A line end of two bytes may lie across two chunks.
+        lines += chunk.count(b"\n") + chunk.count(b"\r") - (last + chunk).count(b"\r\n")
         last = chunk[-1:]
     file.seek(0)
-    return max(ends.values()) + (last not in {b"", *ends})
+    return lines + (last not in {b"", b"\n", b"\r"})
 
 
 def check_format(file: IO[bytes]) -> None:

@@ -6,6 +6,8 @@ import csv
 import re
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from workers.imports.columns import Columns
 from workers.imports.contacts import ContactsFile, Row, columns_of
@@ -45,6 +47,34 @@ def test_every_dialect_gives_the_same_contact(write, delimiter, bom, newline):
         "last_name": f"van {delimiter} Beek",
         "custom_fields": {"7": "two\nlines"},
     }
+
+
+#: What makes trouble in a file, and what a contact is made of.
+PARTS = (
+    '"', ",", ";", "\t", "\n", "\r\n", "\r", "'", "=", " ", "+32470123456", "Zoë", "\ufeff", "\udcff",
+    # Line ends to Python's `splitlines`, but not to a file.
+    "\x0b", "\x0c", "\x1c", "\x85", "\u2028",
+)  # fmt: skip
+
+
+@given(
+    before=st.sampled_from(["", "sep=;\n", "\ufeff"]),
+    header=st.sampled_from(["phone,first_name", "phone;first_name", "phone\tcustomfield1", "phone"]),
+    parts=st.lists(st.sampled_from(PARTS), max_size=25),
+)
+@example(before="", header="phone,first_name", parts=["\r", '"', "+32470123456", '"', "\u2028", "Zoë"])
+@example(before="sep=;\n", header="phone;first_name", parts=["\r", "+1", "\r", "+2"])
+def test_whatever_a_file_holds_its_rows_are_told_once_in_their_order(tmp_path_factory, before, header, parts):
+    """A refused row that a separator of Unicode's stood in was kept as two."""
+    path = tmp_path_factory.getbasetemp() / "whatever.csv"
+    path.write_bytes("".join([before, header, "\n", *parts]).encode("utf-8", "surrogateescape"))
+    with ContactsFile(path, "sms") as contacts, KeptRows(None, contacts.columns) as kept:
+        last, told = 0, 0
+        for row in contacts.rows():
+            assert last < row.line <= row.last_line
+            last = row.last_line
+            told += kept.add(row, "wrong") if row.problem else 1
+        assert told <= contacts.most_rows
 
 
 def test_one_column_is_enough_and_empty_cells_are_left_out(write):
