@@ -1,11 +1,11 @@
 -- cancelled.lua: a prelude of other scripts: what was cancelled, and which later jobs that catches. Needs clock.lua.
 --
---   cancelled  hash  m:<message id>, b:<batch id> -> when it was cancelled, and the ms that outcomes are remembered (the counts of a batch
---                    live as long when nobody adds to it) after that; u:<message id> -> when it was found that this job may have been
---                    carried out; pace: a second, and how many cancelled jobs were answered in it
+--   cancelled  hash  m:<message id>, b:<batch id> -> when it was cancelled, and so many ms after that as the id is remembered: the outcome
+--                    of a message, and the counts of a batch where nobody adds to them; u:<message id> -> when it was found that this job may
+--                    have been carried out; pace: a second, and how many cancelled jobs were answered in it
 --
--- A batch's id may be used again, next month or every night. So its mark catches what was sent until then, however long that waits, and what is
--- sent later for as long as the counts live that lived then.
+-- Ids may be used again, next month or every night: a batch's, and with it those that an import gives its messages. So a mark catches what was
+-- sent until then, however long that waits, and a batch's mark also what is sent later for as long as the counts live that lived then.
 
 -- A mark is kept as long as a message may wait.
 local MARKS_KEPT_MS = 90 * 86400 * 1000
@@ -24,7 +24,7 @@ local function mark_cancelled(cancelled, name, at)
   return new
 end
 
--- Was a message sent before the mark of its batch, or so soon after that its counts would live? A producer's clock may be ahead.
+-- Was a message sent before its mark or its batch's, or so soon after that its id was remembered? A producer's clock may be ahead.
 local function sent_before(mark, sent)
   return mark and math.min(sent, now) <= (tonumber(mark) or 0)
 end

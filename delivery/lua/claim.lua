@@ -190,7 +190,7 @@ end
 
 -- Cancelled? A call that may have happened is looked up first, and ends as it did.
 local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch, 'pace')
-if marks[1] or batch_is_cancelled(marks[2], job.sent, counts) then
+if sent_before(marks[1], job.sent) or batch_is_cancelled(marks[2], job.sent, counts) then
   if not (r.state == 'unknown' and r.verdict ~= 'absent') then
     -- A reader of the stream must be able to follow, however many are cancelled at once.
     local second = math.floor(now / 1000)

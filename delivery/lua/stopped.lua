@@ -15,7 +15,7 @@ local job = cjson.decode(ARGV[1])
 
 if now >= job.deadline then return 1 end
 local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch)
-if marks[1] or batch_is_cancelled(marks[2], job.sent, counts) then return 1 end
+if sent_before(marks[1], job.sent) or batch_is_cancelled(marks[2], job.sent, counts) then return 1 end
 for _, list in ipairs({ holds_of(holds, job.scope, job.call, job.secret) }) do
   for _, one in ipairs(list) do
     if waits_for(one.hold, job) then return 1 end

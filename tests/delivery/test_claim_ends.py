@@ -101,6 +101,17 @@ def test_a_batch_s_mark_catches_what_was_sent_before_and_later_jobs_as_long_as_i
     assert claim(job).verb == word
 
 
+@pytest.mark.parametrize(("sent", "word"), [(MARKED, "cancelled"), (MARKED + 1, "call")])
+def test_a_message_s_mark_catches_no_later_message_of_its_id(
+    still: StillClock, still_task: Make, claim: Ask, sent: int, word: str
+) -> None:
+    """An import gives its messages ids that follow from its batch: one row was cancelled under each use of that batch for 90 days."""
+    job = still_task("job")
+    job.receipt = dataclasses.replace(job.receipt, sent=sent)
+    still.redis.hset(KEYS.cancelled, "m:job", MARKED)
+    assert claim(job).verb == word
+
+
 def test_a_job_that_its_producer_s_clock_has_sent_tomorrow_is_cancelled_with_its_batch(
     still: StillClock, still_task: Make, claim: Ask
 ) -> None:

@@ -242,8 +242,11 @@ def test_what_is_cancelled_is_brought_forward(
     assert (delayed(still) == {"a": 1}) is moves
 
 
-def test_a_batch_of_a_name_that_was_cancelled_before_is_not_brought_forward(still: StillClock) -> None:
-    still.redis.hset(KEYS.cancelled, "b:spring", NOW - 1)
+@pytest.mark.parametrize("marks", [["b:spring"], ["m:m-old", "m:m-new"]])
+def test_what_is_sent_under_an_id_that_was_cancelled_before_is_not_brought_forward(
+    still: StillClock, marks: list[str]
+) -> None:
+    still.redis.hset(KEYS.cancelled, mapping=dict.fromkeys(marks, str(NOW - 1)))
     put(still, "new", NOW, kwargs={"batch_id": "spring"})
     put(still, "old", NOW - 1, kwargs={"batch_id": "spring"})
     assert look(still) == [250, 1]

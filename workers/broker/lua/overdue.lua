@@ -49,7 +49,7 @@ local function times_of(bodies, id)
     marks = redis.call('HMGET', cancelled, 'm:' .. id, batch, 'u:' .. id)
   end
   -- What may have been carried out has been brought forward once; since then it waits for its look-up.
-  local is_cancelled = (marks[1] or sent_before(marks[2], sent)) and not marks[3]
+  local is_cancelled = (sent_before(marks[1], sent) or sent_before(marks[2], sent)) and not marks[3]
   return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience), is_cancelled
 end
 
