@@ -55,4 +55,5 @@ def cancelling(
     It answers how many marks were new.
     """
     marks = [f"m:{message}" for message in messages] + ([cancelled_field(batch_id)] if batch_id else [])
-    return SCRIPTS["cancel"], [keys.cancelled], [round(policy.ttl * 1000), *marks]
+    counts = batch_key(keys, batch_id) if batch_id else keys.none
+    return SCRIPTS["cancel"], [keys.cancelled, counts], [round(policy.ttl * 1000), *marks]

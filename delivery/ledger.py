@@ -160,7 +160,7 @@ class Ledger:
             "life": self._life(task),
             "kept": _ms(max(policy.ttl, KEPT_UNKNOWN_SECONDS)),
             "deadline": deadline or task.deadline,
-            "since": task.since,
+            "since": task.receipt.sent,
             "maxlen": policy.events_maxlen,
             "threshold": OUTAGE_THRESHOLD,
             **self._told_elsewhere(task, settlement),

@@ -83,13 +83,22 @@ def task_maker(client: redis.Redis) -> Callable[..., Task]:
         client.sadd("acks", name)
         client.hset("bodies", name, "{}")
         job = JOBS[actor]
+        since = since or now_ms()
         return Task(
             job=job.parse({**arguments[actor], "idempotency_key": name, **given}),
             receipt=Receipt(
-                name, "acks", "bodies", "delayed", "dead", "dead.b", "dead.r", release=lambda: None
+                name,
+                "acks",
+                "bodies",
+                "delayed",
+                "dead",
+                "dead.b",
+                "dead.r",
+                release=lambda: None,
+                sent=since,
             ),
             message_id=name,
-            since=since or now_ms(),
+            since=since,
             queue=job.queue,
             patience=patience,
         )

@@ -158,7 +158,7 @@ def test_a_claim_tells_times_in_milliseconds_and_what_the_job_is(still_task: Mak
         "question": False,
         "message": "job",
         "batch": "spring",
-        "sent": 0,
+        "sent": task.since,
         "secret": "mine",
         "worn": False,
         "lane": "contacts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 
@@ -137,9 +138,19 @@ def test_a_batch_began_no_later_than_its_first_answer_whatever_the_clock_of_who_
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
     job = claimed("job", batch_id="spring", batch_size=1)
-    job.since = NOW + 3_600_000
+    job.receipt = dataclasses.replace(job.receipt, sent=NOW + 3_600_000)
     finish(still_ledger.settle(job, "t1", DONE))
     assert batch(still)["began_at"] == batch(still)["finished_at"] == str(NOW)
+
+
+def test_a_batch_began_when_its_first_job_was_sent_however_long_that_was_delayed(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    """One that was cancelled before the delay was over was told as one that is not, and its later jobs were carried out."""
+    job = claimed("job", batch_id="spring")
+    job.receipt = dataclasses.replace(job.receipt, sent=job.since - 3_600_000)
+    finish(still_ledger.settle(job, "t1", FAILED))
+    assert batch(still)["began_at"] == str(job.since - 3_600_000)
 
 
 def test_a_batch_whose_size_nobody_said_does_not_end(
