@@ -134,7 +134,8 @@ class ImportRun:
     def run(self, contacts: ContactsFile, refused: KeptRows) -> None:
         """Enqueue a job for each right row, and keep the wrong ones. At its end the batch learns its size.
 
-        Not when it is stopped: it may go on, and `batch.finished` is told once. One whose batch was cancelled does not go on.
+        Not when it is stopped: it may go on, and `batch.finished` is told once. One whose batch was cancelled does not go on; see
+        `check_cancelled`.
 
         Raises:
             BatchCancelled: by an operator, before it began or meanwhile.
@@ -143,12 +144,11 @@ class ImportRun:
         """
         if self.client is not None:
             self._goes_on = bool(self.client.exists(batch_key(self.keys, self.batch_id)))
-        try:
-            self._enqueue_rows(contacts, refused)
-        except BatchCancelled:
-            self._tell_size()
-            raise
-        self._tell_size()
+        self._enqueue_rows(contacts, refused)
+        # Also where an earlier run has put all of them there, and who they are is in the group by now.
+        if self.client is not None and (self.tally.enqueued or self._goes_on):
+            client = self.client
+            self._patience().ask(lambda: self._tell_size(client))
 
     def _enqueue_rows(self, contacts: ContactsFile, refused: KeptRows) -> None:
         waiting: list[Person] = []
@@ -178,16 +178,19 @@ class ImportRun:
         self.watcher.read(contacts.size)
 
     def check_cancelled(self) -> None:
-        """Raise BatchCancelled if that has happened."""
+        """Raise BatchCancelled if that has happened. What is in the batch by then is all that it will have, and it learns its size."""
         if self.client is None:
             return
         mark: Any = self.client.hget(self.keys.cancelled, cancelled_field(self.batch_id))
         if mark is None:
             return
         counts, clock = batch_key(self.keys, self.batch_id), self.client.time()
-        counted, began_at = self.client.hmget(counts, "id", "began_at")
+        counted, began_at, enqueued, told = self.client.hmget(counts, "id", "began_at", "enqueued", "told")
         now = clock[0] * 1000 + clock[1] / 1000
         if is_cancelled(mark, float(began_at or 0) if counted else now):
+            # Once: each time that it is said, its counts live for longer, and with them the mark.
+            if enqueued and not told:
+                self._tell_size(self.client)
             raise BatchCancelled(self.batch_id)
 
     def _is_present(self, person: Person) -> bool:
@@ -248,11 +251,8 @@ class ImportRun:
             if state.word == "open" or (state.word == "failed" and not self.alone)
         ]
 
-    def _tell_size(self) -> None:
-        # Also where an earlier run has put all of them there, and who they are is in the group by now.
-        if self.client is not None and (self.tally.enqueued or self._goes_on):
-            runner = ThreadRunner(self.client)
-            self._patience().ask(lambda: runner.run(*sizing(self.keys, self.policy, self.batch_id, 0)))
+    def _tell_size(self, client: redis.Redis) -> None:
+        ThreadRunner(client).run(*sizing(self.keys, self.policy, self.batch_id, 0))
 
     def _patience(self) -> Patience:
         return Patience(self.watcher.say, lambda away: bool(self.signals) or away > LONGEST_OUTAGE_SECONDS)

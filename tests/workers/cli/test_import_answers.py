@@ -146,6 +146,26 @@ def test_a_batch_that_was_cancelled_takes_no_more(house: House, command, tmp_pat
     assert house.redis.llen("dramatiq:bulk") == 3
 
 
+def test_a_stopped_import_whose_batch_was_cancelled_ends_its_batch_when_it_is_to_go_on(
+    house: House, command, tmp_path
+):
+    """Nobody could say how many jobs it has any more: batch.finished never came, and its counts were kept for 90 days."""
+    path = people(tmp_path / "people.csv", 3)
+    arguments = ("import", str(path), "--channel", "sms", "--group-id", "gro_1", "--batch-id", "spring")
+    assert command(*arguments).returncode == 0
+    house.redis.hdel(batch(house), "size")
+    assert command("cancel", "--batch", "spring").returncode == 0
+    house.worker(WORKER_PROCESSES=1)
+    wait_for(lambda: house.redis.hget(batch(house), "answered") == b"3", show=house.log_tail)
+    assert command(*arguments).returncode == 1
+    told = json.loads(command("events", "--id", "batch.finished/spring", "--json").stdout)["data"]
+    assert (told["total"], told["failed"]) == (3, {"cancelled": 3})
+    # Who tries every night does not keep the name from being free again.
+    house.redis.expire(batch(house), 500)
+    assert command(*arguments).returncode == 1
+    assert house.redis.ttl(batch(house)) <= 500
+
+
 def test_a_batch_s_name_may_be_used_again_once_the_counts_of_what_was_cancelled_are_gone(
     house: House, command, tmp_path
 ):
