@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +13,8 @@ import structlog
 
 from actors import JOBS, InvalidJob
 from config import Settings
+from config.keys import Keys
+from delivery import batch_key
 from delivery.task import short_digest
 from workers.imports import (
     IGNORED,
@@ -242,10 +245,17 @@ class Run:
         if self.check or self.closing:
             return
         # Where nothing was enqueued, by this pass or one before it, everything can still be chosen anew.
-        began = self.record.began or self.tally.enqueued or self.record.counts.get("enqueued")
+        told = self.record.began or self.tally.enqueued or self.record.counts.get("enqueued")
+        began = told or self._is_counted()
         self.record.state, self.record.why = "stopped" if began else "draft", why
         self.shelf.save(self.record)
         log.info("web.import_stopped", batch_id=self.record.id, problem=why)
+
+    def _is_counted(self) -> bool:
+        """Return whether its batch has any job: whoever enqueued them may have been killed before that was written down."""
+        with suppress(redis.RedisError):
+            return bool(self.client.exists(batch_key(Keys.of(self.settings), self.record.id)))
+        return False
 
     def _end_reading(self) -> None:
         if self._is_reading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -122,6 +123,29 @@ async def test_what_was_enqueued_is_not_denied(
         await shows(browser, path, "was cancelled")
         text = await shows(browser, path, "Go on with it")
         assert "nothing was enqueued" not in text
+
+
+def forget_that_it_began(folder: Path) -> None:
+    [about] = folder.rglob("about.json")
+    about.write_text(json.dumps({**json.loads(about.read_bytes()), "began": False, "state": "running"}))
+
+
+async def test_what_was_enqueued_is_not_denied_after_a_kill(
+    house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process was killed between the first rows and the note that it began: "no contact was enqueued"."""
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await stopped_in_the_middle(browser, monkeypatch, group_id="gro_1")
+        await browser.send("/batch/cancel", {"id": path.rpartition("/")[2]}, of="/batches")
+        cookies = browser.client.cookies
+    forget_that_it_began(tmp_path)
+    async with page(STATE_DIR=tmp_path) as browser:
+        browser.client.cookies = cookies
+        browser.desk.workshop.start()
+        await shows(browser, path, "was cancelled")
+        text = await shows(browser, path, "Go on with it")
+    assert "no contact was enqueued" not in text
 
 
 async def test_those_whom_it_has_added_itself_are_not_told_as_there_before(
