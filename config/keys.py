@@ -46,7 +46,7 @@ key                                            type    written by    holds; life
 ``coupontools:age:<n>``                        hash    web           lane -> how old its oldest unanswered job was (ms) at some moment
                                                                      of the minute that began n minutes after 1970; 2 days
 ``coupontools:cancelled``                      hash    operators,    what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
-                                                       delivery      (ms), and ``IDEMPOTENCY_TTL_SECONDS`` after that;
+                                                       delivery      (ms), and for how long its id is remembered after that;
                                                                      ``u:<message id>`` of those that may have been carried out, and
                                                                      how many were answered in the latest second; each 90 days, the
                                                                      hash 90 days after the last

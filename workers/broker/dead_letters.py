@@ -15,6 +15,7 @@ from actors.event_data import ERROR_KINDS
 from config.keys import Keys
 from config.moments import rfc3339
 from delivery import forgetting, keeping, retried_as
+from workers.answers import kept_ms
 from workers.broker.entries import LATEST, Unreadable, read_entry, read_exactly
 from workers.broker.scripts import SCRIPTS
 from workers.redis_link import ThreadRunner
@@ -225,6 +226,13 @@ class DeadLetters:
             raise NotRetried(f"is no readable job and cannot be retried: {error}") from None
         message = read_exactly(body)
         message_id = retried_as(message["message_id"], letter.entry_id)
+        queue = self._keys.queue(letter.queue)
+        # An import whose batch's id is used again uses its message ids again, too. Under an id that waits, or that was answered, nothing
+        # would be carried out.
+        while kept_ms(self._client, self._keys, message_id) > 0 or self._client.hexists(
+            queue.bodies, message_id
+        ):
+            message_id = retried_as(message_id, letter.entry_id)
         options = {name: value for name, value in message["options"].items() if name != "eta"}
         # It has left its batch, and nobody waits for its answer any more; but who waits for the first id learns of it.
         gone = ("batch_id", "batch_size", "reply_to")
@@ -246,7 +254,6 @@ class DeadLetters:
         if key := key_of(entry.actor_name, entry.kwargs):
             told = forgetting if anew else keeping
             self._runner.run(*told(self._keys, entry.actor_name, key))
-        queue = self._keys.queue(letter.queue)
         revived = self._runner.run(
             SCRIPTS["revive"],
             [queue.dead, queue.dead_bodies, queue.dead_reasons, queue.ready, queue.bodies],

@@ -111,9 +111,11 @@ class Lookup:
             if body is not None:
                 return self._letter(name, entry_id, message_id, found.event, fields_of(body) or {})
         again = retried_as(message_id, entry_id) if entry_id else ""
-        if again and (kept_ms(self._client, self._keys, again) > 0 or self._same_id(again)):
+        # More than once where its id was used again.
+        while again and (kept_ms(self._client, self._keys, again) > 0 or self._same_id(again)):
             found.reason = f"it was sent again as {again}"
-        elif found.event is None:
+            again = retried_as(again, entry_id)
+        if found.event is None and not found.reason:
             found.reason = "its event is not on the stream any more"
         return found
 

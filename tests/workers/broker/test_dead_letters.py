@@ -276,6 +276,23 @@ def test_a_letter_that_is_sent_again_is_a_new_message_of_the_same_job(
     assert json.loads(still.all()[reads.bodies][third])["options"]["original_id"] == "m-a"
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_letter_whose_id_was_used_and_sent_again_before_is_not_sent_under_an_id_in_use(
+    still: StillClock, letters: DeadLetters, *, answered: bool
+) -> None:
+    """An import used its message ids again with its batch's: the second retry was taken for the first one, and the job was gone."""
+    reads = KEYS.queue("reads")
+    bury(still, "a", 1)
+    first = letters.retry(next(letters.oldest_first()))
+    if answered:
+        still.redis.delete(reads.ready, reads.bodies)
+        still.redis.set(KEYS.answered(str(first)), f"-digest {first}", ex=600)
+    bury(still, "a", 2)
+    second = letters.retry(next(letters.oldest_first()))
+    assert second not in {first, None}
+    assert still.all()[reads.ready] == ([second] if answered else [first, second])
+
+
 def test_what_is_no_job_is_not_sent_again(still: StillClock, letters: DeadLetters) -> None:
     bury(still, "a", 1, body='{"bytes":400000}')
     before = still.all()

@@ -274,6 +274,27 @@ def test_a_dead_letter_that_is_sent_again_tells_its_first_id(house: House, comma
     assert house.redis.llen("coupontools:reply:shop") == 1
 
 
+def test_a_dead_letter_whose_id_was_used_again_is_sent_again_all_the_same(
+    house: House, command: Command
+) -> None:
+    """As an import does whose batch's id is used again. The retry had the id of the one before, and ended without an event."""
+    house.sandbox.faults("envelope", code=301, endpoint="sms/addcontact", count=3)
+    house.worker()
+    first = house.enqueue("add_contact", contact(house.new_group(), 1))
+    house.answer(first)
+    [(entry_id, body)] = house.redis.hgetall("dramatiq:contacts.XQ.msgs").items()
+    before = house.run("dead", "retry", first).stdout.split()[-1]
+    house.answer(before)
+    # It is forgotten, but what it was sent again as is not.
+    house.redis.delete(f"coupontools:answered:{first}")
+    house.redis.hset("dramatiq:contacts.msgs", entry_id, body)
+    house.redis.rpush("dramatiq:contacts", entry_id)
+    wait_for(lambda: house.redis.zscore("dramatiq:contacts.XQ", entry_id), what="its second end")
+    new = house.run("dead", "retry", first).stdout.split()[-1]
+    assert house.answer(new)["type"] == "coupontools.contact.added"
+    assert told(command, first)["reason"] == f"it was sent again as {new}"
+
+
 def test_nobody_pauses_an_account_that_nobody_knows(house: House, command):
     """Without a client id and while no worker ran, another account was paused; the workers that came then went on."""
     unknown = {"COUPONTOOLS_CLIENT_ID": "", "COUPONTOOLS_CLIENT_SECRET": ""}
