@@ -144,6 +144,7 @@ if r.state == 'done' then return say('replay', redis.call('HGET', record, field(
 
 if r.state == 'running' and r.token == job.token then
   -- The reply to this very claim was lost.
+  if r.telling == job.id then return say('stands', attempts) end
   local slot, lease = math.max(0, tonumber(r.slot) - now), tonumber(r.lease_end) - now
   return say('call', attempts, reconciled, whole(slot), whole(lease), r.baseline or '', probing())
 end

@@ -243,7 +243,9 @@ def test_so_much_of_a_long_listing_is_written_at_a_time_and_whoever_claims_it_go
     still.redis.zrem("delayed", "job")
     still.redis.sadd("acks", "job")
     still.now += COVER_MS + job.patience * 1000
-    assert finish(still_ledger.claim(job, "t2")) == Claim("stands", job.deadline, attempts=1)
+    # The reply to the first claim is lost: were the second told to call, its listing would follow the pages that are written.
+    for _ in range(2):
+        assert finish(still_ledger.claim(job, "t2")) == Claim("stands", job.deadline, attempts=1)
     assert not finish(still_ledger.settle(job, "t1", STAGED)).ours
     assert finish(still_ledger.settle(job, "t2", STAGED)).more
     assert finish(still_ledger.settle(job, "t2", STAGED)) == OURS
