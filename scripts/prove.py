@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODEL = Path(__file__).resolve().parent.parent / "docs" / "proof"
+LISTING = "listing.pml"
 NEEDED = "make prove needs spin and gcc (Debian: apt-get install spin gcc)"
 
 
@@ -28,6 +29,22 @@ class Case:
     options: str
     #: Does the promise hold? If not, the checker must find how it is broken.
     holds: bool = True
+    model: str = "protocol.pml"
+
+
+def long_listing(
+    what: str,
+    options: str = "",
+    *,
+    kills: int,
+    takeovers: int = 0,
+    freezes: int = 0,
+    cuts: int = 0,
+    holds: bool = True,
+) -> Case:
+    """Return a case of the other model, of the pages of a long listing."""
+    faults = f"-DKILLS={kills} -DTAKEOVERS={takeovers} -DFREEZES={freezes} -DCUTS={cuts}"
+    return Case(f"a long listing: {what}", f"{faults} {options}", holds, LISTING)
 
 
 CASES = (
@@ -56,6 +73,13 @@ CASES = (
     Case("an API that carries out later than READ_BACK_AFTER_SECONDS", "-DLOSSES=1 -DLATE", holds=False),
     Case("a freeze between the last check and the first byte", "-DFREEZE", holds=False),
     Case("a Redis that loses its last second, no replica waited for", "-DFORGETS=1", holds=False),
+    long_listing("its workers killed, frozen and believed dead", kills=2, takeovers=2, freezes=2),
+    long_listing("its scripts cut in the middle", kills=2, takeovers=1, freezes=1, cuts=2),
+    long_listing("not remembered", "-DFORGOTTEN", kills=2, takeovers=1, freezes=1, cuts=1),
+    long_listing("all is answered in the end", "-DLIVE", kills=1, takeovers=1, freezes=1, cuts=1),
+    long_listing("its pages written as they are read", "-DAT_ONCE", kills=1, holds=False),
+    long_listing("another message lists before they are written", "-DJUMP", kills=1, holds=False),
+    long_listing("a repeated claim forgets what stands ready", "-DFORGETFUL", kills=1, cuts=1, holds=False),
 )
 
 
@@ -100,12 +124,12 @@ def main() -> int:
 def check(case: Case) -> Verdict:
     """Run the checker on one case, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
-        for name in ("ledger.pml", "protocol.pml"):
+        for name in ("ledger.pml", "protocol.pml", LISTING):
             shutil.copy(MODEL / name, folder)
         options = case.options.split()
         live = "-DLIVE" in options
         began = time.monotonic()
-        run(["spin", *options, "-a", "protocol.pml"], folder)
+        run(["spin", *options, "-a", case.model], folder)
         flags = ["-DNFAIR=3"] if live else ["-DSAFETY"]
         # A counterexample is searched breadth first: the shortest way to it is the one to read.
         run(
@@ -128,8 +152,8 @@ def check(case: Case) -> Verdict:
         if not (states and errors):
             raise SystemExit(f"the checker did not come to an end:\n{told[-2000:]}")
         story = ""
-        if Path(folder, "protocol.pml.trail").exists():
-            lines = run(["spin", *options, "-t", "protocol.pml"], folder).split("spin: ")[0].splitlines()
+        if Path(folder, f"{case.model}.trail").exists():
+            lines = run(["spin", *options, "-t", case.model], folder).split("spin: ")[0].splitlines()
             story = "\n".join(f"{'':22}{line.strip()}" for line in lines if line.strip())
         whole = "max search depth too small" not in told and "out of memory" not in told
         return Verdict(errors[1] == "0", whole, int(states[1]), seconds, story)

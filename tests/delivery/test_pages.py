@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import redis
 
 from actors.pages import PAGE_ROWS, SPOOL_BYTES, SpooledPages
-from delivery import Outcome
-from delivery.answer import BATCH_BYTES, REMEMBERED_BYTES, Progress, done_in_pages
+from delivery import Ledger, Outcome, Script, Task
+from delivery.answer import BATCH_BYTES, REMEMBERED_BYTES, STAGED, Progress, done_in_pages
+from delivery.settlement import Done, MorePages, Replayed
 from tests.harness.ledger_steps import KEYS, LedgerSteps
-from tests.harness.sync_ledger import finish
+from tests.harness.records import COVER_MS
+from tests.harness.still_clock import StillClock
+from tests.harness.sync_ledger import LONG_POLICY, finish
 from workers.embedded import EmbeddedRedis
 
 
@@ -137,3 +144,112 @@ def test_a_listing_that_a_second_worker_begins_anew_replaces_what_the_first_had_
     remembered = finish(steps.ledger.pages(second.task))
     assert [json.loads(page)["page"] for page in remembered] == list(range(1, pages.count + 1))
     pages.close()
+
+
+class OnePageAStep(StillClock):
+    """Its scripts write one page of a long listing at a time."""
+
+    def run_now(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """Run a script, and at random once more, as where its reply was lost."""
+        script = replace(script, source=script.source.replace("AT_ONCE = 1024 * 1024", "AT_ONCE = 1"))
+        answer = super().run_now(script, keys, args)
+        return super().run_now(script, keys, args) if self.loses_reply() else answer
+
+    loses_reply: Callable[[], bool]
+
+
+@dataclass(eq=False)
+class InHand:
+    """What a worker is about to do with a message; it may do so at any time, or never."""
+
+    task: Task
+    token: str
+    settlements: list[MorePages | Done | Replayed]
+
+
+class Listers:
+    """Two messages under one key, and any number of workers that list, die, freeze, and are believed dead."""
+
+    PAGES = 3
+
+    def __init__(self, still: OnePageAStep, ledger: Ledger, tasks: list[Task]) -> None:
+        self.still, self.ledger, self.tasks = still, ledger, tasks
+        self.in_hand: list[InHand] = []
+        self._tokens, self._listings = itertools.count(1), itertools.count(1)
+
+    def waiting(self) -> list[Task]:
+        return [task for task in self.tasks if self.still.redis.hexists("bodies", task.receipt.id)]
+
+    def claim(self, task: Task) -> None:
+        self.still.redis.zrem("delayed", task.receipt.id)
+        self.still.redis.sadd("acks", task.receipt.id)
+        token = f"t{next(self._tokens)}"
+        verb = finish(self.ledger.claim(task, token)).verb
+        settlements: list[MorePages | Done | Replayed] = []
+        if verb == "call":
+            listing = next(self._listings)
+            kept = [json.dumps({"listing": listing, "page": page}) for page in range(self.PAGES)]
+            settlements += [
+                MorePages(events=[(task.message_id, page)], pages=[page], first=number == 0, batch=number)
+                for number, page in enumerate(kept)
+            ]
+            settlements.append(replace(STAGED, outcome=json.dumps({"pages": self.PAGES})))
+        elif verb == "stands":
+            settlements.append(STAGED)
+        elif verb == "replay":
+            remembered = finish(self.ledger.pages(task))
+            settlements.append(Replayed(events=[(task.message_id, page.decode()) for page in remembered]))
+        else:
+            assert verb in {"deferred", "answered", "gone"}
+        if settlements:
+            self.in_hand.append(InHand(task, token, settlements))
+
+    def go_on(self, hand: InHand) -> None:
+        settled = finish(self.ledger.settle(hand.task, hand.token, hand.settlements[0]))
+        if not settled.more:
+            del hand.settlements[0]
+        if not (settled.ours and hand.settlements):
+            self.in_hand.remove(hand)
+
+    def told(self, task: Task) -> list[dict[str, int]]:
+        entries = self.still.all().get(KEYS.events, [])
+        return [json.loads(entry["event"]) for entry in entries if entry["type"] == task.message_id]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whoever_dies_when_each_message_has_all_pages_of_one_listing_in_order(
+    still: StillClock, still_task: Callable[..., Task], seed: int
+) -> None:
+    """What docs/proof/listing.pml proves of the model, at random of the scripts."""
+    draw = random.Random(seed)  # noqa: S311 - steps, no secrets
+    once = OnePageAStep(still.redis)
+    once.loses_reply = lambda: draw.random() < 0.15
+    tasks = [
+        still_task(name, "list_contacts", idempotency_key="mine", patience=10_000_000.0) for name in "ab"
+    ]
+    listers = Listers(once, Ledger(once, KEYS, LONG_POLICY), tasks)
+    for _ in range(40):
+        step = draw.choice(("claim", "claim", "go on", "go on", "go on", "go on", "die", "lease"))
+        if step == "claim" and listers.waiting():
+            listers.claim(draw.choice(listers.waiting()))
+        elif step == "go on" and listers.in_hand:
+            listers.go_on(draw.choice(listers.in_hand))
+        elif step == "die" and listers.in_hand:
+            listers.in_hand.remove(draw.choice(listers.in_hand))
+        elif step == "lease":
+            once.now += COVER_MS + 1000
+    # The first answers its message, the second that of the other.
+    listers.in_hand.clear()
+    for _ in range(2):
+        once.now += COVER_MS + 1000
+        for task in listers.waiting():
+            listers.claim(task)
+            for _ in range(2 * Listers.PAGES + 2):
+                if listers.in_hand:
+                    listers.go_on(listers.in_hand[-1])
+    assert not listers.waiting()
+    for task in tasks:
+        told = listers.told(task)
+        assert [page["page"] for page in told] == list(range(Listers.PAGES))
+        assert len({page["listing"] for page in told}) == 1
+    assert not {"acks", KEYS.staged("list_contacts", tasks[0].digest)}.intersection(once.all())
