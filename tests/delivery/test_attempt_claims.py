@@ -14,6 +14,7 @@ from coupontools import Call, Coupontools, NotSent
 from delivery import Gate, Ledger, Outcome, Task
 from delivery import answer as answers
 from delivery.means import Means
+from delivery.task import short_digest
 from tests.harness.attempts import ADDED, POLICY, Lines, Scripted, attempt, event, only
 from tests.harness.holds import put_hold
 from tests.harness.records import KEYS, Make, put_record, put_worker, record
@@ -106,6 +107,21 @@ async def test_a_lost_call_that_was_found_is_answered_as_reconciled(
     told = event(still)
     assert (told["subject"], told["data"]["attempts"], told["data"]["reconciled"]) == ("con_7", 2, True)
     assert (only(lines)[0], only(lines)[1]["reconciled"], lines.calls) == ("succeeded", True, 0)
+
+
+async def test_what_the_api_told_another_job_answers_this_one_without_a_call(
+    still: StillClock, means: Means, lines: Lines, still_task: Make
+) -> None:
+    task = still_task("job", "verify_webhook", webhook_id="evt_01234567890123456789")
+    told = KEYS.told(short_digest(str(task.job.question)))
+    still.redis.hset(told, mapping={"known": '{"record":null}', "known_until": NOW + 1000})
+    _, ended = await attempt(means, task)
+    assert ended is True
+    answer = event(still)
+    assert (answer["type"], answer["data"]["reason"]) == ("coupontools.webhook.rejected", "not_found")
+    assert (only(lines)[0], lines.calls) == ("succeeded", 0)
+    # What the API may learn later is not remembered.
+    assert record(still, means.ledger, task) == {}
 
 
 @pytest.mark.parametrize("api_calls", [0, 1])
