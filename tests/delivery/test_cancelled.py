@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from config.keys import Keys
-from delivery import Ledger, Task, cancelling
+from delivery import Ledger, Task, cancelling, is_cancelled
 from delivery.settlement import Lost
 from tests.harness import House, wait_for
 from tests.harness.sync_ledger import LONG_POLICY, finish
@@ -16,6 +18,16 @@ KEYS = Keys()
 
 def cancel(house: House, *messages: str) -> None:
     ThreadRunner(house.redis).run(*cancelling(KEYS, LONG_POLICY, messages=messages))
+
+
+@pytest.mark.parametrize(
+    ("mark", "began_at", "catches"),
+    [(None, 0, False), (b"5", 5, True), (b"5", 6, False), (b"a stranger's", 1, False)],
+)
+def test_the_mark_of_a_batch_catches_what_is_sent_while_its_counts_live(
+    mark: bytes | None, began_at: float, *, catches: bool
+) -> None:
+    assert is_cancelled(mark, began_at) is catches
 
 
 def test_no_more_than_a_thousand_are_answered_in_a_second(

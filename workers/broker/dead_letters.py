@@ -208,7 +208,7 @@ class DeadLetters:
         body: Any = self._client.hget(self._keys.queue(letter.queue).dead_bodies, letter.entry_id)
         return None if body is None else bytes(body)
 
-    def retry(self, letter: DeadLetter, *, anew: bool = False) -> str | None:
+    def retry(self, letter: DeadLetter, *, anew: bool) -> str | None:
         """Enqueue the letter's job anew, in one step with the letter's end. Return the new message id, None if the letter is gone.
 
         The arguments stay as they are, and with them the idempotency key and the correlation id; a new id and time make it a new
@@ -280,8 +280,6 @@ class DeadLetters:
         return self._kind in {None, letter.kind} and self._batch_id in {None, letter.batch_id}
 
     def _read_all(self, name: str, page: list[tuple[bytes, float]]) -> list[DeadLetter]:
-        if not page:
-            return []
         queue = self._keys.queue(name)
         ids: list[Any] = [entry_id for entry_id, _ in page]
         reasons: Any = self._client.hmget(queue.dead_reasons, ids)

@@ -254,7 +254,7 @@ def test_a_letter_that_is_sent_again_is_a_new_message_of_the_same_job(
     options = {"redis_message_id": "a", "eta": 1_800_000_000_000, "traceparent": "t"}
     bury(still, "a", 1, body=message("a", kwargs=kwargs, options=options))
     [letter] = letters.oldest_first()
-    message_id = letters.retry(letter)
+    message_id = letters.retry(letter, anew=False)
     assert message_id not in {None, "m-a"}
     reads = KEYS.queue("reads")
     found = still.all()
@@ -268,11 +268,11 @@ def test_a_letter_that_is_sent_again_is_a_new_message_of_the_same_job(
     )
     assert not {reads.dead, reads.dead_bodies, reads.dead_reasons} & found.keys()
     # Gone, it is not sent a second time.
-    assert letters.retry(letter) is None
+    assert letters.retry(letter, anew=False) is None
     # Sent again once more, it still names the first.
     bury(still, message_id or "", 2, body=json.loads(found[reads.bodies][message_id]))
     [again] = letters.oldest_first()
-    third = letters.retry(again)
+    third = letters.retry(again, anew=False)
     assert json.loads(still.all()[reads.bodies][third])["options"]["original_id"] == "m-a"
 
 
@@ -297,7 +297,7 @@ def test_what_is_no_job_is_not_sent_again(still: StillClock, letters: DeadLetter
     bury(still, "a", 1, body='{"bytes":400000}')
     before = still.all()
     with pytest.raises(NotRetried, match="is no readable job and cannot be retried: the message lacks"):
-        letters.retry(next(letters.oldest_first()))
+        letters.retry(next(letters.oldest_first()), anew=False)
     assert still.all() == before
 
 
@@ -333,10 +333,10 @@ def test_a_letter_that_is_gone_or_cannot_be_written_again_is_told(
     [letter] = letters.oldest_first()
     before = still.all()
     with pytest.raises(NotRetried, match="nested too deeply"):
-        letters.retry(letter)
+        letters.retry(letter, anew=False)
     assert still.all() == before
     still.redis.hdel(KEYS.queue("reads").dead_bodies, "a")
-    assert letters.retry(letter) is None
+    assert letters.retry(letter, anew=False) is None
     assert letters.body(letter) is None
 
 
@@ -349,7 +349,7 @@ def test_a_number_of_more_than_64_bits_is_not_sent_again_as_another(
     [letter] = letters.oldest_first()
     before = still.all()
     with pytest.raises(NotRetried, match="more than 64 bits"):
-        letters.retry(letter)
+        letters.retry(letter, anew=False)
     assert still.all() == before
 
 
