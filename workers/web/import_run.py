@@ -98,6 +98,15 @@ class Run:
     _ended: threading.Event = field(default_factory=threading.Event)
     _is_reading: bool = False
     _is_followed: bool = False
+    #: Held while it is written down that it did not come to its end.
+    _stopping: threading.Lock = field(default_factory=threading.Lock)
+    _is_stopped: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether its record says that it did not come to its end: it can be begun anew, though its thread ends a moment later."""
+        with self._stopping:
+            return self._is_stopped
 
     @property
     def followed(self) -> bool:
@@ -150,7 +159,7 @@ class Run:
         self.sentences.append(text)
 
     def carry_out(self) -> None:
-        """Do it, and write down in the record how it ended. Raises nothing that happens to an import."""
+        """Do it, and write down in the record how it ended; whoever calls this then says that it has. Raises nothing that happens to it."""
         try:
             self._carry_out()
         except (UnusableFile, WrongOption, NotListed, NotAnswered, Stopped) as error:
@@ -164,12 +173,15 @@ class Run:
             self._stop("a fault of ours; the log of `coupontools-worker web` says more")
         finally:
             self._end_reading()
-            self.end()
 
-    def _carry_out(self) -> None:
-        while self.after is not None and not self.signals:
+    def wait_for_the_one_before(self) -> None:
+        """Wait until an earlier pass over this file has ended, unless this one is told to stop; one that stops already ends at once."""
+        while self.after is not None and not (self.signals and not self.after.stopped):
             if self.after.wait_ended(LOOK_SECONDS):
                 self.after = None
+
+    def _carry_out(self) -> None:
+        self.wait_for_the_one_before()
         if self.patient:
             Patience(self.say, lambda _: bool(self.signals)).ask(self.client.ping)
         while not (self._is_reading or self.signals):
@@ -248,7 +260,9 @@ class Run:
         told = self.record.began or self.tally.enqueued or self.record.counts.get("enqueued")
         began = told or self._is_counted()
         self.record.state, self.record.why = "stopped" if began else "draft", why
-        self.shelf.save(self.record)
+        with self._stopping:
+            self.shelf.save(self.record)
+            self._is_stopped = True
         log.info("web.import_stopped", batch_id=self.record.id, problem=why)
 
     def _is_counted(self) -> bool:

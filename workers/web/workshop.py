@@ -108,7 +108,7 @@ class Workshop:
             if before is not None and not before.ended:
                 before.signals.append(1)
             run = self._runs[record.id] = self._new(record, before, check=True)
-        self._small.submit(run.carry_out)
+        self._small.submit(self._check, run)
 
     def begin(self, record: Record) -> None:
         """Import the file, or go on with it.
@@ -118,11 +118,11 @@ class Workshop:
             OSError: its state cannot be written.
         """
         with self._lock:
-            under_way = sum(not run.ended and not run.check for run in self._runs.values())
+            under_way = sum(not (run.ended or run.stopped or run.check) for run in self._runs.values())
             if under_way >= MOST_RUNNING:
                 raise TooManyRun
             before = self._runs.get(record.id)
-            if before is not None and not before.ended:
+            if before is not None and not (before.ended or before.stopped):
                 if not before.check:
                     return
                 before.signals.append(1)
@@ -133,7 +133,7 @@ class Workshop:
     def halt(self, record: Record) -> bool:
         """Stop an import between two steps; return whether there was anything to stop."""
         run = self._runs.get(record.id)
-        if run is None or run.ended or run.check:
+        if run is None or run.ended or run.stopped or run.check:
             return False
         run.signals.append(1)
         return True
@@ -195,32 +195,42 @@ class Workshop:
         run.patient = patient
         self._imports.submit(self._carry_out, run)
 
+    @staticmethod
+    def _check(run: Run) -> None:
+        try:
+            run.carry_out()
+        finally:
+            run.end()
+
     def _carry_out(self, run: Run) -> None:
         """Carry an import out; while another process of this folder does, wait for its end."""
+        # It has the lock until then.
+        run.wait_for_the_one_before()
         try:
             lock = self._open_lock(run.record)
         except OSError as error:
             run.end(f"its folder cannot be written: {error.strerror}")
             return
         try:
-            while not run.signals:
-                if _taken(lock):
-                    self._go_on(run)
-                    return
-                if not run.waits:
-                    run.waits = True
-                    run.say(f"{ELSEWHERE}; this one goes on with it if that ends")
-                self._closed.wait(LOOK_SECONDS)
-            run.end("stopped")
+            self._in_its_turn(run, lock)
         finally:
+            # In this order: who finds that it has ended finds the lock free, and takes nobody for another process.
             os.close(lock)
+            run.end()
 
-    def _go_on(self, run: Run) -> None:
-        """Carry it out, unless another process has brought it to its end meanwhile."""
+    def _in_its_turn(self, run: Run, lock: int) -> None:
+        while not _taken(lock):
+            if run.signals:
+                run.problem = "stopped"
+                return
+            if not run.waits:
+                run.waits = True
+                run.say(f"{ELSEWHERE}; this one goes on with it if that ends")
+            self._closed.wait(LOOK_SECONDS)
         if run.waits:
+            # Another process may have brought it to its end meanwhile.
             record = self.shelf.get(run.record.id)
             if record is None or record.state != "running":
-                run.end()
                 return
             run.record, run.waits = record, False
         run.carry_out()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,38 @@ async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open
     }
     added = [event["data"]["group_id"] for event in house.events() if event["type"].endswith("contact.added")]
     assert added == [right, groups["Right"]]
+
+
+async def test_one_that_has_just_stopped_begins_anew_and_is_nobody_else_s(
+    house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its thread had ended, a moment after it was shown as stopped, it was not begun and nothing said so."""
+    group = house.new_group(contacts=[])
+    end_reading, end, goes_on, elsewhere = Run._end_reading, Run.end, threading.Event(), []
+    async with page(STATE_DIR=tmp_path) as browser:
+
+        def end_reading_late(run: Run) -> None:
+            if run.stopped:
+                goes_on.wait(240)
+            end_reading(run)
+
+        def end_and_look(run: Run, problem: str = "") -> None:
+            end(run, problem)
+            elsewhere.append(browser.desk.workshop.is_elsewhere(run.record))
+
+        monkeypatch.setattr(Run, "_end_reading", end_reading_late)
+        monkeypatch.setattr(Run, "end", end_and_look)
+        await browser.sign_in()
+        path = await uploaded(browser, "phone\n+32470123456\n")
+        chosen = {"do": "begin", "group_id": group, "present": "skip"}
+        await browser.send(path, chosen, of=path)
+        await shows(browser, path, "no worker runs that takes such jobs")
+        house.worker()
+        await browser.send(path, chosen, of=path)
+        goes_on.set()
+        await shows(browser, path, "Done: all is answered")
+        await asyncio.to_thread(wait_for, lambda: len(elsewhere) == 2, what="the end of both")
+    assert elsewhere == [False, False]
 
 
 async def test_one_that_is_stopped_while_its_group_is_created_says_so(
