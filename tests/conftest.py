@@ -16,6 +16,7 @@ from sandbox import Sandbox
 from tests.harness import House
 from tests.harness.commands import Done, run_process
 from tests.harness.nursling import Nursery
+from tests.harness.ports import keep_closed
 from tests.harness.still_clock import StillClock
 from workers.embedded import EmbeddedRedis
 
@@ -80,6 +81,13 @@ def fragile_house(_sandbox: Sandbox, _nursery: Nursery | None) -> Iterator[House
     _sandbox.reset(settings=True)
     with EmbeddedRedis() as server, House(server, _sandbox, _nursery) as house:
         yield house
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port at which nobody listens, unless the test starts a server there: nobody else is given it before that server has started."""
+    with keep_closed() as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

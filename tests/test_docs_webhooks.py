@@ -12,7 +12,6 @@ import urllib.request
 from pathlib import Path
 
 from tests.harness import House, wait_for
-from workers.embedded import free_port
 
 TEXT = (Path(__file__).parents[1] / "docs/webhooks.md").read_text(encoding="utf-8")
 
@@ -29,12 +28,20 @@ def post(url: str, body: bytes) -> int:
         return 0
 
 
-def test_the_example_hands_webhooks_over(house: House, tmp_path: Path) -> None:
+def test_the_example_hands_webhooks_over(house: House, tmp_path: Path, closed_port: int) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", TEXT.partition("## In an application")[2], re.DOTALL)
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "example:app", "--port", str(port), "--log-level", "error"]
-    url = f"http://127.0.0.1:{port}/webhooks/coupontools"
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "example:app",
+        "--port",
+        str(closed_port),
+        "--log-level",
+        "error",
+    ]
+    url = f"http://127.0.0.1:{closed_port}/webhooks/coupontools"
     server = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "REDIS_URL": house.server.url})
     try:
         wait_for(lambda: post(url, b"no JSON") == 400, what="the example's start")
@@ -52,11 +59,11 @@ def test_the_example_hands_webhooks_over(house: House, tmp_path: Path) -> None:
         server.wait(timeout=120)
 
 
-def test_the_ten_minutes_end_with_the_event(house: House) -> None:
+def test_the_ten_minutes_end_with_the_event(house: House, closed_port: int) -> None:
     token = "a-token-that-is-hard-to-guess"
     (reader,) = re.findall(r"<!-- runnable -->\n```python\n(.*?)```", TEXT, re.DOTALL)
-    environment = house.environment(RECEIVER_TOKEN=token, RECEIVER_PORT=free_port())
-    url = f"http://127.0.0.1:{environment['RECEIVER_PORT']}/webhooks/{token}"
+    environment = house.environment(RECEIVER_TOKEN=token, RECEIVER_PORT=closed_port)
+    url = f"http://127.0.0.1:{closed_port}/webhooks/{token}"
     receiver = subprocess.Popen([sys.executable, "-m", "workers.cli", "receive"], env=environment)
     try:
         wait_for(lambda: post(url, b"no JSON") == 400, what="the receiver's start")

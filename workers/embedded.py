@@ -18,7 +18,7 @@ from typing import Self
 
 import redis
 
-__all__ = ["EmbeddedRedis", "NoRedisServer", "die_with_parent", "find_redis_server", "free_port"]
+__all__ = ["EmbeddedRedis", "NoRedisServer", "die_with_parent", "find_redis_server", "free_port", "keep_port"]
 
 START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -55,6 +55,26 @@ def free_port() -> int:
         return port
 
 
+def keep_port(port: int = 0) -> socket.socket | None:
+    """Return a socket that holds a port of the loopback address, a free one unless it is named, until it is closed.
+
+    Nobody is given the port meanwhile, and a server that is told to take it can. None where that is so on Linux alone.
+
+    Raises OSError if a server has the port that is named.
+    """
+    if sys.platform != "linux":
+        return None
+    sock = socket.socket()
+    try:
+        # A server that listens must have set this, too; ours do, and so does Redis.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def die_with_parent() -> None:
     """Have the kernel end this child, before it executes its program, when the thread that started it ends. Linux only."""
     if sys.platform == "linux":
@@ -68,7 +88,9 @@ class EmbeddedRedis:
         self._arguments = arguments
         self._server = find_redis_server()
         self._folder = tempfile.TemporaryDirectory(prefix="coupontools-redis-")
-        self.port = port or free_port()
+        #: Nobody else has the port before the server does, nor between its end and its next start.
+        self._kept = keep_port(port or 0)
+        self.port: int = self._kept.getsockname()[1] if self._kept else port or free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -164,3 +186,5 @@ class EmbeddedRedis:
     ) -> None:
         self.stop()
         self._folder.cleanup()
+        if self._kept:
+            self._kept.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,6 @@ from delivery.settlement import Changes, NoSettlement, Signal
 from tests.coupontools.conftest import connect, wire
 from tests.harness import House
 from tests.harness.attempts import ADDED, POLICY, Lines, Scripted
-from tests.harness.ports import keep_closed
 from tests.harness.records import KEYS, Make
 from tests.harness.still_clock import NOW, StillClock
 from tests.harness.sync_ledger import LONG_POLICY, SyncRunner, finish, now_ms
@@ -141,13 +140,6 @@ def tell(still_ledger: Ledger, still_task: Callable[..., Task]) -> Callable[...,
         return settled.changes
 
     return tell_it
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port at which nobody listens, unless the test starts a server there."""
-    with keep_closed() as port:
-        yield port
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.harness import House, wait_for
 from tests.workers.metrics.test_exposition import scrape, total
-from workers.embedded import free_port
 
 
 def calls_logged(house: House) -> int:
@@ -12,11 +11,11 @@ def calls_logged(house: House) -> int:
     return sum(line["api_calls"] for worker in house.workers for line in worker.log_lines("job.finished"))
 
 
-def test_calls_of_failed_read_backs_and_of_cut_off_attempts_are_told(house: House) -> None:
-    port, group = free_port(), house.new_group()
+def test_calls_of_failed_read_backs_and_of_cut_off_attempts_are_told(house: House, closed_port: int) -> None:
+    group = house.new_group()
     house.sandbox.faults("close_after", endpoint="sms/addcontact", count=3)
     house.sandbox.faults("bad_gateway", endpoint="sms/userlist", count=2)
-    worker = house.worker(METRICS_PORT=port, SHUTDOWN_SECONDS=1, COUPONTOOLS_TIMEOUT_SECONDS=20)
+    worker = house.worker(METRICS_PORT=closed_port, SHUTDOWN_SECONDS=1, COUPONTOOLS_TIMEOUT_SECONDS=20)
     people = [{"channel": "sms", "group_id": group, "phone": f"+324700000{n:02}"} for n in range(3)]
     ids = house.enqueue_many("add_contact", people)
     house.wait_answered(ids)
@@ -30,7 +29,7 @@ def test_calls_of_failed_read_backs_and_of_cut_off_attempts_are_told(house: Hous
     listings = [request for request in seen if request["endpoint"] == "sms/userlist"]
     assert len(listings) >= 3
     assert calls_logged(house) == len(seen)
-    metrics = scrape(port)
+    metrics = scrape(closed_port)
     assert total(metrics, "coupontools_api_calls_total") == len(seen)
     assert total(metrics, "coupontools_read_backs_total") == len(listings)
     assert {line["reconciled"] for line in worker.log_lines("job.finished") if "reconciled" in line} == {True}

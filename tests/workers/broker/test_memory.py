@@ -11,7 +11,6 @@ import pytest
 
 from config import Settings
 from tests.harness import House, RunningWorker, wait_for
-from workers.embedded import free_port
 from workers.metrics import exposition
 
 
@@ -34,7 +33,9 @@ def redis_told(house: House) -> dict:
     return json.loads(house.run("status", "--json").stdout)["redis"]
 
 
-def test_an_emptied_redis_is_told_of_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emptied_redis_is_told_of_once(
+    house: House, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # What both see within a silence is one loss, and a busy machine may hold one of them up for a second or two.
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=4, WORKER_PROCESSES=2)
     wait_for(lambda: len(list(house.redis.scan_iter("coupontools:memory:*"))) == 2, what="both workers")
@@ -49,8 +50,8 @@ def test_an_emptied_redis_is_told_of_once(house: House, monkeypatch: pytest.Monk
     # What the page says of Redis stands there, whoever serves it.
     monkeypatch.setenv("REDIS_URL", house.server.url)
     with (
-        exposition(Settings(), port := free_port()),
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as page,
+        exposition(Settings(), closed_port),
+        urllib.request.urlopen(f"http://127.0.0.1:{closed_port}/metrics", timeout=60) as page,
     ):
         metrics = page.read().decode()
     # Both workers saw the one loss.

@@ -14,7 +14,7 @@ import pytest
 from redis.exceptions import BusyLoadingError, RedisError
 
 from tests.harness import House, RunningWorker, message, wait_for
-from workers.embedded import free_port
+from tests.harness.ports import keep_closed
 
 ADDED = "coupontools.contact.added"
 SCALE = int(os.environ.get("CHAOS_SCALE", "1"))
@@ -74,9 +74,11 @@ def _refused(house: House, kind: type[RedisError]) -> bool:
 
 @contextmanager
 def read_only(house: House) -> Iterator[None]:
-    house.redis.replicaof("127.0.0.1", free_port())
-    yield
-    house.redis.replicaof("NO", "ONE")
+    # Of a Redis that came to listen there it would take all data.
+    with keep_closed() as port:
+        house.redis.replicaof("127.0.0.1", port)
+        yield
+        house.redis.replicaof("NO", "ONE")
 
 
 def _load(house: House, count: int) -> list[str]:

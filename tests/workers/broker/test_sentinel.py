@@ -17,14 +17,14 @@ import redis.asyncio
 
 from sandbox import Sandbox
 from tests.harness import House, wait_for
-from workers.embedded import EmbeddedRedis, find_redis_server, free_port
+from tests.harness.ports import keep_closed
+from workers.embedded import EmbeddedRedis, find_redis_server
 from workers.redis_link import async_client, sync_client, trouble_of
 
 
 @contextmanager
 def _sentinel(master: EmbeddedRedis, *lines: str, replicas: int = 1) -> Iterator[int]:
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
+    with keep_closed() as port, tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
         config = Path(folder) / "sentinel.conf"
         config.write_text(
             f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
@@ -161,14 +161,15 @@ def test_a_server_without_tls_is_an_outage_not_a_crash(house: House) -> None:
 
 async def test_a_sentinel_that_does_not_answer_is_told_by_its_address() -> None:
     """redis-py tells all that it knows of each connection: more than a thousand characters a sentinel."""
-    ports = [free_port(), free_port()]
-    url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in ports)}/mymaster"
-    with sync_client(url) as client, pytest.raises(redis.RedisError) as in_a_thread:
-        client.ping()
-    loop_client = async_client(url)
-    with pytest.raises(redis.RedisError) as on_a_loop:
-        await loop_client.ping()
-    await loop_client.connection_pool.disconnect()
+    with keep_closed() as first, keep_closed() as second:
+        ports = [first, second]
+        url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in ports)}/mymaster"
+        with sync_client(url) as client, pytest.raises(redis.RedisError) as in_a_thread:
+            client.ping()
+        loop_client = async_client(url)
+        with pytest.raises(redis.RedisError) as on_a_loop:
+            await loop_client.ping()
+        await loop_client.connection_pool.disconnect()
     for told in (trouble_of(in_a_thread.value), trouble_of(on_a_loop.value)):
         assert all(f"sentinel 127.0.0.1:{port} - " in told for port in ports)
         assert len(told) < 400

@@ -12,7 +12,6 @@ from http.client import HTTPException
 
 from tests.harness import House, wait_for
 from tests.workers.receiver.conftest import TOKEN, Receiver, enqueued, webhook
-from workers.embedded import free_port
 
 
 def check_unavailable(receiver: Receiver) -> None:
@@ -104,9 +103,8 @@ def test_a_full_redis_takes_nothing_and_then_again(fragile_house: House, start: 
 
 
 def test_what_was_told_200_outlives_redis_and_the_receiver(
-    fragile_house: House, start: Callable[..., Receiver]
+    fragile_house: House, start: Callable[..., Receiver], closed_port: int
 ):
-    port = free_port()
     accepted: list[str] = []
     over = threading.Event()
 
@@ -127,7 +125,7 @@ def test_what_was_told_200_outlives_redis_and_the_receiver(
         before = len(accepted)
         wait_for(lambda: len(accepted) > before + 20, what="webhooks accepted")
 
-    with start(fragile_house, port) as receiver, ThreadPoolExecutor(4) as senders:
+    with start(fragile_house, closed_port) as receiver, ThreadPoolExecutor(4) as senders:
         sending = [senders.submit(send, receiver, sender * 1_000_000) for sender in range(4)]
         try:
             more_are_accepted()
@@ -137,7 +135,7 @@ def test_what_was_told_200_outlives_redis_and_the_receiver(
             more_are_accepted()
             receiver.process.kill()
             receiver.process.wait(timeout=120)
-            with start(fragile_house, port) as second:
+            with start(fragile_house, closed_port) as second:
                 more_are_accepted()
                 second.process.terminate()
                 assert second.process.wait(timeout=120) == 0
