@@ -31,12 +31,13 @@ def test_jobs_of_a_killed_process_are_taken_over_though_the_queue_is_idle(house:
     wait_for(lambda: len(house.sandbox.requests()) >= 5, what="five calls in flight")
     house.worker("--concurrency", "8", WORKER_HEARTBEAT_SECONDS=heartbeat)
 
+    # Before it dies: a machine that then pauses for a moment would show what is left after the takeover.
+    acks = _outstanding(house)
     os.kill(victim.process.pid, signal.SIGKILL)
     for pid in victim.children():
         os.kill(pid, signal.SIGKILL)
     victim.kill()
     killed = time.monotonic()
-    acks = _outstanding(house)
     wait_for(lambda: _outstanding(house) != acks, seconds=60, what="the takeover", show=house.log_tail)
     took = time.monotonic() - killed
     print(f"taken over {took:.1f} s after kill -9 with WORKER_HEARTBEAT_SECONDS={heartbeat:g}, idle queue")  # noqa: T201
