@@ -95,22 +95,28 @@ class Beat:
         """
         if self._file < 0 or not self._path.exists():
             self.end()
-            self._open()
+            if not self._open():
+                # Somebody looks whether it is locked just now: no fault of the folder. The next beat finds it free.
+                return
         # As wide as the last one, so that a reader never sees the end of an older beat behind it. The time is told in full: rounded, it
         # could lie ahead of a reader's clock, and such a beat is none of this machine's.
         os.pwrite(self._file, f"{time.monotonic():20.9f} {allowed:20.3f} {standing:20.3f}".encode(), 0)
 
-    def _open(self) -> None:
+    def _open(self) -> bool:
+        """Return whether the file is this process's now."""
         for folder in (self._path.parent.parent, self._path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
         except OSError:
-            # Somebody looks whether it is locked just now. The next beat finds it free.
             os.close(file)
             raise
         self._file = file
+        return True
 
     def end(self) -> None:
         """Take the file away."""

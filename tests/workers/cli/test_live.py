@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -69,6 +70,20 @@ def test_a_beat_is_believed_from_the_moment_it_is_written(tmp_path: Path):
             beat.beat(60)
             (process,) = living(tmp_path)
             assert process.turns, process
+    finally:
+        beat.end()
+
+
+def test_a_look_at_the_moment_of_the_first_beat_is_no_fault_of_the_folder(tmp_path: Path):
+    """A probe, or the start of another process, looks whether the file is locked; its worker warned that it could not be written."""
+    beat = Beat(tmp_path)
+    try:
+        with (tmp_path / f"{os.getpid()}.beat").open("wb") as looked_at:
+            fcntl.flock(looked_at, fcntl.LOCK_SH)
+            beat.beat(60)
+            assert list(living(tmp_path)) == []
+        beat.beat(60)
+        assert [process.pid for process in living(tmp_path)] == [os.getpid()]
     finally:
         beat.end()
 
