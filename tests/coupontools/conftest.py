@@ -61,6 +61,9 @@ class Peer:
         return received
 
     async def send(self, data: bytes) -> None:
+        if self.writer.is_closing():
+            # uvloop raises a RuntimeError where the connection was lost some turns of the loop ago.
+            raise ConnectionResetError("the client has gone")
         self.writer.write(data)
         await self.writer.drain()
 
@@ -144,6 +147,10 @@ class Wire:
         async with asyncio.timeout(DEADLINE):
             while not condition():  # noqa: ASYNC110 - the condition may be anything, an Event may not
                 await asyncio.sleep(0.005)
+
+    def is_over(self) -> bool:
+        """Whether every script that began has ended."""
+        return not self._tasks
 
     async def stop(self) -> None:
         for server in self._servers:

@@ -130,6 +130,7 @@ async def test_time_out_holds_for_the_whole_call(wire: Any, connect: Any) -> Non
 
     api = connect(await wire.serve(script), timeout=SHORT)
     await may_have_happened(api.sms.create_group("x"), "no answer in time")
+    await wire.until(wire.is_over)
 
 
 @pytest.mark.parametrize(

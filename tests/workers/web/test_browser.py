@@ -75,12 +75,12 @@ def full(house: House) -> House:
 
 
 @pytest.fixture
-def web(full: House, tmp_path: Path) -> Iterator[WebProcess]:
-    """The page of that house, and a file to import."""
+def web(full: House, tmp_path: Path, closed_port: int) -> Iterator[WebProcess]:
+    """The page of that house, at a port that nobody else is given while it is restarted; and a file to import."""
     (tmp_path / "people.csv").write_text(
         f'phone,first_name,{"<b>"}\n12,"{MARKUP.replace(chr(34), chr(34) * 2)}",\n'
     )
-    with WebProcess(full.environment(STATE_DIR=tmp_path)) as web:
+    with WebProcess(full.environment(STATE_DIR=tmp_path), closed_port) as web:
         yield web
 
 
