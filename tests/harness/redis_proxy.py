@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -88,6 +89,16 @@ class RedisProxy:
             yield
         finally:
             del self._errors[kind]
+
+    def reset_connections(self) -> None:
+        """Resets each connection, as load balancers do with those that nobody has used for a while."""
+
+        def reset() -> None:
+            for task, client in self._serving.items():
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                task.cancel()
+
+        self._loop.call_soon_threadsafe(reset)
 
     def waiting(self) -> list[str]:
         """The marks that no request has held yet."""

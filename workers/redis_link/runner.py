@@ -256,7 +256,7 @@ async def _round_trip(connection: Any, packed: bytes, count: int, seconds: float
     replies: list[Any] = []
     try:
         async with asyncio.timeout(seconds) as limit:
-            await connection.send_packed_command(packed, check_health=False)
+            await _send(connection, packed)
             while len(replies) < count:
                 if len(replies) % REPLIES_IN_TIME == 0:
                     limit.reschedule(loop.time() + seconds)
@@ -269,6 +269,14 @@ async def _round_trip(connection: Any, packed: bytes, count: int, seconds: float
         # The connection is closed by now, as at any error, so that nobody gets a reply that comes late.
         raise redis.exceptions.TimeoutError(f"no reply for {seconds:g} seconds") from None
     return replies
+
+
+async def _send(connection: Any, packed: bytes) -> None:
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    except RuntimeError as error:
+        # So uvloop tells of a connection that was reset while nobody used it; asyncio's own loop raises a ConnectionError.
+        raise redis.exceptions.ConnectionError("the connection was lost") from error
 
 
 def _word(request: _Request) -> bytes | None:
