@@ -75,7 +75,7 @@ def test_the_message_of_node_is_answered(house: House, tmp_path: Path) -> None:
     (library / "index.js").write_text(NODE_CLIENT)
     (tmp_path / "example.mjs").write_text(block("js"))
     done = subprocess.run(
-        ["node", "example.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        ["node", "example.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     commands: list[list[Any]] = json.loads(done.stdout)

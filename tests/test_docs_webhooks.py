@@ -81,7 +81,7 @@ def test_the_ten_minutes_end_with_the_event(house: House, closed_port: int) -> N
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert f"act on {genuine['id']} coupon_validated" in done.stdout

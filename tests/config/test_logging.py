@@ -31,7 +31,7 @@ def run(program: str, *, code: int = 0, **environment: str) -> list[dict[str, ob
     done = subprocess.run(
         [sys.executable, "-c", start + textwrap.dedent(program)],
         capture_output=True,
-        timeout=60,
+        timeout=240,
         env={
             **os.environ,
             "PYTHONWARNINGS": "default",
@@ -245,7 +245,7 @@ def test_auto_is_a_console_on_a_terminal():
             stderr=terminal,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             check=True,
-            timeout=60,
+            timeout=240,
         )
         shown = os.read(controller, 65536).decode()
     finally:

@@ -32,7 +32,7 @@ def test_the_shell_examples_do_what_the_page_says(sandbox: Sandbox) -> None:
         [*start, "\n".join(examples)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env=environment,
     )
@@ -47,7 +47,7 @@ def test_the_shell_examples_do_what_the_page_says(sandbox: Sandbox) -> None:
         [*start, examples[0] + settings],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env=environment,
     )

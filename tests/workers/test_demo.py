@@ -210,7 +210,7 @@ def test_a_signal_stops_everything(tmp_path: Path, number: int) -> None:
         # As a terminal does it: the whole group, and an impatient user twice.
         os.killpg(process.pid, number)
         os.killpg(process.pid, number)
-        assert process.wait(timeout=60) == 128 + number
+        assert process.wait(timeout=240) == 128 + number
         assert process.stderr
         assert "Traceback" not in process.stderr.read()
     wait_for(lambda: not processes_with(env["TMPDIR"]), what="the end of all parts")

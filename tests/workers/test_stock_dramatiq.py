@@ -105,7 +105,7 @@ def test_dramatiqs_own_command_line_works_and_drains(house: House) -> None:
                 what="the second call",
             )
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=240) == 0
         finally:
             if process.poll() is None:
                 process.kill()

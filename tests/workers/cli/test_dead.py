@@ -242,7 +242,7 @@ def test_purge_asks_who_can_answer(house: House, command):
         with house.start("dead", "purge", streams={"stdin": theirs}) as purging:
             os.close(theirs)
             os.write(ours, answer)
-            _, asked = purging.communicate(timeout=60)
+            _, asked = purging.communicate(timeout=240)
         os.close(ours)
         assert b"forget 5 dead letters" in asked
         assert purging.returncode == (1 if left else 0)

@@ -80,12 +80,12 @@ def test_follow_shows_what_was_and_what_comes_until_interrupted(house: House) ->
         reader = threading.Thread(target=lambda: [lines.put(line) for line in source])
         reader.start()
         try:
-            assert lines.get(timeout=60) == first + "\n"
+            assert lines.get(timeout=240) == first + "\n"
             put(house, "contact.failed", "m-2")
             third = put(house, "group.created", "m-3")
-            assert lines.get(timeout=60) == third + "\n"
+            assert lines.get(timeout=240) == third + "\n"
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=60) == 130
+            assert process.wait(timeout=240) == 130
             reader.join(timeout=60)
             assert lines.empty()
             assert process.stderr.read() == ""

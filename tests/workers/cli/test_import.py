@@ -209,7 +209,7 @@ def test_ctrl_c_ends_after_a_batch_and_says_how_far_it_came(house: House, import
     process = importing(path)
     wait_for(lambda: house.redis.llen("dramatiq:bulk") >= 1000, what="the first batches")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 130, output
     enqueued = house.redis.llen("dramatiq:bulk")
     assert enqueued == house.redis.hlen("dramatiq:bulk.msgs") < 100_000
@@ -274,7 +274,7 @@ def test_a_terminal_sees_a_progress_bar(house: House, tmp_path):
                 shown += chunk
         except OSError:
             pass  # Linux says so when the other side of a terminal is closed
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=240) == 0
     os.close(master)
     assert b"3,000 rows read" in shown
     assert "━".encode() in shown
@@ -379,7 +379,7 @@ def test_a_pipe_is_read_too(house: House, importing, tmp_path):
     process = importing(pipe, "--refused", str(tmp_path / "refused.csv"))
     with pipe.open("w") as file:
         file.write("phone\n+32470000001\n")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert len(jobs(house)) == 1
 

@@ -252,7 +252,7 @@ def test_an_import_that_was_stopped_goes_on_in_its_batch(fragile_house: House, t
         )
         wait_for(lambda: house.redis.hget(batch(house), "size"), seconds=60, what="all rows are enqueued")
         os.kill(second.pid, signal.SIGINT)
-        output, errors = second.communicate(timeout=60)
+        output, errors = second.communicate(timeout=240)
     assert second.returncode == 130, errors
     told = json.loads(output)
     assert (set(told), told["enqueued"]) == (WITH_ANSWERS, rows)

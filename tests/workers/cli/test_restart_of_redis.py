@@ -42,7 +42,7 @@ def commands(house: House, *many: tuple[str, ...]) -> Iterator[list[Running]]:
         finally:
             for one in running:
                 one.process.kill()
-                one.process.wait(timeout=30)
+                one.process.wait(timeout=240)
 
 
 @pytest.mark.chaos

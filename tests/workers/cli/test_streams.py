@@ -63,7 +63,7 @@ def test_events_that_are_followed_end_with_their_reader(house: House):
         assert process.stdout.readline()
         process.stdout.close()
         house.redis.xadd("coupontools:events", {"type": "t", "event": event})
-        assert process.wait(timeout=60) == 141
+        assert process.wait(timeout=240) == 141
         assert process.stderr.read() == b""
 
 
@@ -87,7 +87,7 @@ for show in (lambda: say("a line"), lambda: say_json({"a": 1})):
         pass
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=False, text=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True, timeout=240
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, 'a line\n{"a":1}\n', "")
 
@@ -100,7 +100,7 @@ def test_a_worker_without_standard_streams_works(house: House, tmp_path: Path):
             assert answer["data"]["total"] == 0
         finally:
             process.terminate()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=240) == 0
 
 
 def test_text_that_the_terminal_cannot_show_ends_no_command(house: House):
@@ -111,7 +111,7 @@ def test_text_that_the_terminal_cannot_show_ends_no_command(house: House):
         env={**house.environment(), "PYTHONIOENCODING": "latin-1"},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert "name Crème ?".encode("latin-1") in done.stdout
