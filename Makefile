@@ -1,11 +1,11 @@
 # Everything a contributor or an operator does here, from a fresh machine with Python 3.11+ and make.
-# PYTHON=/path/to/python chooses the interpreter; ARGS=... is handed on to what a target runs.
+# PYTHON=/path/to/python chooses the interpreter; ARGS=... is passed on to the command that a target runs.
 
 PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
-# Tests wait for processes more than they compute, so four for each core; and eight at least, so that tests which disturb one another
-# show it on a small machine, too. Whoever has run all of its own takes from those that have tests left.
+# Tests wait for processes more than they compute, so run four per core; at least eight, so that tests which disturb one another show it
+# on a small machine, too. With worksteal, a process that has run all its tests takes some from the others.
 SIDE_BY_SIDE := $(shell n=$$(( 4 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 8 ] && echo "$$n" || echo 8) --dist worksteal
 
 .DEFAULT_GOAL := help
@@ -20,14 +20,14 @@ setup: ## create .venv with the locked dependencies, and a Redis if this machine
 demo: setup ## run one of each job against a private Redis and the API stand-in
 	@$(BIN)/coupontools-worker demo $(ARGS)
 
-# Where Python may not keep what it compiled, each of these processes would compile every module and rewrite every assertion anew.
+# With PYTHONDONTWRITEBYTECODE set, each of these processes would compile every module and rewrite every assertion itself.
 test stories: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## run the tests
-	@# In a fresh clone one process compiles all tests, or each of those side by side would: eight seconds of CPU for each.
+	@# In a fresh clone, compile all tests once before: otherwise each process would, at eight seconds of CPU each.
 	@[ -d tests/__pycache__ ] || $(BIN)/python -m pytest --collect-only -q > /dev/null 2>&1 || true
 	@$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) $(ARGS)
 
-stories: setup ## run the long stories of real processes, whose single parts `make test` tests
+stories: setup ## run the long stories of real processes; `make test` tests their parts one by one
 	@$(BIN)/python -m pytest -n $(SIDE_BY_SIDE) -m story $(ARGS)
 
 check: setup ## lint, format check, type check, import rules, lock files
@@ -50,7 +50,7 @@ chaos: setup ## break everything at once for a while (ARGS="--seed 7 --seconds 6
 long: setup ## run all tests at ten times their length (CHAOS_SCALE), and those that `make test` leaves out
 	@CHAOS_SCALE="$${CHAOS_SCALE:-10}" $(BIN)/python -m pytest -m "" $(ARGS)
 
-examples: setup ## run the example of each language that is here, as its page says, and name the others
+examples: setup ## run each example whose language is installed here, as its page says, and name the others
 	@EXAMPLES=install $(BIN)/python -m pytest tests/test_examples.py -m "" -p no:xdist -v -s $(ARGS)
 
 pictures: setup ## take the pictures of docs/web.md from the running page; needs Chromium
