@@ -24,16 +24,16 @@ __all__ = ["create_app"]
 
 log = structlog.get_logger("workers.receiver")
 
-#: After so many seconds a sender that was told 503 may come again.
+#: Retry-After of a 503, in seconds.
 RETRY_AFTER_SECONDS: Final = 5
 
 _JOB: Final = JOBS["verify_webhook"]
 #: The token follows.
 _WEBHOOKS: Final = "/webhooks/"
-#: What stands before the path where a sender takes the server for a proxy: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+#: Scheme and host before the path, from a client that takes this server for a proxy: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
 _ORIGIN: Final = re.compile(r"https?://[^/]*", re.IGNORECASE)
 
-#: Returns what a request with the status 200 is told.
+#: Returns the document of a 200 answer.
 _Handler = Callable[[Scope, Receive], Awaitable[dict[str, Any]]]
 
 
@@ -45,7 +45,7 @@ def create_app(token: str, intake: Intake) -> ASGIApp:
     """Return the application, which takes webhooks under this token.
 
     It is bare ASGI: a router and a middleware stack would cost every call, and two paths need neither. It works under
-    `workers.receiver.serve` only, whose connections it knows.
+    `workers.receiver.serve` only, because it needs that server's `Connection`.
     """
     webhooks = _Endpoint(_Webhooks(token, intake).take, f"{_WEBHOOKS}•••")
     health, nothing = _Endpoint(_health, "/health"), _Endpoint(_nothing, "•••")
@@ -63,7 +63,7 @@ def create_app(token: str, intake: Intake) -> ASGIApp:
 
 
 def _path(scope: Scope) -> str:
-    """Return the path that is asked for, also of a target that names the server (`POST http://host/webhooks/...`)."""
+    """Return the path of the request, also if its target names the server (`POST http://host/webhooks/...`)."""
     path: str = scope["path"]
     if path.startswith("/"):
         return path
@@ -72,9 +72,9 @@ def _path(scope: Scope) -> str:
 
 
 class _Endpoint:
-    """Answers requests as a handler says, and logs one line for each.
+    """Answers requests with what a handler returns, and logs one line for each refusal.
 
-    The line shows `path` in place of the real one, which may hold a token, also where somebody has misspelt the rest.
+    The line shows `path` instead of the real path, which may contain a token even if the rest is misspelt.
     """
 
     def __init__(self, handler: _Handler, path: str) -> None:
@@ -118,7 +118,7 @@ async def _answer(
 
 
 async def _answer_and_close(body: bytes, send: Send, refusal: Refused, connection: Connection) -> None:
-    """Answer a request whose body is not read to its end, and close its connection a moment later."""
+    """Answer a request whose body was not read to its end, and close its connection a moment later."""
     connection.read_no_more()
     headers = {**refusal.headers, "connection": "close"}
     await _answer(body, send, connection, refusal.status, headers, last=False)
@@ -146,10 +146,10 @@ class _Webhooks:
         self._intake = intake
 
     async def take(self, scope: Scope, receive: Receive) -> dict[str, Any]:
-        """Enqueue `verify_webhook` for the body, and tell its message id."""
+        """Enqueue `verify_webhook` for the body, and return its message id."""
         presented = _path(scope).removeprefix(_WEBHOOKS)
         if not hmac.compare_digest(presented.encode(), self._token):
-            # As for any other path: whoever guesses must not learn what is here.
+            # The same answer as for any other path: a guess must not show that this path exists.
             await _nothing(scope, receive)
         if scope["method"] != "POST":
             raise Refused(405, "only POST is allowed here", allow="POST")
@@ -187,5 +187,5 @@ def _message(body: bytes) -> Enqueued:
         _JOB.parse({"payload": read_object(body, "the body")})
     except (Unreadable, InvalidJob) as error:
         raise Refused(400, str(error)) from None
-    # Not what was read of it: written anew, 1.10 would be another text.
+    # Pass the body on as it came: parsed and written again, 1.10 would become 1.1.
     return job_message(_JOB.actor, {"payload": orjson.Fragment(body)})

@@ -1,6 +1,6 @@
-"""The receiver's connections: few, each with a bounded time to send a request, and little memory for what all of them have sent.
+"""The receiver's connections: limited in number, in time for each request, and in memory for the bodies of all.
 
-uvicorn bounds neither: a thousand senders of half a request would take every file descriptor, and as much memory as they liked.
+uvicorn limits none of these: a thousand clients that send half a request each would use up all file descriptors and any memory.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from uvicorn.server import ServerState
 
 __all__ = ["LINGER_SECONDS", "REQUEST_SECONDS", "STATE_KEY", "Connection", "Connections"]
 
-#: Where a request finds its connection: in the ASGI scope's `state`.
+#: The key of a request's connection in the ASGI scope's `state`.
 STATE_KEY: Final = "connection"
 #: A request must be whole within so many seconds of its first byte.
 REQUEST_SECONDS: Final = 30.0
-#: What all requests together may hold in memory, in bytes; a request that needs more takes it from the one that has been sending longest.
+#: The most memory for the bodies of all requests, in bytes; when it is exceeded, the connection that has been sending longest is closed.
 MOST_BYTES: Final = 16 * 1024 * 1024
-#: How long a connection stays open after a refusal whose request was not read to its end, in seconds. Closed at once, it would be reset,
-#: and the sender might never see the answer. https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+#: How long a connection stays open after a refusal if its request was not read to its end, in seconds. If it were closed at once, TCP
+#: would reset it, and the client might never see the answer. https://www.rfc-editor.org/rfc/rfc9112#section-9.6
 LINGER_SECONDS: Final = 1.0
-#: Lets writes gather until they are let go (Linux alone has it). Head and body of an answer are two, and each would wake the client.
+#: The socket option that collects writes until it is unset (Linux only). Head and body are two writes, and would wake the client twice.
 _CORK: Final[int | None] = getattr(socket, "TCP_CORK", None)
-#: All connections read into this one buffer, in turn. asyncio's own reads are up to 256 KiB each, of a thousand senders at once.
+#: All connections read into this one buffer, one after the other. asyncio would allocate up to 256 KiB for each read, for a thousand
+#: clients at once.
 _BUFFER: Final = bytearray(16 * 1024)
 
 
 class Connections:
-    """Every open connection. When there are too many, the one that has been waiting longest for a whole request is closed."""
+    """Every open connection. When there are too many, the one that has been without a whole request for longest is closed."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -57,16 +58,16 @@ class Connections:
         self._waiting.pop(connection, None)
 
     def wait(self, connection: Connection) -> None:
-        """Note that this connection has no whole request, from now on."""
+        """Note that this connection has no whole request from now on."""
         self._waiting.pop(connection, None)
         self._waiting[connection] = time.monotonic()
 
     def serve(self, connection: Connection) -> None:
-        """Note that the request of this connection is whole: it is no more closed to make room."""
+        """Note that the request of this connection is whole: it is no longer closed to make room."""
         self._waiting.pop(connection, None)
 
     def hold(self, connection: Connection, part: bytes) -> bool:
-        """Keep one more part of a request's body. Return False if there is no room and nobody to take it from."""
+        """Keep one more part of a request's body. Return False if there is no room, and no connection to close for it."""
         connection.held += part
         self._bytes += len(part)
         while self._bytes > MOST_BYTES:
@@ -94,7 +95,7 @@ class Connections:
             self._close(connection)
 
     def take_closed(self) -> int:
-        """Return how many connections were closed on a sender since this was last asked."""
+        """Return how many connections were closed in the middle of a request since the last call."""
         closed, self._closed = self._closed, 0
         return closed
 
@@ -106,7 +107,7 @@ class Connections:
 
 
 class Connection(H11Protocol, asyncio.BufferedProtocol):
-    """uvicorn's HTTP/1.1 protocol, with its place among the others; `functools.partial` gives it these."""
+    """uvicorn's HTTP/1.1 protocol, which registers itself with `Connections`; `functools.partial` passes that in."""
 
     def __init__(
         self,
@@ -117,9 +118,9 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, STATE_KEY: self}, _loop)
-        #: All of them.
+        #: All connections, this one included.
         self.others = connections_
-        #: What has come of its request's body. Only `Connections` changes it, which counts all of them.
+        #: The part of the request's body that has arrived. Only `Connections` changes it, because it counts the bytes of all.
         self.held = bytearray()
         #: Whether the first byte of a request has come.
         self.began = False
@@ -130,8 +131,8 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place."""
-        # asyncio sets this only if the listening socket names its protocol, which socket.create_server's does not; without it every
+        """Register the connection."""
+        # asyncio sets this only if the listening socket names its protocol, and socket.create_server's does not. Without it every
         # answer, written as head and body, waits 40 ms for the client's delayed ACK.
         self._socket = transport.get_extra_info("socket")
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -139,7 +140,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
         self.others.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the place back."""
+        """Unregister the connection."""
         self.others.leave(self)
         super().connection_lost(exc)
 
@@ -161,7 +162,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
             self.others.serve(self)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Carry out and answer a whole request also when its sender sends no more; close all other connections."""
+        """Answer a whole request even if its client has stopped sending; without one, close this connection."""
         if not self.request_is_whole:
             return False
         self.cycle.keep_alive = False
@@ -176,12 +177,12 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
             self.others.serve(self)
 
     def pause_writing(self) -> None:
-        """Close the connection: the answers are short, and whoever leaves so many of them unread would keep its place for ever."""
+        """Close the connection: answers are short, and a client that leaves so many unread would keep its place for ever."""
         self.transport.abort()
 
     @contextmanager
     def in_one_packet(self) -> Iterator[None]:
-        """Send what is written meanwhile at once, at the end."""
+        """Collect everything written inside the block, and send it in one piece at its end."""
         if _CORK is None or self.transport.is_closing():
             yield
             return
@@ -191,7 +192,7 @@ class Connection(H11Protocol, asyncio.BufferedProtocol):
             self._socket.setsockopt(socket.IPPROTO_TCP, _CORK, 0)
 
     def read_no_more(self) -> None:
-        """Leave what else the client sends where it is, and forget what has come of its body."""
+        """Read no more from the client, and forget the part of the body that has arrived."""
         self.flow.pause_reading()
         self.cycle.body.clear()
         self.others.release(self)

@@ -1,4 +1,4 @@
-"""Puts messages into Redis for the event loop: all that have come meanwhile go in one step."""
+"""Puts messages into Redis for the event loop: all that arrive during one step go into the next one together."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["Intake", "Unavailable"]
 
 log = structlog.get_logger("workers.receiver")
 
-#: How long a message may wait for Redis before its sender is told to come again, in seconds.
+#: How long a message may wait for Redis before its sender is told to try again, in seconds.
 PATIENCE_SECONDS: Final = 5.0
 #: The most messages in one step.
 BATCH: Final = 64
-#: Its name at the link.
+#: The name under which the link knows the receiver.
 WHO: Final = "receiver"
 
 
 class Unavailable(Exception):  # noqa: N818 - says what Redis is
-    """Redis did not say that it has the message: send the webhook again. Once it has it, a second one costs nothing."""
+    """Redis did not confirm the message: send the webhook again. If Redis has it after all, a second one costs nothing."""
 
 
 class Intake:
-    """Enqueues messages by way of one connection, and tells when Redis is away and back.
+    """Enqueues messages over one connection, and reports when Redis is away and back.
 
-    There is one step at a time, and the messages of the next one gather meanwhile. So a burst costs few round trips, and a Redis that
-    hangs holds up one thread.
+    One step runs at a time, and messages that arrive meanwhile wait for the next. So a burst costs few round trips, and a Redis that
+    hangs blocks one thread only.
     """
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
@@ -48,7 +48,7 @@ class Intake:
         """Return once Redis has the message.
 
         Raises:
-            Unavailable: Redis did not say so in time.
+            Unavailable: Redis did not confirm it in time.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -62,14 +62,14 @@ class Intake:
             late.cancel()
 
     def give_up(self) -> None:
-        """Have everybody who waits for Redis told that it is unavailable."""
+        """Raise `Unavailable` in every `put` that waits for Redis."""
         for _, done in [*self._waiting, *self._in_step]:
             _give_up(done)
 
     async def _step_until_empty(self) -> None:
         try:
             while self._waiting:
-                # Who gave up takes its message along.
+                # Leave out messages whose sender was told to try again.
                 waiting = [each for each in self._waiting if not each[1].done()]
                 self._in_step, self._waiting = waiting[:BATCH], waiting[BATCH:]
                 await self._step(self._in_step)
@@ -90,7 +90,7 @@ class Intake:
             else:
                 done.set_exception(error)
         if error is None:
-            # One line for all of them: a line for each took as long as reading the webhook.
+            # One line for the whole step: a line for each message took as long as reading the webhook.
             log.info("webhooks.accepted", message_ids=[message.message_id for message, _ in batch])
 
     def _enqueue(self, messages: list[Enqueued]) -> None:

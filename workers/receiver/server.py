@@ -1,4 +1,4 @@
-"""Serving the receiver: one small process, until SIGTERM, then until every request it has begun is answered."""
+"""Serves the receiver in one small process until SIGTERM, then answers every request that has begun."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ __all__ = ["serve"]
 log = structlog.get_logger("workers.receiver")
 
 #: The most connections at a time, and how many more may wait in the kernel. asyncio accepts all of them at once, so together they must
-#: stay below the 1,024 files that a process may commonly open.
+#: stay below 1,024, the usual limit of a process's open files.
 MOST_CONNECTIONS: Final = 500
 BACKLOG: Final = 256
-#: How long answers may take to be written when the time to drain is over, in seconds. uvicorn then cancels what is left, with a traceback.
+#: How long the last answers may take to be written after the time to drain, in seconds. uvicorn then cancels the rest, with a traceback.
 LAST_ANSWERS_SECONDS: Final = 5.0
-#: How often the server looks for late requests: at each tenth of uvicorn's ticks, which come ten times a second.
+#: The server looks for late requests every so many of uvicorn's ticks, which come ten times a second.
 TICKS_TO_A_LOOK: Final = 10
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then answer what has begun, and return. Port 0 takes a free one.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then answer the requests that have begun, and return. Port 0 takes a free port.
 
     Raises:
         workers.http_server.CannotListen: the port cannot be bound.
@@ -77,7 +77,10 @@ class _Server(StoppableServer):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what has begun; when the time is over, close what is not whole yet, and tell who waits for Redis to come again."""
+        """Answer the requests that have begun.
+
+        After the time to drain, close those that are not whole, and answer 503 to those that wait for Redis.
+        """
         log.info("receiver.stopping")
         loop = asyncio.get_running_loop()
         loop.call_later(self._shutdown_seconds, self._connections.close_unfinished)
