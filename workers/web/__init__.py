@@ -1,4 +1,4 @@
-"""The operators' page: what `status`, `job`, `dead`, `batches`, `pause` and `cancel` tell and do, in a browser."""
+"""The operators' page: what `status`, `job`, `dead`, `batches`, `pause` and `cancel` show and do, in a browser."""
 
 from workers.web.server import serve
 

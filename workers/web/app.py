@@ -1,4 +1,4 @@
-"""The operators' page as an ASGI application: what is open, and how every other request comes to its page."""
+"""The operators' page as an ASGI application: which paths are open, and how every other request reaches its page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["create_app"]
 
 log = structlog.get_logger("workers.web")
 
-#: Requests that may ask Redis at a time, and those among them that look through much.
+#: Requests that may ask Redis at a time, and beside them those that search through much.
 AT_ONCE: Final = 16
 SLOW_AT_ONCE: Final = 2
 
@@ -48,7 +48,7 @@ _STATIC: Final = Path(__file__).with_name("static")
 
 
 def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router, Desk]:
-    """Return the application, its routes, and what its pages share; the client may be used by many threads."""
+    """Return the application, its routes, and what its pages share; many threads use the client."""
     tokens = Tokens(settings)
     sessions = Sessions(tokens)
     templates = Templates(pages_for)
@@ -73,7 +73,7 @@ def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router
 
 
 def pages_for(who: Session) -> list[Page]:
-    """Return the pages that somebody may see."""
+    """Return the pages that this session may see."""
     return [page for page in PAGES if who.role in page.roles]
 
 
@@ -83,7 +83,7 @@ async def _health(visit: Visit) -> Response:
 
 
 class _Guard:
-    """Carries requests out, and tells their senders why where it does not."""
+    """Carries requests out, and says why if it refuses one."""
 
     def __init__(self, desk: Desk, door: Door) -> None:
         self.desk = desk
@@ -132,7 +132,7 @@ class _Guard:
 
 
 class _Endpoint:
-    """Answers the requests to one path; what goes wrong becomes an answer, too."""
+    """Answers the requests to one path; errors become answers, too."""
 
     def __init__(self, guard: _Guard) -> None:
         self._guard = guard
@@ -153,7 +153,7 @@ class _Endpoint:
         await answer(scope, receive, send)
 
     async def _let_in(self, request: Request) -> Session | None:
-        """Return who asks."""
+        """Return the session of the request; None if nobody has signed in."""
         raise NotImplementedError
 
     async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
@@ -162,7 +162,7 @@ class _Endpoint:
 
 
 class _Open(_Endpoint):
-    """Answers whoever asks."""
+    """A path that is open to everybody."""
 
     def __init__(self, guard: _Guard, actions: Mapping[str, Action]) -> None:
         super().__init__(guard)
@@ -196,7 +196,7 @@ class _Static(_Endpoint):
 
 
 class _Guarded(_Endpoint):
-    """Answers whoever has signed in and may see this."""
+    """A path for sessions whose role may see it."""
 
     def __init__(self, guard: _Guard, actions: Mapping[str, Action], roles: Collection[Role]) -> None:
         super().__init__(guard)
@@ -221,13 +221,13 @@ class _Guarded(_Endpoint):
             raise Refused(404, "there is nothing here")
         if who.role not in self._roles:
             if request.url.path == "/" and _is_browser(request):
-                # Where everybody begins who signs in.
+                # Everybody who signs in begins at this path.
                 return RedirectResponse(pages_for(who)[0].path, 303)
             raise Refused(403, "your token opens the import of files alone")
         return await self._guard.carry_out(request, who, self.actions)
 
 
-#: Who asks for what is open: nobody in particular.
+#: The session of every request to an open path.
 _NOBODY: Final = Session("importer", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Batches: how far they have come, their failed rows as a file, and their end."""
+"""Batches: how far they have come, their failed rows as a file, and how to cancel one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["PAGE"]
 
 log = structlog.get_logger("workers.web")
 
-#: Batches on one page, and as far back as anybody may go: as many as are kept.
+#: Batches on one page, and how many there can be: as many as are kept.
 ON_A_PAGE: Final = 50
 MOST: Final = 10_000
-#: A longer id there is none, in characters.
+#: The longest id, in characters.
 LONGEST: Final = 255
 _PIECE: Final = 64 * 1024
 
@@ -58,8 +58,8 @@ def _failed(visit: Visit) -> Response:
             return visit.go(
                 "/batch", "No dead letters of contacts are kept of this batch.", id=batch.batch_id
             )
-        # Opened before its folder goes: nothing of it stays on the disk, whatever becomes of this process.
-        file = Path(folder, "failed.csv").open("rb")  # noqa: SIM115 - closed where it has been sent
+        # Open it before its folder is removed: nothing of it stays on the disk, even if this process is killed.
+        file = Path(folder, "failed.csv").open("rb")  # noqa: SIM115 - closed by _pieces
     log.warning("web.acted", action="download", batch_id=batch.batch_id, rows=out.rows)
     name = "".join(c for c in batch.batch_id[:60] if c.isascii() and (c.isalnum() or c in "-_")) or "batch"
     headers = {"Content-Disposition": f'attachment; filename="{name}.failed.csv"'}

@@ -1,4 +1,4 @@
-"""Before: jobs a minute by outcome, and the age of the oldest, over an hour and over two days."""
+"""Before: jobs a minute by outcome, and the age of the oldest unanswered job, over an hour and over two days."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.web.rendering import age
 
 __all__ = ["PAGE"]
 
-#: What is drawn in one colour and pattern, and the outcomes that it is made of.
+#: The series, each with a colour and pattern, and the outcomes that it adds up.
 GROUPS: Final = {
     "succeeded": ("succeeded",),
     "replayed": ("replayed",),
@@ -27,7 +27,7 @@ GROUPS: Final = {
     "cancelled": ("failed:cancelled",),
     "a fault of ours": ("failed:internal",),
 }
-#: The pictures: what they are called, how many minutes they show, how many one column is made of, and how far its marks are apart.
+#: The pictures: a name, the minutes that it shows, the minutes of one column, and the minutes between two marks.
 SPANS: Final = (("the last hour", 60, 1, 10), ("the last two days", KEPT_MINUTES, 30, 360))
 
 _history: Final = History()
@@ -38,7 +38,7 @@ def _show(visit: Visit) -> Response:
     pictures = []
     for name, length, width, apart in SPANS:
         span = range(this - length + 1, this + 1)
-        # Columns end where an hour or its half does, so that they do not move with every minute.
+        # Columns begin at multiples of their width, so that they do not move with every minute.
         columns = [
             [n for n in span if n // width == column] for column in range(span[0] // width, this // width + 1)
         ]
@@ -92,7 +92,7 @@ def _ages(minutes: Mapping[int, Minute], columns: list[list[int]], marks: Sequen
 
 
 def _sum(minutes: Mapping[int, Minute], span: Sequence[int]) -> dict[str, dict[str, int]]:
-    """Return how many jobs ended how, by lane: what the picture shows, as numbers."""
+    """Return how many jobs had each outcome, by lane: the numbers of the picture."""
     total: dict[str, dict[str, int]] = {}
     for n in span:
         for (lane, outcome), number in minutes[n].answered.items():

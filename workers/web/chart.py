@@ -1,4 +1,4 @@
-"""Pictures of numbers over time, worked out here and drawn by templates/chart.html: no script draws anything."""
+"""Charts of numbers over time, computed here and drawn by templates/chart.html, without any script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Bar", "Chart", "Line", "Tick", "bars", "lines"]
 
 WIDTH: Final = 900
 HEIGHT: Final = 240
-#: Room for what is written beside the axes.
+#: Room for the texts beside the axes.
 LEFT: Final = 62
 RIGHT: Final = 84
 TOP: Final = 12
@@ -21,7 +21,7 @@ TICKS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A mark at an axis, and what stands there."""
+    """A mark at an axis, and its text."""
 
     at: float
     text: str
@@ -40,7 +40,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series, in pieces where nothing is known between; its name stands at its end."""
+    """One series, in pieces with gaps where no value is known; its name is written at its end."""
 
     pieces: list[str]
     kind: int
@@ -50,13 +50,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What there is to draw."""
+    """Everything that the template draws."""
 
     title: str
     rows: list[Tick]
     columns: list[Tick]
     bars: Sequence[Bar] = ()
-    #: What is told where somebody points at a column: x, width, text.
+    #: What is shown to somebody who points at a column: x, width, text.
     told: Sequence[tuple[float, float, str]] = ()
     lines: Sequence[Line] = ()
     width: int = WIDTH
@@ -72,7 +72,7 @@ def bars(
     columns: Sequence[Tick],
     say: Callable[[int], str],
 ) -> Chart:
-    """Return columns of the series on top of each other. ``columns`` are marks by their index; ``say`` tells of a column."""
+    """Return the series as stacked columns. ``columns`` are marks, each at the index of a column; ``say`` returns the text of a column."""
     length = max((len(values) for values in series.values()), default=0)
     top = _nice(max((sum(values[i] for values in series.values()) for i in range(length)), default=0))
     step = (WIDTH - LEFT - RIGHT) / max(1, length)
@@ -98,7 +98,7 @@ def lines(
     columns: Sequence[Tick],
     words: Callable[[float], str],
 ) -> Chart:
-    """Return a line for each series that has any value; None is a gap. ``words`` says a value."""
+    """Return a line for each series that has any value; None is a gap. ``words`` returns a value as text."""
     length = max((len(values) for values in series.values()), default=0)
     top = _nice(max((value or 0 for values in series.values() for value in values), default=0), seconds=True)
     step = (WIDTH - LEFT - RIGHT) / max(1, length - 1)
@@ -119,7 +119,7 @@ def lines(
 
 
 def _seen(piece: list[str]) -> list[str]:
-    """Return a piece of a line; one point alone is no line, and would not be seen."""
+    """Return a piece of a line; a single point becomes a short line, or it would not be seen."""
     if len(piece) > 1:
         return piece
     x, y = map(float, piece[0].split(","))
@@ -145,7 +145,7 @@ def _rows(top: float, words: Callable[[float], str]) -> list[Tick]:
 
 
 def _nice(most: float, *, seconds: bool = False) -> float:
-    """Return a round number that is not below `most` and can be parted in four; of seconds, one that is round as a time."""
+    """Return a round number of at least `most`, as the top of an axis; for seconds, one that is round as a time."""
     if seconds and most > 60:
         unit = 3600 if most > 3600 else 60
         return unit * _nice(most / unit)

@@ -19,7 +19,7 @@ __all__ = ["Chores"]
 log = structlog.get_logger("workers.web")
 
 SECONDS: Final = 60.0
-#: Queues that no worker knows are looked for among all keys: at every so many rounds only.
+#: All keys are searched for queues that no worker knows only once in this many rounds.
 ROUNDS_TO_A_SEARCH: Final = 10
 
 
@@ -42,7 +42,7 @@ class Chores:
             await asyncio.sleep(SECONDS)
 
     def do(self) -> None:
-        """Do them once.
+        """Do the chores once.
 
         Raises:
             redis.RedisError: Redis could not be asked, or takes no writes.

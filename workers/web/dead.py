@@ -23,18 +23,18 @@ __all__ = ["PAGE"]
 
 log = structlog.get_logger("workers.web")
 
-#: Letters on one page; letters that one request looks at, where few are of the kind that is wanted; and those that one may send or purge.
+#: The most letters on one page, letters that are read to find them, and letters that one request may send again or purge.
 ON_A_PAGE: Final = 50
 MOST_READ: Final = 5_000
 MOST_CHANGED: Final = 1_000
-#: One request changes no more once it has taken so long, in seconds.
+#: How long one request may look for letters to change, in seconds.
 LONGEST_SECONDS: Final = 10.0
 _FIRST: Final[Place] = (float("inf"), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which letters are wanted; what is empty leaves out none."""
+    """Which letters are wanted; an empty field leaves out none."""
 
     queue: str = ""
     kind: str = ""
@@ -44,7 +44,7 @@ class Wanted:
 
     @classmethod
     def of(cls, fields: Any) -> Self:
-        """Read them from an address or a form.
+        """Read the fields from an address or a form.
 
         Raises:
             Refused: one of them is wrong.
@@ -64,7 +64,7 @@ class Wanted:
         return wanted
 
     def query(self) -> dict[str, str]:
-        """Return what an address or a form says of them."""
+        """Return the fields that are not empty, for an address or a form."""
         told = {
             "queue": self.queue,
             "kind": self.kind,
@@ -75,7 +75,7 @@ class Wanted:
         return {name: text for name, text in told.items() if text}
 
     def letters(self, visit: Visit) -> DeadLetters:
-        """Return the letters, of whatever time."""
+        """Return the letters of this queue, kind and batch, whatever their time."""
         queues = [self.queue] if self.queue else QUEUES
         return DeadLetters(
             visit.desk.client, visit.desk.keys(), queues, kind=self.kind or None, batch_id=self.batch or None
@@ -84,7 +84,7 @@ class Wanted:
     def look(
         self, letters: DeadLetters, start: Place, *, most: int = ON_A_PAGE
     ) -> tuple[list[DeadLetter], Place | None]:
-        """Return some of them, and where to go on."""
+        """Return some of the letters from ``start`` on, and where to go on."""
         until = min(start, (_milliseconds(self.until, float("inf")), 0))
         return letters.newest_first(
             until=until, since_ms=_milliseconds(self.since, 0), most=most, most_read=MOST_READ
@@ -92,7 +92,7 @@ class Wanted:
 
 
 def _milliseconds(text: str, otherwise: float) -> float:
-    """Return the time that a field says, as a browser writes it, in UTC."""
+    """Return a field's time in Unix milliseconds; a browser writes it without a time zone, and it is UTC."""
     if not text:
         return otherwise
     try:
@@ -103,7 +103,7 @@ def _milliseconds(text: str, otherwise: float) -> float:
 
 
 def _moment(milliseconds: float) -> str:
-    """Return a time as a browser writes it, in UTC; not before the one that is given."""
+    """Return a time as a browser writes it, in UTC, rounded up to a whole millisecond."""
     moment = datetime.fromtimestamp(math.ceil(milliseconds) / 1000, UTC)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds")
 
@@ -124,7 +124,7 @@ def _list(visit: Visit) -> Response:
 
 
 def _place(at: str, passed: str) -> Place:
-    """Return where a page goes on."""
+    """Return where a page begins."""
     if not (at.isdecimal() and passed.isdecimal() and len(at) < 16 and len(passed) < 10):
         return _FIRST
     return float(at), int(passed)
@@ -139,7 +139,7 @@ def _row(letters: DeadLetters, letter: DeadLetter) -> dict[str, Any]:
 
 
 def _address(letter: DeadLetter) -> dict[str, str]:
-    """Return what a form calls a letter by: where it lies, since its message id may be anything or nothing."""
+    """Return the fields by which a form names a letter: its place, because its message id may be anything or missing."""
     return {"queue": letter.queue, "entry": letter.entry_id.hex()}
 
 
@@ -168,7 +168,7 @@ def _show(visit: Visit, letters: DeadLetters, letter: DeadLetter, *, openly: boo
 
 
 def _is_anew(visit: Visit) -> bool:
-    """Return whether the API is to be called again unasked, where it is known for which account."""
+    """Return whether to call the API again without reading back; raise Refused if it is not known for which account."""
     anew = visit.given("anew") == "yes"
     if anew:
         try:
@@ -212,8 +212,8 @@ def _retry_many(visit: Visit) -> Response:
     log.info("web.acted", action="retry", anew=anew, letters=sent, **wanted.query())
     said = f"{sent:,} sent again." + (f" {not_sent:,} are no readable jobs, and stay." if not_sent else "")
     if onward:
-        said += " There are more. Here are those that died before."
-        # What fails again dies anew, and what is no readable job stays: both would come first, again and again.
+        said += " There are more. The list below begins with the next ones."
+        # Jobs that fail again die anew, and unreadable ones stay: without this, both would come first again and again.
         wanted = replace(wanted, until=_moment(onward[0]))
     return visit.go("/dead", said, **wanted.query())
 
@@ -230,7 +230,7 @@ def _purge_many(visit: Visit) -> Response:
 
 
 def _some(wanted: Wanted, letters: DeadLetters) -> tuple[Iterator[DeadLetter], Place | None]:
-    """Return as many letters as one request changes, until it has taken too long; and where to go on, if there may be more."""
+    """Return the letters that one request changes, fewer if finding them takes too long; and where to go on, if there may be more."""
     found: list[DeadLetter] = []
     place: Place | None = _FIRST
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What all pages share: the settings, Redis, the templates, and what is to be said on somebody's next page."""
+"""What all pages share: the settings, Redis, the templates, and the notes for somebody's next page."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from workers.worker_list import account_keys, read_workers
 
 __all__ = ["Desk", "Notes"]
 
-#: Sessions for which something is kept to be said.
+#: The most sessions for which a note is kept.
 MOST_NOTES: Final = 1000
 
 
 class Notes:
-    """What was done, told once on the next page of the session that did it."""
+    """Sentences about what was done; each is shown once, on the next page of the session that did it."""
 
     def __init__(self) -> None:
         self._said: dict[str, str] = {}
 
     def leave(self, session: str, text: str) -> None:
-        """Keep a sentence for a session; one request alone has no next page."""
+        """Keep a sentence for a session; a request without a session has no next page."""
         if not session:
             return
         self._said[session] = text

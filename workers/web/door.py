@@ -1,4 +1,4 @@
-"""Who comes in: every request but for what is open passes here before anything of it is carried out."""
+"""Who may come in: every request to a path that is not open is checked here before it is carried out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Door:
         origin = request.headers.get("origin")
         own = f"{'https' if is_https(request) else 'http'}://{request.headers.get('host', '')}"
         if origin is not None and origin.lower() != own.lower():
-            # Whoever has set up a proxy must learn what it lacks.
+            # Somebody who sets up a proxy must see which headers it gets wrong.
             raise Refused(
                 403,
                 f"this request comes from {origin[:200]}, and this page is at {own[:200]}; "
@@ -52,7 +52,7 @@ class Door:
             raise Refused(403, "this request comes from another site")
 
     async def who(self, request: Request) -> Session | None:
-        """Return who asks; None where nobody has signed in.
+        """Return the session of a request; None if nobody has signed in.
 
         Raises:
             Refused: the request brings a wrong token.
@@ -63,10 +63,10 @@ class Door:
         return self.sessions.read(request.cookies.get(COOKIE, ""))
 
     async def role_of(self, presented: str) -> Role:
-        """Return what a token opens, at once.
+        """Return the role that a token opens, at once.
 
         Raises:
-            Refused: it is a wrong one. That takes a while, and the longer the more of them come.
+            Refused: the token is wrong. This takes half a second, and longer while other wrong tokens wait.
         """
         if role := self.tokens.role_of(presented):
             return role
@@ -81,13 +81,11 @@ class Door:
 
     @staticmethod
     def check_form(who: Session, form: FormData) -> None:
-        """Raise Refused if a form is not one of ours that this session was given."""
+        """Raise Refused unless the form was made for this session."""
         sent = form.get(FORM_TOKEN, "")
         if not who.name:
             return
         if not isinstance(sent, str) or not hmac.compare_digest(
             sent.encode("utf-8", "replace"), who.form_token.encode()
         ):
-            raise Refused(
-                403, "this form is none that was made for you; go back, reload the page and send it again"
-            )
+            raise Refused(403, "this form was not made for you; go back, reload the page and send it again")

@@ -22,7 +22,7 @@ log = structlog.get_logger("workers.web")
 #: How long a search may take, in seconds, and how many jobs it shows.
 MOST_SECONDS: Final = 20.0
 MOST_FOUND: Final = 50
-#: In characters; longer ids and keys there are none.
+#: The longest id or key, in characters.
 LONGEST: Final = 300
 WAYS: Final = {"id": "message id", "correlation": "correlation id", "key": "idempotency key"}
 
@@ -47,7 +47,7 @@ def _search(visit: Visit) -> Response:
         found = [_row(job) for job in islice(jobs, MOST_FOUND + 1)]
     except LooksTooLong:
         problem = _too_long(way, wanted)
-    # A key may be somebody's number: what was searched for is not repeated unless it is an id.
+    # A key may be somebody's phone number, so the page shows the searched text again only if it is an id.
     return visit.page(
         "find.html",
         ways=WAYS,
@@ -115,7 +115,7 @@ def _row(job: Found) -> dict[str, Any]:
 
 
 def _arguments(job: Found) -> dict[str, Any]:
-    """Return what may be personal of a job: its arguments, and what its event tells of it."""
+    """Return the fields of a job that may be personal: its arguments and its event's data."""
     data = (job.event or {}).get("data")
     return {**(data if isinstance(data, dict) else {}), **kwargs_of(job.message or {})}
 
@@ -124,8 +124,8 @@ def _too_long(way: str, wanted: str) -> str:
     option = {"id": "", "key": "--idempotency-key ", "correlation": "--correlation-id "}[way]
     shown = "KEY" if way == "key" else wanted
     return (
-        f"The search was given up after {MOST_SECONDS:g} s: so much waits, or stands on the stream. "
-        f"`coupontools-worker job {option}{shown}` takes the time that it needs."
+        f"The search was given up after {MOST_SECONDS:g} s: too much waits, or is on the stream. "
+        f"`coupontools-worker job {option}{shown}` searches for as long as it needs."
     )
 
 

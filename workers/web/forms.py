@@ -1,4 +1,4 @@
-"""Reads a form, no longer than it may be and no longer than it may take."""
+"""Reads a form, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["read_form"]
 
 
 async def read_form(request: Request, action: Action) -> FormData:
-    """Return the fields of a form; a file of more than 1 MiB lies on the disk, under no name.
+    """Return the fields of a form; a file of more than 1 MiB is an unnamed file on the disk.
 
     Raises:
         Refused: it is too long, comes too slowly, or is no form.

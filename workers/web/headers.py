@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["SafeHeaders"]
 
 _HEADERS: Final = {
-    # Nothing runs and nothing is loaded but our own files; no text that slipped through as markup could do anything.
+    # Only our own files run and are loaded, so a text that slips through as markup can do nothing.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Frame-Options": "DENY",
@@ -34,7 +34,7 @@ class SafeHeaders:
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 for name, value in _HEADERS.items():
                     headers[name] = value
-                # People's numbers must not stay behind in a browser's cache. Our own files may, if it asks whether they have changed.
+                # People's numbers must not stay in a browser's cache. Our own files may, if the browser asks whether they have changed.
                 headers["Cache-Control"] = "no-cache" if scope["path"].startswith("/static/") else "no-store"
             await send(message)
 

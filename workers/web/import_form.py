@@ -1,4 +1,4 @@
-"""What somebody fills in about an uploaded file: kept as it was filled in, and what is wrong with it."""
+"""The form about an uploaded file: its fields as they were filled in, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ LONGEST_CELL: Final = 80
 
 @dataclass(slots=True)
 class FilledIn:
-    """How the form stands."""
+    """The state of the form."""
 
-    #: The columns of the file, and what each is said to hold, or else seems to.
+    #: The columns of the file, and what each holds: as it was chosen, or as its name suggests.
     columns: dict[str, str] = field(default_factory=dict)
-    #: What is wrong, by the field that it stands in.
+    #: What is wrong, by the field that it is about.
     problems: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,18 +64,18 @@ def note_choices(visit: Visit, record: Record, shelf: Shelf) -> None:
     """
     before, record.chosen = record.chosen, {name: visit.given(name)[:LONGEST] for name in FIELDS}
     if any(record.chosen[name] != before.get(name, "") for name in GROUP):
-        # That of an earlier try, which did not begin.
+        # The id is that of an earlier try, which did not begin.
         record.group_id = ""
     allowed = {"", IGNORED, *known_columns(record.channel)}
     for number, name in enumerate(columns_of(shelf.file(record), record.channel)):
-        # A program need not say what the names say already.
+        # A program may leave out columns whose names say what they hold.
         if f"column-{number}" in visit.form:
             holds = visit.given(f"column-{number}")
             record.columns[name] = holds if holds in allowed else ""
 
 
 def look_at(record: Record, shelf: Shelf) -> FilledIn:
-    """Return how the form stands: nothing is refused that an import would take."""
+    """Return the state of the form; it refuses nothing that an import would take."""
     filled = FilledIn()
     chosen = record.chosen
     try:
@@ -132,7 +132,7 @@ def preview(record: Record, shelf: Shelf) -> list[PreviewRow]:
     """Return how the first rows are read.
 
     Raises:
-        UnusableFile, WrongOption: the form is not filled in rightly.
+        UnusableFile, WrongOption: the form is filled in wrongly.
         OSError: the file cannot be read.
     """
     constant = {"channel": record.channel, "group_id": "gro_1", "batch_id": record.id}

@@ -1,4 +1,4 @@
-"""One look at an import, as the parts of its page that move."""
+"""One look at an import, rendered as the live parts of its page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.web.import_shelf import Record
 
 __all__ = ["PARTS", "ImportLook", "groups_part"]
 
-#: The parts that whoever may see the import sees, and those that hold people's data, for its owner.
+#: The parts for everybody who may see the import, and those with people's data, for its owner.
 COUNTED = ("progress",)
 OWN = ("rows", "files", "groups")
 PARTS = (*COUNTED, *OWN)
@@ -67,7 +67,7 @@ class ImportLook:
 
 
 def groups_part(desk: Desk, record: Record) -> str:
-    """Return the listing of groups to choose from, or that there is none."""
+    """Return the part with the groups to choose from, or with why there are none."""
     return desk.templates.part(
         "import_parts.html",
         "groups",
@@ -77,7 +77,7 @@ def groups_part(desk: Desk, record: Record) -> str:
 
 
 def _left(record: Record, run: Run | None, batch: Batch | None) -> str:
-    """Return how long it still takes, for people; empty where nobody knows."""
+    """Return how long it still takes, in words; empty if that is not known."""
     if run is not None and not (run.ended or run.followed or run.waits):
         if not run.position or not run.size:
             return ""

@@ -1,4 +1,4 @@
-"""One pass over an uploaded file in a thread of its own: a check, which enqueues nothing, or the import itself; and what is seen of it."""
+"""One pass over an uploaded file in a thread of its own: a check, which enqueues nothing, or the import itself."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ LOOK_SECONDS: Final = 0.5
 
 
 def open_contacts(record: Record, shelf: Shelf) -> ContactsFile:
-    """Open an uploaded file, as somebody has said that it is to be read.
+    """Open an uploaded file with the columns and the country that were chosen.
 
     Raises:
-        UnusableFile: it cannot be read so.
+        UnusableFile: the file cannot be read with them.
         WrongOption: there is no such country.
-        OSError: it is not there any more.
+        OSError: the file is not there any more.
     """
     held = {name: holds for name, holds in record.columns.items() if holds}
     return ContactsFile(
@@ -70,16 +70,16 @@ def open_contacts(record: Record, shelf: Shelf) -> ContactsFile:
 
 @dataclass(slots=True)
 class Run:
-    """What is under way with one file, or was last; a watcher of the import. Is read by pages while its thread writes."""
+    """One pass over one file, under way or ended; it watches its import. Pages read it while its thread writes."""
 
     settings: Settings
     client: redis.Redis
     shelf: Shelf
     record: Record
-    #: Held while the file is read: more at a time would only take longer.
+    #: Held while the file is read: reading more files at a time would only take longer.
     reading: threading.Semaphore
     check: bool = False
-    #: Does it wait for a Redis that is away? One that goes on after a restart does: both may have been started just now.
+    #: Does it wait for a Redis that is away? A run that goes on after a restart does: Redis may be starting, too.
     patient: bool = False
     #: The pass over the same file that must have ended before this one begins.
     after: Run | None = None
@@ -89,11 +89,11 @@ class Run:
     position: int = 0
     size: int = 0
     problem: str = ""
-    #: What has told it to stop; anything in it does.
+    #: Anything in this list tells the run to stop.
     signals: list[int] = field(default_factory=list)
-    #: Does it wait for another process that carries it out?
+    #: Does it wait because another process carries the import out?
     waits: bool = False
-    #: The process ends: the import is to go on with the next one.
+    #: Does it leave the record alone when it stops? The next process goes on with the import, or its files were dropped.
     closing: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)
     _is_reading: bool = False
@@ -119,7 +119,7 @@ class Run:
         return self._ended.is_set()
 
     def wait_ended(self, seconds: float) -> bool:
-        """Wait, so long at most, until nothing more comes; return whether that is so."""
+        """Wait at most this long until nothing more comes; return whether that is so."""
         return self._ended.wait(seconds)
 
     def end(self, problem: str = "") -> None:
@@ -139,7 +139,7 @@ class Run:
         self._note(where, problem)
 
     def repeated(self, where: str, first: int) -> None:
-        """Note a row of somebody who stands further up."""
+        """Note a row whose contact the file has already, in an earlier line."""
         self._note(where, f"the same contact as in line {first}; not added twice")
 
     def _note(self, where: str, problem: str) -> None:
@@ -147,7 +147,7 @@ class Run:
             self.wrong.append((where, problem))
 
     def answered(self, answers: Answers) -> None:
-        """Note what has been answered. The file is read to its end by now."""
+        """Note that answers are followed: the file has been read to its end."""
         del answers
         if not self._is_followed:
             self._end_reading()
@@ -159,7 +159,7 @@ class Run:
         self.sentences.append(text)
 
     def carry_out(self) -> None:
-        """Do it, and write down in the record how it ended; whoever calls this then says that it has. Raises nothing that happens to it."""
+        """Carry out the pass, and write to the record how it ended; errors of the import end there, too. The caller then calls `end`."""
         try:
             self._carry_out()
         except (UnusableFile, WrongOption, NotListed, NotAnswered, Stopped) as error:
@@ -188,7 +188,7 @@ class Run:
             self._is_reading = self.reading.acquire(timeout=LOOK_SECONDS)
         if self.signals:
             raise Stopped("stopped")
-        # Written anew: what an earlier pass has refused is refused again.
+        # Remove an earlier pass's files: this pass refuses the same rows again.
         for name in (REFUSED, FAILED):
             self.shelf.path(self.record, name).unlink(missing_ok=True)
         with (
@@ -223,7 +223,7 @@ class Run:
             log.info("web.import_ended", batch_id=self.record.id, **self.record.counts)
 
     def _settle_group(self) -> None:
-        """Create the group, if it is to be a new one. Its key makes that one group of this name, however often this is begun."""
+        """Create the group, if a new one was asked for. Its key makes it one group, however often the import is begun."""
         name = self.record.chosen.get("new_group")
         if self.record.group_id or not name:
             self.record.group_id = self.record.group_id or group_of(self.record)
@@ -240,8 +240,8 @@ class Run:
                     self.record.group_id = answer["group_id"]
             except Stopped:
                 raise Stopped(
-                    f"stopped before it was known whether the group {name} is created; it may be yet, and an import that is begun "
-                    "again here with this name takes that one"
+                    f"stopped before it was known whether the group {name} is created; it may still be created, and this import, "
+                    "begun again with the same name, takes that group"
                 ) from None
         self.shelf.save(self.record)
 
@@ -256,7 +256,7 @@ class Run:
         self.problem = why
         if self.check or self.closing:
             return
-        # Where nothing was enqueued, by this pass or one before it, everything can still be chosen anew.
+        # If nothing was enqueued, by this pass or an earlier one, every choice can still be changed.
         told = self.record.began or self.tally.enqueued or self.record.counts.get("enqueued")
         began = told or self._is_counted()
         self.record.state, self.record.why = "stopped" if began else "draft", why
@@ -266,7 +266,7 @@ class Run:
         log.info("web.import_stopped", batch_id=self.record.id, problem=why)
 
     def _is_counted(self) -> bool:
-        """Return whether its batch has any job: whoever enqueued them may have been killed before that was written down."""
+        """Return whether its batch has any job: a process that enqueued some may have been killed before it could write that down."""
         with suppress(redis.RedisError):
             return bool(self.client.exists(batch_key(Keys.of(self.settings), self.record.id)))
         return False

@@ -1,6 +1,6 @@
-"""Where uploaded files lie: a folder for each import under STATE_DIR, for a day at most, which nobody else on this machine may read.
+"""Where uploaded files are kept for a day at most: each import has a folder under STATE_DIR that no other user of this machine may read.
 
-What somebody chose and how far the import has come lies beside the file, so that both outlive a restart.
+The choices in the form and the import's progress are stored beside the file, so that both outlive a restart.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from workers.web.tokens import Role
 
 __all__ = ["KEPT_SECONDS", "MOST_BYTES", "MOST_FILES", "Record", "Shelf", "ShelfFull", "TooLong"]
 
-#: The longest file that is taken, and how many at a time.
+#: The longest file that is taken, in bytes, and how many are kept at a time.
 MOST_BYTES: Final = 20 * 2**20
 MOST_FILES: Final = 50
 #: How long a file is kept at most, in seconds.
 KEPT_SECONDS: Final = 86400.0
 CHUNK: Final = 2**20
-#: How often a folder is removed in which something is written meanwhile.
+#: How many times to try to remove a folder, because something may be written to it meanwhile.
 DROPS: Final = 3
 _ABOUT: Final = "about.json"
 
-#: ``draft``: nothing was enqueued; ``running``: it goes on after a restart; ``stopped``: it can be gone on with; ``done``: all is answered.
+#: ``draft``: nothing was enqueued; ``running``: it goes on after a restart; ``stopped``: it can be begun again; ``done``: all is answered.
 State = Literal["draft", "running", "stopped", "done"]
 
 
@@ -50,11 +50,11 @@ class Record:
     id: str
     #: Who uploaded the file: a digest that tells nothing about them.
     owner: str
-    #: What their token opens.
+    #: The role that their token opens.
     role: Role
     file_name: str
     channel: str
-    #: When the file came (Unix seconds).
+    #: When the file was uploaded (Unix seconds).
     at: float
     size: int = 0
     state: State = "draft"
@@ -62,13 +62,13 @@ class Record:
     began: bool = False
     #: Why it did not begin, or did not come to its end.
     why: str = ""
-    #: What was filled in, as it was filled in.
+    #: The fields of the form, as they were filled in.
     chosen: dict[str, str] = field(default_factory=dict)
     #: What each column of the file was said to hold.
     columns: dict[str, str] = field(default_factory=dict)
     #: The group, once it is known or created.
     group_id: str = ""
-    #: How many rows were read, enqueued, refused, repeated and present, where it came to the end of the file.
+    #: How many rows were read, enqueued, refused, repeated and present, once the file was read to its end.
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -90,13 +90,13 @@ class Shelf:
         """Keep an uploaded file, piece by piece.
 
         Raises:
-            TooLong: the file is; nothing is kept.
+            TooLong: the file is too long; nothing is kept.
             ShelfFull: too many files are kept.
             OSError: it cannot be written; nothing is kept.
         """
         if len(self._names()) >= MOST_FILES:
             raise ShelfFull
-        # Also where the folder existed: somebody may have made it for other things.
+        # Also if the folder existed: somebody may have made it with other permissions.
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder.chmod(0o700)
         own = self._folder / record.id
@@ -109,13 +109,13 @@ class Shelf:
             raise
 
     def save(self, record: Record) -> None:
-        """Write down what is known of an import; of one that was dropped meanwhile, nothing.
+        """Write the record of an import, unless the import was dropped meanwhile.
 
         Raises:
             OSError: it cannot be written.
         """
         path = self.path(record, _ABOUT)
-        # Whoever reads meanwhile sees the old text or the new one, also after a power cut.
+        # Replace the file in one step: a reader sees the old text or the new one, also after a power cut.
         new = path.with_suffix(f".{uuid.uuid4().hex}")
         with suppress(FileNotFoundError):
             with _private(new) as about:
@@ -125,7 +125,7 @@ class Shelf:
             new.replace(path)
 
     def get(self, name: str) -> Record | None:
-        """Return the import of this id; None if there is none, any more."""
+        """Return the import of this id; None if there is none, or its time is over."""
         if name not in self._names():
             return None
         with suppress(OSError, ValueError, TypeError):
@@ -141,18 +141,18 @@ class Shelf:
         return sorted(found, key=lambda record: record.at, reverse=True)
 
     def drop(self, name: str) -> None:
-        """Take an import's files away."""
+        """Remove an import's files."""
         for _ in range(DROPS):
-            # Its record may be written just now, and what is new in a folder keeps that from being removed.
+            # If its record is written meanwhile, the new file keeps the folder from being removed: try again.
             if name in self._names():
                 shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def old(self) -> list[str]:
-        """Return the ids of imports whose time is over, and of what cannot be read and is as old."""
+        """Return the ids of imports whose time is over, and of folders without a readable record."""
         found = []
         for name in self._names():
             with suppress(FileNotFoundError):
-                # One that is being written has no record yet.
+                # A new folder has no record yet: give it a minute.
                 if self.get(name) is None and _is_old(self._folder.joinpath(name).stat().st_mtime, 60):
                     found.append(name)
         return found

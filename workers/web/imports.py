@@ -1,4 +1,4 @@
-"""Import: a file is uploaded, read as somebody says, checked, imported and watched; for operators, and for whoever has the second token."""
+"""Import: upload a file, choose how it is read, check it, import it and watch it; for operators, and for WEB_IMPORT_TOKEN."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["PAGE"]
 log = structlog.get_logger("workers.web")
 
 CHANNELS: Final = ("sms", "email")
-#: The form around the file, in bytes, and how long a file may take to come, in seconds: 20 MiB at 300 kbit/s.
+#: The form around the file, in bytes, and how long an upload may take, in seconds: 20 MiB at 300 kbit/s.
 FORM_BYTES: Final = 64 * 1024
 UPLOAD_SECONDS: Final = 600.0
 LONGEST_NAME: Final = 100
@@ -101,7 +101,7 @@ def _show(visit: Visit) -> Response:
 def _draft(
     visit: Visit, record: Record, status: int = 200, problems: dict[str, str] | None = None
 ) -> Response:
-    """Return the form with all that was filled in, and how the first rows are read so."""
+    """Return the form as it was filled in, and the first rows as it has them read."""
     filled = look_at(record, visit.desk.workshop.shelf)
     rows = _preview(visit, record, filled)
     return visit.page(
@@ -122,7 +122,7 @@ def _preview(visit: Visit, record: Record, filled: FilledIn) -> list[PreviewRow]
     if {"columns", "country"} & set(filled.problems):
         return []
     rows = preview(record, visit.desk.workshop.shelf)
-    # Whoever uploaded it sees people's numbers here; nobody else does.
+    # The page shows people's numbers, only to whoever uploaded the file; the log notes it.
     log.warning("web.shown", batch_id=record.id, rows=len(rows))
     return rows
 
@@ -163,7 +163,7 @@ def _change(visit: Visit) -> Response:
 def _halt(visit: Visit) -> Response:
     record, own = _find(visit)
     if not own and visit.who.role != "operator":
-        raise Refused(403, "only who uploaded the file, or an operator, may stop this")
+        raise Refused(403, "only whoever uploaded the file, or an operator, may stop this")
     _check_here(visit, record)
     halted = visit.desk.workshop.halt(record)
     log.info("web.acted", action="halt", batch_id=record.id, changed=halted)
@@ -174,7 +174,7 @@ def _halt(visit: Visit) -> Response:
 def _discard(visit: Visit) -> Response:
     record, own = _find(visit)
     if not own and visit.who.role != "operator":
-        raise Refused(403, "only who uploaded the file, or an operator, may discard it")
+        raise Refused(403, "only whoever uploaded the file, or an operator, may discard it")
     _check_here(visit, record)
     visit.desk.workshop.drop(record.id)
     log.info("web.acted", action="discard", batch_id=record.id)
@@ -182,7 +182,7 @@ def _discard(visit: Visit) -> Response:
 
 
 def _check_here(visit: Visit, record: Record) -> None:
-    """Refuse what would stop nothing: another process goes on."""
+    """Raise Refused if another process carries the import out: nothing that is done here would stop it."""
     if visit.desk.workshop.is_elsewhere(record):
         raise Refused(409, f"{ELSEWHERE}, and is the one that can stop it")
 
@@ -209,7 +209,7 @@ def _look(visit: Visit, record: Record, *, own: bool) -> ImportLook:
 
 
 def _find(visit: Visit) -> tuple[Record, bool]:
-    """Return the import that is asked for, and whether its rows may be shown to whoever asks."""
+    """Return the import that the path names, and whether the visitor may see its rows."""
     record = visit.desk.workshop.shelf.get(visit.request.path_params["id"])
     if record is None:
         raise Refused(404, GONE)
@@ -222,12 +222,12 @@ def _find(visit: Visit) -> tuple[Record, bool]:
 def _own(visit: Visit) -> Record:
     record, own = _find(visit)
     if not own:
-        raise Refused(403, "only who uploaded the file sees what is in it")
+        raise Refused(403, "only whoever uploaded the file sees what is in it")
     return record
 
 
 def _may_see(visit: Visit, record: Record) -> bool:
-    """Return whether somebody may see how far another's import is: the second token opens what was begun with it alone."""
+    """Return whether a visitor may see how far somebody else's import is: an importer sees only the imports of importers."""
     return record.state != "draft" and visit.who.role in {"operator", record.role}
 
 

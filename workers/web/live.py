@@ -1,4 +1,4 @@
-"""What moves by itself: one reader looks once a second while anybody watches, and tells all who do."""
+"""Live updates: while anybody watches, one reader looks once a second, and all watchers get what it saw."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Live", "Lives", "TooManyWatch"]
 
 log = structlog.get_logger("workers.web")
 
-#: How often the reader looks, in seconds. Whoever watches hears of every look, so that they notice when there are none.
+#: How often the reader looks, in seconds. Watchers hear of every look, changed or not, so that they notice when the looks stop.
 SECONDS: Final = 1.0
-#: Pages that may be open at a time; each holds a connection.
+#: The most watchers of one reader; each holds a connection.
 MOST_WATCHERS: Final = 100
 
 
 class TooManyWatch(Exception):  # noqa: N818 - says what is the case
-    """So many pages are open that this one cannot be told anything by itself."""
+    """Too many pages watch already: this one gets no live updates."""
 
 
 class Live:
-    """Tells watchers what a look has shown, in named parts; ``look`` asks Redis, and runs in a thread."""
+    """Gives every look to all watchers, in named parts; ``look`` asks Redis, so it runs in a thread."""
 
     def __init__(self, look: Callable[[], dict[str, str]]) -> None:
         self._look = look
@@ -44,7 +44,7 @@ class Live:
         """Yield what each look has shown, until the server stops.
 
         Raises:
-            TooManyWatch: no more can be served.
+            TooManyWatch: MOST_WATCHERS watch already.
         """
         if self._watchers >= MOST_WATCHERS:
             raise TooManyWatch
@@ -63,7 +63,7 @@ class Live:
             self._watchers -= 1
 
     async def stop(self) -> None:
-        """End every watch: a server that stops waits for its answers to end."""
+        """End every watch; a server that stops would otherwise wait for them."""
         self._stopped = True
         async with self._changed:
             self._changed.notify_all()
@@ -88,7 +88,7 @@ class Live:
 
 
 class Lives:
-    """The readers of pages of which there are many, each for as long as somebody watches."""
+    """One reader for each of many pages, by name; each is kept while somebody watches."""
 
     def __init__(self) -> None:
         self._of: dict[str, Live] = {}

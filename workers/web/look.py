@@ -1,4 +1,4 @@
-"""One look at everything, for the page that shows what is the case now."""
+"""One look at everything, for the page Now."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from workers.web.rendering import Templates
 
 __all__ = ["Look"]
 
-#: The parts of the page that move.
+#: The parts of the page that are updated live.
 PARTS: Final = ("halts", "figures", "lanes", "workers")
 
 
 class Look:
-    """One look at everything, as the parts of the page that move."""
+    """Looks at everything, and renders the live parts of the page."""
 
     def __init__(self, client: redis.Redis, settings: Settings, templates: Templates) -> None:
         self._client = client
@@ -30,11 +30,11 @@ class Look:
         self.others = NO_OTHERS
 
     def find_others(self) -> None:
-        """Look for them among all keys, which takes up to a second: not while somebody waits, and seldom."""
+        """Search all keys for queues that no worker knows. This takes up to a second: do it seldom, and not while somebody waits."""
         self.others = find_other_queues(self._client, self._settings)
 
     def __call__(self) -> dict[str, str]:
-        """Return each part; while Redis is away, that it is."""
+        """Return each part; while Redis is away, each says so."""
         try:
             state = read_state(self._client, self._settings, self.others)
         except redis.RedisError as error:

@@ -1,4 +1,4 @@
-"""What is shown of a job before somebody asks to see its names, numbers and addresses: what the log would show of it."""
+"""Masks a job as the log would, for pages that show it before somebody asks to see names, numbers and addresses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Mask:
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         own = {name: value for name, value in arguments.items() if is_personal_key(name)}
-        # What is known holds for whatever runs in this context, and for nothing else.
+        # `know` holds only for code that runs in this context.
         self._context = copy_context()
         self._context.run(know, own, public=(), names=own)
 
@@ -33,7 +33,7 @@ class Mask:
         return self._context.run(scrub, value)
 
     def message(self, message: Any) -> Any:
-        """Return a message, its arguments one by one; of what is no message, nothing that may be personal."""
+        """Return a message as the log would show it, but with its arguments masked one by one, not as a whole."""
         masked = self.value(message)
         if isinstance(masked, dict) and isinstance(message.get("kwargs"), dict):
             masked["kwargs"] = self.value(message["kwargs"])
@@ -41,7 +41,7 @@ class Mask:
 
 
 def pretty(value: Any) -> str:
-    """Return a JSON value for people to read; as a plain text where it is nested too deeply to be written again."""
+    """Return a JSON value for people to read; as plain text if it is nested too deeply to be written as JSON."""
     try:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     except orjson.JSONEncodeError:

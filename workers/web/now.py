@@ -1,4 +1,4 @@
-"""Now: what stands still and why, the lanes, the pace and the workers; it moves by itself. Pause and resume."""
+"""Now: what stands still and why, the lanes, the pace and the workers, updated live; pause and resume."""
 
 from __future__ import annotations
 

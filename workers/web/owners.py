@@ -1,7 +1,7 @@
-"""Whose an import is. Whoever uploaded a file sees its rows; all others who may see the import see numbers alone.
+"""Who owns an import. Whoever uploaded a file sees its rows; others who may see the import see numbers only.
 
-A cookie of its own says who that is: it lasts as long as the file may, so that somebody who signs in again on the next morning still finds
-what was refused. Signing out ends it, for who comes to this browser next.
+A separate cookie identifies the owner. It lasts as long as the file is kept, so that somebody who signs in again the next morning still
+finds the refused rows. Signing out removes it, because somebody else may use this browser next.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ __all__ = ["forget_owner", "mark_owner", "owner_of", "remember"]
 
 _COOKIE: Final = "coupontools_imports"
 _PATH: Final = "/imports"
-#: Of a cookie that is shorter, this page is not the maker.
+#: The length of the secrets that we make; a cookie of another length is not ours.
 _LENGTH: Final = 32
 
 
 def owner_of(request: Request, who: Session) -> str:
     """Return the digest under which this browser's imports are kept; empty for a browser that has none."""
-    # A program that brings the token itself keeps no cookies: all that bring this token are one.
+    # A program that brings the token itself keeps no cookies: all programs with this token are one owner.
     secret = request.cookies.get(_COOKIE, "") if who.name else "the token itself"
     return _digest(who, secret) if not who.name or len(secret) == _LENGTH else ""
 
 
 def mark_owner(request: Request, who: Session) -> tuple[str, str]:
-    """Return the digest for a new import, and the secret that ``remember`` is to leave in the browser."""
+    """Return the digest for a new import, and the secret for ``remember`` to store in the browser."""
     if owner := owner_of(request, who):
         return owner, request.cookies.get(_COOKIE, "")
     secret = secrets.token_urlsafe(24)
@@ -41,7 +41,7 @@ def mark_owner(request: Request, who: Session) -> tuple[str, str]:
 
 
 def remember(request: Request, response: Response, secret: str) -> None:
-    """Leave the secret in the browser for as long as the newest file is kept."""
+    """Store the secret in the browser for as long as the newest file is kept."""
     response.set_cookie(
         _COOKIE,
         secret,
@@ -54,7 +54,7 @@ def remember(request: Request, response: Response, secret: str) -> None:
 
 
 def forget_owner(request: Request, response: Response) -> None:
-    """Let this browser own nothing any more."""
+    """Make this browser the owner of nothing."""
     response.delete_cookie(_COOKIE, path=_PATH, httponly=True, samesite="strict", secure=is_https(request))
 
 

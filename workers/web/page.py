@@ -18,13 +18,13 @@ from workers.web.tokens import Role
 
 __all__ = ["Action", "Page", "PlainHandler", "Refused", "Visit"]
 
-#: A form without a file is shorter, in bytes.
+#: The longest form without a file, in bytes.
 MOST_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of somebody who may make it, with its form already read and proven to be ours."""
+    """One request that is allowed, with its form already read and checked to be ours."""
 
     request: Request
     desk: Desk
@@ -53,13 +53,13 @@ class Visit:
         )
 
     def go(self, path: str, said: str = "", **query: str) -> Response:
-        """Send the browser to a page of ours, which tells what was done: after an action, so that a reload does not repeat it."""
+        """Redirect the browser, after an action, to a page of ours that says what was done: a reload then repeats nothing."""
         if said:
             self.desk.notes.leave(self.who.name, said)
         return RedirectResponse(f"{path}?{urlencode(query)}" if query else path, 303)
 
 
-#: Answers a visit, in a thread of its own, since Redis is asked there.
+#: Answers a visit in a thread, because it waits for Redis.
 PlainHandler = Callable[[Visit], Response]
 #: The same, or a coroutine, which must not block.
 Handler = PlainHandler | Callable[[Visit], Awaitable[Response]]
@@ -83,6 +83,6 @@ class Page:
 
     title: str
     path: str
-    #: Path, then method, of what it answers.
+    #: Its actions, by path and then by method.
     actions: Mapping[str, Mapping[str, Action]]
     roles: frozenset[Role] = field(default=frozenset({"operator"}))

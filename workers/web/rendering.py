@@ -1,4 +1,4 @@
-"""Templates become pages. What is put into them is text: Jinja escapes it, whoever wrote it."""
+"""Renders templates to pages. Every value put into a template is text, and Jinja escapes it, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from workers.web.sessions import Session
 
 __all__ = ["Templates"]
 
-#: What stands where there is nothing to tell.
+#: Shown where there is no value.
 NONE: Final = "\N{EN DASH}"
 
 _FOLDER: Final = Path(__file__).with_name("templates")
 
 
 class Templates:
-    """The templates; ``pages`` returns what the navigation shows to somebody."""
+    """The templates; ``pages`` returns the pages that the navigation shows to a session."""
 
     def __init__(self, pages: Callable[[Session], Any]) -> None:
         self._environment = Environment(
@@ -42,19 +42,19 @@ class Templates:
         self._environment.globals["pages_for"] = pages
 
     def page(self, template: str, status: int, who: Session | None, path: str, **context: Any) -> Response:
-        """Return a page for somebody, who need not have signed in."""
+        """Return a page; ``who`` is None if nobody has signed in."""
         # What the frame of every page needs.
         frame = {"who": who, "path": path, "said": "", "form_token": who.form_token if who else ""}
         return HTMLResponse(self._environment.get_template(template).render(frame | context), status)
 
     def part(self, template: str, name: str, **context: Any) -> str:
-        """Return what a macro of a template makes of these arguments."""
+        """Return what a macro of a template renders from these arguments."""
         made: str = getattr(self._environment.get_template(template).module, name)(**context)
         return made
 
 
 def count(number: int | None) -> str:
-    """Return a number with its thousands apart."""
+    """Return a number with thousands separators."""
     return "?" if number is None else f"{number:,}"
 
 
@@ -69,7 +69,7 @@ def age(seconds: float | None) -> str:
 
 
 def moment(rfc3339: str | None) -> str:
-    """Return a time to the second, in UTC, as it stands in a table."""
+    """Return a time to the second, as tables show it."""
     if not rfc3339:
         return NONE
     try:

@@ -1,4 +1,4 @@
-"""Serving the operators' page: one small process, until SIGTERM, then until every request it has begun is answered."""
+"""Serves the operators' page in one small process until SIGTERM, then answers every request that has begun."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["serve"]
 
 log = structlog.get_logger("workers.web")
 
-#: The most connections at a time; whoever comes then is answered 503 by uvicorn.
+#: The most connections at a time; uvicorn answers 503 on further ones.
 MOST_CONNECTIONS: Final = 300
 BACKLOG: Final = 128
 KEEP_ALIVE_SECONDS: Final = 30
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then answer what has begun, and return. Port 0 takes a free one.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then answer the requests that have begun, and return. Port 0 takes a free port.
 
     Raises:
         workers.http_server.CannotListen: the port cannot be bound.
@@ -55,7 +55,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
 
 
 class _Server(StoppableServer):
-    """Ends what moves by itself before it waits for its answers to end."""
+    """Ends the live streams when it stops: it waits for every answer, and these would never end."""
 
     def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
         super().__init__(config)
@@ -64,12 +64,12 @@ class _Server(StoppableServer):
         self._doing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, and do what is to be done whether anybody looks or not."""
+        """Serve, and start the chores."""
         await super().startup(sockets)
         self._doing = asyncio.create_task(self._chores.run())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer what has begun."""
+        """End the live streams, and answer the requests that have begun."""
         log.info("web.stopping")
         if self._doing is not None:
             self._doing.cancel()

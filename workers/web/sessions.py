@@ -1,7 +1,7 @@
 """Sessions: a signed cookie that says who has signed in and until when, and the token that its forms carry.
 
-Nothing is kept here but which sessions were ended, so a restart signs nobody out. The key is made from the token that was signed in with:
-whoever changes that token ends the sessions that it began.
+The process keeps only which sessions were signed out, so a restart signs nobody out. The signing key is made from the token that began the
+session: a new token in the settings ends all sessions that the old one began.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ SESSION_SECONDS: Final = 12 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who asks."""
+    """Who sends a request: a browser that has signed in, or a program with the token itself."""
 
     role: Role
-    #: Until when (Unix seconds).
+    #: When it ends (Unix seconds).
     ends: float
-    #: The name of this session alone; empty where the request brought the token itself.
+    #: The random name of this session; empty if the request brought the token itself.
     name: str = ""
-    #: What each of its forms must carry, so that no other site can send one. Empty where the request brought the token itself, which no
+    #: What each of its forms must carry, so that no other site can send one. Empty if the request brought the token itself, which no
     #: other site knows.
     form_token: str = ""
 
@@ -49,7 +49,7 @@ class Sessions:
         self._ended: dict[str, float] = {}
 
     def begin(self, role: Role, response: Response, *, secure: bool) -> None:
-        """Sign the receiver of this response in."""
+        """Sign in the browser that gets this response."""
         told = f"{role}.{int(time.time() + SESSION_SECONDS)}.{secrets.token_urlsafe(18)}"
         response.set_cookie(
             COOKIE,
@@ -61,7 +61,7 @@ class Sessions:
         )
 
     def read(self, cookie: str) -> Session | None:
-        """Return the session of this cookie; None if it is none of ours, is over, or was ended."""
+        """Return the session of this cookie; None if the cookie is not ours, or the session is over or was signed out."""
         told, _, signature = cookie.rpartition(".")
         role, _, rest = told.partition(".")
         if role not in self._keys:

@@ -17,14 +17,14 @@ log = structlog.get_logger("workers.web")
 
 
 class SignIn:
-    """The form that asks for a token. It carries no token against forgery: the other site would have to know ours."""
+    """The form that asks for a token. It needs no form token: another site that sends it would have to know the token it asks for."""
 
     def __init__(self, door: Door, templates: Templates) -> None:
         self._door = door
         self._templates = templates
 
     async def show(self, visit: Visit) -> Response:
-        """Return the form; somebody who has signed in goes on."""
+        """Return the form; redirect somebody who has signed in already."""
         going_to = _own_path(visit.asked("next"))
         if self._door.sessions.read(visit.request.cookies.get(COOKIE, "")):
             return RedirectResponse(going_to, 303)
@@ -58,6 +58,6 @@ class SignIn:
 
 
 def _own_path(wanted: str) -> str:
-    """Return the path that somebody wanted to see; of another site's address, our first page. A browser reads `\\\\` as `/`."""
+    """Return the path to go to after signing in; for an address of another site, our first page. A browser reads `\\\\` as `/`."""
     own = wanted.startswith("/") and wanted.isprintable() and not wanted.replace("\\", "/").startswith("//")
     return wanted if own else "/"

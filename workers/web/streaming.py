@@ -1,4 +1,4 @@
-"""What moves by itself, as server-sent events."""
+"""Live updates as server-sent events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ __all__ = ["stream"]
 
 
 async def stream(visit: Visit, live: Live) -> Response:
-    """Return the stream of what has changed, until the session ends; a beat tells that nothing has. Each has the time (UTC) as its id.
+    """Return the stream of changed parts, one event for each look, until the session ends; an event's id is the time (UTC).
+
+    An event without parts shows that nothing has changed and the server is alive.
 
     Raises:
         Refused: too many watch, or the server is stopping.
@@ -45,5 +47,5 @@ async def stream(visit: Visit, live: Live) -> Response:
         finally:
             await watch.aclose()
 
-    # nginx would keep what it is given until it has enough of it.
+    # Without this header nginx would buffer the events.
     return StreamingResponse(told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -11,12 +11,12 @@ from config import Settings
 
 __all__ = ["Role", "Slowly", "Tokens", "TooManyWrong"]
 
-#: Who comes in: whoever has WEB_TOKEN sees everything, whoever has WEB_IMPORT_TOKEN the pages that say so.
+#: WEB_TOKEN opens every page, as an operator; WEB_IMPORT_TOKEN opens, as an importer, the pages that list this role.
 Role = Literal["operator", "importer"]
 
-#: Wrong tokens are answered one after the other, so many seconds apart.
+#: Wrong tokens are answered one after the other, this many seconds apart.
 SECONDS_APART: Final = 0.5
-#: An answer waits for its turn for so many seconds at most; whoever comes when the queue is longer is told to come later.
+#: The longest that an answer waits for its turn, in seconds; while the queue is longer, wrong tokens are told to try again later.
 LONGEST_SECONDS: Final = 10.0
 
 
@@ -32,21 +32,21 @@ class Tokens:
         self.of: dict[Role, bytes] = {role: token.encode() for role, token in given.items() if token}
 
     def role_of(self, presented: str) -> Role | None:
-        """Return what this token opens; None of a wrong one. Takes the same time for every token of this length."""
+        """Return the role that this token opens; None for a wrong one. Takes the same time for every token of the same length."""
         found: Role | None = None
         for role, token in self.of.items():
-            # Compares with each, whatever the one before has shown.
+            # Compare with every token, so that the time does not show which one it was.
             if hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), token):
                 found = role
         return found
 
 
 class TooManyWrong(Exception):  # noqa: N818 - says what happened
-    """So many wrong tokens wait for their answer that one more is told at once to come later."""
+    """Too many wrong tokens wait for their answer already; one more is refused at once."""
 
 
 class Slowly:
-    """Makes whoever brings a wrong token wait. A right one never comes here, so nobody can lock an operator out."""
+    """Makes wrong tokens wait. A right token never waits here, so nobody can lock an operator out."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -55,7 +55,7 @@ class Slowly:
         """Wait for the turn of one more wrong token.
 
         Raises:
-            TooManyWrong: its turn would be too late.
+            TooManyWrong: its turn would come too late.
         """
         now = time.monotonic()
         turn = max(now, self._next) + SECONDS_APART

@@ -1,4 +1,4 @@
-"""The imports that are under way in this process: in threads, so that no page waits for them, and not many at a time."""
+"""The imports that are under way in this process: in threads, so that no page waits for them, and only some at a time."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = ["ELSEWHERE", "Listing", "TooManyRun", "Workshop"]
 
 log = structlog.get_logger("workers.web")
 
-#: Imports whose answers are followed at a time; and passes over a file, which cost the processor.
+#: Imports under way at a time, most of which only follow answers; and passes over a file, which cost CPU, of imports and of checks.
 MOST_RUNNING: Final = 16
 READING_AT_ONCE: Final = 2
-#: Checks, and questions to the API, at a time. There are two channels, so that listings never take all of them.
+#: Checks and listings of groups at a time. There is one listing for each of two channels, so checks always find a thread.
 SMALL_AT_ONCE: Final = 4
 #: Groups of one listing that are offered to choose from.
 MOST_GROUPS: Final = 2000
 ELSEWHERE: Final = "another process of `coupontools-worker web` carries it out"
-#: How often files are looked for whose time is over, in seconds.
+#: How often files whose time is over are looked for, in seconds.
 SWEEP_SECONDS: Final = 300.0
 
 
@@ -48,7 +48,7 @@ class Listing:
     asked: bool = True
     problem: str = ""
     groups: tuple[tuple[str, str], ...] = ()
-    #: How many there are.
+    #: How many groups there are, shown or not.
     total: int = 0
 
 
@@ -70,7 +70,7 @@ class Workshop:
         self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
     def start(self) -> None:
-        """Let the imports go on that an earlier process left, and take away what was kept for a day.
+        """Go on with the imports that an earlier process left, and begin to remove files whose time is over.
 
         Raises:
             SettingsError: their folder cannot be read.
@@ -98,7 +98,7 @@ class Workshop:
             pool.shutdown(cancel_futures=True)
 
     def run_of(self, record: Record) -> Run | None:
-        """Return what is under way with a file in this process, or was last."""
+        """Return the present or latest run of an import in this process."""
         return self._runs.get(record.id)
 
     def check(self, record: Record) -> None:
@@ -152,7 +152,7 @@ class Workshop:
         return self._listings.get(channel)
 
     def list_groups(self, channel: str) -> None:
-        """Ask for the groups of a channel, by a job; one question at a time."""
+        """Enqueue a job that lists the groups of a channel, unless one is under way."""
         with self._lock:
             before = self._listings.get(channel)
             if before is not None and before.asked:
@@ -203,8 +203,8 @@ class Workshop:
             run.end()
 
     def _carry_out(self, run: Run) -> None:
-        """Carry an import out; while another process of this folder does, wait for its end."""
-        # It has the lock until then.
+        """Carry an import out; wait while another process of this folder does."""
+        # The pass before has the lock until then.
         run.wait_for_the_one_before()
         try:
             lock = self._open_lock(run.record)
@@ -214,7 +214,7 @@ class Workshop:
         try:
             self._in_its_turn(run, lock)
         finally:
-            # In this order: who finds that it has ended finds the lock free, and takes nobody for another process.
+            # In this order: whoever sees that the run has ended must find the lock free, or it would blame another process.
             os.close(lock)
             run.end()
 
@@ -236,7 +236,7 @@ class Workshop:
         run.carry_out()
 
     def is_elsewhere(self, record: Record) -> bool:
-        """Return whether another process of this folder carries it out."""
+        """Return whether another process of this folder carries the import out."""
         run = self._runs.get(record.id)
         if run is not None and not (run.ended or run.waits):
             return False
@@ -271,7 +271,7 @@ def _taken(lock: int) -> bool:
 
 
 def _folder(settings: Settings) -> Path:
-    """Return where this Redis's imports lie: never those of another account's page.
+    """Return the folder of the imports; a page for another Redis or under other prefixes has another.
 
     Raises:
         SettingsError: others could put files in their place.

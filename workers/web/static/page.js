@@ -1,19 +1,19 @@
-// The moving parts of the page: everything else works without this file.
+// Live updates: everything else works without this file.
 "use strict";
 
-// How long the server may say nothing before it counts as lost, in milliseconds. It speaks once a second, but a look at a Redis that hangs
-// takes it five seconds.
+// How long the server may send nothing before it counts as lost, in milliseconds. It sends once a second, but a look at a Redis that hangs
+// takes five seconds.
 const SILENCE = 12000;
 
 function watch(place) {
   const state = place.querySelector("[data-live-state]");
   const time = place.querySelector("[data-live-time]");
-  // A clock that nobody sets: one that was put back would hide a silence.
+  // Nobody can set this clock; one that is put back would hide a silence.
   let last = performance.now();
 
   function say(text, lost) {
     document.body.classList.toggle("lost", lost);
-    // A screen reader tells every change: only what is new is said.
+    // A screen reader reads every change aloud, so change the text only if it differs.
     if (state.textContent !== text) state.textContent = text;
   }
 
@@ -21,7 +21,7 @@ function watch(place) {
     say(`${why} What you see is old, as of`, true);
   }
 
-  // A refusal closes a stream for good and does not say why; asked for its head alone, the same address does.
+  // A refusal closes an EventSource for good, without saying why; a HEAD request to the same address gets the status.
   async function closed() {
     const status = await fetch(place.dataset.live, { method: "HEAD" }).then((answer) => answer.status, () => 0);
     if (status === 401) return lose("You are not signed in any more: reload this page.");
@@ -34,12 +34,12 @@ function watch(place) {
     for (const [name, html] of Object.entries(JSON.parse(event.data))) {
       const part = document.querySelector(`[data-part="${CSS.escape(name)}"]`);
       if (!part) continue;
-      // Parsed without running anything; whose texts it holds, the server has escaped.
+      // A DOMParser runs nothing, and the server has escaped every text in it.
       const body = new DOMParser().parseFromString(html, "text/html").body;
-      // What somebody is choosing from is not taken away while it stays the same.
+      // Leave a part that has not changed: somebody may be choosing from its list.
       if (body.innerHTML.trim() !== part.innerHTML.trim()) part.replaceChildren(...body.childNodes);
     }
-    // The server's clock, as in all else that the page tells: this machine's may be wrong.
+    // The server's clock, as everywhere on the page: this machine's may be wrong.
     time.textContent = `${event.lastEventId} UTC`;
     say("Live", false);
   }
@@ -48,7 +48,7 @@ function watch(place) {
     const source = new EventSource(place.dataset.live);
     source.onmessage = hear;
     source.onerror = () => {
-      // Signed out, or too many pages; all else is tried again by the browser.
+      // Signed out, or too many pages are open; after other errors the browser tries again by itself.
       if (source.readyState === EventSource.CLOSED) closed();
       else lose();
     };
@@ -60,7 +60,7 @@ function watch(place) {
 
 document.querySelectorAll("[data-live]").forEach(watch);
 
-// The server refuses a file that is too long, but only a browser that has looked first can say so before it is sent.
+// The server refuses a file that is too long; only the browser can say so before the file is sent.
 for (const field of document.querySelectorAll("[data-most-bytes]")) {
   field.addEventListener("change", () => {
     const long = field.files[0] && field.files[0].size > Number(field.dataset.mostBytes);
