@@ -1,4 +1,4 @@
-"""A stand-in of the Coupontools API that can be told to misbehave: for tests and for the demo."""
+"""A stand-in for the Coupontools API that can be told to misbehave: for tests and for the demo."""
 
 from sandbox.app import create_app
 from sandbox.process import Sandbox, SandboxControlError, SandboxStartError

@@ -31,7 +31,7 @@ class Answer:
         return {"type": "http.response.start", "status": self.status, "headers": headers}
 
     def written(self) -> bytes:
-        """Return the answer as HTTP/1.1, to be sent beside the server."""
+        """Return the answer as the bytes of HTTP/1.1, to be sent around the server."""
         body = self.whole()
         headers = self.start(length=len(body))["headers"]
         head = [b"HTTP/1.1 %d Again" % self.status, *(b"%b: %b" % header for header in headers)]

@@ -34,13 +34,13 @@ class ConnectionProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Prepare a new connection."""
-        # asyncio sets this only if the listening socket names its protocol, which socket.create_server's does
-        # not; without it every answer, written as head and body, waits 40 ms for the client's delayed ACK.
+        # asyncio sets this only if the listening socket names its protocol, and socket.create_server's does
+        # not. Without it every answer, written as head and body, waits 40 ms for the client's delayed ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends; what was left over goes out before the answer to it."""
+        """Take what the client sends; the left-over bytes go out before the answer to it."""
         self.transport.write(self._left_over)
         self._left_over = b""
         super().data_received(data)

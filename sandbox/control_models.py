@@ -1,4 +1,4 @@
-"""The inputs of the control API: each is one validated model that follows itself and returns the answer."""
+"""The inputs of the control API: each is a validated model, whose `follow` does it and returns the answer."""
 
 from abc import ABC, abstractmethod
 from itertools import islice
@@ -11,7 +11,7 @@ from sandbox.state import SandboxState
 from sandbox.store import Contact, Group, Store
 from sandbox.webhooks import Family, family_of, issue
 
-# Strict models take an enum's member alone; the control API gives its value.
+# A strict model takes only an enum's member; the control API sends its value.
 ChannelName = Annotated[Channel, Field(strict=False)]
 GroupId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,68}$")]
 Count = Annotated[int, Field(ge=1, le=5_000_000)]
@@ -22,13 +22,13 @@ def _flag(value: object) -> object:
 
 
 class _Strict(BaseModel):
-    """Unknown fields and values of another type are refused."""
+    """Refuses unknown fields and values of another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ControlInput(_Strict, ABC):
-    """One thing that the control API can be asked for."""
+    """One request to the control API."""
 
     @abstractmethod
     def follow(self, state: SandboxState) -> object:

@@ -44,7 +44,7 @@ class RefusedError(Exception):
 
 
 def account_text(code: int, channel: Channel | None) -> str:
-    """Return the text of an account error as the endpoints of a channel word it.
+    """Return the text of an account error in the words of a channel's endpoints.
 
     Only 103 is worded in the vendor's document (for SMS and email) and 1000 on the vendor's public pages;
     the wording of 101, 102 and 104 is the sandbox's choice.
@@ -65,9 +65,9 @@ def failure(
     form: EnvelopeForm | None = None,
     status: int | None = None,
 ) -> Answer:
-    """Return the failed envelope for these errors; form and HTTP status as the settings have them, unless given.
+    """Return the failed envelope for these errors; form and HTTP status follow the settings unless given.
 
-    The form `number` tells only the first error.
+    The form `number` carries only the first error.
     """
     code, text = errors[0]
     documented_status, line, documented_form = (

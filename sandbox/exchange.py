@@ -31,7 +31,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Exchange:
-    """A call that has arrived in full; making one logs it.
+    """A call that has arrived in full; the constructor logs it.
 
     It keeps the data, log and settings it arrived with: after a reset, an effect still to come must not reach
     the new data.
@@ -73,7 +73,7 @@ class Exchange:
     def failure(
         self, errors: tuple[ErrorItem, ...], form: EnvelopeForm | None = None, status: int | None = None
     ) -> Answer:
-        """Return the answer that refuses the call; form and HTTP status as the settings have them, unless given."""
+        """Return the answer that refuses the call; form and HTTP status follow the settings unless given."""
         return failure(errors, self._settings, form, status)
 
     async def answer(self, answer: Answer) -> None:

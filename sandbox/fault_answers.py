@@ -39,7 +39,7 @@ class _Answered(Fault):
         await exchange.answer(replace(_ANSWERS[self.kind], headers=self.headers()))
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """Return what the answer's headers say beside the content type."""
+        """Return the answer's headers beside the content type."""
         return ()
 
 

@@ -19,4 +19,4 @@ class Fault(BaseModel, ABC):
 
     @abstractmethod
     async def perform(self, exchange: Exchange) -> None:
-        """Treat this call in place of the ordinary course."""
+        """Handle this call in place of the API."""

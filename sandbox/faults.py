@@ -135,7 +135,7 @@ class FaultBook:
         return next((fault for fault in struck if fault is not None), None)
 
     def clear(self) -> None:
-        """Take every fault out of force; a call that met one before still ends as that fault has it."""
+        """Take every fault out of force; a call that a fault has struck before still ends as that fault makes it."""
         self._installed.clear()
 
     def shown(self) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ class Sandbox:
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [
                 sys.executable,
-                # Not the working directory: a folder there may be called sandbox as well.
+                # Do not import from the working directory: a folder there may be called sandbox, too.
                 "-P",
                 "-m",
                 "sandbox",

@@ -1,4 +1,4 @@
-"""Serving the sandbox: one process, one port; no open request can delay its end."""
+"""Serves the sandbox: one process, one port; no open request can delay its end."""
 
 import asyncio
 import os
@@ -32,8 +32,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then return; open connections are reset, hanging ones too.
 
-    Port 0 takes a free one. `on_listening(host, port)` learns the real one once connections are accepted,
-    before the first is served. With `parent_pid` it also ends when its parent is no longer that process.
+    Port 0 takes a free one. `on_listening` is called with host and real port once connections are
+    accepted, before the first is served. With `parent_pid` it also ends when its parent is no longer that process.
     Raises CannotListen if the port cannot be bound.
     """
     with _listener(host, port) as listener:

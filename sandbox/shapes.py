@@ -101,7 +101,7 @@ def _under_data(document: Document) -> None:
 
 
 def _verification(instead: Callable[[Document], Document]) -> Callable[[Document], None]:
-    """Return a shape that tells something else in place of a webhook's record, under a status that is OK."""
+    """Return a shape that puts something else in place of a webhook's record, under a status that is OK."""
 
     def apply(document: Document) -> None:
         if "webhook" in document:
@@ -112,7 +112,7 @@ def _verification(instead: Callable[[Document], Document]) -> Callable[[Document
 
 
 def _as_it_is(_: Document) -> None:
-    """Change nothing: what the shape adds stands before the document."""
+    """Change nothing: the bytes that the shape adds go before the document."""
 
 
 SHAPES: Final[Mapping[str, Callable[[Document], None]]] = {
