@@ -21,7 +21,7 @@ NAMES = (
 
 
 def main(names: list[str]) -> int:
-    """Return the exit code: 2 for a name that is none."""
+    """Run the benchmarks of these names. Return the exit code: 2 for an unknown name."""
     if unknown := sorted(set(names).difference(NAMES)):
         print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Does what is remembered cost anything? The same jobs beside a million outcomes and marks, a nearly full stream, a thousand groups."""
+"""Does remembered data cost anything? The same jobs beside a million outcomes and marks, a nearly full stream, a thousand groups."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.harness import House
 
 MANY = 1_000_000
 BATCH = 10_000
-#: A full stream drops an event for each that comes, and by its length it is seen how many were answered.
+#: Not quite full: a full stream drops an event for each new one, and the length of the stream shows how many jobs were answered.
 NEARLY_FULL = MANY - 50_000
 WEEK_SECONDS = 7 * 86400
 
 
 def _remember(place: House) -> None:
-    """Write as many outcomes and marks as so many jobs leave (delivery/lua/record.lua and marks.lua)."""
+    """Write the outcomes and marks that MANY jobs leave (delivery/lua/record.lua and marks.lua)."""
     until = f"{int(time.time()) + WEEK_SECONDS:08x}"
     for start in range(0, MANY, BATCH):
         with place.redis.pipeline(transaction=False) as pipeline:
@@ -40,7 +40,7 @@ def _fill_the_stream(place: House) -> None:
 
 
 def main() -> None:
-    """Measure each by turns with a house that remembers nothing."""
+    """Measure each by turns with a house whose Redis is empty."""
     compare(
         Way("nothing remembered"),
         Way(f"{MANY:,} outcomes and marks", prepare=_remember),

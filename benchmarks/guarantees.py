@@ -1,4 +1,4 @@
-"""What a guarantee costs: the worker as it is, beside the same without it, or with more of it."""
+"""What a guarantee costs: the worker as it is, beside a worker without the guarantee, or with more of them."""
 
 from __future__ import annotations
 

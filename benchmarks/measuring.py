@@ -1,4 +1,4 @@
-"""What the measurements share: a house, what a process costs, and a small table."""
+"""What the measurements share: a house, the CPU time of a process, and a small table."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def house(sandbox: Sandbox) -> Iterator[House]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used so far, in user and kernel mode; from /proc, so on Linux only."""
+    """Return the CPU-seconds that a process has used so far, in user and kernel mode; from /proc, so on Linux only."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class WithRedis(Protocol):
-    """Whatever has a client for Redis, such as a house."""
+    """Anything with a client for Redis, such as a house."""
 
     @property
     def redis(self) -> redis.Redis:
@@ -51,7 +51,7 @@ def fill(
     first: int = 0,
     more: dict[str, Any] | None = None,
 ) -> None:
-    """Put so many different contacts on the queue; ``prefix`` (0 to 9) and ``first`` keep one fill's phones from another's."""
+    """Put ``count`` different contacts on the queue; ``prefix`` (0 to 9) and ``first`` keep the phones of several fills apart."""
     for start in range(first, first + count, BATCH):
         bodies: dict[Any, Any] = {}
         ids: list[str] = []

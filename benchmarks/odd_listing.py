@@ -1,7 +1,7 @@
 """What it costs the client to read a listing of 500,000 contacts, and one of which a hundredth of the rows cannot be read.
 
-Run with ``python -m benchmarks.odd_listing [CONTACTS]``. The aims: a few bytes of memory for each row, and a listing that is told
-without its odd rows in about the same time.
+Run with ``python -m benchmarks.odd_listing [CONTACTS]``. The aims: a few bytes of memory for each row, and about the same time
+for a listing whose odd rows are skipped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coupontools.models import Contact
 ROWS_A_PART = 1000
 ODD_ONE_IN = 100
 MEBIBYTE = 1 << 20
-#: What stands in each odd row, and what is put in its place: no id, another encoding, a raw line break, a row that is a text.
+#: What is replaced in an odd row, and by what: no id, another encoding, a raw line break, a row that is a text.
 ODDITIES = [
     (b'"con_', b'"odd_'),
     ("Zoë".encode(), b"Zo\xeb"),
@@ -76,7 +76,7 @@ async def _measure(what: str, parts: list[bytes]) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         listing = await _read(url)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        # A second time for the memory, since tracing takes CPU itself.
+        # Read it again for the memory, since tracing takes CPU itself.
         tracemalloc.start()
         await _read(url)
         _, peak = tracemalloc.get_traced_memory()

@@ -29,7 +29,7 @@ def _jobs_a_second(place: House) -> float:
 
 
 def main(shallow: int = DEPTHS[0], deep: int = DEPTHS[1]) -> None:
-    """Measure both depths in turns, so that what else the machine does hits both."""
+    """Measure both depths in turns, so that any other load of the machine hits both."""
     with Sandbox() as sandbox, house(sandbox) as low, house(sandbox) as high:
         group = low.new_group()
         fill(high, group, deep, prefix=1)

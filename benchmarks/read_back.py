@@ -76,7 +76,7 @@ def _listing_bytes(sandbox: Sandbox, group_id: str) -> int:
 
 
 class Stalls:
-    """A task that asks for nothing but its turn: how long it waits is how long every other job waits."""
+    """A task that does nothing but wait for its turn of the loop, as long as every other job has to."""
 
     longest = 0.0
 
@@ -91,7 +91,7 @@ class Stalls:
 
 
 def _forget_peak() -> None:
-    # The high-water mark starts anew (man 5 proc, so on Linux only); getrusage's would be the parent's, inherited.
+    # Reset the high-water mark (man 5 proc, so on Linux only). That of getrusage is inherited from the parent.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
@@ -101,7 +101,7 @@ def _peak_kib() -> int:
 
 
 async def _measure(what: str, steps: Callable[[str], Awaitable[str]], groups: list[str]) -> None:
-    # A small group first: what is imported and connected once is no cost of the large one.
+    # A small group first, so that imports and connections are not counted as a cost of the large one.
     await steps(groups[0])
     _forget_peak()
     memory = _peak_kib()
@@ -109,7 +109,7 @@ async def _measure(what: str, steps: Callable[[str], Awaitable[str]], groups: li
     told = await steps(groups[1])
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     growth = _peak_kib() - memory
-    # A second time for the stalls: a task that never sleeps takes CPU itself.
+    # Run it again for the stalls: a task that never sleeps takes CPU itself.
     ticker = asyncio.create_task(stalls.tick())
     await steps(groups[1])
     ticker.cancel()
@@ -134,7 +134,7 @@ async def _read_back(api: Coupontools, group_id: str) -> str:
 
 
 class NoLedger:
-    """Nothing is known of any id."""
+    """A ledger that knows nothing about any id."""
 
     async def claimed(self, channel: str, ids: Iterable[str]) -> set[str]:
         """Never asked."""

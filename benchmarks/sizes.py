@@ -14,7 +14,7 @@ COUNT = 20_000
 
 
 def main() -> None:
-    """Fill, hold, answer and refuse so many jobs, and look each time at what Redis's memory has gained."""
+    """Enqueue, hold, answer and refuse COUNT jobs, and measure each time how Redis's memory has changed."""
     rows: list[tuple[str, str]] = []
     with Sandbox() as sandbox, house(sandbox) as place:
         client, group = place.redis, place.new_group()

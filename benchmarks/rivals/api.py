@@ -61,13 +61,13 @@ class Api:
         self._asked = 0
 
     def calls(self) -> int:
-        """Return how many calls it has had; asking for their number is none."""
+        """Return how many calls it has had, without the requests for this number."""
         self._asked += 1
         with urlopen(f"{self.url}/count", timeout=60) as answer:  # noqa: S310 - our own server
             return int(answer.read().split(b"requests", 1)[-1].split()[2]) - self._asked
 
     def sustains(self, connections: int = 1024, seconds: float = 3.0) -> float:
-        """Return how many calls a second it answers when nobody waits for anything else."""
+        """Return how many calls a second it answers to clients that do nothing else."""
         return asyncio.run(_load(self.port, connections, seconds))
 
 
@@ -129,7 +129,7 @@ def _answers(running: Api) -> bool:
     with suppress(OSError):
         running.calls()
         return True
-    running._asked = 0  # noqa: SLF001 - it did not hear it
+    running._asked = 0  # noqa: SLF001 - the stand-in did not get that request
     return False
 
 
@@ -139,7 +139,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Bare(asyncio.Protocol):
-    """HTTP as far as clients here speak it."""
+    """As much of HTTP as the clients here need."""
 
     count = 0
 

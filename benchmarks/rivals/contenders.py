@@ -21,7 +21,7 @@ OURS = "this worker"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to do the job. ``command`` gets how many jobs are to be in flight."""
+    """One way to do the job. ``command`` takes how many jobs may be in flight."""
 
     name: str
     job: str
@@ -29,7 +29,7 @@ class Contender:
     command: Callable[[int], list[str]]
 
     def environment(self) -> Path:
-        """Return the folder of programs of its environment, made anew where its list of packages has changed."""
+        """Return the folder of programs of its environment, made anew if its list of packages has changed."""
         wanted = (HERE / f"{self.packages}.txt").read_text(encoding="utf-8")
         folder = ENVIRONMENTS / self.packages
         stamp = folder / "made-from.txt"
@@ -46,7 +46,7 @@ class Contender:
         return [str(self.environment() / program), *rest]
 
     def enqueue(self, place: WithRedis, count: int, settings: dict[str, str], *, anew: bool = False) -> None:
-        """Put so many jobs on its queue; ``anew`` for others than the first time."""
+        """Put ``count`` jobs on its queue; with ``anew``, other jobs than the first time."""
         del place, anew
         command = [str(self.environment() / "python"), f"{self.job}.py", str(count)]
         subprocess.run(command, check=True, cwd=HERE, env=settings)
@@ -69,7 +69,7 @@ class Ours(Contender):
         ]
 
     def enqueue(self, place: WithRedis, count: int, settings: dict[str, str], *, anew: bool = False) -> None:
-        """Put so many new contacts on the queue."""
+        """Put ``count`` new contacts on the queue."""
         del settings
         fill(place, "gro_119251", count, prefix=int(anew))
 

@@ -1,4 +1,4 @@
-"""Interleaved rounds, so that a machine that is busy for a while disturbs all alike; medians, and ratios to each rival."""
+"""Interleaved rounds, so that a machine that is busy for a while disturbs all contenders alike; medians, and ratios to each rival."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _run(contender: Contender, jobs: int, in_flight: int) -> Result:
             "API_URL": stand_in.url,
             "PYTHONPATH": str(ROOT) if contender.name == OURS else str(HERE),
             "TMPDIR": folder,
-            # Ours alone reads these; all others of its settings are as they are without one.
+            # Only our worker reads these; its other settings have their defaults.
             "STATE_DIR": folder,
             "COUPONTOOLS_BASE_URL": stand_in.url,
             "COUPONTOOLS_CLIENT_ID": "id",
@@ -110,7 +110,7 @@ def _run(contender: Contender, jobs: int, in_flight: int) -> Result:
         with _started(contender.start(in_flight), settings) as session:
             contender.enqueue(place, WARM, settings)
             _wait_called(stand_in, WARM)
-            # At once and whole, so that no contender waits for what enqueues, or takes its jobs before the clock runs.
+            # Enqueue aside and move all jobs at once: no contender waits for the producer, or takes jobs before the clock runs.
             url = f"{server.url.removesuffix('0')}1"
             aside = _Place(redis.Redis.from_url(url))
             contender.enqueue(aside, jobs, settings | {"REDIS_URL": url}, anew=True)
@@ -118,7 +118,7 @@ def _run(contender: Contender, jobs: int, in_flight: int) -> Result:
             sent, began = place.redis.info()["total_net_input_bytes"], time.monotonic()
             _move(aside.redis)
             seconds = _wait_called(stand_in, before + jobs) - began
-            # The last ones are still to be answered and settled.
+            # The last calls are still to be answered, and their jobs settled.
             time.sleep(1)
             return Result(
                 cpu_per_1000=(_cpu(session) - cpu) / jobs * 1000,
@@ -130,17 +130,17 @@ def _run(contender: Contender, jobs: int, in_flight: int) -> Result:
 
 
 def _move(aside: redis.Redis) -> None:
-    """Move what was enqueued, messages before the lists that name them; what else a library keeps is there already."""
+    """Move the enqueued jobs, messages before the lists that name them; other keys of a library are there already."""
     names: list[Any] = list(aside.scan_iter())
     for kind in (b"hash", b"list"):
         for name in (name for name in names if aside.type(name) == kind):
-            # Redis moves nothing onto what is there, and the last message of before may still be.
+            # MOVE does not replace a key, and the last message of the warm-up may still be there.
             wait_for(partial(aside.move, name, 0), what=f"{name!r} to be empty")
 
 
 @contextmanager
 def _started(command: list[str], settings: dict[str, str]) -> Iterator[int]:
-    """A worker in a session of its own, by whose number its processes are found."""
+    """Start a worker in a session of its own, and yield the session's number, by which its processes are found."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
@@ -164,7 +164,7 @@ def _started(command: list[str], settings: dict[str, str]) -> Iterator[int]:
 
 
 def _wait_called(stand_in: Api, count: int) -> float:
-    """Wait until so many calls were made, and answered; return when the last was made."""
+    """Wait until ``count`` calls have arrived; return the time of the look that saw them."""
     called = 0.0
 
     def enough() -> bool:
