@@ -1,8 +1,8 @@
-"""Makes requirements/*.lock from pyproject.toml, or (`--check`) tells without a network whether they are up to date.
+"""Makes requirements/*.lock from pyproject.toml, or (`--check`) says, without a network, whether they are up to date.
 
 Each lock file names every package of one use, with its version and hashes, for Python 3.11 to 3.14 on every
-system. Its first line holds a hash of the lines of pyproject.toml it was made from. No registry's address stands
-in it: pip takes whichever its user has configured.
+system. Its first line holds a hash of the lines of pyproject.toml it was made from. It contains no
+registry's address: pip takes the one that its user has configured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
-# The versions of earlier ones bind the later ones.
+# The versions in earlier files bind the later ones.
 LOCKS = ("build", "runtime", "dev", "embedded")
 OLDEST_PYTHON = "3.11"
 HEADER = "# Made by `make lock` from pyproject.toml; inputs sha256:{}\n"
@@ -30,7 +30,7 @@ ADDRESS = re.compile(
 
 
 def requirements(project: dict[str, Any], lock: str) -> list[str]:
-    """The requirements in pyproject.toml that the lock file named `lock` is made from."""
+    """Return the requirements in pyproject.toml that the lock file named `lock` is made from."""
     runtime: list[str] = project["project"]["dependencies"]
     chosen: list[str] = {
         "build": project["build-system"]["requires"],
@@ -42,13 +42,13 @@ def requirements(project: dict[str, Any], lock: str) -> list[str]:
 
 
 def fingerprint(project: dict[str, Any], lock: str) -> str:
-    """A hash of all that decides what stands in a lock file, apart from what was published meanwhile."""
+    """Return a hash of everything that decides the contents of a lock file, except what was published meanwhile."""
     inputs = [project["project"]["requires-python"], requirements(project, lock)]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def problems(project: dict[str, Any]) -> list[str]:
-    """One sentence for each lock file that is missing, out of date, or names a registry."""
+    """Return one sentence for each lock file that is missing, out of date, or names a registry."""
     found = []
     for lock in LOCKS:
         path = FOLDER / f"{lock}.lock"
@@ -80,7 +80,7 @@ def compile_lock(project: dict[str, Any], lock: str, uv: str) -> None:
 
 
 def main() -> int:
-    """The command line; 0 = done or up to date, 1 = not."""
+    """Run the command line. Return 0 if all is done or up to date, else 1."""
     parser = argparse.ArgumentParser(description="Make requirements/*.lock from pyproject.toml.")
     parser.add_argument("--check", action="store_true", help="only tell whether they are up to date")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Check the model of the delivery protocol (docs/proof/) whole, case by case, with the model checker spin.
+"""Check the whole model of the delivery protocol (docs/proof/), case by case, with the model checker spin.
 
 A case names the faults that may strike and how often, and whether two effects or an endless wait must be impossible (the promise holds)
 or must be found (an assumption is dropped, and the checker shows what then happens, step by step). Exit 1 if any case ends otherwise.
@@ -23,7 +23,7 @@ NEEDED = "make prove needs spin and gcc (Debian: apt-get install spin gcc)"
 
 @dataclass(frozen=True)
 class Case:
-    """What may happen, and what the checker must say of it."""
+    """The faults that may happen, and what the checker must find."""
 
     what: str
     options: str
@@ -85,7 +85,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checker printed of a case."""
+    """What the checker printed about a case."""
 
     holds: bool
     whole: bool
@@ -95,7 +95,7 @@ class Verdict:
 
 
 def main() -> int:
-    """Check all cases, or those whose description holds the words given. Return 1 if one ends otherwise than it must."""
+    """Check all cases, or those whose description contains the given words. Return 1 if one ends otherwise than it must."""
     if not (shutil.which("spin") and shutil.which("gcc")):
         print(NEEDED)
         return 2
@@ -160,7 +160,7 @@ def check(case: Case) -> Verdict:
 
 
 def run(command: list[str], folder: str) -> str:
-    """Return what a command printed; spin and its checker tell faults of the model with their output, not with their exit code."""
+    """Return what a command printed; spin and its checker report faults of the model in their output, not by their exit code."""
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
     )

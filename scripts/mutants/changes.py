@@ -1,14 +1,14 @@
 """What `make mutants` changes: one operator, number, condition, command or returned value at a time.
 
-What is left out, since no test can be asked to notice it:
+What is left out, because no test can be expected to notice it:
 
 - the options of a dataclass (``slots``, ``frozen``, ``kw_only``) and ``__all__``: they bind whoever writes code, not what it does;
-- what is only told to the log (``log.info(...)`` and all that stands in it), and the texts of errors;
+- calls of the log (``log.info(...)``) with everything in them, and ``raise`` statements;
 - blocks for the type checker alone;
-- what stands within a string of Lua: a format, a pattern, a name.
+- the contents of Lua strings: a format, a pattern, a name.
 
-A number below ten becomes one more: an index, a step, a bound. A larger one becomes ten times as much, since it is a time, a size or a
-share: whether a minute lasts a millisecond longer is no question, whether it lasts ten minutes is one.
+A number below ten becomes one more: it is an index, a step or a bound. A larger one becomes ten times as large: it is a time, a size or a
+share, and no test needs to notice a minute that is a millisecond longer, but one should notice a minute that lasts ten.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LUA = (
     (r"\bfalse\b", "true"),
 )  # fmt: skip
 NUMBER = re.compile(r"(?<![\w.'\[])\d+(?![\w.'\]])")
-#: A command that stands in a line of its own.
+#: A Redis command on a line of its own.
 COMMAND = re.compile(r"^\s*redis\.call\(.*\)\s*$")
 CONSTANT = re.compile(r"^local ([A-Z][A-Z_, ]*) = ")
 
@@ -110,7 +110,7 @@ def python_mutants(path: str, text: str) -> Iterator[Mutant]:
 
 
 def _meaningful(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and what stands in it, except what the docstring of this module leaves out."""
+    """Yield a node and everything in it, except what the docstring of this module leaves out."""
     match node:
         case ast.Call(func=func) if ast.unparse(func).startswith("log.") or ast.unparse(func) == "dataclass":
             return
@@ -182,7 +182,7 @@ def lua_mutants(path: str, text: str) -> Iterator[Mutant]:
 def lines_that_tell(mutant: Mutant, texts: dict[str, str]) -> set[str]:
     """Return the lines, as ``path:line``, of which a test must execute one to notice a change.
 
-    Of a constant, and of a field's default, those that use its name.
+    For a constant, or a field's default, these are the lines that use its name.
     """
     find = _lua_lines if mutant.path.endswith(".lua") else _python_lines
     return find(mutant, texts)
@@ -211,7 +211,7 @@ def _lua_lines(mutant: Mutant, texts: dict[str, str]) -> set[str]:
     def indent(number: int) -> int:
         return len(lines[number - 1]) - len(lines[number - 1].lstrip())
 
-    # Of an `elseif`, and of a line that goes on, the statement that it belongs to.
+    # For an `elseif`, or a line that continues another, go back to the statement that it belongs to.
     at = mutant.line
     while at not in logged or indent(at) > indent(mutant.line):
         at -= 1

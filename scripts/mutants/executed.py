@@ -1,6 +1,6 @@
 """Which tests execute which lines: recorded once, and kept under ``build/`` as long as the code is the same.
 
-A line of Lua is recorded by a line in Redis's own log, which changes no key: each statement of the scripts is preceded by one.
+A line of Lua is recorded through Redis's own log, which changes no key: a call of ``redis.log`` precedes each statement.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Test:
 
     @property
     def file(self) -> str:
-        """The file that it stands in."""
+        """The file that contains the test."""
         return self.name.split("::")[0]
 
 
@@ -85,7 +85,7 @@ def recording_lua(name: str, text: str) -> tuple[str, list[int]]:
             depth += code.count("(") + code.count("{") - code.count(")") - code.count("}")
             goes_on = bool(_GOES_ON.search(code))
         if depth > 0 and re.search(r"\bfunction\([^)]*\)$", code):
-            # The statements of a function that is handed on.
+            # The statements of a function that is passed as an argument.
             around.append(depth)
             depth = 0
         lines.append(new)
@@ -93,7 +93,7 @@ def recording_lua(name: str, text: str) -> tuple[str, list[int]]:
 
 
 def tracked(root: Path) -> list[str]:
-    """Return what git knows."""
+    """Return the files that git tracks."""
     listed = subprocess.run(
         ["git", "-C", str(root), "ls-files", "-z"],  # noqa: S607 - from the PATH
         capture_output=True,
@@ -111,7 +111,7 @@ def _digest(root: Path, names: Iterable[str]) -> str:
 
 
 def executed_by_tests(root: Path, copy: Path, side_by_side: int) -> list[Test]:
-    """Return what each test executes; what is not known yet is recorded in this copy, whose scripts are changed for it."""
+    """Return what each test executes. Files not recorded yet are run in this copy, whose scripts are changed for it."""
     kept_in = root / "build" / "mutants" / "executed.json"
     names = tracked(root)
     code = _digest(root, (name for name in names if name.startswith(CODE) or name.endswith("conftest.py")))

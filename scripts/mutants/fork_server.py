@@ -1,7 +1,7 @@
 """Run tests in forks of a process that has imported all libraries: most of what a short run of pytest costs is its start.
 
-Reads a line of JSON (``seconds`` that the run may take, ``tests``: a file with their names, ``files`` that they stand in), and answers a
-line: the exit code of pytest, or ``late``. The project itself is imported by each fork anew, since that is what changes.
+Reads a line of JSON (``seconds`` that the run may take, ``tests``: a file with their names, ``files`` that contain them), and prints a
+line: the exit code of pytest, or ``late``. Each fork imports the project itself anew, because that is what changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROJECT = ("actors", "config", "coupontools", "delivery", "sandbox", "tests", "w
 
 
 def warm_up() -> None:
-    """Import all that the project imports, then forget the project."""
+    """Import everything that the project imports, then forget the project."""
     for name in ("workers.cli.main", "workers.process", "sandbox", "tests.conftest", "hypothesis.stateful"):
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.split(".")[0] in PROJECT]:

@@ -1,6 +1,6 @@
 """Note which lines of some folders a process executes, each as soon as it is executed: a worker may be killed at any time.
 
-Lines outside functions are executed by whoever imports the file first, which says nothing about a test; they are left out.
+Lines outside functions are left out: they are executed by the first import of a file, which says nothing about a test.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Recorder:
         self._out = -1
 
     def begin(self, out: Path) -> None:
-        """Write to this file from now on, everything anew."""
+        """Write to this file from now on, lines seen before as well."""
         if self._out >= 0:
             os.close(self._out)
         self._out = os.open(out, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# By its name, since tests put clocks of their own into `time`.
+# Import the function itself: tests replace the clocks in the module `time`.
 from time import monotonic
 from typing import Any
 
@@ -22,7 +22,7 @@ from workers.embedded import EmbeddedRedis
 
 ROOT = Path(os.environ["MUTANTS_COPY"])
 OUT = Path(os.environ["MUTANTS_OUT"]) / os.environ.get("PYTEST_XDIST_WORKER", "main")
-#: What Python runs first in every process that a test starts; the environment that tests hand on has PYTHONPATH.
+#: Python runs this first in every process that a test starts; tests pass on the PYTHONPATH that leads to it.
 SITE = """
 import sys
 from pathlib import Path
@@ -38,7 +38,7 @@ recorder = Recorder(ROOT, FOLDERS)
 servers: dict[Path, int] = {}
 lua_lines: set[str] = set()
 durations: dict[str, float] = {}
-#: With other scripts, and slower: what fails here is not asked about any mutant.
+#: Tests may fail here, with changed scripts and more slowly; such a test is not run for any mutant.
 failed: set[str] = set()
 numbers = itertools.count(1)
 
@@ -91,7 +91,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
             harvest(server)
         lines = set((OUT / f"{number}.lines").read_text().split()) | lua_lines
         processes = OUT / f"{number}.processes"
-        # The sandbox executes nothing of ours.
+        # A sandbox executes no line that is recorded, so it does not count as a process.
         theirs = processes.read_text().split() if processes.exists() else []
         lines.update(theirs)
         told = {"test": item.nodeid, "seconds": seconds, "processes": bool(theirs), "lines": sorted(lines)}
