@@ -1,4 +1,4 @@
-"""What tests are made of: a Redis with persistence, the sandbox, worker processes, and ways to wait for what they do."""
+"""The parts of tests: a Redis with persistence, the sandbox, worker processes, and ways to wait for what they do."""
 
 from tests.harness.house import House, RunningWorker, message
 from tests.harness.waiting import wait_for

@@ -1,4 +1,4 @@
-"""Attempts at jobs whose call ends as a test says, with all that they tell an observer."""
+"""Attempts at jobs whose call ends as a test says, and an observer that notes everything they report."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.harness.records import KEYS
 from tests.harness.still_clock import StillClock
 from tests.harness.sync_ledger import LONG_POLICY
 
-#: Backoffs that are known to the millisecond.
+#: Backoffs with equal bounds, so that a test knows them to the millisecond.
 POLICY = dataclasses.replace(LONG_POLICY, backoff=Backoff(2.0, 2.0), read_back_after=7.0)
 ADDED = Outcome("contact.added", {"channel": "sms"}, subject="con_1")
 
 
 class Scripted(AddContact):
-    """A contact to add whose call returns or raises what the test says; ``sends``: do bytes leave first?"""
+    """An add_contact whose call returns or raises ``result``; ``sends``: do bytes leave before that?"""
 
     result: ClassVar[Any] = ADDED
     sends: ClassVar[bool] = True
@@ -43,7 +43,7 @@ class Scripted(AddContact):
 
 
 class Lines:
-    """Observes all that attempts tell."""
+    """An observer that notes everything attempts report."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []

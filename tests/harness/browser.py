@@ -1,4 +1,4 @@
-"""A real browser, where one is installed: Chromium, driven by Selenium."""
+"""A real browser, if one is installed: Chromium, driven by Selenium."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["missing_browser", "open_browser"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRIVER = "chromedriver"
-#: A busy machine takes long for a page, in seconds; only a test that fails waits so long.
+#: How long to wait for a page, in seconds: a busy machine is slow, and only a test that fails waits this long.
 PATIENCE_SECONDS = 240
 
 
 def missing_browser() -> str:
-    """Why there is no browser here; empty if there is one."""
+    """Return why there is no browser here; empty if there is one."""
     if not any(map(shutil.which, BROWSERS)) or not shutil.which(DRIVER):
         return "no browser is installed (Debian, Ubuntu: apt install chromium chromium-driver)"
     return ""
@@ -27,11 +27,11 @@ def missing_browser() -> str:
 
 @contextmanager
 def open_browser(width: int = 1200, height: int = 900, *, dark: bool = False) -> Iterator[webdriver.Chrome]:
-    """A browser with no window and nothing remembered; it ends with the block."""
+    """Open a browser without a window and with an empty profile; it ends with the block."""
     options = webdriver.ChromeOptions()
     options.binary_location = next(found for name in BROWSERS if (found := shutil.which(name)))
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as folder:
-        # Its own sandbox does not work for root and in containers; it only ever sees our pages.
+        # Chromium's own sandbox does not work for root and in containers, and it only sees our pages.
         for argument in (
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
             "--no-first-run", "--disable-background-networking", "--disable-component-update", f"--user-data-dir={folder}",

@@ -1,4 +1,4 @@
-"""What tests of the client share: listings' documents, and what a call that must fail raises."""
+"""What tests of the client share: the documents of listings, and the errors of calls that must fail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def read(listing: Listing[Any]) -> list[Any]:
 
 async def fails_after(listing: Listing[Any], count: int | None = None) -> CoupontoolsError:
     seen = []
-    with pytest.raises(CoupontoolsError) as raised:  # noqa: PT012 - any step of a listing may be the one
+    with pytest.raises(CoupontoolsError) as raised:  # noqa: PT012 - any step of a listing may fail
         async with listing:
             async for item in listing:
                 seen.append(item)  # noqa: PERF401 - what came before the error is looked at
@@ -54,7 +54,7 @@ async def fails_after(listing: Listing[Any], count: int | None = None) -> Coupon
 async def failure(call: Awaitable[Any]) -> CoupontoolsError:
     with pytest.raises(CoupontoolsError) as raised:
         await call
-    # Nothing of the library's own exceptions, which hold request headers, hangs on to ours.
+    # The library's own exceptions hold request headers; none of them may be attached to ours.
     assert raised.value.__cause__ is None
     assert raised.value.__context__ is None
     return raised.value

@@ -1,4 +1,4 @@
-"""Commands run to their end, inside the test's own process or in one of their own; to start Python for each takes a second."""
+"""Runs commands to their end, in the test's own process or, where a test needs that, in another: starting Python takes a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.cli.main import COMMANDS, build_app, call
 
 @dataclass(frozen=True)
 class Done:
-    """What a command did; named as subprocess names it."""
+    """The result of a command, with the names that subprocess uses."""
 
     returncode: int
     stdout: str
@@ -25,7 +25,7 @@ class Done:
 
 
 def run_command(*arguments: str, environment: Mapping[str, str], stdin: str | None = None) -> Done:
-    """Runs a command to its end. Not from a thread, since it takes the standard streams; not what becomes another program."""
+    """Run a command to its end. Not in a thread, because this replaces the standard streams; not a command that execs another program."""
     with CliRunner().isolation(input=stdin, env=environment) as (out, err, _):
         try:
             call(build_app(*(name for name in arguments[:1] if name in COMMANDS)), arguments)
@@ -38,7 +38,7 @@ def run_command(*arguments: str, environment: Mapping[str, str], stdin: str | No
 def run_process(
     *arguments: str, environment: Mapping[str, str], stdin: str | None = None, nursery: Nursery | None = None
 ) -> Done:
-    """Runs a command to its end as a process of its own, which the ``nursery`` starts if one is given."""
+    """Run a command to its end as a process of its own, which the ``nursery`` starts if one is given."""
     if nursery is None:
         done = subprocess.run(
             [sys.executable, "-m", "workers.cli", *arguments],

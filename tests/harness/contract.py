@@ -1,4 +1,4 @@
-"""Whether every event that a test's workers emitted is as the published schemas say."""
+"""Checks every event that a test's workers emitted against the published schemas."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import jsonschema
 from referencing import Registry, Resource
 
 FOLDER = Path(__file__).parents[2] / "docs/contract"
-#: What tells two events apart that are alike to a schema: numbers, and the digits of ids and digests.
+#: Parts in which events differ without a difference to a schema: numbers, and the digits of ids and digests.
 DIGITS = re.compile(rb"[0-9a-f]{8,}(?:-[0-9a-f]{4,})*|[0-9]{3,}")
-#: A folder for all of them, for other validators than this one.
+#: A folder to write all events to, for other validators than this one.
 KEEP = os.environ.get("KEEP_EVENTS")
 
 _seen: set[bytes] = set()
@@ -33,7 +33,7 @@ def _validator() -> Any:
 
 
 def check_events(events: Iterable[bytes]) -> None:
-    """Raises jsonschema's ValidationError for one that is not. Of those that differ in digits alone, the first is looked at."""
+    """Raise jsonschema's ValidationError for an invalid event. Of events that differ in digits alone, only the first is checked."""
     for text in events:
         if KEEP:
             with (Path(KEEP) / f"{os.getpid()}.jsonl").open("ab") as file:

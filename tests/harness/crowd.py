@@ -14,13 +14,13 @@ DEADLINE = 60.0
 
 
 async def turns(count: int = 5) -> None:
-    """Lets everything that can go on do so."""
+    """Let every task that can go on do so."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def assert_all_slots_are_free(gate: Gate, concurrency: int) -> None:
-    """As many as may be inside at once get in, and not one more."""
+    """Assert that ``concurrency`` jobs can be inside at once, and not one more."""
     gate.release()
     tickets: list[Ticket] = []
     for _ in range(concurrency):

@@ -1,4 +1,4 @@
-"""What an event must be, attribute by attribute, and whether its data fits its published model."""
+"""Checks the attributes of an event one by one, and its data against its published model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_event(
     correlation_id: str | None = None,
     keyless: bool = False,
 ) -> None:
-    """Asserts that the event has exactly these attributes. Without ``key`` any derived one will do, unless it must have none."""
+    """Assert that the event has exactly these attributes. Without ``key`` any derived key will do, or none if ``keyless``."""
     moment = event["time"]
     assert RFC_3339_UTC.fullmatch(moment), moment
     assert abs(datetime.fromisoformat(moment) - datetime.now(UTC)) < timedelta(minutes=10)

@@ -1,4 +1,4 @@
-"""The broker's scripts that take messages and hand them back, as a worker of a test calls them."""
+"""The broker's scripts that fetch messages and hand them back, called for a worker of a test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOM, LONGEST = 1 << 30, 1 << 20
 
 
 def fetch_keys(queue: str, worker: str, others: tuple[str, ...] = ()) -> list[str]:
-    """The keys of a fetch from ``queue`` by a worker that serves ``others``, too."""
+    """Return the keys of a fetch from ``queue`` by a worker that serves ``others``, too."""
     its = KEYS.queue(queue)
     return [
         its.ready,
@@ -36,7 +36,7 @@ def fetch_keys(queue: str, worker: str, others: tuple[str, ...] = ()) -> list[st
 
 
 def fetch_arguments(queue: str, worker: str, most: int, room: int = ROOM, epoch: int = 1) -> list[Any]:
-    """The arguments of a fetch."""
+    """Return the arguments of a fetch."""
     return [most, room, LONGEST, epoch, worker, ABOUT, queue, 5, 3]
 
 
@@ -50,7 +50,7 @@ def fetch(
     epoch: int = 1,
     others: tuple[str, ...] = (),
 ) -> list[tuple[str, bytes | int | None, int]]:
-    """Take messages; answers ids, messages and with each how many workers died with it."""
+    """Fetch messages; return for each its id, its body and how many workers died with it."""
     arguments = fetch_arguments(queue, worker, most, room, epoch)
     _, _, _, *flat = ThreadRunner(client).run(SCRIPTS["fetch"], fetch_keys(queue, worker, others), arguments)
     rows = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
@@ -58,12 +58,12 @@ def fetch(
 
 
 def hand_back_keys(queue: str, worker: str) -> list[str]:
-    """The keys of handing back."""
+    """Return the keys of handing back."""
     its = KEYS.queue(queue)
     return [its.ready, its.bodies, KEYS.acks(worker, queue), KEYS.epoch(worker, queue)]
 
 
 def hand_back(client: redis.Redis, queue: str, worker: str, which: str, *ids: str, epoch: int = 1) -> int:
-    """Hand back; answers how many."""
+    """Hand messages back; return how many."""
     arguments = [which, epoch, *ids]
     return int(ThreadRunner(client).run(SCRIPTS["hand_back"], hand_back_keys(queue, worker), arguments))

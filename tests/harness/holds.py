@@ -1,4 +1,4 @@
-"""Holds as the scripts keep them, written by hand: for tests of what others make of them."""
+"""Writes holds as the scripts store them, for tests of the code that reads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.sync_ledger import now_ms
 
 
 def put_hold(client: redis.Redis, keys: Keys, name: str, **fields: Any) -> dict[str, Any]:
-    """Writes a hold whose time to be probed has come, unless ``fields`` say otherwise; answers it."""
+    """Write a hold that is due for a probe, unless ``fields`` say otherwise; return it."""
     scope, kind = name.split("/")[:2]
     hold = {
         "scope": scope,
@@ -34,11 +34,11 @@ def put_hold(client: redis.Redis, keys: Keys, name: str, **fields: Any) -> dict[
 
 
 def put_past_hold(client: redis.Redis, keys: Keys, view: str, since: int, until: int) -> None:
-    """Writes that the deadlines of a view stood still once."""
+    """Write that the deadlines of a scope stood still once."""
     total = client.hincrby(keys.still, f"{view}:sum", until - since)
     client.zadd(keys.held(view), {f"{since}:{until}:{total}": until})
 
 
 def hours_ago(hours: float) -> int:
-    """Milliseconds of Redis's clock."""
+    """Return a time in milliseconds of Redis's clock."""
     return now_ms() - round(hours * 3_600_000)

@@ -1,4 +1,4 @@
-"""A house: Redis, sandbox and workers, driven only by what other services may rely on."""
+"""A house: Redis, sandbox and workers, driven only through what other services may rely on."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ QUEUES = {
     "list_groups": "reads",
     "list_contacts": "reads",
 }
-#: Redis's own writer of JSON escapes the slash.
+#: Part of every event of a worker. It begins at the slash, because Redis's own JSON writer puts a backslash before that.
 FROM_A_WORKER = b'/coupontools-worker"'
-#: Settings that make waiting short; a test may override each.
+#: Settings with short waits; a test may override each.
 QUICK = {
     "COUPONTOOLS_RATE_LIMIT": "0",
     "COUPONTOOLS_CONNECT_TIMEOUT_SECONDS": "1",
@@ -53,7 +53,7 @@ QUICK = {
 
 
 def message(actor: str, arguments: dict[str, Any], **fields: Any) -> tuple[str, str, dict[str, Any]]:
-    """Queue, Redis id and body of a message as any service writes it; ``fields`` replace what stands in the body."""
+    """Return queue, Redis id and body of a message as any service writes it; ``fields`` replace fields of the body."""
     queue = QUEUES.get(actor, "contacts")
     redis_id = str(uuid.uuid4())
     body = {
@@ -72,7 +72,7 @@ def message(actor: str, arguments: dict[str, Any], **fields: Any) -> tuple[str, 
 class RunningWorker(Logged):
     """`coupontools-worker run` as a process group of its own.
 
-    It is started by the ``nursery``, if one is given, and is that of the project in the folder ``project``, if that is given.
+    The ``nursery`` starts it, if one is given; ``project`` is the folder of another copy of the project to run.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class RunningWorker(Logged):
         nursery: Nursery | None = None,
     ) -> None:
         super().__init__("worker")
-        # What a worker that is killed leaves behind goes with this.
+        # The temporary files that a killed worker leaves behind are deleted with this folder.
         self._folder = tempfile.TemporaryDirectory(prefix="worker-")
         environment = {**environment, "TMPDIR": self._folder.name}
         self.process: subprocess.Popen[bytes] | Nursling
@@ -101,7 +101,7 @@ class RunningWorker(Logged):
         )
 
     def children(self) -> list[int]:
-        """Process ids of its worker processes."""
+        """Return the process ids of its worker processes."""
         try:
             text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(
                 encoding="ascii"
@@ -111,7 +111,7 @@ class RunningWorker(Logged):
         return [int(pid) for pid in text.split()]
 
     def wait_started(self, processes: int = 1) -> Self:
-        """Waits until so many worker processes take jobs."""
+        """Wait until this many worker processes take jobs."""
         wait_for(
             lambda: self.process.poll() is not None or len(self.log_lines("worker.started")) >= processes,
             seconds=60,
@@ -122,23 +122,23 @@ class RunningWorker(Logged):
         return self
 
     def signal_all(self, number: int) -> None:
-        """Signals the whole process group."""
+        """Signal the whole process group."""
         os.killpg(self.process.pid, number)
 
     def terminate(self, seconds: float = 60) -> int:
-        """SIGTERM to the supervisor; answers the exit code."""
+        """Send SIGTERM to the supervisor; return the exit code."""
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(timeout=seconds * PATIENCE)
 
     def kill(self) -> None:
-        """Ends everything at once."""
+        """Kill all its processes at once."""
         with suppress(ProcessLookupError):
             self.signal_all(signal.SIGKILL)
         self.process.wait(timeout=120)
 
     def close(self) -> None:
-        """Frees what is left."""
+        """Kill it, and delete its log and its folder."""
         self.kill()
         self.close_log()
         self._folder.cleanup()
@@ -148,7 +148,7 @@ class House:
     """Redis, sandbox and any number of workers."""
 
     def __init__(self, server: EmbeddedRedis, sandbox: Sandbox, nursery: Nursery | None = None) -> None:
-        #: Starts what is started here, or None to start it as a user does.
+        #: Starts the house's processes; None to start them as a user does.
         self.nursery = nursery
         self.server = server
         self.sandbox = sandbox
@@ -171,7 +171,7 @@ class House:
         self.redis.close()
 
     def environment(self, **settings: object) -> dict[str, str]:
-        """The environment of a worker or a command."""
+        """Return the environment of a worker or a command."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -191,15 +191,15 @@ class House:
         }
 
     def for_real(self) -> None:
-        """From now on, starts each process as a user does, by Python's command line, and not in the nursery."""
+        """Start each process from now on as a user does, by Python's command line, and not in the nursery."""
         self.nursery = None
 
     def worker(
         self, *arguments: str, wait: bool = True, project: Path | None = None, **settings: object
     ) -> RunningWorker:
-        """Starts `run` with these settings, of another copy of the project if a folder is given; stopped at the end of the house."""
+        """Start `run` with these settings, from the copy of the project in ``project`` if given; the house stops it at its end."""
         environment = self.environment(**settings)
-        # The library of metrics is set up by the environment in which it is loaded.
+        # The metrics library reads the environment when it is loaded, and the nursery has another.
         forked = project is None and "METRICS_PORT" not in settings
         worker = RunningWorker(
             environment, *arguments, project=project, nursery=self.nursery if forked else None
@@ -208,33 +208,33 @@ class House:
         return worker.wait_started(int(environment["WORKER_PROCESSES"])) if wait else worker
 
     def run(self, *arguments: str, stdin: str | None = None, **settings: object) -> Done:
-        """Runs a command to its end inside the test's own process."""
+        """Run a command to its end inside the test's own process."""
         return run_command(*arguments, environment=self.environment(**settings), stdin=stdin)
 
     def run_process(self, *arguments: str, stdin: str | None = None, **settings: object) -> Done:
-        """Runs a command to its end as a process of its own."""
+        """Run a command to its end as a process of its own."""
         environment = self.environment(**settings)
         return run_process(*arguments, environment=environment, stdin=stdin, nursery=self.nursery)
 
     def start(self, *arguments: str, streams: dict[str, Any] | None = None, **settings: object) -> Piped:
-        """Starts a command as a process of its own, beside the test; ``streams`` says where they lead, as for `Piped`."""
+        """Start a command as a process of its own, beside the test; ``streams`` sets its standard streams, as for `Piped`."""
         return Piped([*arguments], self.environment(**settings), nursery=self.nursery, **(streams or {}))
 
     def enqueue(self, actor: str, arguments: dict[str, Any] | None = None, /, **more: Any) -> str:
-        """Enqueues with nothing but HSET and RPUSH; answers the message id."""
+        """Enqueue a job with nothing but HSET and RPUSH; return the message id."""
         queue, redis_id, body = message(actor, {**(arguments or {}), **more})
         self.push(queue, redis_id, json.dumps(body))
         return str(body["message_id"])
 
     def push(self, queue: str, redis_id: str, body: str | bytes) -> None:
-        """Puts any entry on a queue."""
+        """Put any entry on a queue."""
         with self.redis.pipeline(transaction=True) as pipeline:
             pipeline.hset(f"dramatiq:{queue}.msgs", redis_id, body)
             pipeline.rpush(f"dramatiq:{queue}", redis_id)
             pipeline.execute()
 
     def enqueue_many(self, actor: str, many: list[dict[str, Any]]) -> list[str]:
-        """Enqueues many jobs in few round trips; answers their message ids."""
+        """Enqueue many jobs in few round trips; return their message ids."""
         ids = []
         with self.redis.pipeline(transaction=False) as pipeline:
             for arguments in many:
@@ -246,7 +246,7 @@ class House:
         return ids
 
     def events(self) -> list[dict[str, Any]]:
-        """Every event on the stream, oldest first."""
+        """Return every event on the stream, oldest first."""
         entries: Any = self.redis.xrange("coupontools:events")
         return [json.loads(fields[b"event"]) for _, fields in entries]
 
@@ -254,15 +254,15 @@ class House:
         try:
             check_events(self.emitted())
         except redis.RedisError as error:
-            # A test may have taken Redis away, or this client's rights.
+            # A test may have stopped Redis, or taken this client's rights.
             sys.stderr.write(f"the events were not looked at: {error!r}\n")
 
     def emitted(self) -> Iterator[bytes]:
-        """Every event that a worker wrote on any stream of this house; those that a test made up name another source."""
+        """Yield every event that a worker wrote to any stream of this house; events made up by a test have another source."""
         if self.server.process is None or self.server.process.poll() is not None:
             return
         for stream in self._streams:
-            # A test may have put something else there.
+            # A test may have put another type of value there.
             if self.redis.type(stream) == b"stream":
                 entries: Any = self.redis.xrange(stream)
                 yield from (
@@ -270,11 +270,11 @@ class House:
                 )
 
     def answers(self, message_id: str) -> list[dict[str, Any]]:
-        """The events that answer a message."""
+        """Return the events that answer a message."""
         return [event for event in self.events() if event["id"].split("/")[0] == message_id]
 
     def answer(self, message_id: str, seconds: float = 30.0) -> dict[str, Any]:
-        """The one event that answers a message; waits for it."""
+        """Wait for the event that answers a message, and return it."""
         wait_for(
             lambda: self.answers(message_id),
             seconds=seconds,
@@ -284,7 +284,7 @@ class House:
         return self.answers(message_id)[0]
 
     def wait_answered(self, message_ids: list[str], seconds: float = 60.0) -> dict[str, list[dict[str, Any]]]:
-        """Waits until each has an answer; answers them all by message id."""
+        """Wait until each message has an answer; return all answers by message id."""
         wanted = set(message_ids)
 
         def all_there() -> bool:
@@ -305,19 +305,19 @@ class House:
         return answers
 
     def tally(self) -> Counter[str]:
-        """How many events of each type there are."""
+        """Return how many events of each type there are."""
         return Counter(event["type"].removeprefix("coupontools.") for event in self.events())
 
     def log_tail(self) -> str:
-        """The end of every worker's log."""
+        """Return the end of every worker's log."""
         return "\n".join(worker.log_text[-3000:] for worker in self.workers)
 
     def counts(self) -> dict[str, Any]:
-        """The sandbox's counts, among them doubles."""
+        """Return the sandbox's counts, among them doubles."""
         counts: dict[str, Any] = self.sandbox.state()["counts"]
         return counts
 
     def new_group(self, channel: str = "sms", name: str = "Pizza", **fields: Any) -> str:
-        """Seeds a group in the sandbox; answers its id."""
+        """Seed a group in the sandbox; return its id."""
         answer = self.sandbox.add_groups(channel, name=name, **fields)
         return str(answer["group_id"] if "group_id" in answer else answer["groups"][0]["group_id"])

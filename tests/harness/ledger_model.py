@@ -1,6 +1,6 @@
-"""The state diagram of delivery/ledger.py once more, in plain Python: what the scripts must answer and leave behind.
+"""A model of the ledger's state diagram (docs/delivery.md) in plain Python: what the scripts must answer and store.
 
-It knows nothing of Redis. A test drives it and the real scripts through the same steps and compares.
+The model knows nothing about Redis. A test drives it and the real scripts through the same steps and compares.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class ModelRecord:
     attempts: int = 0
     verdict: str | None = None
     baseline: bool = False
-    #: May the listing be asked?
+    #: May it be read back now?
     due: bool = False
-    #: Does it stand among those that wait for a listing?
+    #: Is it among the records that wait for a listing?
     listed: bool = False
     #: Did its message end as `unknown`, so that nobody waits for it any more?
     abandoned: bool = False
-    #: Was it gone when its lost call was told? It then holds no name, and no group of the name is taken for its own.
+    #: Was the record missing when its call was settled? It then holds no name, and no group of that name is taken for its own.
     revived: bool = False
-    #: The message that got as far as the call, or the look-up, at last.
+    #: The last message that got as far as the call, or the read back.
     waiting: ModelMessage | None = None
-    #: How often the API has carried the key out. More than once is what all this is there to prevent.
+    #: How often the API has carried the job out. The ledger exists to prevent more than once.
     effects: int = 0
 
 
@@ -59,8 +59,8 @@ class ModelRecord:
 class Model:
     """The ledger of one kind of job.
 
-    ``names`` maps a fingerprint to the name that is taken; empty for unnamed kinds. ``derived`` keys are made of less than what is asked
-    for.
+    ``names`` maps a fingerprint to the name that its job takes; empty for unnamed kinds. ``derived`` keys are made of only some of the
+    job's arguments.
     """
 
     effect: bool
@@ -68,7 +68,7 @@ class Model:
     names: dict[str, str] = field(default_factory=dict)
     records: dict[str, ModelRecord] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
-    #: Who lists the one scope: a token, "rest" after a listing, or None.
+    #: Who reads the one listing: a token, "rest" after it was read, or None.
     reader: str | None = None
     #: Has an operator paused the channel?
     paused: bool = False
@@ -79,7 +79,7 @@ class Model:
     # -- claim ----------------------------------------------------------------------------------------------------------------
 
     def claim(self, message: ModelMessage, worker: str, token: str) -> str:  # noqa: PLR0912 - a branch for each answer
-        """The verb that claim must answer; ``waited`` for an ``expired`` that has no record."""
+        """Return the verb that claim must answer; ``waited`` stands for an ``expired`` that has no record."""
         record = self.record(message.key)
         if message.place != worker:
             return "gone"
@@ -126,7 +126,7 @@ class Model:
         return "call"
 
     def may_send(self, key: str, token: str) -> bool:
-        """May bytes leave? Only under the lease, and where others could take the effect for theirs only after the baseline."""
+        """Return whether bytes may leave: only under the lease and, if the job takes a name, only after the baseline."""
         record = self.record(key)
         return record.owner == token and record.lease_valid and (record.baseline or not self.names)
 
@@ -140,7 +140,7 @@ class Model:
             record.state, record.baseline = "waiting", False
 
     def _name_taken(self, message: ModelMessage) -> bool:
-        """Forgets what was noted before others had the name, as a step on the way."""
+        """Return whether another key has the name; forget, if so, a baseline that was noted before."""
         if not self.names:
             return False
         holder = self.holders.get(self.names[message.fingerprint])
@@ -181,7 +181,7 @@ class Model:
         return "deferred"
 
     def unpark(self, messages: list[ModelMessage]) -> None:
-        """What a pause that is over has parked comes back."""
+        """Bring parked messages back, unless the pause goes on."""
         for message in messages:
             if message.place == PARKED and not self.paused:
                 message.place = DELAYED
@@ -198,7 +198,7 @@ class Model:
         owned: bool = True,
         conflict: bool = False,
     ) -> bool:
-        """Whether settle must say that it was ours."""
+        """Return whether settle must say that the record was ours."""
         record = self.record(message.key)
         if message.answered:
             self._acknowledge(message, worker)
@@ -226,7 +226,7 @@ class Model:
         return True
 
     def _known_better(self, op: str, message: ModelMessage) -> bool:
-        """What the API answered is believed though the record was lost, or says that nobody knows while nobody finds out."""
+        """Return whether the API's answer counts more than the record: the record is missing, or is unknown and nobody reads it back."""
         record = self.record(message.key)
         missing = self.effect and record.state == "absent" and op in {"done", "lost"}
         undecided = record.state == "unknown" and (record.owner is None or record.verdict == "found")
@@ -254,20 +254,20 @@ class Model:
 
     @staticmethod
     def _acknowledge(message: ModelMessage, worker: str) -> None:
-        # One that was taken over meanwhile lies elsewhere, and is found answered there.
+        # A message that was taken over meanwhile is in another place, and is found answered there.
         if message.place == worker:
             message.place = None
 
     # -- reading back ---------------------------------------------------------------------------------------------------------
 
     def list_unknowns(self) -> set[str]:
-        """The keys that a listing must look for, due or not; all others leave the list."""
+        """Return the keys that a listing must look for, due or not; take all others off the list."""
         for record in self.records.values():
             record.listed = record.listed and record.state == "unknown" and record.verdict is None
         return {key for key, record in self.records.items() if record.listed}
 
     def judge(self, key: str, word: str) -> None:
-        """A verdict on the very call that it was made for."""
+        """Note a verdict on the call that it was made for."""
         record = self.record(key)
         if record.verdict == "found" or not (record.waiting and record.waiting.place):
             record.listed = False

@@ -1,4 +1,4 @@
-"""Every step that messages, workers and time can take with the real scripts, each compared with the model at once."""
+"""Every step that messages, workers and time can take, done with the real scripts and compared with the model at once."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.harness.unparking import unpark
 from workers.redis_link import ThreadRunner
 
 KEYS = Keys()
-#: When leases end that ended long ago: each at a moment of its own, since a verdict is for the call that ended then.
+#: When leases ended that ended long ago; each gets a time of its own, because a verdict names its call by the time it ended.
 LONG_AGO_MS = 10**11
-#: Ends the fingerprint of a message in conflict.
+#: The end of the fingerprint of a message in conflict.
 DIFFERENTLY = ", differently"
-#: What a worker may settle, by the verb that claim answered it.
+#: How a worker may settle, by the verb that claim answered.
 SETTLED_AS = {
     "call": ("done", "failed", "wait", "lost"),
     "found": ("done",),
@@ -46,7 +46,7 @@ NOT_OWNED = {"replay", "conflict", "waited"}
 
 @dataclass(eq=False)
 class InFlight:
-    """A claim whose worker has not settled it; the worker may be frozen, and may be woken at any time."""
+    """A claim that its worker has not settled; the worker may be frozen, and may wake up at any time."""
 
     message: ModelMessage
     worker: str
@@ -60,9 +60,9 @@ class InFlight:
 
 
 class LedgerSteps:
-    """One kind of job, the keys a, b and c (for a kind with names: a and b share one), and two workers.
+    """One kind of job, two workers, and the keys a, b and c; for a kind with names, a and b share a name.
 
-    ``derived`` keys are those that contacts without a key of their own get: of the number alone, whatever their names.
+    ``derived``: the keys are those of contacts without a given key, made of the number alone and not of the names.
     """
 
     def __init__(self, client: redis.Redis, actor: str, *, derived: bool = False) -> None:
@@ -147,7 +147,7 @@ class LedgerSteps:
             message.place = worker
 
     def take_over(self, worker: str) -> None:
-        """The worker is believed dead, or hands back: what it had goes to its queue, and its claims stay in flight."""
+        """Return a worker's messages to the queue, as if it were dead or handed them back; its claims stay in flight."""
         hand_back(self.client, self.kind.queue, worker, "others")
         for message in self.messages:
             if message.place == worker:
@@ -175,7 +175,7 @@ class LedgerSteps:
             record.due = True
 
     def reader_rests_no_more(self) -> None:
-        """A listing is long over, or whoever began it died."""
+        """End the rest after a listing, or the lock of a reader that died."""
         if self.kind.effect:
             self.client.delete(KEYS.reader(self._listing()))
             self.model.reader = None
@@ -208,7 +208,7 @@ class LedgerSteps:
             self.flights.append(InFlight(message, worker, token, expected, task, answer.outcome))
 
     def send(self, flight: InFlight, *, arrives: bool = True) -> None:
-        """A call leaves, if it still may, and is or is not carried out."""
+        """Send the call, if it may still leave; the API carries it out if it ``arrives``."""
         if not self.kind.effect:
             return
         record = self.model.record(flight.message.key)
@@ -222,7 +222,7 @@ class LedgerSteps:
             record.effects += 1
 
     def possible(self, flight: InFlight) -> list[str]:
-        """How it may be settled: a call that was carried out is not told to have failed, and reads are never lost."""
+        """Return how a claim may be settled: a call that was carried out has not failed, and a read is never lost."""
         ops = SETTLED_AS[flight.verb]
         if flight.verb != "call":
             return list(ops)
@@ -262,7 +262,7 @@ class LedgerSteps:
             flight.listed.append((unknown, word if can_tell() else "undecided"))
 
     def judge(self, flight: InFlight, *, reply_lost: bool = False) -> None:
-        """What was listed a while ago is told; meanwhile anything may have happened to the records."""
+        """Give the verdicts of an earlier listing; anything may have happened to the records since."""
         listed = flight.listed or []
         keys = {self._record(key): key for key in self.model.records}
         for unknown, word in listed:
@@ -283,7 +283,7 @@ class LedgerSteps:
     # -- What must hold, always -------------------------------------------------------------------------------------------------
 
     def check_messages(self) -> None:
-        """At most one event each; acknowledged: nowhere; not acknowledged: in exactly one place."""
+        """Check each message: at most one event; no place if it is acknowledged, else exactly one."""
         queue = self.queue
         with self.client.pipeline(transaction=True) as pipeline:
             pipeline.xrange(KEYS.events)
@@ -307,7 +307,7 @@ class LedgerSteps:
             assert (entry in dead) == message.dead
 
     def check_records(self) -> None:
-        """Each record stands where the diagram says; no key is carried out twice; no name is two keys' at once."""
+        """Check that each record has the state of the model, no key is carried out twice, and no two keys have a name at once."""
         with self.client.pipeline(transaction=True) as pipeline:
             for key in self.model.records:
                 pipeline.hmget(self._record(key), "s", "t", "bl")

@@ -1,4 +1,4 @@
-"""What a process has printed, as log lines."""
+"""Reads what a process has printed, as log lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.harness.waiting import wait_for
 
 
 class Logged:
-    """A process of ours that prints into a file, which goes with ``close_log``."""
+    """A process of ours that prints to a file, which ``close_log`` deletes."""
 
     def __init__(self, name: str) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix=f"{name}-", suffix=".log")  # noqa: SIM115 - closed by close_log
 
     def close_log(self) -> None:
-        """Deletes the file."""
+        """Delete the file."""
         self._log.close()
 
     @property
@@ -26,13 +26,13 @@ class Logged:
         return Path(self._log.name).read_text(encoding="utf-8")
 
     def log_lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """Its log lines, or those of one event. A last line that is still being written is left out."""
+        """Return its log lines, or those of one event. A last line that is still being written is left out."""
         complete, _, _ = self.log_text.rpartition("\n")
         lines = [json.loads(line) for line in complete.splitlines()]
         return [line for line in lines if event is None or line["event"] == event]
 
     def wait_lines(self, event: str, count: int = 1) -> list[dict[str, Any]]:
-        """Its lines of one event, once there are so many: what a line tells of is often seen elsewhere before the line is written."""
+        """Return its lines of one event, once there are ``count``: a test often sees the effect of a step before the line is written."""
         wait_for(
             lambda: len(self.log_lines(event)) >= count,
             what=f"{count} lines {event}",

@@ -1,12 +1,12 @@
 """Starts commands by fork, for tests: nearly all of the CPU that a start costs goes into loading modules.
 
-The tests run this file as a program, one for each pytest process; `nursling` is its other side. It has loaded the libraries and our own
-modules, and has called nothing in them. Each process that it starts, and each that such a process starts, finds our modules as they were
-when they were loaded, and executes the one that it runs anew, as a new Python would. They are processes like any other, with a process id,
-a parent, a session, an environment and an exit code of their own. Two things tell them apart: `/proc` shows the nursery's command line and
-environment, and what is set up when a module is loaded was set up in the nursery's environment; what of that is each process's own must be
-made anew at a fork, as delivery's tokens are. So tests of starting itself, of metrics, of what a process costs and of another version
-start real ones (`House.for_real`).
+The tests run this file as a program, one for each pytest process; `nursling` is the tests' side of it. The nursery has loaded the libraries
+and our own modules, and has called nothing in them. Each process that it starts, and each process started by one of those, finds our
+modules as they were after loading, and executes the module that it runs anew, as a new Python would. These are normal processes, with a
+process id, a parent, a session, an environment and an exit code of their own. They differ from a new Python in two ways: `/proc` shows the
+nursery's command line and environment, and everything that a module sets up while it is loaded was set up in the nursery's environment. If
+each process needs its own, it must be made anew at a fork, as delivery's tokens are. So tests of the start itself, of metrics, of the cost
+of a process and of another version start real processes (`House.for_real`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 OURS = {"actors", "config", "coupontools", "delivery", "sandbox", "workers"}
-#: What commands, the supervisor and a worker process load, between them.
+#: The modules that commands, the supervisor and a worker process load.
 LOADED = (
     "workers.cli.main",
     "workers.cli.run",
@@ -44,24 +44,24 @@ LOADED = (
     "workers.supervisor",
     "workers.process",
     "coupontools.transport",
-    # A worker process loads it when it puts its parts together.
+    # A worker process loads this one late, when it puts its parts together.
     "opentelemetry.trace.propagation.tracecontext",
 )
-#: Each of our modules that was loaded, and the names in it as they were then.
+#: Each of our modules that was loaded, and its names as they were then.
 as_loaded: dict[str, tuple[ModuleType, dict[str, Any]]] = {}
-#: The functions among them that keep what they have answered.
+#: The functions among these names that cache their results.
 caching: list[Any] = []
-#: The longest order, in bytes; with it come the standard streams, and a socket that hears of the process.
+#: The longest order, in bytes; the standard streams and a socket for the answers come with it.
 LONGEST_ORDER = 65536
 
 
 def ours() -> list[str]:
-    """The names of our modules that are loaded."""
+    """Return the names of our modules that are loaded."""
     return [name for name in sys.modules if name.partition(".")[0] in OURS]
 
 
 def load() -> None:
-    """Loads everything that is used later, and notes how it looks."""
+    """Load everything that is used later, and note the names in our modules."""
     gc.disable()
     for name in LOADED:
         importlib.import_module(name)
@@ -73,17 +73,16 @@ def load() -> None:
 
 
 def forget() -> None:
-    """Empties the caches of our functions."""
+    """Empty the caches of our functions."""
     for function in caching:
         function.cache_clear()
 
 
 def renew() -> None:
-    """Makes our modules what they were when they were loaded, and forgets others.
+    """Make our modules what they were after loading, and forget those that were loaded since.
 
-    What was called since then has left nothing else behind than names that it assigned, and caches: before a process is what it is to be,
-    nothing of ours puts anything into a dictionary or the like that a module holds. Each module that a process has loaded by itself is
-    loaded anew by the next.
+    It is enough to put back the assigned names and to empty the caches: up to this point in a process, nothing of ours changes a dictionary
+    or the like that a module holds. A module that one process has loaded by itself is loaded anew by the next.
     """
     for name in ours():
         del sys.modules[name]
@@ -95,8 +94,8 @@ def renew() -> None:
 
 
 def execute(arguments: list[str]) -> NoReturn:
-    """Does what `python -P -m MODULE ARGUMENTS`, or `python -P -c PROGRAM`, does, in this process, and ends it."""
-    # The module that is executed is executed anew.
+    """Do in this process what `python -P -m MODULE ARGUMENTS`, or `python -P -c PROGRAM`, does, and end the process."""
+    # Execute the module anew, though it is loaded already.
     sys.modules.pop(arguments[0], None)
     logging.getLogger().handlers.clear()
     sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
@@ -106,7 +105,7 @@ def execute(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = list(arguments)
     for name in ("sitecustomize", "usercustomize"):
-        # A new Python runs these first; `make mutants` records by one what a process executes.
+        # A new Python runs these first; `make mutants` uses one to record what a process executes.
         if name in sys.modules:
             importlib.reload(sys.modules[name])
     code: Any = None
@@ -124,7 +123,7 @@ def execute(arguments: list[str]) -> NoReturn:
     if isinstance(code, str):
         sys.stderr.write(f"{code}\n")
         code = 1
-    # As an interpreter that ends, but without taking apart the stack of the process that this one was forked from.
+    # End as an interpreter does, but without unwinding the stack of the process that this one was forked from.
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -133,20 +132,20 @@ def execute(arguments: list[str]) -> NoReturn:
 
 
 def execv(_: str, command: list[str]) -> NoReturn:
-    """Stands for `os.execv`, by which `run` becomes the supervisor."""
+    """Stand in for `os.execv`, by which `run` becomes the supervisor."""
     subprocess.Popen = Forked  # type: ignore[assignment, misc]
     renew()
     execute(module_of(command))
 
 
 def module_of(command: list[str]) -> list[str]:
-    """The module that a command runs, and its arguments."""
+    """Return the module that a command runs, and its arguments."""
     assert command[:3] == [sys.executable, "-P", "-m"], command
     return command[3:]
 
 
 class Forked:
-    """Stands for `subprocess.Popen`, by which the supervisor starts its worker processes."""
+    """Stands in for `subprocess.Popen`, by which the supervisor starts its worker processes."""
 
     def __init__(self, command: list[str], *, stdin: int, env: Any) -> None:
         assert env is os.environ
@@ -183,12 +182,12 @@ class Forked:
 
 
 def begin(order: dict[str, Any], streams: list[int], answer: int) -> NoReturn:
-    """Makes the process that was just forked what was ordered, and says which it is."""
+    """Turn the process that was just forked into the ordered one, and answer its process id."""
     signal.set_wakeup_fd(-1)
     os.setsid()
-    # Not before it leads a group: who hears of it may signal that at once.
+    # Only after setsid: a test that learns the process id may signal its group at once.
     os.write(answer, str(os.getpid()).encode())
-    # Standard input was the way to the tests.
+    # Standard input was the nursery's socket to the tests.
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -201,7 +200,7 @@ def begin(order: dict[str, Any], streams: list[int], answer: int) -> NoReturn:
 
 
 def serve(way: socket.socket) -> None:
-    """Starts what the tests order, and tells them the exit code of each, until they are gone."""
+    """Start the processes that the tests order, and send the exit code of each, until the tests are gone."""
     ended, tell_ended = socket.socketpair()
     for end in (ended, tell_ended):
         end.setblocking(False)
@@ -232,14 +231,14 @@ def serve(way: socket.socket) -> None:
 
 
 def leave_nobody(waiting: Iterable[int]) -> None:
-    """Kills what still runs, whole groups of it: tests that were killed themselves have ended nothing, and workers would go on for ever."""
+    """Kill the groups of all processes that still run: tests that were killed have ended none, and workers would run for ever."""
     for pid in waiting:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
 
 def bury(waiting: dict[int, socket.socket]) -> None:
-    """Tells the exit code of each process that has ended."""
+    """Send the exit code of each process that has ended."""
     while waiting:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
@@ -250,7 +249,7 @@ def bury(waiting: dict[int, socket.socket]) -> None:
 
 def main() -> None:
     load()
-    # What is here by now is shared by all processes; a collection would write to all of it.
+    # All processes share the memory allocated by now; a garbage collection would write to it, and so copy it.
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=0) as way:

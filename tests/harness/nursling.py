@@ -1,4 +1,4 @@
-"""The tests' side of the nursery: starts a command there, and stands for the process as `subprocess.Popen` would."""
+"""The tests' side of the nursery: starts commands there, each with an object like `subprocess.Popen`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self._way, its = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        # Else each process would compile our modules for itself.
+        # With this variable, each process would compile our modules for itself.
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         with its:
             self._process = subprocess.Popen(
@@ -40,9 +40,9 @@ class Nursery:
         stderr: IO[Any] | None = None,
         stdin: IO[Any] | None = None,
     ) -> Nursling:
-        """Starts `coupontools-worker` with these arguments, or a program that begins with ["-c"], in this environment alone.
+        """Start `coupontools-worker` with these arguments, or Python if they begin with "-c", with only this environment.
 
-        It prints into ``stdout``, also its errors unless ``stderr`` is given, and finds nothing to read unless ``stdin`` is given.
+        The process prints to ``stdout``, its errors too unless ``stderr`` is given, and has an empty input unless ``stdin`` is given.
         """
         command = arguments if arguments[:1] == ["-c"] else ["workers.cli", *arguments]
         order = {"environment": dict(environment), "arguments": command, "folder": str(Path.cwd())}
@@ -68,18 +68,18 @@ class Nursling:
 
     def __init__(self, heard: socket.socket) -> None:
         self._heard = heard
-        #: Of the process, of its session and of its group.
+        #: The id of the process, and of its session and its group.
         self.pid = int(heard.recv(64))
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """Return the exit code, or None while the process runs."""
         with suppress(subprocess.TimeoutExpired):
             self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits for its end; answers the exit code."""
+        """Wait for its end; return the exit code."""
         if self.returncode is None:
             if not select.select([self._heard], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("coupontools-worker", timeout or 0)
@@ -88,14 +88,14 @@ class Nursling:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal, unless it has ended."""
+        """Send it a signal, unless it has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Answers to a call that can change something, drawn at random: each is one that an API may give, whether the call happened or not."""
+"""Random answers to a call that can change something: each is one that an API may give to a call that did, or did not, happen."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class NoHistory(Exception):  # noqa: N818 - says what is missing
-    """This copy of the project does not hold the commit."""
+    """This copy of the project does not have the commit."""
 
 
 def check_out(commit: str, folder: Path) -> Path:
-    """Puts the project as it was at a commit into a folder; answers the folder.
+    """Put the project as it was at a commit into a folder; return the folder.
 
     Raises:
         NoHistory: git or the commit is not here.

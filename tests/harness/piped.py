@@ -1,4 +1,4 @@
-"""A command that runs beside the test, which reads what it prints and tells it things, as with `subprocess.Popen`."""
+"""A command that runs beside the test; the test reads its output and writes its input, as with `subprocess.Popen`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ __all__ = ["DEVNULL", "PIPE", "STDOUT", "Piped"]
 
 
 class Piped:
-    """`coupontools-worker` with these arguments, or a program that begins with ["-c"]; it is killed at the end of the block.
+    """`coupontools-worker` with these arguments, or Python if they begin with "-c"; it is killed at the end of the block.
 
-    It is started by the ``nursery``, if one is given.
-
-    Each stream is a pipe to the test, an open file, or the null device; errors may go where standard output goes.
+    The ``nursery`` starts it, if one is given. Each stream is a pipe to the test, an open file, or the null device; errors may go where
+    standard output goes.
     """
 
     def __init__(
@@ -86,27 +85,27 @@ class Piped:
         return self._process.returncode
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """Return the exit code, or None while it runs."""
         return self._process.poll()
 
     def wait(self, timeout: float) -> int:
-        """Waits for its end; answers the exit code."""
+        """Wait for its end; return the exit code."""
         return self._process.wait(timeout=timeout)
 
     def send_signal(self, number: int) -> None:
-        """Sends it a signal, unless it has ended."""
+        """Send it a signal, unless it has ended."""
         self._process.send_signal(number)
 
     def terminate(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._process.kill()
 
     def communicate(self, timeout: float) -> tuple[Any, Any]:
-        """Tells it nothing more, and waits for its end; answers what it has printed."""
+        """Close its input, and wait for its end; return what it has printed."""
         if self.stdin:
             self.stdin.close()
         printed: dict[str, Any] = {}
@@ -126,12 +125,12 @@ class Piped:
         return printed.get("stdout"), printed.get("stderr")
 
     def close(self) -> None:
-        """Ends it, and frees what is left."""
+        """Kill it, and close its streams."""
         self.kill()
         self.wait(120)
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream:
-                # What was not written yet has no reader any more.
+                # Input that is still buffered has no reader any more.
                 with suppress(BrokenPipeError):
                     stream.close()
 

@@ -12,7 +12,7 @@ __all__ = ["keep_closed"]
 
 @contextmanager
 def keep_closed() -> Iterator[int]:
-    """A port at which nobody listens; who is given any free one meanwhile is not given this one. A server may be told to take it."""
+    """Reserve a port at which nobody listens: nobody who asks for any free port gets it meanwhile, but a server may be told to take it."""
     # Elsewhere than on Linux no server could take it while a socket has it.
     if (sock := keep_port()) is None:
         yield free_port()

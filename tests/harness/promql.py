@@ -1,6 +1,6 @@
 """As much of PromQL as the alert rules use, so that their logic is tested where no promtool is installed.
 
-A vector is a dictionary from a frozenset of labels to a number; samples come once a minute. What it does not know, it refuses.
+A vector is a dictionary from a frozenset of labels to a number; samples come once a minute. Other expressions raise ValueError.
 https://prometheus.io/docs/prometheus/latest/querying/operators/
 """
 
@@ -14,7 +14,7 @@ __all__ = ["firing", "samples_of"]
 
 Labels = frozenset[tuple[str, str]]
 Vector = dict[Labels, float]
-#: Each series' samples, one a minute; None where there is none.
+#: The samples of each series, one a minute; None where a sample is missing.
 Series = dict[str, list[float | None]]
 
 _TOKEN = re.compile(r"\s*(\"[^\"]*\"|\d+(?:\.\d+)?[smh]?|[A-Za-z_]\w*|==|>=|<=|!=|=~|[-+*/()\[\]{},<>=])")
@@ -24,7 +24,7 @@ _BINDS = {"or": 1, "and": 2, "unless": 2, "==": 3, ">": 3, "<": 3, "+": 4, "-": 
 
 
 def samples_of(text: str) -> list[float | None]:
-    """Return the samples that promtool's notation means: ``0x5`` (six zeros), ``0+2x5``, ``_x3`` (three times nothing)."""
+    """Return the samples that promtool's notation means: ``0x5`` (six zeros), ``0+2x5``, ``_x3`` (three missing)."""
     samples: list[float | None] = []
     for part in text.split():
         if missing := re.fullmatch(r"_x(\d+)", part):
@@ -57,7 +57,7 @@ def _minutes(text: str) -> float:
 
 
 class _Query:
-    """Evaluates an expression while it reads it."""
+    """Evaluates an expression while reading it."""
 
     def __init__(self, text: str, series: Series, now: int) -> None:
         self._tokens = _TOKEN.findall(text)

@@ -1,4 +1,4 @@
-"""Records, holds and jobs as tests of single scripts write and read them, by a clock that stands still."""
+"""Records, holds and jobs for tests of single scripts, which write and read them while the clock stands still."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Make = Callable[..., Task]
 Ask = Callable[..., Claim]
 Tell = Callable[..., Changes]
 
-#: An event, and what stands on the stream of it.
+#: An event, and its entry on the stream.
 EVENT = ("told", '{"x":1}')
 ON_STREAM = {"type": "told", "event": '{"x":1}'}
 DONE = Done(events=[EVENT], outcome="{}")
@@ -58,13 +58,13 @@ def record(still: StillClock, ledger: Ledger, task: Task) -> dict[str, str]:
 
 
 def put_record(still: StillClock, ledger: Ledger, task: Task, **fields: Any) -> None:
-    """A record of this very job, unless ``fields`` (by their short names) say otherwise."""
+    """Write a record of this job; ``fields`` (by their short names) replace or add some."""
     told = {"fp": task.fingerprint, "id": task.receipt.id, "b": "bodies", "n": 1, **fields}
     still.redis.hset(ledger.record(task), mapping=told)
 
 
 def unknown(still: StillClock, ledger: Ledger, task: Task, **fields: Any) -> None:
-    """A call of this job was lost a while ago, and may be looked up now."""
+    """Write the record of a job whose call was lost a while ago, and that may be read back now."""
     put_record(
         still, ledger, task, **{"s": "unknown", "en": NOW - 5000, "rb": NOW, "cl": NOW - 9000, **fields}
     )

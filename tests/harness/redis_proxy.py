@@ -1,4 +1,4 @@
-"""A way to Redis that a test may spoil: the reply of a command that Redis ran is dropped with its connection, or is an error instead."""
+"""A proxy in front of Redis: a test may have it drop a connection with the reply of a command that ran, or answer an error instead."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Self
 
 READ_AT_ONCE = 65536
-#: How long a connection that waits for Redis is waited for when all is closed; a Redis may be frozen.
+#: How long closing waits for connections that wait for Redis, in seconds; that Redis may be frozen.
 CLOSING_SECONDS = 5.0
-#: Requests that belong to the connection or to a transaction, in place of which no other may stand.
+#: Requests that set up the connection or a transaction, so no error may take their place.
 OF_THE_CONNECTION = frozenset({"auth", "hello", "client", "select", "multi", "exec", "discard", "watch"})
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:
-    """The whole requests that ``data`` begins with, and what follows them."""
+    """Return the whole requests at the beginning of ``data``, and the rest."""
     requests, begin, at = [], 0, 0
     while (end := data.find(b"\r\n", at)) != -1:
         for _ in range(int(data[at + 1 : end])):
@@ -37,14 +37,14 @@ def split(data: bytes) -> tuple[list[bytes], bytes]:
 
 
 def kind_of(request: bytes) -> str:
-    """The command; of a script that is run by its digest, the digest."""
+    """Return the command; for a script that is run by its digest, the digest."""
     words = request.split(b"\r\n", 5)
     command = words[2].decode().lower()
     return words[4].decode() if command in {"evalsha", "evalsha_ro"} else command
 
 
 def failing(error: str) -> bytes:
-    """A request that Redis answers with ``error``, in its turn."""
+    """Return a request that Redis answers with ``error``, in its turn."""
     words = ("EVAL", "return redis.error_reply(ARGV[1])", "0", error)
     return b"".join(
         [b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)]
@@ -63,7 +63,7 @@ class RedisProxy:
         self._lock = threading.Lock()
         self._marks: list[bytes] = []
         self._errors: dict[str, str] = {}
-        #: What was asked: commands, and the digests of scripts.
+        #: The kinds of all requests: commands, and the digests of scripts.
         self.kinds: set[str] = set()
         #: How many requests of each kind were answered with an error.
         self.refused: Counter[str] = Counter()
@@ -73,17 +73,17 @@ class RedisProxy:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address at which it listens."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def drop_reply_to(self, *marks: str) -> None:
-        """The reply to the next request that holds ``mark`` or is of that kind never arrives; one request for each mark."""
+        """Drop the reply to the next request that contains a mark or is of that kind; one request for each mark."""
         with self._lock:
             self._marks += [mark.encode() for mark in marks]
 
     @contextmanager
     def answering(self, kind: str, error: str) -> Iterator[None]:
-        """While this lasts, each request of a kind is answered with ``error``, and Redis never sees it."""
+        """Answer each request of this kind with ``error`` inside the block; Redis never sees it."""
         self._errors[kind] = error
         try:
             yield
@@ -101,7 +101,7 @@ class RedisProxy:
         self._loop.call_soon_threadsafe(reset)
 
     def waiting(self) -> list[str]:
-        """The marks that no request has held yet."""
+        """Return the marks that no request has contained yet."""
         with self._lock:
             return [mark.decode() for mark in self._marks]
 
@@ -127,7 +127,7 @@ class RedisProxy:
         for client in self._serving.values():
             with suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
-        # Not cancelled at once: in the middle of connecting to Redis that would leave an end of a connection open.
+        # Do not cancel them at once: a task that is connecting to Redis would leave its socket open.
         if serving := set(self._serving):
             _, waiting = await asyncio.wait(serving, timeout=CLOSING_SECONDS)
             for task in waiting:

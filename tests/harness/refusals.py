@@ -1,4 +1,4 @@
-"""A Redis user of the workers' own, to whom a test may refuse any single command, as an ACL after a failover or a renamed command does."""
+"""A Redis user for workers, for whom a test may forbid any single command, as an ACL after a failover or a renamed command does."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, Self
 import redis
 
 USER, PASSWORD = "worker", "made-up"
-#: What a worker's user may touch: the keys of the two prefixes, and nothing else.
+#: The keys that a worker's user may touch: those of the two prefixes.
 KEYS = ("~dramatiq:*", "~coupontools:*")
-#: What a test itself sends, and what carries the scripts.
+#: Commands that tests and connections send, not workers.
 NOT_OURS = frozenset({"auth", "hello", "client", "config", "info", "acl", "flushall", "command", "select"})
 
 
 class Refusals:
-    """Makes the user for as long as this lasts."""
+    """Creates the user, and deletes it at the end of the block."""
 
     def __init__(self, admin: redis.Redis, port: int) -> None:
         self._admin = admin
@@ -38,7 +38,7 @@ class Refusals:
 
     @contextmanager
     def refused(self, command: str) -> Iterator[None]:
-        """While this lasts, the user may not use ``command``, within scripts neither."""
+        """Forbid ``command`` to the user inside the block, also within scripts."""
         self._acl(f"-{command}")
         try:
             yield
@@ -46,11 +46,11 @@ class Refusals:
             self._acl(f"+{command}")
 
     def forget_calls(self) -> None:
-        """Counts from here."""
+        """Count commands from now on."""
         self._admin.config_resetstat()
 
     def called(self) -> list[str]:
-        """The commands that were called since, by anybody."""
+        """Return the commands that anybody has called since then."""
         stats: Any = self._admin.info("commandstats")
         names = (re.sub("^cmdstat_", "", name).split("|")[0] for name in stats)
         return sorted(set(names) - NOT_OURS)
@@ -60,7 +60,7 @@ class Refusals:
 
 
 def contents(client: redis.Redis) -> dict[str, Any]:
-    """All that Redis holds, without order, and without what differs from run to run: moments, and the ids of a stream's entries."""
+    """Return everything in Redis, in a fixed order, without parts that differ from run to run: times, and the ids of a stream's entries."""
     return {key.decode(): _still(_content(client, key)) for key in sorted(client.scan_iter())}
 
 
@@ -85,7 +85,7 @@ def _content(client: redis.Redis, key: bytes) -> Any:
 
 
 def _read(text: bytes) -> Any:
-    """Lua writes the fields of an object in no order."""
+    """Return JSON objects with their fields sorted: Lua writes them in no order."""
     return sorted(json.loads(text).items(), key=str) if text.startswith(b"{") else text
 
 

@@ -26,7 +26,7 @@ class Served(Logged):
         port: int = 0,
         nursery: Nursery | None = None,
     ) -> None:
-        """``name`` stands before the events of its log; it is started by the ``nursery``, if one is given."""
+        """``name`` begins the names of its log events; the ``nursery`` starts it, if one is given."""
         super().__init__(name)
         self._name = name
         self.port = port
@@ -65,10 +65,10 @@ class Served(Logged):
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def end(self) -> int:
-        """SIGTERM; answers the exit code."""
+        """Send SIGTERM; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60 * PATIENCE)

@@ -1,4 +1,4 @@
-"""The real scripts at a moment that a test sets, and all that they leave behind: for tests of single milliseconds and single keys."""
+"""The real scripts with a clock that a test sets, and everything they leave in Redis: for tests of single milliseconds and keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLOCK = "redis.call('TIME')"
 
 
 class StillClock(SyncRunner):
-    """A ScriptRunner whose scripts find the time ``now`` (ms) on the clock; it stands still unless a test moves it."""
+    """A ScriptRunner whose scripts read the time ``now`` (ms) from the clock; it stands still unless a test moves it."""
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(client)
@@ -43,7 +43,7 @@ class StillClock(SyncRunner):
         return _text(self.run_now(script, keys, args))
 
     def all(self) -> dict[str, Any]:
-        """Every key that there is with its value; of a stream, the fields of its entries."""
+        """Return every key with its value; for a stream, the fields of its entries."""
         client: Any = self.redis
         read: dict[bytes, Callable[[bytes], Any]] = {
             b"string": client.get,
@@ -56,13 +56,13 @@ class StillClock(SyncRunner):
         return {key.decode(): _text(read[client.type(key)](key)) for key in sorted(client.scan_iter())}
 
     def lives(self, key: str, ms: int) -> bool:
-        """Say whether a key was given this lifetime a moment ago; minutes are a moment on a machine that is busy."""
+        """Return whether a key was given this lifetime lately; on a busy machine, that may be minutes ago."""
         left: Any = self.redis.pttl(key)
         return ms * 0.9 - 60_000 < left <= ms
 
 
 def marked(task: Task, ttl_ms: int) -> dict[str, dict[str, str]]:
-    """Return the mark of a message that succeeded at NOW, as it stands in Redis; see marks.lua."""
+    """Return the mark of a message that succeeded at NOW, as Redis stores it; see marks.lua."""
     until = -(-(NOW + ttl_ms) // 1000)
     return {Keys().marks(task.marks): {task.mark: f"{until:08x}{task.asked[:10]}"}}
 

@@ -1,4 +1,4 @@
-"""The real ledger for tests without an event loop: its scripts run at once, and nothing ends by itself."""
+"""The real ledger for tests without an event loop: its scripts run at once, and no lease or rest ends by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from delivery.retry import Backoff
 from workers.redis_link import ThreadRunner
 
 T = TypeVar("T")
-#: Nothing ends by itself while a test runs; the test ends leases and rests by its own hand.
+#: Times so long that nothing ends by itself; the test itself ends leases and rests.
 LONG_POLICY = Policy(
     timeout=3000,
     cover=3600,
@@ -27,12 +27,12 @@ LONG_POLICY = Policy(
 
 
 def now_ms() -> int:
-    """Milliseconds of the clock that the scripts read: Redis runs on this machine."""
+    """Return the milliseconds of the clock that the scripts read: Redis runs on this machine."""
     return round(time.time() * 1000)
 
 
 def finish(steps: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine that never waits."""
+    """Run a coroutine that never waits, and return its result."""
     try:
         steps.send(None)
     except StopIteration as end:

@@ -1,4 +1,4 @@
-"""The script that keeps the queues in order, as a worker of a test runs it by a clock that stands still."""
+"""The script that keeps the queues in order, run for a worker of a test while the clock stands still."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READS, BULK = KEYS.queue("reads"), KEYS.queue("bulk")
 ABOUT = '{"silence_ms":1000}'
 SILENCE_MS, LETTERS_MS, DAY_MS = 1000, 5000, 86_400_000
 LATEST = 2 * NOW
-#: What is left of a beat where there is nothing to do.
+#: What a beat leaves in Redis when there is nothing to do.
 ALONE = {
     KEYS.heartbeats: {"w1": NOW},
     KEYS.workers: {"w1": ABOUT},
@@ -31,7 +31,7 @@ def tend(
     sent_at: int | None = None,
     word: str = "wake",
 ) -> dict[str, Any]:
-    """Tend the queues reads and bulk; return what the script tells, by name."""
+    """Tend the queues reads and bulk; return what the script answers, by name."""
     keys = [KEYS.heartbeats, KEYS.workers, KEYS.holds, KEYS.parked, KEYS.sweep, KEYS.suspects]
     for its in (READS, BULK):
         keys += [its.ready, its.bodies, its.delayed, its.stock_delayed, its.stock_delayed_bodies]
@@ -48,7 +48,7 @@ def tend(
     return told
 
 
-#: What it tells where there is nothing to do.
+#: The script's answer when there is nothing to do.
 NOTHING = {
     "next": -1,
     "moved": 0,
@@ -79,7 +79,7 @@ def worker(
     queue: str = "reads",
     about: str = ABOUT,
 ) -> None:
-    """Write a worker with what it has outstanding; each id has a message that names itself."""
+    """Write a worker with its outstanding ids, and for each id a message whose message id names it."""
     still.redis.hset(KEYS.workers, name, about)
     if seen is not None:
         still.redis.zadd(KEYS.heartbeats, {name: seen})

@@ -1,4 +1,4 @@
-"""What the caretaker does about holds, once."""
+"""The caretaker's script for holds, run once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from workers.redis_link import ThreadRunner
 
 
 def unpark(client: redis.Redis, keys: Keys, *, busy: bool = True) -> int:
-    """Runs the script that brings back what was parked; answers how many messages came back."""
+    """Run the script that brings parked messages back; return how many came back."""
     moved, _ = ThreadRunner(client).run(*unparking(keys, 1000, busy=busy))
     return int(moved)

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Deadlines are named for an idle machine; a busy one takes several times as long, and only a test that fails waits for them to pass.
+#: Tests name deadlines for an idle machine; a busy one takes several times as long, and only a test that fails waits for a deadline.
 PATIENCE = 4.0
-#: How long to wait before a condition is asked again, at least and at most, in seconds.
+#: The shortest and the longest pause before a condition is checked again, in seconds.
 SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
 
@@ -22,10 +22,10 @@ def wait_for(
     what: str = "the condition",
     show: Callable[[], Any] = lambda: "",
 ) -> T:
-    """The first truthy answer of ``condition``; asked again every few milliseconds.
+    """Check ``condition`` every few milliseconds, and return its first truthy result.
 
-    A condition that takes long is asked less often, so that whoever waits leaves the processor to what is waited for: to read a thousand
-    events fifty times a second keeps a core busy.
+    A condition that takes long is checked less often, so that waiting leaves the processor to the processes under test: reading a thousand
+    events fifty times a second would keep a core busy.
     """
     deadline = time.monotonic() + seconds * PATIENCE
     while True:
