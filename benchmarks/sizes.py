@@ -1,4 +1,4 @@
-"""What Redis keeps of a job: bytes of memory, all keys and Redis's own tables counted, while it waits and once it is answered."""
+"""How much memory Redis needs for a job, all keys and Redis's own tables counted: while it waits, and once it is answered."""
 
 from __future__ import annotations
 

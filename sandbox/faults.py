@@ -67,7 +67,7 @@ class Schedule(BaseModel):
     endpoint: EndpointName | list[EndpointName] | None = None
     """The endpoint or endpoints it befalls; None: all of them."""
     containing: Annotated[str, Field(min_length=1)] | None = None
-    """Only calls whose body has this text, such as one number or one group's id; None: whatever they carry."""
+    """Only calls whose body has this text, such as one number or one group's id; None: any body."""
     probability: float = Field(default=1.0, ge=0, le=1)
     count: int | None = Field(default=None, ge=0)
     """How many times it fires at most; None: no limit."""

@@ -71,7 +71,7 @@ def issue(
 
 
 def verification_answer(body: Mapping[str, Any], *, old: bool) -> dict[str, str]:
-    """Return what verification says of a known webhook, without the envelope's status.
+    """Return what verification says about a known webhook, without the envelope's status.
 
     The older answer's fields are those of the vendor's public page on version 3 of this endpoint. The document
     shows one answer, a coupon's; that those of other families leave empty what they lack is the sandbox's choice.

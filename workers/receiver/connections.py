@@ -20,7 +20,7 @@ __all__ = ["LINGER_SECONDS", "REQUEST_SECONDS", "STATE_KEY", "Connection", "Conn
 
 #: The key of a request's connection in the ASGI scope's `state`.
 STATE_KEY: Final = "connection"
-#: A request must be whole within so many seconds of its first byte.
+#: A request must be whole within this many seconds of its first byte.
 REQUEST_SECONDS: Final = 30.0
 #: The most memory for the bodies of all requests, in bytes; when it is exceeded, the connection that has been sending longest is closed.
 MOST_BYTES: Final = 16 * 1024 * 1024

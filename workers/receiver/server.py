@@ -30,7 +30,7 @@ MOST_CONNECTIONS: Final = 500
 BACKLOG: Final = 256
 #: How long the last answers may take to be written after the time to drain, in seconds. uvicorn then cancels the rest, with a traceback.
 LAST_ANSWERS_SECONDS: Final = 5.0
-#: The server looks for late requests every so many of uvicorn's ticks, which come ten times a second.
+#: The server looks for late requests once in this many ticks of uvicorn's, which come ten times a second.
 TICKS_TO_A_LOOK: Final = 10
 
 

@@ -128,7 +128,7 @@ class Run:
         self._ended.set()
 
     def read(self, position: int) -> None:
-        """Note that so many bytes of the file are done."""
+        """Note how many bytes of the file are done."""
         self.position = position
         if self.tally.enqueued and not self.record.began:
             self.record.began = True

@@ -48,7 +48,7 @@ class Record:
 
     #: Also the id of its batch.
     id: str
-    #: Who uploaded the file: a digest that tells nothing about them.
+    #: Who uploaded the file: a digest that shows nothing about them.
     owner: str
     #: The role that their token opens.
     role: Role

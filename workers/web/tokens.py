@@ -16,7 +16,7 @@ Role = Literal["operator", "importer"]
 
 #: Wrong tokens are answered one after the other, this many seconds apart.
 SECONDS_APART: Final = 0.5
-#: The longest that an answer waits for its turn, in seconds; while the queue is longer, wrong tokens are told to try again later.
+#: The longest that an answer waits for its turn, in seconds; while the queue is longer, a wrong token is refused at once.
 LONGEST_SECONDS: Final = 10.0
 
 
