@@ -19,7 +19,7 @@ __all__ = ["Chores"]
 log = structlog.get_logger("workers.web")
 
 SECONDS: Final = 60.0
-#: All keys are searched for queues that no worker knows only once in this many rounds.
+#: How many rounds there are from one search of all keys, for queues that no worker knows, to the next.
 ROUNDS_TO_A_SEARCH: Final = 10
 
 

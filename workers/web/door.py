@@ -66,7 +66,7 @@ class Door:
         """Return the role that a token opens, at once.
 
         Raises:
-            Refused: the token is wrong. This takes half a second, and longer while other wrong tokens wait.
+            Refused: the token is wrong. The refusal takes half a second, and longer while other wrong tokens wait.
         """
         if role := self.tokens.role_of(presented):
             return role

@@ -159,7 +159,10 @@ class Run:
         self.sentences.append(text)
 
     def carry_out(self) -> None:
-        """Carry out the pass, and write to the record how it ended; errors of the import end there, too. The caller then calls `end`."""
+        """Carry out the pass, and write to the record how it ended. Errors of the import are noted there and not raised.
+
+        The caller calls `end` afterwards.
+        """
         try:
             self._carry_out()
         except (UnusableFile, WrongOption, NotListed, NotAnswered, Stopped) as error:

@@ -8,7 +8,7 @@ const SILENCE = 12000;
 function watch(place) {
   const state = place.querySelector("[data-live-state]");
   const time = place.querySelector("[data-live-time]");
-  // Nobody can set this clock; one that is put back would hide a silence.
+  // Nobody can set performance.now() back; a clock that is set back would hide a silence.
   let last = performance.now();
 
   function say(text, lost) {
