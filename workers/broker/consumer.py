@@ -1,4 +1,4 @@
-"""Takes messages off one queue: waits for room and for messages, and fetches them. What it has taken is in its hands (hands.py)."""
+"""Takes messages off one queue: waits for room and for messages, and fetches them. `Hands` keeps the messages it has taken (hands.py)."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ __all__ = ["DurableConsumer"]
 
 log = structlog.get_logger("workers.broker")
 
-#: Ids in one fetch at most: the script runs alone in Redis as long as it takes.
+#: Most ids in one fetch: Redis serves nobody else while the script runs.
 FETCH_AT_ONCE = 256
-#: Bytes of messages in one fetch, unless a single one is longer.
+#: Most bytes of messages in one fetch, unless the first message alone is longer.
 FETCH_BYTES = 8 << 20
-#: How long to wait for room that is worth a fetch, and how often while there are spare messages in hand: those begin meanwhile.
+#: How long to wait for room that is worth a fetch, in seconds; and how many times to wait while spare messages are in hand, since those
+#: can begin meanwhile.
 MOMENT_SECONDS = 0.005
 MOMENTS = 4
-#: How often a worker that keeps itself free for one message looks whether it may take it.
+#: How often a worker that must try a suspect alone looks whether it may take it, in seconds.
 ALONE_SECONDS = 0.1
-#: How long an idle worker only waits for its list to have something, before it looks at all places again, in seconds.
+#: How long an idle worker watches the ready list alone before it runs a fetch again, in seconds.
 LOOK_AGAIN_SECONDS = 10.0
-#: How often a worker that may not call looks whether it may.
+#: How often a benched worker (its secret is refused, another's is not) looks whether it may call again, in seconds.
 BENCHED_SECONDS = 0.1
 
 
@@ -53,9 +54,9 @@ class DurableConsumer(Consumer):
             broker.keys.acks(broker.broker_id, each) for each in sorted(broker.get_declared_queues())
         ]
         self._timeout = timeout
-        #: How many messages waited for each worker at the last fetch.
+        #: How many messages per worker waited at the last fetch.
         self._waiting = 0
-        #: Until when its list alone is looked at, since nothing was there.
+        #: Until when the ready list alone is watched, since the last fetch found nothing.
         self._quiet_until = 0.0
         self._began = 0.0
         self._runner = ThreadRunner(broker.client)
@@ -64,7 +65,7 @@ class DurableConsumer(Consumer):
         self._who = f"fetch-{queue_name}"
         self._who_waits = f"wait-{queue_name}"
         self._cannot_wait = False
-        #: How many losses there had been when all was put in order last; None until it was, and after a lost answer.
+        #: `Link.losses` at the last reconciliation; None before the first, and after a lost answer.
         self._losses: int | None = None
         self._ready: deque[DurableMessage] = deque()
 
@@ -78,17 +79,17 @@ class DurableConsumer(Consumer):
             except Exception as error:
                 if not is_outage(error):
                     raise
-                # Whatever the lost answer named is outstanding without being known here.
+                # The ids in the lost answer are outstanding in Redis but unknown here: reconcile before the next fetch.
                 time.sleep(self._link.lost(self._who, error, self._began))
                 self._losses = None
                 self._quiet_until = 0.0
         return self._ready.popleft() if self._ready else None
 
     def ack(self, message: dramatiq.MessageProxy) -> None:
-        """Do nothing: the actor's return is no answer; delivery's settling is."""
+        """Do nothing: delivery acknowledges a message when it settles it, not when its actor returns."""
 
     def nack(self, message: dramatiq.MessageProxy) -> None:
-        """A middleware has failed the message: set it aside.
+        """Set aside a message that a middleware has failed.
 
         Raises:
             dramatiq.errors.ConnectionClosed: Redis could not be asked; Dramatiq calls again.
@@ -110,7 +111,7 @@ class DurableConsumer(Consumer):
         """Do nothing: messages that no actor has seen are outstanding like the others, and close() hands them all back in order."""
 
     def close(self) -> None:
-        """Hand back everything that is still outstanding. Where Redis is away, another worker takes it over."""
+        """Hand back everything that is still outstanding. If Redis is away, another worker takes it over later."""
         began = time.monotonic()
         try:
             if not self._broker.deserted.is_set():
@@ -153,24 +154,24 @@ class DurableConsumer(Consumer):
         self._began = time.monotonic()
         now, alone, entries = self._fetch(room)
         accepted = (self._hands.accept(entry_id, body, now, deaths) for entry_id, body, deaths in entries)
-        # One by one: where one cannot be set aside, those before it are in hand already.
+        # Accept one by one: if one cannot be set aside, those before it are in hand already.
         self._ready.extend(message for message in accepted if message is not None)
-        # Not sooner: where Redis serves fetches but refuses to set an entry aside, it would be told as back and away at each turn.
+        # Report this only now: if Redis serves fetches but refuses to set an entry aside, each turn would log it as back and away again.
         self._link.answered(self._who)
         if alone:
             self._broker.draining.wait(ALONE_SECONDS)
         elif not entries:
-            # What falls due is pushed to the list, so an idle worker need look at nothing else for a while.
+            # A job that falls due is pushed to the list (tend.lua), so an idle worker need watch nothing else for a while.
             self._quiet_until = time.monotonic() + LOOK_AGAIN_SECONDS
             self._wait_for_messages(self._timeout)
         elif self._cannot_wait:
-            # A Redis out of memory serves one and refuses the other; whether it is back shows here even in a busy queue.
+            # A full Redis serves the fetch and refuses BLMOVE. Try BLMOVE in a busy queue too, or nobody would notice that Redis is back.
             self._wait_for_messages(MOMENT_SECONDS)
 
     def _fetch(self, room: int) -> tuple[int, bool, list[tuple[bytes, bytes | int | None, int]]]:
-        """Redis's time in milliseconds, whether the worker is to take nothing for a suspect's sake, and ids with their messages and deaths.
+        """Return Redis's time (ms), whether the worker must take nothing else before a suspect, and ids with their messages and deaths.
 
-        An entry that is not to be read comes with its size.
+        An entry that must not be read comes with its size instead of its message.
         """
         keys, queue = self._broker.keys, self._keys
         now, self._waiting, alone, *flat = self._runner.run(
@@ -203,10 +204,10 @@ class DurableConsumer(Consumer):
         return int(now), bool(alone), list(zip(flat[::3], flat[1::3], map(int, flat[2::3]), strict=True))
 
     def _wait_for_messages(self, seconds: float) -> None:
-        """Block until the queue has something, or for a while.
+        """Block until the queue has something, or for ``seconds``.
 
-        Moving the head onto itself changes nothing, but waits for there to be one; so an idle worker needs a command a second, and
-        a new job is picked up at once. https://redis.io/docs/latest/commands/blmove/
+        BLMOVE of the list's head onto itself changes nothing, but blocks while the list is empty. So an idle worker sends one command
+        a second, and a new job is picked up at once. https://redis.io/docs/latest/commands/blmove/
         """
         began = time.monotonic()
         try:
@@ -239,7 +240,7 @@ class DurableConsumer(Consumer):
         return room
 
     def _reconcile(self) -> None:
-        """After Redis was away: what is outstanding in its books but unknown here goes back to the queue."""
+        """After Redis was away, put messages back on the queue that are outstanding here by its books, but unknown to this worker."""
         losses = self._link.losses
         if losses == self._losses:
             return

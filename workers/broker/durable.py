@@ -1,4 +1,4 @@
-"""A Redis broker that loses nothing: Dramatiq's wire format, actors and middleware, with what leaks replaced."""
+"""A Redis broker that loses nothing: Dramatiq's wire format, actors and middleware, with the parts that lose messages replaced."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = ["DEAD_LETTER_MS", "DurableBroker"]
 
 #: How long dead letters are kept.
 DEAD_LETTER_MS = 7 * 86400 * 1000
-#: A queue's consumer asks again after so many seconds of silence.
+#: How long a consumer waits at most, for messages or for room, before it looks again, in seconds.
 IDLE_SECONDS = 1.0
-#: How often an enqueue whose answer was lost is asked, in all; the script is safe to repeat.
+#: How many times an enqueue is tried in all; the script is safe to repeat after a lost answer.
 ENQUEUE_ATTEMPTS = 3
 
 
 def sleep_on(seconds: float) -> bool:
-    """Wait in a process that nobody tells to stop in this way."""
+    """Wait, in a process that has no stop signal to listen to here."""
     time.sleep(seconds)
     return False
 
@@ -48,14 +48,14 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in the log."""
+        """Return the part's name in the log."""
 
     def is_alive(self) -> bool:
         """Return whether it still does its work."""
 
 
 class DurableBroker(RedisBroker):
-    """Takes Dramatiq's RedisBroker's place.
+    """Replaces Dramatiq's RedisBroker.
 
     ``concurrency`` is how many jobs run at once in this process.
     """
@@ -78,34 +78,34 @@ class DurableBroker(RedisBroker):
         #: Each known actor's queues.
         self.homes: dict[str, tuple[str, ...]] = {}
         self.events_maxlen = settings.events_maxlen
-        #: The number of the form of what is stored, as of the last enrolment.
+        #: The number of the form in which data is stored, as of the last enrolment.
         self.form = 1
         self.link = Link()
         self.draining = threading.Event()
-        #: Redis went away while this worker stopped: nothing can be handed back any more.
+        #: Set when Redis goes away while this worker stops: nothing can be handed back any more.
         self.deserted = threading.Event()
-        #: What this worker is of no use without, beside Dramatiq's own threads; who starts one adds it.
+        #: The parts without which this worker is of no use, beside Dramatiq's own threads. The code that starts a part adds it.
         self.parts: list[Part] = []
-        #: Asked every now and then: has the loop that carries jobs out had a turn since it was last asked? And if not, where is it?
+        #: Called at intervals. The first returns whether the event loop has had a turn since the last call, the second where it is.
         self.loop_turns: Callable[[], bool] = lambda: True
         self.where_loop_is: Callable[[], str] = lambda: ""
-        #: Told of the queue of each entry that was set aside.
+        #: Called with the queue of each entry that was set aside.
         self.on_set_aside: Callable[[str], None] = lambda _: None
-        #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
+        #: Called before each fetch: must this worker take nothing, because its secret is refused and another worker's is not?
         self.is_benched: Callable[[], bool] = lambda: False
-        #: Waits so many seconds; returns whether this process was told to stop meanwhile.
+        #: Waits the given seconds; returns whether this process was told to stop meanwhile.
         self.pause: Callable[[float], bool] = sleep_on
         #: Called with each heartbeat, in the caretaker's thread.
         self.on_beat: Callable[[], None] = lambda: None
-        #: Why this worker may not go on, when it may not.
+        #: Why this worker may not go on; empty while it may.
         self.refused = ""
-        #: Since when all places of this process have been taken and none was left (`time.monotonic()`); None while one is free.
+        #: When the last free place of this process was taken (`time.monotonic()`); None while one is free.
         self.full_since: Callable[[], float | None] = lambda: None
         #: How many jobs of each queue have a place in this process.
         self.in_flight: Callable[[], dict[str, int]] = dict
         #: How many messages this process may have in hand.
         self.places = Places(concurrency)
-        #: What this worker says of itself in Redis, as JSON.
+        #: This worker's description of itself in Redis, as JSON.
         self.about = b"{}"
         self._fetches = itertools.count(1)
         self._runner = ThreadRunner(client)
@@ -117,19 +117,19 @@ class DurableBroker(RedisBroker):
 
     @property
     def consumer_class(self) -> type[DurableConsumer]:
-        """What takes messages off a queue."""
+        """The class that takes messages off a queue."""
         return DurableConsumer
 
     def waiting_client(self) -> redis.Redis:
-        """A client for one thread that waits in Redis for messages."""
+        """Return a client for one thread that waits in Redis for messages."""
         return sync_client(self._settings.redis_url, timeout=IDLE_SECONDS + 5.0)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> DurableConsumer:  # noqa: ARG002
-        """A consumer of the queue. The window is this broker's own; Dramatiq's counts threads, and jobs here need none."""
+        """Return a consumer of the queue. ``prefetch`` is ignored: it counts threads, but jobs run on a loop, and `Places` limits them."""
         return DurableConsumer(self, queue_name, min(timeout / 1000, IDLE_SECONDS))
 
     def next_epoch(self) -> int:
-        """Return a number that is larger than all that this process had before."""
+        """Return a number larger than any that this process got before."""
         return next(self._fetches)
 
     def declare_queue(self, queue_name: str) -> None:
@@ -143,8 +143,8 @@ class DurableBroker(RedisBroker):
         """Enqueue a message, at once or ``delay`` milliseconds from now.
 
         Raises:
-            dramatiq.errors.ConnectionClosed: Redis could not be asked in a few attempts. The message may be on its queue all the same;
-                enqueueing it again makes another entry, which its message_id keeps from a second answer.
+            dramatiq.errors.ConnectionClosed: Redis did not answer in a few attempts. The message may be on its queue all the same.
+                Enqueueing it again adds a second entry, but its message_id keeps it from a second answer.
         """
         options = {"redis_message_id": str(uuid.uuid4())}
         queue_name = message.queue_name
@@ -202,7 +202,7 @@ class DurableBroker(RedisBroker):
         return int(self.client.hlen(keys.bodies)) + int(self.client.hlen(keys.stock_delayed_bodies))
 
     def rejection(self, body: bytes | None, reason: str) -> str:
-        """Why an entry was set aside, for `dead list`; its message id where it can be read."""
+        """Return, for `dead list`, why an entry was set aside, with its message id and actor where they can be read."""
         try:
             fields = orjson.loads(body or b"")
         except orjson.JSONDecodeError:

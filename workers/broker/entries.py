@@ -1,4 +1,4 @@
-"""What a queue's entry must be to be a job; anything else is set aside with the reason."""
+"""Checks whether an entry of a queue is a job; anything else is set aside with the reason."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ log = structlog.get_logger("workers.broker")
 FIELDS = frozenset(
     {"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"}
 )
-#: Options that mean something here; all others belong to somebody else and are not looked at.
+#: Options that this worker uses; all others belong to other software and are dropped.
 KNOWN_OPTIONS = frozenset({"redis_message_id", "eta", "traceparent", "original_id"})
-#: Options by which a stock producer asks for something that never happens here; each is told once, in one line.
+#: Options by which a stock producer asks for something that this worker never does; each is logged once.
 NOT_DONE = frozenset(
     {"pipe_target", "on_success", "on_failure", "group_callbacks", "group_completion_uuid", "store_results"}
 )
 _told: set[str] = set()
-#: Digits in a row that may be a whole number of more than 64 bits, once `_ZEROS` has made a 0 of each digit. A regular expression takes
-#: seven times as long to find them, for every job.
+#: So many digits in a row may be a whole number of more than 64 bits. To find them, `_ZEROS` turns each digit into 0 first: a regular
+#: expression takes seven times as long, for every job.
 _LONG_NUMBER = b"0" * 19
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
-#: The latest moment that a timestamp may name, in Unix milliseconds (the year 2500): beyond it, arithmetic ends.
+#: The latest valid timestamp, in Unix milliseconds (the year 2500): numbers far beyond it break the arithmetic with times.
 LATEST = 16_725_225_600_000
 
 
@@ -62,10 +62,10 @@ class DurableMessage(dramatiq.MessageProxy):
 def read_entry(
     queue: str, entry_id: str, body: bytes | None, actors: Mapping[str, Collection[str]]
 ) -> SafeMessage:
-    """The message of an entry. ``actors`` maps each known actor to its queues.
+    """Return the message of an entry. ``actors`` maps each known actor to its queues.
 
     Raises:
-        Unreadable: with a sentence that says what is wrong; it repeats nothing of the arguments.
+        Unreadable: the entry is no job; the message says why, and repeats none of the arguments.
     """
     if body is None:
         raise Unreadable("there is no message under this id")
@@ -104,7 +104,7 @@ def _tell_not_done(fields: dict[str, Any]) -> None:
 
 
 def read_exactly(body: bytes) -> Any:
-    """Return what a JSON document says, with each whole number as it stands there.
+    """Return the value of a JSON document, with each whole number exactly as it is written.
 
     Raises:
         orjson.JSONDecodeError: it is not JSON.
@@ -112,7 +112,7 @@ def read_exactly(body: bytes) -> Any:
     """
     read = orjson.loads(body)
     if _LONG_NUMBER in body.translate(_ZEROS):
-        # Beyond 64 bits orjson makes a float of a whole number, which is another number.
+        # orjson turns a whole number of more than 64 bits into a float, which is another number.
         read = json.loads(body)
     return read
 
@@ -121,7 +121,7 @@ def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
     """Return a JSON object as every worker reads it.
 
     Raises:
-        Unreadable: with a sentence that says what is wrong, whose subject is ``what``.
+        Unreadable: it is none; the message says why, in a sentence about ``what``.
     """
     try:
         fields = read_exactly(body)
@@ -135,7 +135,7 @@ def read_object(body: bytes, what: str = "the message") -> dict[str, Any]:
 
 
 def reply_of(body: bytes) -> str | None:
-    """Return the name under which somebody waits for the answer to an entry, though it is no readable job; None if it names none."""
+    """Return the ``reply_to`` of an entry that is no readable job, so that its caller gets an answer; None if it has none."""
     try:
         kwargs = read_object(body).get("kwargs")
     except Unreadable:
@@ -166,6 +166,6 @@ def _check_types(fields: dict[str, Any]) -> None:
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
             raise Unreadable(f"{name} is not a number of Unix milliseconds")
     if 0 < fields["options"].get("eta", 0) < EARLIEST_MS:
-        # It would have been due long ago, and be carried out at once instead of in an hour.
+        # Taken as milliseconds it would be long past, and the job would run at once instead of in an hour.
         raise Unreadable("options.eta must be Unix milliseconds; this looks like seconds")
     fields["message_timestamp"] = int(fields["message_timestamp"])

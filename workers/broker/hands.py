@@ -1,4 +1,4 @@
-"""What one process has in hand of one queue: from the fetch that took a message until delivery, or another worker, has it."""
+"""The messages of one queue that one process has in hand: each from its fetch until its receipt is released."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["ALONE_FROM", "LONGEST_ENTRY", "Hands", "Home"]
 
 log = structlog.get_logger("workers.broker")
 
-#: An entry of more bytes is no job, and is not even read: one of 61 MiB would end a worker whose memory is bounded, again and again.
+#: A longer entry is no job, and is not even read: one of 61 MiB would kill a worker with a memory limit, again and again.
 LONGEST_ENTRY = 1 << 20
-#: A message with which so many workers have died is tried alone.
+#: A message with which this many workers have died is tried alone.
 ALONE_FROM = 3
 
 
 class Home(Protocol):
-    """What a consumer needs of its broker."""
+    """What a consumer needs from its broker."""
 
     broker_id: str
-    #: What this worker says of itself in Redis.
+    #: This worker's description of itself in Redis, as JSON.
     about: bytes
     keys: Keys
     link: Link
@@ -39,11 +39,11 @@ class Home(Protocol):
     #: Each known actor's queues.
     homes: dict[str, tuple[str, ...]]
     places: Places
-    #: Told of the queue of each entry that was set aside.
+    #: Called with the queue of each entry that was set aside.
     on_set_aside: Callable[[str], None]
-    #: Asked before each fetch: is this worker to take nothing, because others may call and it may not?
+    #: Called before each fetch: must this worker take nothing, because its secret is refused and another worker's is not?
     is_benched: Callable[[], bool]
-    #: Set when this worker stops; and when Redis went away meanwhile, so that nothing can be handed back any more.
+    #: `draining` is set when this worker stops; `deserted` when Redis goes away meanwhile, so that nothing can be handed back any more.
     draining: threading.Event
     deserted: threading.Event
 
@@ -58,14 +58,14 @@ class Home(Protocol):
         """Return the names of all queues."""
 
     def next_epoch(self) -> int:
-        """Return a number that is larger than all that this process had before."""
+        """Return a number larger than any that this process got before."""
 
     def rejection(self, body: bytes | None, reason: str) -> str:
         """Return why an entry was set aside, for `dead list`."""
 
 
 class Hands:
-    """The messages of one queue that are this worker's. They are taken by one thread; receipts are released from any."""
+    """The messages of one queue that are this worker's. One thread takes them; any thread may release a receipt."""
 
     def __init__(self, home: Home, queue: str) -> None:
         self._home = home
@@ -74,9 +74,9 @@ class Hands:
         self._runner = ThreadRunner(home.client)
         self._held: dict[str, Receipt] = {}
         self._lock = threading.Lock()
-        #: The key of their ids.
+        #: The key of the set of their ids.
         self.acks = home.keys.acks(home.broker_id, queue)
-        #: The number of this consumer's fetches, and the key of the least that takes anything.
+        #: The number that this consumer's fetches carry, and the key of the lowest number with which a fetch takes anything.
         self.epoch = home.next_epoch()
         self.epoch_key = home.keys.epoch(home.broker_id, queue)
 
@@ -86,11 +86,11 @@ class Hands:
     def accept(
         self, entry_id: bytes, body: bytes | int | None, now: int, deaths: int = 0
     ) -> DurableMessage | None:
-        """Return the message of an entry that was fetched at ``now`` (ms); None when it is none, or not due yet, and has left our hands.
+        """Return the message of an entry fetched at ``now`` (ms); None if the entry is no job or not due yet: it is no longer in hand then.
 
-        ``body`` is its size where it is not to be read; ``deaths`` is how many workers have died with it.
+        ``body`` is the entry's size if it must not be read; ``deaths`` is how many workers have died with it.
         """
-        # What is no UTF-8 keeps a name of its own, by which its event is told from others.
+        # An id that is not UTF-8 still gets a name of its own, which tells its event from others.
         name = entry_id.decode("utf-8", "backslashreplace")
         try:
             if name.encode() != entry_id:
@@ -103,9 +103,9 @@ class Hands:
         except Unreadable as error:
             self.set_aside(entry_id, None if isinstance(body, int) else body, str(error))
             return None
-        # Dramatiq would put a message with an eta into a queue in memory, and enqueue a copy of it.
+        # Remove the eta: Dramatiq would put the message into a queue in memory, and enqueue a copy of it.
         due = int(message.options.pop("eta", 0))
-        # By Redis's clock, which released it: by a clock behind it, it would go to and fro until this one catches up.
+        # Compare with Redis's clock, which released the message: a local clock that is behind would send it back again and again.
         if due > now:
             self._runner.run(SCRIPTS["postpone"], [self.acks, self._keys.delayed], [name, due])
             return None
@@ -123,7 +123,7 @@ class Hands:
             deaths=deaths,
             sent=sent,
         )
-        # One that has seen fewer deaths may come in the same fetch that finds a suspect, and is tried with the others.
+        # Judge by the deaths: a fetch that finds a suspect may also bring messages with fewer deaths, which are tried with the others.
         if deaths >= ALONE_FROM:
             log.warning(
                 "message.tried_alone", queue=self._queue, message_id=message.message_id, deaths=deaths
@@ -143,7 +143,7 @@ class Hands:
         self._home.places.leave(self._queue)
 
     def give_back_others(self) -> int:
-        """Hand back what is outstanding in Redis's books but unknown here. Return how many they were."""
+        """Hand back the messages that are outstanding here by Redis's books, but unknown to this process. Return how many."""
         with self._lock:
             held = list(self._held)
         return self._give_back("others", held)
@@ -156,13 +156,13 @@ class Hands:
             receipt.release()
 
     def _give_back(self, which: str, ids: list[str]) -> int:
-        """A fetch that was sent before and comes after takes nothing any more."""
+        """Hand back, and raise the epoch: a fetch that was sent before this but arrives after it takes nothing."""
         self.epoch = self._home.next_epoch()
         keys = [self._keys.ready, self._keys.bodies, self.acks, self.epoch_key]
         return int(self._runner.run(SCRIPTS["hand_back"], keys, [which, self.epoch, *ids]))
 
     def set_aside(self, entry_id: str | bytes, body: bytes | None, reason: str) -> None:
-        """Answer an entry that is no readable job, also where somebody waits for its answer, and keep it as a dead letter."""
+        """Answer an entry that is no readable job, on its reply list too if it names one, and keep it as a dead letter."""
         name = entry_id.decode("utf-8", "backslashreplace") if isinstance(entry_id, bytes) else entry_id
         kind, event = rejection(self._queue, name, reason, body)
         keys, reply = self._keys, reply_of(body) if body else None

@@ -1,4 +1,4 @@
-"""The broker's scripts, and the keys each takes of a queue."""
+"""The broker's Lua scripts, by name."""
 
 from __future__ import annotations
 
