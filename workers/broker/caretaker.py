@@ -1,4 +1,4 @@
-"""The caretaker: a thread of its own that keeps this worker's heartbeat and the queues in order, whatever the jobs do."""
+"""The caretaker: a thread that sends this worker's heartbeat and keeps the queues in order, whatever the jobs do."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ log = structlog.get_logger("workers.caretaker")
 
 #: How often delayed messages are looked at when none is known to be due sooner, in seconds.
 TICK_SECONDS = 0.25
-#: tend.lua moves so many messages of a queue at once; then it is asked again at once.
+#: tend.lua moves at most this many messages of a queue in one run; if it moved as many, it runs again at once.
 BATCH = 200
-#: Messages that are looked at in one tick for a deadline that passed, or a mark that cancels them: some 1,000 a second.
+#: How many messages are checked in one tick for a deadline that passed, or a mark that cancels them: some 1,000 a second.
 LOOKED_AT = 250
-#: A failure of Redis may hit some workers and not others; each that lives is heard again within this share of that time.
+#: After a failure of Redis nobody is called dead for this share of the heartbeat time: by then every living worker is heard again.
 SETTLING = 0.5
-#: How often a fault that stays is told, in seconds.
+#: How often a fault that stays is logged, in seconds.
 FAULT_AGAIN_SECONDS = 60.0
-#: Why Redis does not serve this worker is told up to so many characters.
+#: Most characters of the reason why Redis does not serve this worker.
 WHY_CHARACTERS = 200
-#: Who asks, for the link.
+#: The caretaker's name at the link.
 WHO = "caretaker"
-#: So many heartbeats fall into the time after which a silent worker counts as dead.
+#: How many heartbeats a worker sends in the time after which a silent one counts as dead.
 BEATS = 4
 
 
@@ -57,12 +57,12 @@ class Caretaker(threading.Thread):
         self._ticked_at = time.monotonic()
         self._beat_at = 0.0
         self._fault_told = ("", 0.0)
-        #: Redis's clock (ms) less this process's (s), as of the last answer.
+        #: Redis's clock minus this process's monotonic clock at the last answer, in milliseconds.
         self._clock_ms = 0.0
         self._queues = sorted(broker.get_declared_queues())
         self._policy = Policy.of(broker._settings)  # noqa: SLF001 - one thing in two threads
         self._look_at = 0.0
-        #: What this worker says of itself, beside how many jobs it has in flight.
+        #: The part of this worker's description that does not change.
         self._facts = {
             "queues": sorted(queues),
             "host": socket.gethostname(),
@@ -74,20 +74,20 @@ class Caretaker(threading.Thread):
             "secret": broker._settings.secret_name,  # noqa: SLF001 - one thing in two threads
             "rate": broker._settings.coupontools_rate_limit,  # noqa: SLF001 - as above
         }
-        #: What it said last, and when.
+        #: The description that was written last, and when.
         self.about = broker.about = self._say()
         self._said_at = 0.0
         #: Until when another worker keeps the queues for all (`time.monotonic()`).
         self._kept_until = 0.0
         self._strays = Strays(broker, self._client)
-        #: Queues of which messages stood nowhere at the last heartbeat.
+        #: Queues that seemed to have strays at the last heartbeat.
         self._astray: set[bytes] = set()
 
     def _say(self) -> bytes:
-        """Return what this worker says of itself: of what it has fetched, so many have a place, and the others wait for one."""
+        """Return this worker's description, with how many of its fetched messages have a place (the others wait for one)."""
         told = {**self._facts, "in_flight": self._broker.in_flight()}
         if why := self._broker.link.without:
-            # The heartbeat is served, but not all that the work needs.
+            # Redis serves the heartbeat, but refuses something that the jobs need.
             told["without"] = redact_text(why)[:WHY_CHARACTERS]
         return orjson.dumps(told)
 
@@ -104,13 +104,13 @@ class Caretaker(threading.Thread):
                     pause = TICK_SECONDS
                 else:
                     pause = self._broker.link.lost(WHO, error, began)
-                # While Redis was away nobody's heartbeat arrived: give all the time to be heard before calling any dead.
+                # While Redis was away no heartbeat arrived: give every worker time to be heard before calling any dead.
                 self._steady_since = time.monotonic()
                 self._beat_at = 0.0
             self._ending.wait(pause)
 
     def stop(self) -> None:
-        """Leave the list of workers, if Redis is there: everything was handed back."""
+        """Leave the list of workers, if Redis answers: everything was handed back before."""
         self._ending.set()
         self.join()
         keys = self._broker.keys
@@ -118,7 +118,7 @@ class Caretaker(threading.Thread):
         began = time.monotonic()
         try:
             if not self._broker.deserted.is_set():
-                # What this worker's jobs put off when they were cut off is back on its queue when the worker is gone.
+                # Jobs that were cut off have put their messages off: those that are due go back to their queues before the worker is gone.
                 while self._tick() == 0:
                     pass
                 self._runner.run(
@@ -133,7 +133,7 @@ class Caretaker(threading.Thread):
         self._client.close()
 
     def _tell_fault(self, error: Exception) -> None:
-        """A fault that stays is told every now and then, not at every tick."""
+        """Log a fault; one that stays is logged every now and then, not at every tick."""
         text, told_at = self._fault_told
         if str(error) == text and time.monotonic() - told_at < FAULT_AGAIN_SECONDS:
             return
@@ -144,7 +144,7 @@ class Caretaker(threading.Thread):
         """Look at everything once. Return how long to rest, in seconds."""
         now = time.monotonic()
         if now - self._ticked_at > self._silence * SETTLING:
-            # This process was frozen, and with it perhaps all others of its machine: they are heard again, or not, soon.
+            # This process was frozen, perhaps with all others on this machine: give them time to be heard before calling any dead.
             self._steady_since = now
         self._ticked_at = now
         beat = now - self._beat_at >= self._silence / BEATS
@@ -159,7 +159,7 @@ class Caretaker(threading.Thread):
         answered_at = time.monotonic()
         clock_ms = int(clock_ms) - answered_at * 1000
         if answered_at - now > self._silence / BEATS or abs(clock_ms - self._clock_ms) > self._silence * 500:
-            # As long as this answer took, others may not have been heard either; nor does a clock that was set tell who was silent.
+            # While Redis was this slow, others may not have been heard either; and once a clock was set, it does not show who was silent.
             self._steady_since = answered_at
         self._clock_ms = clock_ms
         if beat:
@@ -173,7 +173,7 @@ class Caretaker(threading.Thread):
         if messages:
             self._bring_forward(now)
         if beat:
-            # Twice in a row: a producer that writes messages and pushes their ids one by one is nowhere near losing any.
+            # Search when it was so at two heartbeats in a row: a producer may just have written a message, and be about to push its id.
             again, self._astray = self._astray & set(astray), set(astray)
             if again:
                 self._strays.begin(sorted(queue.decode() for queue in again))
@@ -183,7 +183,7 @@ class Caretaker(threading.Thread):
         return self._rest(now, next_due, longest=TICK_SECONDS if search is None else search)
 
     def _tell(self, dead: list[tuple[bytes, int, list[bytes]]], problem: bytes) -> None:
-        """Log who was taken over, and what is wrong with a queue.
+        """Log which workers were taken over, and what is wrong with a queue.
 
         Raises:
             ResponseError: Redis refused something.
@@ -202,7 +202,7 @@ class Caretaker(threading.Thread):
             self._tell_fault(fault)
 
     def _told(self, about: bytes, now: float, *, beat: bool) -> None:
-        """Write what this worker says of itself between two heartbeats, too, where it is something else now."""
+        """Write this worker's description between two heartbeats, too, if it has changed."""
         if not beat and (about == self.about or now - self._said_at < TICK_SECONDS):
             return
         if not beat:
@@ -210,7 +210,7 @@ class Caretaker(threading.Thread):
         self.about, self._said_at = about, now
 
     def _tend(self, now: float, about: bytes, *, steady: bool) -> Any:
-        """Return what tend.lua answers; ``about`` is what this worker says of itself at a heartbeat."""
+        """Return what tend.lua answers; ``about`` is this worker's description at a heartbeat, and empty between."""
         keys = self._broker.keys
         queue_keys: list[str] = []
         for queue in self._queues:
@@ -248,7 +248,7 @@ class Caretaker(threading.Thread):
         return rest if next_due < 0 else min(rest, max(0.001, next_due / 1000))
 
     def _unpark(self, *, busy: bool) -> int:
-        """Bring back what holds that are over have parked, and let out who is to probe those that last. Return how many messages moved."""
+        """Bring back messages parked by holds that are over, and let out the probes of holds that last. Return how many messages moved."""
         moved, changes = self._runner.run(
             *unparking(self._broker.keys, self._broker.events_maxlen, busy=busy)
         )
@@ -256,7 +256,7 @@ class Caretaker(threading.Thread):
         return int(moved)
 
     def _bring_forward(self, now: float) -> None:
-        """Look for deadlines that passed while nobody had the message, unless another worker does."""
+        """Bring forward messages whose deadline passed, or that were cancelled, in no worker's hands, unless another worker is doing it."""
         if now < self._look_at:
             return
         keys = self._broker.keys

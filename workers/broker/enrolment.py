@@ -1,4 +1,4 @@
-"""What must be right before a worker takes jobs, and stays right while it does: its Redis, its key names and its account."""
+"""Checks a worker's Redis, key names and account before it takes jobs, and its key names again at each heartbeat."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from workers.redis_link import ThreadRunner
 
 __all__ = ["FORMS", "Enrolment", "Refused"]
 
-#: The forms of what is stored in Redis that this release reads, its own the last. What was stored before there were numbers is 1; from 3
-#: on, what a success leaves behind is small (``delivery.answer.SMALL_FORM``).
+#: The forms of stored data that this release reads; the last is its own. Data stored before forms had numbers has form 1; from form 3 on,
+#: a success leaves only a small mark (``delivery.answer.SMALL_FORM``).
 FORMS = (1, 2, 3)
-#: Whoever takes key names over may find that another pair did so at the same moment, and looks again.
+#: How many times to look: another pair may take the key names over at the same moment as this one.
 LOOKS = 5
 
 
 class Refused(Exception):  # noqa: N818 - named for what happened
-    """This worker may not take jobs here, and another start would not change that. Holds a sentence for the operator."""
+    """This worker may not take jobs here, and another start would not change that. The message is a sentence for the operator."""
 
 
 class Enrolment:
-    """Registers a worker, unless its settings would have it take the jobs of others.
+    """Registers a worker, unless with its settings it would take the jobs of others.
 
-    A second prefix on one namespace (or the other way round) would lose delayed jobs, and another account carry out jobs that are not
-    its own. ``about`` is what the worker says of itself.
+    A second prefix on one namespace (or the other way round) would lose delayed jobs, and a worker of another account would carry out
+    jobs that are not its own. ``about`` is the worker's description of itself.
     """
 
     def __init__(self, broker: DurableBroker, client: redis.Redis, about: bytes) -> None:
@@ -52,7 +52,7 @@ class Enrolment:
         self._enrol(starts=True)
 
     def renew(self) -> None:
-        """Look again while it works: its names may have gone to others while it was frozen. Raises as `begin` does."""
+        """Check again while the worker runs: others may have taken over its key names while it was frozen. Raises as `begin` does."""
         self._enrol(starts=False)
 
     def _refuse_cluster(self) -> None:
@@ -120,7 +120,7 @@ class Enrolment:
         try:
             lives = self._lives(dataclasses.replace(self._keys, prefix=prefix, namespace=namespace))
         except NoPermissionError:
-            # This user may not look, so nobody knows.
+            # This Redis user may not read the keys of that pair: take it for living.
             lives = True
         if lives:
             raise Refused(
@@ -129,7 +129,7 @@ class Enrolment:
             )
 
     def _lives(self, pair: Keys) -> bool:
-        """Return whether a worker of this pair lives, or work of it waits."""
+        """Return whether a worker of this pair lives, or jobs of it wait."""
         owner: Any = self._client.get(pair.prefix_of)
         if owner is None or owner.decode() != pair.prefix:
             # The namespace has gone to another prefix since.
@@ -151,7 +151,7 @@ class Enrolment:
 
 
 def _silence(about: bytes) -> float:
-    """Return after how many milliseconds of silence a worker is dead, by what it says of itself."""
+    """Return how many milliseconds of silence mean that a worker is dead, by its own description."""
     try:
         return float(orjson.loads(about)["silence_ms"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Notices that Redis has forgotten what it had confirmed."""
+"""Notices when Redis has forgotten writes that it had confirmed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Memory"]
 
 log = structlog.get_logger("workers.redis")
 
-#: How long the number of a worker that is gone stays, and how long a loss is on show.
+#: How long the number of a worker that is gone is kept, and how long a loss is shown.
 KEPT_MS = 86400 * 1000
 SHOWN_MS = 7 * 86400 * 1000
 
 
 class Memory:
-    """A number that grows with each heartbeat. If Redis has a smaller one, or none, it has lost what was written in between.
+    """A number in Redis that grows with each heartbeat. If Redis has a smaller one, or none, it has lost what was written since.
 
-    Whoever asks Redis alone sees nothing wrong: jobs are gone, or carried out again, without a line.
+    Redis itself reports nothing: without this, jobs would be gone, or carried out again, without a line in the log.
     """
 
     def __init__(self, broker: DurableBroker, client: redis.Redis, heartbeat_seconds: float) -> None:
@@ -31,7 +31,7 @@ class Memory:
         self._surely = 0
 
     def look(self) -> None:
-        """Compare the number with that of the last look, and write the next.
+        """Compare the number in Redis with the one written last, and write the next.
 
         Raises:
             redis.RedisError: Redis could not be asked; the number may have been written or not.

@@ -1,4 +1,4 @@
-"""Finds messages that stand nowhere: their list was deleted or evicted, or the worker that had them is known to nobody."""
+"""Finds strays: messages whose id is in no list and no set, since it was deleted or evicted, or nobody knows the worker that had them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["Strays"]
 
 log = structlog.get_logger("workers.caretaker")
 
-#: Ids of a list that are read at once, messages that are looked through at once, and those of them that are judged at once.
+#: How many ids of a list, and how many messages, are read at once, and how many of those messages put_back.lua judges at once.
 IDS_AT_ONCE = 1000
 MESSAGES_AT_ONCE = 100
 JUDGED_AT_ONCE = 100
-#: Ids of a list that are remembered at once; of a longer list the messages are looked through several times.
+#: How many ids of a list are held in memory at once; if the list is longer, the messages are looked through several times.
 REMEMBERED = 200_000
-#: Messages that are put back by one search; the next finds the rest.
+#: About how many strays of a queue one search puts back; the next search finds the rest.
 MOST = 100_000
-#: How long a message must have stood nowhere: a producer may write it a moment before it pushes its id.
+#: How long a message must have been astray, in seconds: a producer may write it a moment before it pushes its id.
 ASTRAY_SECONDS = 5.0
 #: How long one turn of the search may take, and how long the search rests after it, in seconds.
 TURN_SECONDS = 0.01
 REST_SECONDS = 0.05
-#: How long a search rests while it only waits, in seconds.
+#: How long a search rests between turns while it waits for ASTRAY_SECONDS to pass, in seconds.
 TICK_SECONDS = 0.25
 
 
@@ -63,7 +63,7 @@ class Strays:
         return None
 
     def _search_all(self, queues: list[str]) -> Iterator[float]:
-        """Yield after each step: how long to rest, in seconds."""
+        """Search, and yield after each step how long to rest, in seconds."""
         for queue in queues:
             astray: list[bytes] = []
             for some in self._candidates(queue):
@@ -83,14 +83,14 @@ class Strays:
                 log.error("queue.put_back", queue=queue, messages=back, problem="they stood in no list")
 
     def _candidates(self, queue: str) -> Iterator[list[bytes]]:
-        """Yield ids of messages that are not in the queue's list; now and then none."""
+        """Yield ids of messages that are not in the queue's list, some at a time; an empty list is a pause."""
         keys = self._keys.queue(queue)
         length: Any = self._client.llen(keys.ready)
         parts = 1 + length // REMEMBERED
         for part in range(parts):
             listed: set[int] = set()
             at = 0
-            # From its end: what is fetched meanwhile shifts nothing, and what is pushed is only seen twice.
+            # Read the list from its end: fetches at its head shift nothing, and a push only makes some ids be seen twice.
             while ids := self._ids_in_list(keys.ready, at):
                 listed.update(number for number in map(hash, ids) if number % parts == part)
                 at += IDS_AT_ONCE
@@ -119,9 +119,9 @@ class Strays:
         return told
 
     def _outstanding(self, queue: str) -> list[bytes]:
-        """Return the sets of what workers have outstanding, those of stock brokers too, where they have anything.
+        """Return the keys of all sets of outstanding ids that exist, those of stock brokers too.
 
-        They are bytes: a stock broker may have any name, and one that is no UTF-8 can't be sent as text.
+        The keys are bytes: a stock broker may have any name, and one that is not UTF-8 can't be sent as text.
         """
         workers: Any = self._client.hkeys(self._keys.workers)
         strangers: Any = self._client.zrevrange(self._keys.heartbeats, 0, IDS_AT_ONCE - 1)
