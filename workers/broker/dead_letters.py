@@ -1,4 +1,4 @@
-"""Dead letters as an operator handles them: listed page by page, found by message id, retried and purged one step each."""
+"""Dead letters as an operator handles them: listed page by page, found by message id, retried and purged in one step each."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from workers.redis_link import ThreadRunner
 
 __all__ = ["LETTER_KINDS", "DeadLetter", "DeadLetters", "NotRetried", "Place", "readable"]
 
-#: Why a letter is dead: the kinds of a failure, and what was no readable job.
+#: Why a letter is dead: the kinds of failure, and the one for an entry that was no readable job.
 LETTER_KINDS = (*ERROR_KINDS, "unreadable")
 #: Letters read in one round trip.
 PAGE = 500
-#: The same, where the newest of each queue are shown.
+#: The same, when the newest letters of each queue are shown.
 LOOK = 50
-#: Where a look backwards has come to: the time of the last letter (ms), and how many of that time it has passed.
+#: Where reading backwards has come to: the time of the last letter (ms), and how many letters of that time were passed.
 Place = tuple[float, int]
 _HOMES = {name: (job.queue, *job.also) for name, job in JOBS.items()}
 
 
 def readable(body: bytes) -> Any:
-    """Return what was enqueued; as text where it is no JSON, or cannot be written as such again: too deep, or a number too long."""
+    """Return the message as enqueued; as text if it is no JSON, or cannot be written as JSON again: too deep, or a number too long."""
     try:
         message = read_exactly(body)
         orjson.dumps({"body": message})
@@ -44,7 +44,7 @@ def readable(body: bytes) -> Any:
 
 
 def _reason(text: bytes | None) -> dict[str, Any] | None:
-    """Return why a letter is dead; None where that is not on record, or is no reason that can be read."""
+    """Return why a letter is dead; None if no reason is on record, or none that can be read."""
     try:
         told: dict[str, Any] = orjson.loads(text or b"")
     except orjson.JSONDecodeError:
@@ -57,7 +57,7 @@ def _reason(text: bytes | None) -> dict[str, Any] | None:
 
 
 class NotRetried(Exception):  # noqa: N818 - says what did not happen
-    """The letter is no readable job and cannot become one again; it was left as it is."""
+    """The letter cannot become a job again; it was left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class DeadLetter:
     """One letter, without its body."""
 
     queue: str
-    #: The id under which it lies; also its name where its message has none that can be read.
+    #: The letter's id in Redis; also its name if no message id can be read.
     entry_id: bytes
     message_id: str
     job: str
@@ -73,12 +73,12 @@ class DeadLetter:
     code: int | None
     message: str
     died_at: str
-    #: The batch that it belonged to.
+    #: The batch that its job belonged to.
     batch_id: str | None = None
 
     @property
     def id(self) -> str:
-        """What an operator calls it by."""
+        """The id by which an operator names the letter."""
         return self.message_id or self.entry_id.decode("utf-8", "replace")
 
 
@@ -94,7 +94,7 @@ class DeadLetters:
         kind: str | None = None,
         batch_id: str | None = None,
     ) -> None:
-        """``kind`` and ``batch_id`` leave out all letters of others."""
+        """With ``kind`` or ``batch_id``, all other letters are left out."""
         self._client = client
         self._kind = kind
         self._batch_id = batch_id
@@ -103,18 +103,18 @@ class DeadLetters:
         self._queues = list(queues)
 
     def now(self) -> float:
-        """Redis's time, which letters' times are taken from; Unix milliseconds."""
+        """Return the time by Redis's clock, which dates the letters, in Unix milliseconds."""
         seconds, micros = self._client.time()
         return float(seconds * 1000 + micros / 1000)
 
     def count(self) -> int:
-        """How many there are."""
+        """Return how many letters there are."""
         if self._kind or self._batch_id:
             return sum(1 for _ in self.oldest_first())
         return sum(int(self._client.zcard(self._keys.queue(name).dead)) for name in self._queues)
 
     def oldest_first(self) -> Iterator[DeadLetter]:
-        """Every letter, queue by queue; read page by page, so letters that come and go meanwhile may be missed."""
+        """Yield every letter, queue by queue. It reads page by page, so when letters go meanwhile, others may be missed."""
         for name in self._queues:
             start = 0
             while True:
@@ -127,7 +127,7 @@ class DeadLetters:
                 start += len(page)
 
     def that_died_before(self, moment_ms: float) -> Iterator[list[DeadLetter]]:
-        """Yield pages of all letters up to that moment, each at least once, whatever is retried or purged meanwhile."""
+        """Yield pages of all letters that died by then, each letter at least once, whatever is retried or purged meanwhile."""
         for name in self._queues:
             cursor = 0
             while True:
@@ -143,9 +143,9 @@ class DeadLetters:
     def newest_first(
         self, *, until: Place, since_ms: float = 0, most: int, most_read: int
     ) -> tuple[list[DeadLetter], Place | None]:
-        """Return at most so many letters that died between these moments, and where to go on; None at the end.
+        """Return at most ``most`` letters that died from ``since_ms`` to ``until``, and where to go on; None at the end.
 
-        ``most_read`` letters are looked at, also where few of them are of the kind or the batch that is wanted.
+        No more than ``most_read`` letters are read, however few of them are of the kind or batch that is wanted.
         """
         begin, skip = until
         found: list[DeadLetter] = []
@@ -183,12 +183,12 @@ class DeadLetters:
             begin = last
 
     def at(self, queue: str, entry_id: bytes) -> DeadLetter | None:
-        """Return the letter that lies there; None if there is none any more."""
+        """Return the letter of this queue and id; None if it is gone."""
         died: Any = self._client.zscore(self._keys.queue(queue).dead, entry_id)
         return None if died is None else self._read_all(queue, [(entry_id, float(died))])[0]
 
     def find(self, wanted: Iterable[str]) -> dict[str, list[DeadLetter]]:
-        """The letters with these message ids (or entry ids); reads all letters' reasons once, page by page."""
+        """Return the letters with these message ids (or ids in Redis); reads the reasons of all letters once, page by page."""
         found: dict[str, list[DeadLetter]] = {one: [] for one in wanted}
         for page in self.that_died_before(float("inf")):
             for letter in page:
@@ -204,18 +204,18 @@ class DeadLetters:
                 yield letter, body
 
     def body(self, letter: DeadLetter) -> bytes | None:
-        """The message as it was enqueued; None when the letter is not there any more."""
+        """Return the message as it was enqueued; None if the letter is gone."""
         body: Any = self._client.hget(self._keys.queue(letter.queue).dead_bodies, letter.entry_id)
         return None if body is None else bytes(body)
 
     def retry(self, letter: DeadLetter, *, anew: bool) -> str | None:
-        """Enqueue the letter's job anew, in one step with the letter's end. Return the new message id, None if the letter is gone.
+        """Enqueue the letter's job again and remove the letter, in one step. Return the new message id, None if the letter is gone.
 
-        The arguments stay as they are, and with them the idempotency key and the correlation id; a new id and time make it a new
-        message with a deadline of its own. ``anew``: what ended as unknown calls again, and the API is not asked before.
+        The idempotency key, the correlation id and all arguments but the batch and `reply_to` stay; a new id and time make it a new
+        message with a deadline of its own. With ``anew``, a job that ended as unknown calls the API without reading back first.
 
         Raises:
-            NotRetried: it is no readable job, or none that can be written again; with a sentence.
+            NotRetried: it cannot become a job again; the message says why.
         """
         body = self.body(letter)
         if body is None:
@@ -234,7 +234,7 @@ class DeadLetters:
         ):
             message_id = retried_as(message_id, letter.entry_id)
         options = {name: value for name, value in message["options"].items() if name != "eta"}
-        # It has left its batch, and nobody waits for its answer any more; but who waits for the first id learns of it.
+        # The job has left its batch, and nobody waits for its answer any more; but whoever looks for the first id finds it here.
         gone = ("batch_id", "batch_size", "reply_to")
         options.setdefault("original_id", message["message_id"])
         message |= {
@@ -242,7 +242,7 @@ class DeadLetters:
             "kwargs": {name: value for name, value in message["kwargs"].items() if name not in gone},
             "options": {**options, "redis_message_id": message_id},
             "message_id": message_id,
-            # By Redis's clock, which judges its deadline: by that of a host that is hours behind it would expire at once.
+            # Redis's clock judges the deadline. By the clock of a host that is hours behind, the job would expire at once.
             "message_timestamp": int(self.now()),
         }
         try:
@@ -262,7 +262,7 @@ class DeadLetters:
         return message_id if revived else None
 
     def purge(self, letters: list[DeadLetter]) -> int:
-        """Forget letters of one page. Return how many there still were."""
+        """Remove the letters of one page. Return how many of them there still were."""
         purged = 0
         for name in self._queues:
             queue = self._keys.queue(name)
@@ -298,13 +298,13 @@ class DeadLetters:
             kind=told["kind"],
             code=told.get("code"),
             message=told["message"],
-            # Whoever else buries letters may give any number for a time, and one that is no moment must not hide the other letters.
+            # Other programs may write any number as a time of death. One that is no time must not hide the other letters.
             died_at=rfc3339(min(max(died, 0), LATEST)),
             batch_id=told.get("batch_id"),
         )
 
     def _from_body(self, name: str, entry_id: bytes) -> dict[str, Any]:
-        """A letter without a reason was left by a stock worker."""
+        """Return what the message itself shows of a letter without a reason: a stock worker left it."""
         told: dict[str, Any] = {"kind": "unreadable", "code": None, "message": "no reason is on record"}
         body: Any = self._client.hget(self._keys.queue(name).dead_bodies, entry_id)
         try:
