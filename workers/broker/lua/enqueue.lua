@@ -18,7 +18,7 @@ else
   added = redis.pcall('ZADD', delayed, due, id)
 end
 if type(added) == 'table' then
-  -- A repeat would take a body that stands alone for a message that is on its queue.
+  -- A repeat would take a body without an id in the queue for a message that is enqueued.
   redis.call('HDEL', bodies, id)
   return added
 end

@@ -17,7 +17,7 @@ local function count()
 end
 
 if batch then
-  -- First: what is on its queue is to be counted, too.
+  -- Write the counts first: if Redis refuses that, no message may be on its queue without being counted.
   redis.call('HSETNX', batch, 'id', ARGV[#ARGV - 1])
   redis.call('HSETNX', batch, 'began_at', whole(now))
   local others = redis.call('HEXISTS', batch, 'enqueued') == 0 and redis.call('HGET', batch, 'answered')
@@ -29,19 +29,19 @@ end
 for i = 1, (#KEYS - #KEYS % 4) / 4 do
   local ready, bodies, answered, marks = KEYS[4 * i - 3], KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i]
   local id, mark, message = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
-  -- A worker may answer it between a first try and its repeat. Counted once more, its batch would wait for an answer that never comes.
+  -- A worker may have answered the message since a first try. Counted once more, its batch would wait for an answer that never comes.
   local was_answered = redis.call('EXISTS', answered) == 1 or marked(marks, mark)
   if not was_answered and redis.call('HSETNX', bodies, id, message) == 1 then
     local pushed = redis.pcall('RPUSH', ready, id)
     if type(pushed) == 'table' then
-      -- A repeat would take a body that stands alone for a message that is on its queue.
+      -- A repeat would take a body without an id in the queue for a message that is enqueued.
       redis.call('HDEL', bodies, id)
       count()
       return pushed
     end
     new = new + 1
   end
-  -- Not first: a script that has written is refused nothing any more, so a full Redis would take the message.
+  -- Do this last: once a script has written, a full Redis refuses it nothing any more, and would take the message.
   redis.call('HDEL', bodies, NOBODY)
 end
 return count()

@@ -1,33 +1,33 @@
 -- include: clock.lua
 -- include: proof.lua
 --
--- fetch.lua: takes the next messages of a queue and notes them as outstanding: what is due first, in the order it fell due, then the list.
--- Whoever fetches is registered in the same step: what it takes is taken over when it dies, whatever happened to its heartbeat.
+-- fetch.lua: takes the next messages of a queue and notes them as outstanding: first those due in `delayed`, in due order, then the list.
+-- The worker is registered in the same step, so that its messages are taken over when it dies, whatever happened to its heartbeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
---       5 forward: set of ids that were brought forward: their place in the list is left behind when they are answered
+--       5 forward: set of ids that were brought forward: when they are answered, their id is still in the list
 --       6 epoch: the number that this consumer's fetches must have at least   7 heartbeats   8 workers (see tend.lua)
 --       9 deaths: hash id -> how many workers have died with it   10 suspects: hash worker -> what it tries alone: "until|queue|id"
 --       11... the sets of all that this worker has outstanding, of each queue
 local ready, bodies, acks, delayed, forward, epoch, heartbeats, workers, deaths, suspects = unpack(KEYS)
--- ARGV  1 at most so many   2 at most so many bytes of messages, but one message in any case
---       3 bytes of the longest message that is read; of a longer one the answer has its size in place of the message
---       4 number of this fetch   5 worker   6 its JSON   7 queue   8 after so many deaths a message only ends; after more it is not read
---       9 from so many deaths on, a message is tried alone
+-- ARGV  1 most messages   2 most bytes of messages, but one message in any case
+--       3 bytes of the longest message that is read; in place of a longer one, the answer has its size
+--       4 number of this fetch   5 worker   6 its JSON   7 queue   8 deaths after which a message only gets its answer; after more it is
+--       not even read   9 deaths from which on a message is tried alone
 local most, room, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local number, me, about, queue = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
--- Answers Redis's time (ms), how many messages wait in the list for each worker there is, '1' if this worker is to take nothing else
--- until a suspect has ended, then id, message (or nil), deaths, id, message ...
+-- Answers Redis's time (ms), how many messages per worker wait in the list, 1 if this worker must take nothing else until a suspect has
+-- ended (else 0), then id, message (or its size, or nil), deaths, id, message ...
 -- An id that is outstanding here already is a producer's repeat and is dropped; so is a due id whose message was answered meanwhile.
 
 local ends_after, alone_from = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local answer = { whole(now), 0, 0 }
 
--- Sent before this consumer reconciled or left, and delivered after it: nobody would know what it took.
+-- This fetch was sent before its consumer reconciled or left, and arrives after: nobody would know what it took.
 if number < tonumber(redis.call('GET', epoch) or 0) then return answer end
 
--- 1. Is this worker to try a suspect, or does it try one now? ---------------------------------------------------------------------------
+-- 1. Must this worker try a suspect, or is it trying one? -------------------------------------------------------------------------------
 
 local function outstanding()
   local count = 0
@@ -46,7 +46,7 @@ if trial then
   local till, its_queue, id = string.match(trial, '^(%d+)|(.-)|(.*)$')
   till = tonumber(till)
   local in_time = till > now and till <= now + PAUSE.suspect
-  -- Another worker that took it, or put it off, changed its time.
+  -- If another worker took the suspect or put it off, its time has changed.
   local waits = in_time and tonumber(redis.call('ZSCORE', delayed, id) or '') == till
   local tried = its_queue == queue and redis.call('SISMEMBER', acks, id) == 1
   if (its_queue ~= queue and in_time) or tried or (waits and outstanding() > 0) then
@@ -80,14 +80,14 @@ local function deaths_of(id) return any_deaths and tonumber(redis.call('HGET', d
 
 local function size_of(id) return redis.call('HSTRLEN', bodies, id) end
 
--- The message; of one that is too long, or that nobody survives, its size alone.
+-- Returns the message, or only its size if it is too long or has killed too many workers.
 local function body_of(id, died)
   local size = size_of(id)
   if size > longest or (size > 0 and died > ends_after) then return size end
   return redis.call('HGET', bodies, id)
 end
 
--- How many of these ids fit; a hundred messages of 5 MB at once are more than a worker's memory may hold.
+-- Returns how many of these ids fit: some hundred messages of 1 MiB at once may be more than a worker's memory holds.
 local function fitting(ids)
   for at, id in ipairs(ids) do
     local size = size_of(id)
@@ -138,8 +138,8 @@ if taken == #due and taken < most then
   for i = 1, count do
     local died = deaths_of(ids[i])
     local body = body_of(ids[i], died)
-    -- What was brought forward and is answered has left its place in the list behind. As long as it is not answered it is taken from there
-    -- as well: twice is caught by the ledger, and nobody can tell here whether it stands anywhere else.
+    -- The id of a message that was brought forward is still in the list: drop it once the message is answered. Until then take it from
+    -- here, too: the ledger catches a message that is fetched twice, and nobody can tell here whether its id is anywhere else.
     if not body and redis.call('SISMEMBER', forward, ids[i]) == 1 then
       stale[#stale + 1] = ids[i]
     elseif type(body) == 'string' and died >= alone_from then

@@ -1,10 +1,10 @@
 -- include: clock.lua
 --
--- memory.lua: does Redis still know what this worker wrote last? Then a newer number takes its place. Safe to repeat.
+-- memory.lua: does Redis still know the number that this worker wrote last? Writes the next number, known or not. Safe to repeat.
 --
 -- KEYS  1 memory: the number this worker wrote last   2 forgot: hash, at (ms) and times
 -- ARGV  1 the number that is surely written, 0 for none   2 the next   3 ms that the number is kept
---       4 ms within which several workers tell of one loss   5 ms that a loss is on show
+--       4 ms within which the reports of several workers are one loss   5 ms that a loss is shown
 -- Answers 1 if the number is gone or older: an old copy was restored, a replica promoted that lagged, or all was flushed; else 0.
 
 local memory, forgot = KEYS[1], KEYS[2]

@@ -2,22 +2,23 @@
 -- include: proof.lua
 -- include: cancelled.lua
 --
--- overdue.lua: deadlines pass also for messages that nobody has fetched. One worker at a time looks at what waits, a few messages in turn,
--- and brings forward what is overdue, or was cancelled; only its claim knows how it ends. Safe to repeat.
+-- overdue.lua: brings forward messages that nobody has fetched and whose deadline passed, or that were cancelled; their claim decides how
+-- they end. One worker at a time looks for them, at a few waiting messages in each turn. Safe to repeat.
 --
 -- KEYS  1 sweep: hash (owner, until (ms), and for each place how far it was looked at)   2 parked   3 holds (see account.lua)
 --       4 cancelled (see delivery's cancelled.lua)   then 4 for each queue: ready, bodies, delayed, forward
 local sweep, parked, holds, cancelled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
--- ARGV  1 worker   2 ms that a message may wait unless it says otherwise   3 look at so many   4 ms: the longest that a job is ever put off
+-- ARGV  1 worker   2 ms that a message may wait unless it says otherwise   3 how many to look at   4 ms that a job is put off at most
 --       5... name of each queue
 local me, patience, most, longest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
--- Answers the ms after which to ask again, and how many were brought forward.
+-- Answers the ms after which to run this again, and how many messages were brought forward.
 
 local OWNED_MS = 2000
 local FORWARD_MS = 90 * 86400 * 1000
--- A longer message is not read: no job of the contract is so long, and reading it would hold up others.
+-- A longer message (a webhook with a large payload, say) is not looked at, since reading it would hold up others. Whoever fetches it sees
+-- its deadline.
 local LONGEST_BODY = 65536
--- What is brought forward is due before all others, and is not looked at again.
+-- The due time of messages that are brought forward: before all others. They are not looked at again.
 local FIRST = 1
 
 
@@ -28,14 +29,14 @@ redis.call('HSET', sweep, 'owner', me, 'until', whole(now + OWNED_MS))
 
 local any_cancelled = redis.call('EXISTS', cancelled) == 1
 
--- When a message was enqueued, or when its delay ended, its deadline (ms), and whether it was cancelled; nil if it does not say so.
+-- Returns when a message was enqueued, or when its delay ended, its deadline (ms), and whether it was cancelled; nil if it cannot be read.
 local function times_of(bodies, id)
   local size = redis.call('HSTRLEN', bodies, id)
   if size == 0 or size > LONGEST_BODY then return nil end
   local fine, message = pcall(cjson.decode, redis.call('HGET', bodies, id))
   if not fine or type(message) ~= 'table' then return nil end
   local sent = message.message_timestamp
-  -- Python writes NaN as well, which is a number to Lua, is not itself, and can be no score.
+  -- Python may write NaN: to Lua it is a number that does not equal itself, and Redis refuses it as a score.
   if type(sent) ~= 'number' or sent ~= sent then return nil end
   local since = sent
   local eta = type(message.options) == 'table' and message.options.eta
@@ -44,11 +45,11 @@ local function times_of(bodies, id)
   local own, marks = given.deadline_seconds, {}
   if any_cancelled then
     local id = tostring(message.message_id)
-    -- Who has no batch is of none, also where one is called `nil`.
+    -- A job without a batch must not match a batch that is called `nil`.
     local batch = type(given.batch_id) == 'string' and 'b:' .. given.batch_id or NOBODY
     marks = redis.call('HMGET', cancelled, 'm:' .. id, batch, 'u:' .. id)
   end
-  -- What may have been carried out has been brought forward once; since then it waits for its look-up.
+  -- A job that may have been carried out was brought forward once already; since then it waits to be read back.
   local is_cancelled = (sent_before(marks[1], sent) or sent_before(marks[2], sent)) and not marks[3]
   return since, since + (type(own) == 'number' and own > 0 and own * 1000 or patience), is_cancelled
 end
@@ -62,9 +63,10 @@ for q = 5, #ARGV do
   places[#places + 1] = { name = 'ready ' .. queue.name, queue = queue, ids = function(from, count)
     return redis.call('LRANGE', queue.ready, from, from + count - 1)
   end, overdue = function(id)
-    -- An id that is only in `forward` would be passed over and lost, one that is only in `delayed` be fetched twice.
+    -- Try the ZADD first: an id that is in `forward` alone would be passed over and lost. An id that is in `delayed` alone would be fetched
+    -- twice.
     redis.call('ZADD', queue.delayed, 'XX', 0, NOBODY)
-    -- Once: what was put off since then waits for its time.
+    -- Only once: a message that was put off after this waits for its time.
     if redis.call('SADD', queue.forward, id) == 1 then redis.call('ZADD', queue.delayed, 'NX', FIRST, id) end
     redis.call('PEXPIRE', queue.forward, FORWARD_MS)
   end }
@@ -73,12 +75,12 @@ for q = 5, #ARGV do
   end, overdue = function(id)
     redis.call('ZADD', queue.delayed, FIRST, id)
   end }
-  -- What was put off by a clock that was ahead then, and is right again; and what was cancelled while it waits for its time.
+  -- Messages that were put off by a clock that was ahead then, and is right again; and cancelled messages that wait for their time.
   places[#places + 1] = { name = 'late ' .. queue.name, queue = queue, ids = function(from, count)
     return redis.call('ZRANGEBYSCORE', queue.delayed, whole(now + (any_cancelled and 0 or longest)), '+inf', 'LIMIT', from, count)
   end, early = function(id, since, is_cancelled)
     if is_cancelled then
-      -- Whoever fetches it would put it off until then. What else of it has that name does not matter any more.
+      -- Set the eta to 0, or the worker that fetches the message puts it off again. An argument of that name does not matter any more.
       local body = redis.call('HGET', queue.bodies, id)
       redis.call('HSET', queue.bodies, id, (string.gsub(body, '"eta"%s*:%s*[%d%.eE+]+', '"eta":0')))
     end
@@ -89,7 +91,7 @@ end
 -- While the account is refused or paused, deadlines stand still.
 for _, place in ipairs(redis.call('SMEMBERS', parked)) do
   local name, queue = string.match(place, '^(.*)|(.-)|.-$')
-  -- What a stranger has put among the places names no hold.
+  -- A place that some other program has put there names no hold.
   local text = name and redis.call('HGET', holds, name)
   local kind = text and cjson.decode(text).kind
   local stands = kind == 'refused' or kind == 'paused'
@@ -107,7 +109,7 @@ end
 
 local forward, room = 0, most
 
--- Looks at so many messages of a place, from where it was looked at last. Returns how many there were.
+-- Looks at `count` messages of a place, from where the last look ended. Returns how many there were.
 local function look_at(place, count)
   local from = tonumber(redis.call('HGET', sweep, place.name) or '0')
   local ids = place.ids(from, count)
@@ -131,7 +133,7 @@ local function look_at(place, count)
   return #ids
 end
 
--- What a place leaves of its share is for those that have more.
+-- A place with fewer messages than its share leaves the rest to places that have more.
 local open = places
 while room > 0 and #open > 0 do
   local share, more = math.ceil(room / #open), {}

@@ -1,16 +1,16 @@
 -- include: clock.lua
 --
--- put_back.lua: of these messages, which stand nowhere? Safe to repeat.
+-- put_back.lua: which of these messages are strays, that is, in no list and no set? Puts them back if told to. Safe to repeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 delayed: zset id -> due (ms)   4 parked (see account.lua)
 --       5... sets of what workers have outstanding of this queue
 local ready, bodies, delayed, parked = unpack(KEYS, 1, 4)
 -- ARGV  1 '1' to put those back, in the order in which they were enqueued; '' to look   2 queue   3... ids
 local puts, queue = ARGV[1] == '1', ARGV[2]
--- Answers the ids of those that stand nowhere. The caller has looked through the list; what came to it since is near one of its ends.
+-- Answers the ids of the strays. The caller has read the whole list; an id that came to it since is near one of its ends.
 
 local NEAR = 500
--- A longer message is not looked into: nobody needs to know when it was sent, since it is no job.
+-- A longer message is not read, since that would hold up others: it is put back as if it were sent now.
 local LONGEST_BODY = 65536
 
 
@@ -42,7 +42,7 @@ for i = 3, #ARGV do
   local id = ARGV[i]
   if redis.call('HEXISTS', bodies, id) == 1 and not stands(id) then
     astray[#astray + 1] = id
-    -- Where it stands all the same, and is answered there, a due id without a message is passed over.
+    -- Should the id be somewhere all the same, and be answered from there, fetch.lua drops this one: a due id without a message.
     if puts then redis.call('ZADD', delayed, 'NX', string.format('%.0f', sent_at(id)), id) end
   end
 end

@@ -1,11 +1,11 @@
 -- include: proof.lua
 --
--- revive.lua: a dead letter becomes a job again, under a new id. Safe to repeat: who comes second finds no letter.
+-- revive.lua: turns a dead letter into a job again, under a new id. Safe to repeat: the second run finds no letter.
 --
 -- KEYS  1 dead: zset id -> died at (ms)   2 dead bodies: hash id -> message   3 dead reasons: hash id -> why
 --       4 ready: list of ids   5 bodies: hash id -> message
 -- ARGV  1 id of the letter   2 id of the new message   3 new message
--- Answers 1, or 0 when the letter is not there any more (retried, purged or too old).
+-- Answers 1, or 0 when the letter is gone (retried, purged or too old).
 
 local dead, dead_bodies, dead_reasons, ready, bodies = unpack(KEYS)
 local letter, id, message = ARGV[1], ARGV[2], ARGV[3]
@@ -16,7 +16,7 @@ redis.call('HDEL', dead_reasons, NOBODY)
 redis.call('HSET', bodies, id, message)
 local pushed = redis.pcall('RPUSH', ready, id)
 if type(pushed) == 'table' then
-  -- A repeat has a new id: the body under this one would never be fetched.
+  -- The letter stays dead: its body, which is in no list, must not be found as a stray and put back.
   redis.call('HDEL', bodies, id)
   return pushed
 end

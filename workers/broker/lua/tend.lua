@@ -1,21 +1,20 @@
 -- include: clock.lua
 -- include: proof.lua
 --
--- tend.lua: a worker's heartbeat, and what one of them does for all: it keeps the queues in order, several times a second, whatever its
+-- tend.lua: writes a worker's heartbeat; and one worker at a time keeps the queues in order for all, several times a second, whatever its
 -- jobs do. Safe to repeat.
 --
 -- KEYS  1 heartbeats: zset worker -> last seen (ms)   2 workers: hash worker -> JSON   3 holds   4 parked (see account.lua)
---       5 sweep: hash, in it who does this for all (keeper), and until when (kept_until, ms)   6 suspects (see fetch.lua)
+--       5 sweep: hash; in it, who keeps the queues for all (keeper), and until when (kept_until, ms)   6 suspects (see fetch.lua)
 --       then 9 for each queue: ready, bodies, delayed, stock_delayed, stock_delayed_bodies, dead, dead_bodies, dead_reasons, deaths
 -- ARGV  1 worker   2 its JSON, '' between heartbeats   3 ms of silence that mean death, 0 not to take over anything
 --       4 ms that a dead letter is kept   5 the namespace   6 when this was sent, by Redis's clock (ms)
---       7 'wake' or 'all': of what is due, move one id to wake those who wait for the list, or everything
---       8 the latest due time that means anything (ms)   9... name of each queue
+--       7 'wake': move one due id to an empty list, to wake the workers that wait for it; 'all': move all due ids
+--       8 the latest valid due time (ms)   9... name of each queue
 -- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the workers taken over (the id of each,
--- how many messages it had, and the message_ids of the first of them),
--- Redis's time (ms), what went wrong with a queue ('' if nothing): one whose key holds something else holds up no other; how many holds
--- and parking places there are; how many messages there are; for how many ms another worker keeps the queues (0: this one does); and
--- the names of queues that have more messages than stand anywhere.
+-- how many messages it had, and the message_ids of the first of them), Redis's time (ms), what went wrong with a queue ('' if nothing;
+-- a queue whose key has a wrong type does not hold up the others), how many holds and parking places there are, how many messages there
+-- are, for how many ms another worker keeps the queues (0: this one does), and the names of queues that have strays (see put_back.lua).
 
 local heartbeats, workers, holds, parked, sweep, suspects = unpack(KEYS)
 local me, about, silence, letters_kept, namespace, sent_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
@@ -23,19 +22,20 @@ local all_due, latest = ARGV[7] == 'all', tonumber(ARGV[8])
 local acks_prefix = namespace .. ':__acks__.'
 
 local BATCH = 200
--- So long a keeper that does not come back is waited for.
+-- How long to wait for a keeper that does not come back.
 local KEPT_MS = 2000
--- Bytes of stock producers' delayed messages that are looked into at once, and the longest that is: a longer one is no job.
+-- Most bytes of stock producers' delayed messages to read in one run, and the longest message to read: a longer one is no job.
 local STOCK_BYTES, LONGEST_BODY = 1048576, 1048576
--- Who never registered with us is a stock broker, which beats only when it does something: it is dropped after a day, so many at once.
+-- A heartbeat of a worker that never registered is a stock broker's, which sends one only when it does something. It is dropped after a
+-- day, so many in one run.
 local STRANGER_MS, STRANGERS_AT_ONCE = 86400000, 1000
--- Lua hands on no more than some thousands of arguments.
+-- Lua passes no more than some thousands of arguments to a function.
 local AT_ONCE = 1000
--- Of the messages of a dead worker so many are named; a longer one, which it takes time to read, by its Redis id.
+-- How many messages of a dead worker are named. A long one, which takes time to read, is named by its Redis id.
 local NAMED, LONGEST_READ = 100, 16384
 
 local beat = about ~= ''
--- A Redis that was frozen runs what was sent to it before, and finds everybody silent: then nobody is called dead.
+-- A Redis that was frozen runs this late, and finds every worker silent: then nobody is called dead.
 if now - sent_at > silence / 2 then silence = 0 end
 local moved, next_due, dead_workers = 0, nil, {}
 local queues = {}
@@ -46,7 +46,7 @@ for q = 9, #ARGV do
     deaths = KEYS[k + 9] }
 end
 
--- 1. Heartbeat, before anything can go wrong. One from the future was left when the clock was set back, and would never be missed.
+-- 1. The heartbeat, before anything can go wrong.
 if beat then
   redis.call('ZADD', heartbeats, whole(now), me)
   redis.call('HSET', workers, me, about)
@@ -57,9 +57,10 @@ local left = (tonumber(kept_until) or 0) - now
 if keeper and keeper ~= me and left > 0 and left <= KEPT_MS and not all_due then
   return { -1, 0, {}, whole(now), '', 0, 0, math.ceil(left), {} }
 end
--- Not a worker that stops: nobody would do it for so long.
+-- A worker that stops must not become the keeper: nobody would keep the queues for that long.
 if not all_due then redis.call('HSET', sweep, 'keeper', me, 'kept_until', whole(now + KEPT_MS)) end
 
+-- A heartbeat from the future was left when the clock was set back, and would never be missed: date it now.
 if beat then
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', heartbeats, '(' .. whole(now), '+inf', 'LIMIT', 0, AT_ONCE)) do
     redis.call('ZADD', heartbeats, whole(now), worker)
@@ -75,7 +76,7 @@ local function push_back(list, bodies, ids)
   if #real > 0 then redis.call('LPUSH', list, unpack(real)) end
 end
 
--- 2. What stock producers delayed moves to where delays live.
+-- 2. Messages that stock producers delayed move to `delayed`.
 local function move_stock_delays(queue)
   local ids = redis.call('LRANGE', queue.stock, 0, BATCH - 1)
   if #ids == 0 then return end
@@ -97,24 +98,24 @@ local function move_stock_delays(queue)
       end
       redis.call('HSET', queue.bodies, id, body)
     end
-    -- Without a body or a due time that means anything it goes to the queue at once, where an unreadable entry is set aside.
+    -- Without a body or a valid due time the id goes to the queue at once, where an unreadable entry is set aside.
     if due and due >= 0 and due <= latest then
       redis.call('ZADD', queue.delayed, whole(due), id)
     else
       at_once[#at_once + 1] = id
     end
   end
-  -- All of them in one command, after all that may be repeated.
+  -- Push all of them in one command, after all commands that may be repeated: a repeat must not push an id twice.
   if #at_once > 0 then redis.call('RPUSH', queue.ready, unpack(at_once)) end
   redis.call('LTRIM', queue.stock, #seen, -1)
   redis.call('HDEL', queue.stock_bodies, unpack(seen))
-  -- What did not fit comes next time, which is at once.
+  -- If some did not fit, say that a whole batch moved: then this script runs again at once.
   moved = moved + (#seen < #ids and BATCH or #seen)
 end
 
--- 3. fetch.lua takes what is due by itself, in due order. But workers blocked on an empty list only wake when something is pushed. Push
---    the job that is due last: the woken worker fetches the earlier ones from `delayed` first. A worker that stops moves all that is
---    due, since it has just given up jobs and may have been the only one.
+-- 3. fetch.lua takes due jobs by itself, in due order. But workers blocked on an empty list only wake when something is pushed. Push the
+--    job that is due last: the woken worker fetches the earlier ones from `delayed` first. A worker that stops moves all due jobs, since
+--    it has just given up jobs and may have been the only worker.
 local most = all_due and BATCH or 1
 local function wake(queue)
   if most > 1 or redis.call('LLEN', queue.ready) == 0 then
@@ -133,7 +134,7 @@ local function wake(queue)
   end
 end
 
--- 4. Dead letters are kept for a while.
+-- 4. Dead letters are removed after a while.
 local function forget_old_letters(queue)
   local old = redis.call('ZRANGEBYSCORE', queue.dead, '-inf', whole(now - letters_kept), 'LIMIT', 0, BATCH)
   if #old > 0 then
@@ -143,8 +144,8 @@ local function forget_old_letters(queue)
   end
 end
 
--- 5. What dead workers had outstanding goes back to its queues. Each of these messages may be what killed its worker; where it was tried
---    alone, no other.
+-- 5. Messages that dead workers had outstanding go back to their queues. Each of them may have killed its worker; if one was tried alone,
+--    only that one.
 local function name_of(bodies, id)
   if redis.call('HSTRLEN', bodies, id) > LONGEST_READ then return id end
   local fine, message = pcall(cjson.decode, redis.call('HGET', bodies, id) or '')
@@ -182,7 +183,7 @@ local function told_of(worker)
   return fine and type(told) == 'table' and told or {}
 end
 
--- All queues: those of this version, and those that the worker named, which a newer version may have.
+-- Returns the queues of this version, and those that the worker named beside them: a newer version may have more.
 local function queues_of(told)
   local its, known = {}, {}
   for _, queue in ipairs(queues) do its[#its + 1], known[queue.name] = queue, true end
@@ -195,7 +196,7 @@ local function queues_of(told)
   return its
 end
 
--- 6. How many messages stand nowhere: a list was deleted or evicted, or their worker is known to nobody.
+-- 6. Counts the ids that are somewhere. If there are more messages, a list was deleted or evicted, or nobody knows their worker.
 local function standing(queue)
   local count = redis.call('LLEN', queue.ready) + redis.call('ZCARD', queue.delayed)
   for _, worker in ipairs(redis.call('HKEYS', workers)) do count = count + redis.call('SCARD', acks_prefix .. worker .. '.' .. queue.name) end
@@ -245,9 +246,9 @@ if beat and silence > 0 then
     ours[worker] = true
     local seen, told = tonumber(redis.call('ZSCORE', heartbeats, worker) or ''), told_of(worker)
     if not seen then
-      -- A stranger's maintenance, whose clock is ahead, takes heartbeats away: its silence is counted from here.
+      -- The maintenance of a stock broker whose clock is ahead removes heartbeats: count the silence of this worker from now on.
       redis.call('ZADD', heartbeats, whole(now), worker)
-    -- Workers may beat at different paces while the setting is being changed: each is dead by its own, if that is the slower.
+    -- While the setting is being changed, workers have different ones: each is dead by its own, if that is the longer one.
     elseif seen <= now - math.max(silence, tonumber(told.silence_ms) or silence) then
       local all, had = true, { count = 0, names = {} }
       local alone = string.match(redis.call('HGET', suspects, worker) or '', '^%d+|.-|(.*)$')
