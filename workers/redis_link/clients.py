@@ -21,7 +21,7 @@ CONNECT_SECONDS = 3.0
 
 
 class _Pool(redis.sentinel.SentinelConnectionPool):
-    """Closes its ways to the sentinels with its own, which redis-py leaves open."""
+    """Also closes its connections to the sentinels, which redis-py leaves open."""
 
     def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         super().disconnect(inuse_connections)
@@ -57,7 +57,7 @@ def async_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.asyncio
 def _client(  # noqa: PLR0917 - the classes of two libraries that have nothing in common
     direct: Any, by_sentinel: Any, pool: Any, retry: Any, url: str, timeout: float
 ) -> Any:
-    """Return a client of the class ``direct``, or one from ``by_sentinel`` where the URL says so."""
+    """Return a client of the class ``direct``, or one from ``by_sentinel`` if the URL names sentinels."""
     options = {
         "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_SECONDS,

@@ -1,4 +1,4 @@
-"""Whether Redis serves: a log line when it stops, one for each new reason, and one when it is back, however many notice."""
+"""Whether Redis serves: a log line when it stops, one for each new reason, and one when it is back, however many threads notice."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from config import redact_text
 
 __all__ = ["Link", "is_outage", "is_replica_now", "trouble_of"]
 
-#: The standard library's: structlog loads rich, and a health check that needs Redis needs neither.
+#: The standard library's logger: structlog loads rich, and a health check that needs Redis needs neither.
 log = logging.getLogger("workers.redis")
 
-#: What Redis says only when the command itself is wrong: an error of Lua (Redis puts an @ before the place of its own), a key that holds
-#: something else, wrong arguments.
+#: What Redis says only when the command itself is wrong: an error of Lua (in errors of its own, Redis puts an @ before the place), a key
+#: of another type, wrong arguments.
 _COMMAND_IS_WRONG = re.compile(
     r"(?<!@)user_script:\d+: |Lua redis\S* (?:lib )?command arguments|"
     r"WRONGTYPE|wrong number of arg|not an integer|not a valid float|syntax error",
     re.IGNORECASE,
 )
-#: How Redis says the commonest reasons; in a script, each stands somewhere in the text.
+#: The words by which the commonest reasons are known; in the error of a script, they may be anywhere in the text.
 _REASONS = {
     "OOM": ("OOM", "command not allowed when used memory"),
     "READONLY": ("READONLY", "UNBLOCKED", "You can't write against a read only replica"),
@@ -31,7 +31,7 @@ _REASONS = {
 }
 #: How redis-py names a sentinel that does not answer: with all that it knows of the connection, which is more than a thousand characters.
 _SENTINEL = re.compile(r"<redis\S*\.Redis\(.*?[(,]host=([^,]*),port=(\d+).*?\)>\)>\)>", re.DOTALL)
-#: Where in a script of ours Redis 7 refused something, which helps nobody who is told of it.
+#: The place in a script of ours at which Redis 7 refused something; it helps nobody who reads the message.
 _PLACE = re.compile(r" script: [0-9a-f]{40}, on @user_script:\d+\.?")
 #: How long a process waits before it tries again, in seconds: soon after the first failure, then less often.
 FIRST_PAUSE_SECONDS = 0.05
@@ -41,7 +41,7 @@ LONGEST_PAUSE_SECONDS = 1.0
 def is_outage(error: BaseException) -> bool:
     """Return whether this error means that Redis cannot serve now, rather than that the command was wrong.
 
-    What is not proven to be wrong is an outage: no list names all that Redis, its proxies and its operators may refuse, and for how long.
+    An error that does not prove the command wrong is an outage: no list names all that Redis, its proxies and its operators may refuse.
     """
     if isinstance(error, redis.exceptions.ResponseError):
         return not _COMMAND_IS_WRONG.search(str(error))
@@ -51,9 +51,9 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Return in a word why Redis does not serve; the same word however often and by whatever command it is met."""
+    """Return in a word why Redis does not serve; the same word for every command that meets this reason."""
     if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.AuthorizationError):
-        # Of a password that was changed, the connections that Redis closed tell first, and each as if Redis were away.
+        # After a password was changed, the first errors come from connections that Redis closed, as if Redis were away.
         return "password"
     if not isinstance(error, redis.exceptions.ResponseError):
         return "away"
@@ -72,12 +72,12 @@ def is_replica_now(error: BaseException) -> bool:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return what an error says, with each sentinel as its address alone."""
+    """Return what an error says, with each sentinel cut to its address."""
     return _SENTINEL.sub(r"sentinel \1:\2", str(error))
 
 
 def trouble_of(error: redis.exceptions.RedisError) -> str:
-    """Return in a sentence for people what is wrong with Redis: it has said no, or nothing."""
+    """Return a sentence for people: whether Redis refuses or does not answer, and what the error says."""
     said_no = (
         redis.exceptions.ResponseError
         | redis.exceptions.AuthenticationError
@@ -87,9 +87,9 @@ def trouble_of(error: redis.exceptions.RedisError) -> str:
 
 
 class Link:
-    """The process's view of Redis, shared by all that send commands: each thread and the loop under a name of its own.
+    """The process's view of Redis, shared by all senders of commands: each thread and the loop has a name of its own.
 
-    Redis counts as back when every one whose command failed has had an answer: a full Redis serves some commands and refuses others.
+    Redis counts as back when every sender whose command failed has had an answer: a full Redis serves some commands and refuses others.
     """
 
     def __init__(self) -> None:
@@ -98,20 +98,20 @@ class Link:
         self._lost_at = 0.0
         self._back_at = 0.0
         self._pauses: dict[str, float] = {}
-        #: The reasons of this outage that were told, and the last of them in full.
+        #: The reasons of this outage that were logged, and the last of them in full.
         self._told: set[str] = set()
         self._why = ""
-        #: How often a command failed after one that was answered. Who remembers this number can tell later whether one failed since.
+        #: How often a command failed after one that was answered. Code that remembers this number can tell later whether one failed since.
         self.losses = 0
 
     @property
     def up(self) -> bool:
-        """Whether nobody waits for Redis."""
+        """Return whether Redis serves all senders here."""
         return not self._without
 
     @property
     def without(self) -> str | None:
-        """Return why Redis does not serve everybody here, or None if it does. It may refuse one command and serve the others."""
+        """Return why Redis does not serve all senders here, or None if it does. It may refuse one command and serve the others."""
         return self._why if self._without else None
 
     def lost(self, who: str, error: BaseException, began: float) -> float:

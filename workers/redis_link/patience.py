@@ -1,4 +1,4 @@
-"""Commands that wait or follow go on when Redis is back, and say so: whatever asks Redis is asked again until Redis answers."""
+"""Lets commands that wait or follow outlast an outage: they ask Redis again until it answers, and say so."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _never(away_seconds: float) -> bool:
 
 
 class Patience:
-    """Asks Redis, again and again while it is away. ``say`` is told once that Redis is away, and once that it is back.
+    """Asks Redis, again and again while it is away. ``say`` is called once when Redis is away, and once when it is back.
 
-    ``give_up`` is asked before each pause whether to wait no longer; it gets the seconds that Redis has been away.
+    ``give_up`` is called before each pause with the seconds that Redis has been away, and returns whether to stop waiting.
     """
 
     def __init__(self, say: Callable[[str], None], give_up: Callable[[float], bool] = _never) -> None:
@@ -42,7 +42,7 @@ class Patience:
         """Return what ``question`` returns, which asks Redis and may be asked again.
 
         Raises:
-            redis.RedisError: the question itself is wrong, or Redis is away and ``give_up`` said so.
+            redis.RedisError: the question itself is wrong, or Redis is away and ``give_up`` returned True.
         """
         while True:
             try:

@@ -27,13 +27,13 @@ log = logging.getLogger("workers.redis")
 
 #: Commands in one pipeline at most.
 BATCH = 256
-#: So many replies together must come within the time limit of one: a Redis that is slower does not serve.
+#: So many replies together must come within the time limit of one; a slower Redis counts as an outage.
 REPLIES_IN_TIME = 16
-#: After so long without a command, the other side may have closed the connection.
+#: After so many seconds without a command, the other side may have closed the connection.
 IDLE_SECONDS = 1.0
-#: The scripts after which bytes leave for the API, and the first word of the reply that lets them.
+#: The scripts whose reply may let a job call the API, and the first word of the reply that does.
 COPIED_FIRST = {"claim": b"call"}
-#: How long one look waits for replicas, in milliseconds. Other replies of the same batch wait as long.
+#: How long a WAIT waits for replicas, in milliseconds. Other replies of the same batch wait as long.
 REPLICAS_MS = 1000
 #: The runner's name at the link.
 WHO = "jobs"
@@ -47,9 +47,9 @@ class _Request:
 
 
 class TooFewReplicas(redis.exceptions.ResponseError):
-    """A claim is on record, but not on so many replicas as REDIS_WAIT_REPLICAS asks for: ask again, send nothing.
+    """A claim is on record, but on fewer replicas than REDIS_WAIT_REPLICAS asks for: claim again, send nothing.
 
-    Redis has answered, so this is another reason to wait than that it is away, and is told as one.
+    It is a ResponseError because Redis has answered: so the log gives it as a reason of its own, and does not say that Redis is away.
     """
 
 
@@ -58,11 +58,11 @@ class AsyncRunner:
 
     One task sends for all jobs. If it ended alone, every job would wait for ever in a process that looks healthy.
 
-    ``replicas`` is how many replicas must have a claim before its job may call the API: a failover to one that has not would forget the
-    claim, and the call would be made again.
+    ``replicas`` is how many replicas must have a claim before its job may call the API: after a failover to one without the claim, the
+    call would be made again.
     """
 
-    #: As a process names what it cannot do without.
+    #: Its name among the parts that a process cannot do without.
     name = "redis-runner"
 
     def __init__(self, client: redis.asyncio.Redis, link: Link, *, replicas: int = 0) -> None:
@@ -73,7 +73,7 @@ class AsyncRunner:
         self._wake = asyncio.Event()
         self._closed = False
         self._connection: Any = None
-        #: How long a reply may take.
+        #: How long a reply may take, in seconds.
         self._seconds = 0.0
         self._answered_at = time.monotonic()
         self._flusher = asyncio.create_task(self._flush_forever(), name=self.name)
@@ -81,14 +81,14 @@ class AsyncRunner:
         self._is_alive = True
 
     def is_alive(self) -> bool:
-        """Return whether what is asked is still sent. Any thread may call this."""
+        """Return whether commands are still sent. Any thread may call this."""
         return self._is_alive
 
     def _flusher_ended(self, flusher: asyncio.Task[None]) -> None:
         if not self._closed:
             error = None if flusher.cancelled() else flusher.exception()
             log.critical("redis.sender_died", exc_info=error)
-        # Not sooner: whoever finds it dead ends the process at once, and nobody would learn why it died.
+        # Set this last: the process ends as soon as somebody sees it, and the reason must be logged by then.
         self._is_alive = False
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
@@ -119,7 +119,7 @@ class AsyncRunner:
     async def _flush_forever(self) -> None:
         batch: list[_Request] = []
         try:
-            # Not for ever: what is awaited may swallow the cancellation, as `asyncio.wait_for` does before Python 3.12.
+            # Look at `_closed`, too: an awaited call may swallow the cancellation, as `asyncio.wait_for` does before Python 3.12.
             while not self._closed:
                 await self._wake.wait()
                 self._wake.clear()
@@ -138,7 +138,7 @@ class AsyncRunner:
                 ]
                 waits = self._replicas > 0 and any(map(_word, batch))
                 if waits:
-                    # WAIT speaks of what this connection has written, so it travels with the claims.
+                    # WAIT counts the replicas of what its own connection has written, so it travels with the claims.
                     commands.append(("WAIT", self._replicas, REPLICAS_MS))
                 answers = await self._exchange(commands)
                 if waits:
@@ -164,14 +164,14 @@ class AsyncRunner:
                 connection, b"".join(map(hiredis.pack_command, commands)), len(commands), self._seconds
             )
         except BaseException:
-            # Replies may still come on it.
+            # Replies may still come on this connection.
             await asyncio.shield(self._drop_connection())
             raise
 
     async def _take_connection(self) -> Any:
-        """Take a connection for as long as it serves: the pool looks at each one that it gives and gets, for every batch."""
+        """Take a connection and keep it while it works: the pool would check it twice for every batch, as it gives it and gets it back."""
         self._connection = connection = await self._client.connection_pool.get_connection()
-        # With a time limit of its own redis-py starts a task for each send.
+        # If the connection has a time limit of its own, redis-py starts a task for each send.
         self._seconds, connection.socket_timeout = connection.socket_timeout, None
         return connection
 
@@ -183,11 +183,11 @@ class AsyncRunner:
             await self._client.connection_pool.release(connection)
 
     def _held_back(self, batch: list[_Request], answers: list[Any]) -> list[Any]:
-        """Return the replies, those that would let bytes leave replaced where too few replicas have them."""
+        """Return the replies. Where too few replicas have the claims, replace those that would let a job call."""
         *replies, copies = answers
         if isinstance(copies, int) and copies >= self._replicas:
             return replies
-        # Where WAIT itself was refused, `copies` is the error.
+        # If WAIT itself was refused, `copies` is the error.
         few = TooFewReplicas(f"replicas that have the claim: {copies}; REDIS_WAIT_REPLICAS: {self._replicas}")
         return [
             few if (word := _word(request)) and isinstance(reply, list) and reply[:1] == [word] else reply
@@ -251,7 +251,7 @@ class AsyncRunner:
 
 
 async def _round_trip(connection: Any, packed: bytes, count: int, seconds: float) -> list[Any]:
-    """Send commands and return their replies, ``count`` of them, or the errors that they are; raises what befell the connection."""
+    """Send commands and return their ``count`` replies, errors of Redis among them; raises an error of the connection."""
     loop = asyncio.get_running_loop()
     replies: list[Any] = []
     try:
@@ -261,12 +261,12 @@ async def _round_trip(connection: Any, packed: bytes, count: int, seconds: float
                 if len(replies) % REPLIES_IN_TIME == 0:
                     limit.reschedule(loop.time() + seconds)
                 try:
-                    # Without a time limit of its own: redis-py would set a timer for each reply, most of which are here already.
+                    # No time limit here: redis-py would set a timer for each reply, and most of them have arrived already.
                     replies.append(await connection.read_response(timeout=math.inf))
                 except redis.exceptions.ResponseError as error:
                     replies.append(error)
     except TimeoutError:
-        # The connection is closed by now, as at any error, so that nobody gets a reply that comes late.
+        # The connection is closed, as after any error, so that nobody gets a reply that comes late.
         raise redis.exceptions.TimeoutError(f"no reply for {seconds:g} seconds") from None
     return replies
 
@@ -280,7 +280,7 @@ async def _send(connection: Any, packed: bytes) -> None:
 
 
 def _word(request: _Request) -> bytes | None:
-    """Return the first word of the reply that lets bytes leave, or None where no reply does."""
+    """Return the first word of the reply that lets a job call, or None if no reply to this request does."""
     return COPIED_FIRST.get(request.script.name) if request.script else None
 
 
