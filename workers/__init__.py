@@ -1,1 +1,1 @@
-"""What runs the actors: the durable broker, the event loop, the processes, and the command line."""
+"""Everything that runs the actors: the durable broker, the event loop, the processes, and the command line."""

@@ -1,6 +1,6 @@
-"""For Dramatiq's own command line: ``dramatiq workers.app --processes 1 --threads 1``.
+"""The module for Dramatiq's own command line: ``dramatiq workers.app --processes 1 --threads 1``.
 
-``coupontools-worker run`` does the same and more: it replaces processes that die, and drains however it is told to stop.
+``coupontools-worker run`` does the same and more: it replaces processes that die, and drains at whatever signal stops it.
 """
 
 from __future__ import annotations

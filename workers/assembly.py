@@ -14,7 +14,7 @@ __all__ = ["assemble"]
 
 
 def assemble(settings: Settings, *, concurrency: int) -> DurableBroker:
-    """A broker with the five actors, ready for Dramatiq's Worker."""
+    """Return a broker with all actors, ready for Dramatiq's Worker."""
     broker = DurableBroker(settings, concurrency=concurrency)
     metrics = attempt_metrics()
     observers = [observer for observer in (tracing_if_installed(), metrics) if observer is not None]

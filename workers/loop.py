@@ -22,7 +22,7 @@ __all__ = ["JobLoop"]
 
 log = structlog.get_logger("workers.loop")
 
-#: How long jobs that are cut off at the end of the shutdown may take to write where they stand, in seconds.
+#: How long jobs that are cut off at the end of the shutdown may take to note in Redis how far they came, in seconds.
 LAST_WORDS_SECONDS = 2.0
 
 
@@ -60,12 +60,12 @@ class JobLoop:
         self._entrance: Entrance | None = None
 
     def start(self) -> None:
-        """Start the loop, the API client and the way to Redis."""
+        """Start the loop, the API client and the connection to Redis."""
         self.thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
     def entrance(self) -> Entrance:
-        """Where messages become jobs; on the loop only."""
+        """Return the entrance, where messages become jobs. To be called on the loop only."""
         if self._entrance is None:
             raise RuntimeError("the loop has not been started")
         return self._entrance
@@ -75,7 +75,7 @@ class JobLoop:
         self._loop.call_soon_threadsafe(self._begin, job)
 
     def turns(self) -> bool:
-        """Has the loop had a turn since this was last asked?"""
+        """Return whether the loop has had a turn since the last call."""
         if not self._turn.is_set():
             return False
         self._turn.clear()
@@ -83,11 +83,11 @@ class JobLoop:
         return True
 
     def is_benched(self) -> bool:
-        """Is this process's secret refused, while other workers' is not? Any thread may ask."""
+        """Return whether this process's secret is refused while another worker's is not. Any thread may ask."""
         return self._gate.is_benched
 
     def full_since(self) -> float | None:
-        """Return since when all places have been taken and none was left (`time.monotonic()`); None while one is free."""
+        """Return when the last free place was taken (`time.monotonic()`); None while one is free."""
         return self._gate.full_since
 
     def in_flight(self) -> dict[str, int]:
@@ -95,8 +95,8 @@ class JobLoop:
         return self._gate.in_flight()
 
     def where(self) -> str:
-        """The lines of code that the loop is in just now."""
-        frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - what it is there for, its documentation says
+        """Return the lines of code that the loop is in just now."""
+        frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - documented as being for this
         return "".join(traceback.format_stack(frame)) if frame else ""
 
     def drain(self, seconds: float) -> None:
@@ -113,7 +113,7 @@ class JobLoop:
     async def _open(self) -> None:
         settings = self._settings
         policy = Policy.of(settings)
-        #: What sends for all jobs.
+        #: Sends the commands of all jobs.
         self.runner = AsyncRunner(
             async_client(settings.redis_url), self._broker.link, replicas=settings.redis_wait_replicas
         )
@@ -144,7 +144,7 @@ class JobLoop:
 
     async def _drain(self, seconds: float) -> None:
         self._gate.drain()
-        # What threads have submitted by now is on its way to the gate, which sends it back.
+        # Let the jobs that threads have submitted by now reach the gate, which sends them back.
         await asyncio.sleep(0)
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=max(0.0, seconds))

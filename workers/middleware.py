@@ -1,4 +1,4 @@
-"""Where the event loop and the caretaker begin and end with Dramatiq's worker."""
+"""Starts and stops the event loop and the caretaker with Dramatiq's worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = structlog.get_logger("workers")
 
 #: The exit code of a process that another start would not help.
 REFUSED = 2
-#: Who asks, for the link.
+#: The enrolment's name at the link.
 WHO = "enrolment"
 
 
@@ -36,7 +36,7 @@ class WorkerLife(Middleware):
         self._started = time.monotonic()
 
     def before_worker_boot(self, broker: Any, worker: Any) -> None:
-        """The loop first: a message may be there at once.
+        """Start the loop before all else: a message may be there at once.
 
         Dramatiq logs and swallows what a middleware raises. Its worker would then fetch jobs that nothing carries out, so a start that
         fails ends the process.
@@ -102,13 +102,13 @@ class WorkerLife(Middleware):
         broker.on_beat = look_again
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
-        """Take nothing new and let what runs end; the heartbeat goes on until all is handed back."""
+        """Take nothing new and let running jobs end; the heartbeat goes on until all messages are handed back."""
         log.info("worker.stopping", worker=broker.broker_id)
         broker.draining.set()
         self._loop.drain(self._settings.shutdown_seconds)
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
-        """The consumers have handed back what was left."""
+        """Stop the loop and the caretaker: by now, the consumers have handed back the messages that were left."""
         self._loop.stop()
         if self._caretaker:
             self._caretaker.stop()

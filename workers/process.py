@@ -1,7 +1,7 @@
 """One worker process: Dramatiq's Worker around the event loop, until told to stop or its supervisor is gone.
 
-Started by the supervisor as ``python -m workers.process``; its standard input is a socket that ends when the supervisor does, and by
-which it beats to the supervisor.
+The supervisor starts it as ``python -m workers.process``. Its standard input is a socket that ends when the supervisor does, and over
+which the process sends beats to the supervisor.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from config.spared import spared
 
 with spared():
-    # The first import of each counts; the last is all the rest of a worker.
+    # The first import of a library is the one that counts. The last line imports all the rest of a worker.
     import redis  # noqa: F401
     import structlog
 
@@ -42,21 +42,21 @@ __all__ = ["Standstill", "dead_parts", "main", "watch"]
 
 log = structlog.get_logger("workers")
 
-#: How often `watch` looks whether all threads live.
+#: How often `watch` looks whether all threads live, in seconds.
 LOOK_SECONDS = 1.0
 #: After so many looks without a turn of the event loop, the process ends itself and is replaced.
 LOOKS_AT_A_STUCK_LOOP = 60
-#: How long a process whose places are all taken may end nothing beyond what the longest attempt takes, in seconds.
+#: How much longer than the longest attempt all places of a process may be taken without one job that ends, in seconds.
 STANDSTILL_SECONDS = 60.0
 #: How often a process tells its supervisor that it is not frozen, in seconds.
 BEAT_SECONDS = 1.0
 #: How long a broken process may take to write its last line, in seconds.
 LAST_WORDS_SECONDS = 5.0
-#: How long a process that was told to stop may take beyond SHUTDOWN_SECONDS, as the supervisor has it, in seconds.
+#: How long a process that was told to stop may take beyond SHUTDOWN_SECONDS, in seconds: as long as the supervisor allows.
 STOPPING_SECONDS = 20.0
 #: One of Dramatiq's threads is enough: it only hands coroutines to the loop.
 HANDING_THREADS = 1
-#: Python's garbage collector looks when so many objects have come to be, at older ones each 20th time, and at all each thousandth.
+#: Python's garbage collector runs after so many new objects, looks at older ones every 20th time, and at all every thousandth.
 COLLECTED_AFTER = (20_000, 20, 50)
 
 
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         worker.start()
         _spare_the_collector()
         watch(worker, broker, stop, patience=pulse.longest + STANDSTILL_SECONDS, turned=pulse.turned)
-        # From here on it only ends its jobs and hands back the rest, which nobody watches but the supervisor.
+        # From here on the process only ends its jobs and hands back the rest, and only the supervisor watches it.
         pulse.beat(settings.shutdown_seconds + STOPPING_SECONDS)
         worker.stop()
         broker.close()
@@ -104,14 +104,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _spare_the_collector() -> None:
-    """Let Python's garbage collector look seldom, and never at what was loaded at start: a job leaves next to no circles behind."""
+    """Run Python's garbage collector seldom, and never over objects loaded at start: a job leaves next to no reference cycles behind."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
 
 
 class Pulse:
-    """Beats for `check`. A folder that cannot be written stops no work; it is told once."""
+    """Beats for `check`. A folder that cannot be written stops no work; it is logged once."""
 
     def __init__(self, settings: Settings) -> None:
         #: How long an attempt may take, in seconds.
@@ -123,11 +123,11 @@ class Pulse:
         self.beat()
 
     def turned(self, standing: float) -> None:
-        """Tell that the loop turned, and for how long no job has ended though all places are taken, where that is too long."""
+        """Write that the loop turned; and for how long no job has ended though all places are taken, if that is too long."""
         self.beat(standing=standing if standing > self.longest else 0)
 
     def beat(self, more: float = 0, standing: float = 0) -> None:
-        """Tell that the loop turned, and that it may be silent for so many seconds more than at other times."""
+        """Write that the loop turned, and that the process may be silent for ``more`` seconds longer than usual."""
         try:
             self._beat = self._beat or Beat(beats_folder(**few_of(self._settings)))
             self._beat.beat(self._allowed + more, standing)
@@ -137,7 +137,7 @@ class Pulse:
             self._told = True
 
     def end(self) -> None:
-        """Take the file away."""
+        """Remove the file."""
         with suppress(OSError):
             if self._beat:
                 self._beat.end()
@@ -155,8 +155,8 @@ def watch(
 
     End the process when a part of it has died, its loop is stuck, or its jobs do not end.
 
-    All its places may be taken for `patience` seconds without one job that ends. `turned` is called at each look that finds that the loop
-    has turned, with the seconds for which none has ended.
+    `patience` is for how many seconds all its places may be taken without one job that ends. At each look at which the loop has turned,
+    `turned` is called with the seconds for which no job has ended.
     """
     looks_in_vain = 0
     standstill = Standstill(broker)
@@ -165,8 +165,8 @@ def watch(
             log.critical("worker.refused", reason=broker.refused)
             return
         if died := dead_parts(worker, broker):
-            # Without one of them the process would live on and do nothing. It ends at once, since waiting for a dead loop has no end;
-            # another worker takes over its jobs.
+            # Without this part the process would live on and do nothing. End it at once: waiting for a dead loop would never end, and
+            # another worker takes over the jobs.
             _end_at_once("worker.part_died", parts=died)
         # Counted in looks, not in seconds: while a machine sleeps, seconds pass and nobody looks.
         looks_in_vain = 0 if broker.loop_turns() else looks_in_vain + 1
@@ -179,7 +179,7 @@ def watch(
         if not looks_in_vain:
             turned(standstill.seconds)
         if standstill.seconds > patience:
-            # Its jobs wait for something that does not come, and no other worker takes over what a living one has in hand.
+            # The jobs wait for something that does not come, and nobody takes over messages that a living worker has in hand.
             _end_at_once("worker.standstill", seconds=round(standstill.seconds))
 
 
@@ -195,7 +195,7 @@ class Standstill:
         self._looks = 0
 
     def look(self) -> None:
-        """Look whether a place was left since the last look."""
+        """Look whether a job has left its place since the last look."""
         full_since = self._broker.full_since()
         stands = full_since is not None and full_since == self._full_since and self._broker.link.up
         self._looks = self._looks + 1 if stands else 0
@@ -203,7 +203,7 @@ class Standstill:
 
     @property
     def seconds(self) -> float:
-        """For how long nothing has ended."""
+        """For how long no job has ended."""
         return self._looks * LOOK_SECONDS
 
 
@@ -217,7 +217,7 @@ def _end_at_once(event: str, **fields: Any) -> NoReturn:
 
 
 def dead_parts(worker: Worker, broker: DurableBroker) -> list[str]:
-    """Return the names of what a worker needs and what has ended."""
+    """Return the names of the parts that a worker needs and that have ended."""
     needed = [*worker.consumers.values(), *worker.workers, *broker.parts]
     return [part.name for part in needed if not part.is_alive()]
 
@@ -225,7 +225,7 @@ def dead_parts(worker: Worker, broker: DurableBroker) -> list[str]:
 def _watch_supervisor(stop: Stop) -> None:
     """Beat to the supervisor, and stop when it is gone."""
     wire = sys.stdin.fileno()
-    # Started by hand it may be a terminal, on which nobody wants to see the beats.
+    # In a process started by hand, standard input may be a terminal, on which nobody wants to see the beats.
     is_socket = stat.S_ISSOCK(os.fstat(wire).st_mode)
     if is_socket:
         # A supervisor that is frozen itself reads nothing, and must not hold up this thread.
@@ -240,12 +240,12 @@ def _watch_supervisor(stop: Stop) -> None:
 
 
 def _has_ended(wire: int) -> bool:
-    """Wait for a moment. Return whether nobody holds the other end any more."""
+    """Wait for a moment. Return whether the other end is closed."""
     heard, _, _ = select.select([wire], [], [], BEAT_SECONDS)
     try:
         return bool(heard) and not os.read(wire, 64)
     except OSError:
-        # It was closed before all beats were read.
+        # The supervisor's end was closed before all beats were read.
         return True
 
 

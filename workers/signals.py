@@ -1,4 +1,4 @@
-"""How a process learns that it is to stop: by one signal or many, from the supervisor, to the whole process group, or by Ctrl-C."""
+"""How a process learns that it must stop: by one signal or many, from the supervisor, to the whole process group, or by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Stop:
         self._stopped = False
 
     def listen(self) -> None:
-        """Let signals tell it, also those that were held back. Call it from the main thread."""
+        """Listen to the signals from now on, also to those that were held back. To be called from the main thread."""
         for number in STOPPING:
             # `nohup` starts a process with SIGHUP ignored, so that it outlives its terminal.
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -33,16 +33,16 @@ class Stop:
 
     @staticmethod
     def end() -> None:
-        """Ignore these signals from now on: a process that is done would not exit with 0, since Python stops listening before it exits."""
+        """Ignore these signals from now on: Python stops listening before it exits, and a late one would spoil the exit code 0."""
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
 
     def tell(self) -> None:
-        """Tell it to stop. Any thread and any signal handler may call this."""
+        """Tell the process to stop. Any thread and any signal handler may call this."""
         self._told.put(None)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until told, for at most so long. Return whether it was told."""
+        """Wait until the process is told to stop, for ``seconds`` at most. Return whether it was."""
         if not self._stopped:
             try:
                 self._told.get(timeout=seconds)
@@ -54,7 +54,7 @@ class Stop:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Block these signals for processes that are started within, until they listen: before that, a signal would end them half way."""
+    """Block these signals in processes that are started within, until they listen: one that comes sooner would end them half way."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield

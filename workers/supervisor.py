@@ -1,7 +1,7 @@
 """Keeps worker processes running: replaces those that die, and passes one signal on however many it gets.
 
-``coupontools-worker run`` becomes ``python -m workers.supervisor`` once the settings are read. The supervisor does nothing but wait for
-as long as the worker runs, so it loads no settings, no Redis client and no actors.
+``coupontools-worker run`` becomes ``python -m workers.supervisor`` once the settings are read. The supervisor does nothing but wait while
+the worker runs, so it loads no settings, no Redis client and no actors.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ log = logging.getLogger("workers.supervisor")
 #: A process that keeps dying is started again after pauses that grow from the first to the last of these, in seconds.
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 30.0
-#: A process that lived so long had started well: if it dies, the pauses begin anew.
+#: A process that lived for so long had started well: when it dies, the pauses begin anew, in seconds.
 HEALTHY_SECONDS = 30.0
 #: How long a worker may take beyond SHUTDOWN_SECONDS to hand back the jobs that are left.
 GRACE_SECONDS = 20.0
 #: How often the supervisor looks whether its processes live.
 LOOK_SECONDS = 0.1
-#: A process that is silent for so many heartbeats is frozen, and for so many seconds at least: a busy machine makes pauses, too.
+#: A process is frozen when it is silent for so many heartbeats, and for so many seconds at least: a busy machine makes pauses, too.
 SILENT_BEATS = 4
 SILENT_AT_LEAST_SECONDS = 5.0
 #: A process that has not begun to beat may still be loading.
 LOADING_SECONDS = 60.0
-#: A supervisor that has not looked for so long stood still itself, perhaps with its processes: it counts anew.
+#: A supervisor that has not looked for so long stood still itself, perhaps with its processes: it counts their silence anew.
 STOOD_STILL_SECONDS = 2.0
-#: How a worker process ends that another start would not mend: what it was told is refused.
+#: The exit code of a worker process that another start would not help: its settings are refused.
 REFUSED = 2
 
 

@@ -15,7 +15,7 @@ __all__ = ["Tracing", "tracing_if_installed"]
 
 
 def tracing_if_installed() -> Tracing | None:
-    """The observer, or None where OpenTelemetry is not installed."""
+    """Return the observer, or None if OpenTelemetry is not installed."""
     try:
         from opentelemetry import trace  # noqa: PLC0415 - an extra
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
@@ -31,7 +31,7 @@ class Tracing:
 
     def __init__(self, trace: Any, propagator: Any) -> None:
         self._trace = trace
-        # Follows the provider that is set later, too.
+        # This tracer also follows a provider that is set later.
         self._tracer = trace.get_tracer("coupontools-worker")
         self._propagator = propagator
 
