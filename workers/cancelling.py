@@ -1,4 +1,4 @@
-"""Jobs and batches are cancelled by marks in Redis; what cannot be cancelled any more is told."""
+"""Cancels jobs and batches by marks in Redis, and reports the jobs for which it is too late."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from workers.worker_list import account_keys, read_workers
 
 __all__ = ["cancel_batch", "cancel_jobs"]
 
-#: What is told of a job that cannot be cancelled, by its state.
+#: Why it is too late to cancel a job, by its state, as the commands print it.
 TOO_LATE: Final = {
-    "running": "is in flight: it ends as it does",
-    "unknown": "may have been carried out: it is looked up, and ends as it did",
+    "running": "is in flight: its call decides how it ends",
+    "unknown": "may have been carried out: it is looked up, and ends by what is found",
     "answered": "was answered before",
     "dead": "was answered before, and is a dead letter",
 }
@@ -34,12 +34,12 @@ def cancel_batch(client: redis.Redis, settings: Settings, batch_id: str) -> None
 
 
 def cancel_jobs(client: redis.Redis, settings: Settings, ids: Collection[str]) -> dict[str, str]:
-    """Cancel jobs: when this returns, no new call is made for them. Return those for which it is too late, or that there are not, and why.
+    """Cancel jobs: when this returns, no new call is made for them. Return the ids that are not found or too late to cancel, and why.
 
     Raises:
         redis.RedisError: Redis could not be asked.
     """
-    # First the marks: what is told below may be old a moment later, but no call begins after this.
+    # Set the marks first: no call begins after this. The states read below may change a moment later.
     _mark(client, settings, messages=ids)
     found = Lookup(client, settings).by_ids(ids)
     why_not = {}

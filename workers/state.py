@@ -22,7 +22,7 @@ from workers.throughput import left_seconds, read_per_minute
 from workers.worker_list import WorkerState, account_keys, read_workers, wrong_pair
 
 if TYPE_CHECKING:
-    # Only named here: `run` asks for the queues alone.
+    # Only for types: callers pass a client, and so have loaded redis.
     import redis
 
 __all__ = [
@@ -34,32 +34,32 @@ __all__ = [
 ]
 
 _CODE: Final = re.compile(r"-?[0-9]{1,9}")
-#: The script that counts.
+#: The script that counts the jobs.
 _LOOK: Final = Path(__file__).with_name("look.lua")
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """How many jobs of one queue are ready, delayed, running, parked by a hold, and dead. What was delayed and is due is ready."""
+    """How many jobs of one queue are ready, delayed, running, parked by a hold, and dead. A delayed job that is due is ready."""
 
     ready: int
     delayed: int
     running: int
     parked: int
     dead: int
-    #: How long ago the oldest unanswered job was enqueued, in Redis or in a worker's hand; None where there is none.
+    #: How long ago the oldest unanswered job was enqueued, in Redis or in a worker's hands; None if there is none.
     oldest_seconds: float | None
-    #: How many jobs were answered a minute of late; what was set aside is not counted.
+    #: How many jobs a minute were answered lately; entries that were set aside are not counted.
     per_minute: float
-    #: How long what is ready, running or parked takes at this pace; None where something waits and nothing is answered.
+    #: How long the ready, running and parked jobs take at this pace; None if jobs wait and none is answered.
     left_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class HoldState:
-    """Why work of one scope waits, since when, and when it is tried again (RFC 3339; None where an operator says when).
+    """Why work of one scope waits, since when, and when it is tried again (RFC 3339; None if an operator decides when).
 
-    Of a hold that cannot be read, ``since`` is empty.
+    ``since`` is empty for a hold that cannot be read.
     """
 
     scope: str
@@ -68,14 +68,14 @@ class HoldState:
     message: str
     since: str
     retry_at: str | None
-    #: The host and the process whose call it was; or who paused.
+    #: The host and the process whose call began the hold; or who paused.
     worker: str
 
 
 def _read_queues(
     client: redis.Redis, keys: Keys, names: list[str], workers: list[WorkerState]
 ) -> dict[str, QueueState]:
-    """Return these queues, also those that never had a job. What workers have fetched runs, or waits for a place there."""
+    """Return these queues, also those that never had a job. A fetched job is running if it has a place in its worker, else ready."""
     known = {worker.id: worker for worker in workers}
     look = [keys.heartbeats, keys.workers, keys.parked]
     for queue in map(keys.queue, names):
@@ -91,7 +91,7 @@ def _read_queues(
             known[holder].running(name, count) if holder in known else count
             for holder, count in in_hand.items()
         )
-        # What was brought forward stands twice; and what stands nowhere is put back soon.
+        # A job that was brought forward is in the list and among the due ones: count it once. A stray is put back soon: count it as ready.
         standing = max(0, ready + due - forward)
         nowhere = max(0, messages - standing - (delayed - due) - parked - sum(in_hand.values()))
         waiting = standing + nowhere + sum(in_hand.values()) - running
@@ -110,12 +110,12 @@ def _read_queues(
 
 
 def find_other_queues(client: redis.Redis, settings: Settings) -> OtherQueues:
-    """Return the queues with messages that no release like this one serves. Takes longer the more keys there are, up to a second."""
+    """Return the queues that have messages and that this release does not know. Takes longer the more keys there are, up to a second."""
     return other_queues(client, Keys.of(settings), QUEUES)
 
 
 def _read_holds(client: redis.Redis, keys: Keys) -> list[HoldState]:
-    """Return the holds of now, those of the whole account first."""
+    """Return the holds that there are now, those of the whole account first."""
     found: Any = client.hgetall(keys.holds)
     holds = [_hold(name, text) for name, text in found.items()]
     order = {scope: number for number, scope in enumerate(SCOPES)}
@@ -123,12 +123,12 @@ def _read_holds(client: redis.Redis, keys: Keys) -> list[HoldState]:
 
 
 def _hold(name: bytes, text: bytes) -> HoldState:
-    """Return what can be read of a hold: one that says less, or something else, must not hide what else is the case."""
+    """Return what can be read of a hold: one that cannot be read must not hide the rest of the state."""
     try:
         told = orjson.loads(text)
     except orjson.JSONDecodeError:
         told = None
-    told = told if isinstance(told, dict) else {"message": "what is on record of it cannot be read"}
+    told = told if isinstance(told, dict) else {"message": "this hold is on record, but cannot be read"}
     scope, _, kind = name.decode("utf-8", "backslashreplace").partition("/")
     code = _CODE.fullmatch(str(told.get("code")))
     return HoldState(
@@ -149,14 +149,14 @@ class State:
     queues: dict[str, QueueState]
     workers: list[WorkerState]
     holds: list[HoldState]
-    #: API requests a second over all workers, as the worker seen latest has it; 0 = no limit.
+    #: API requests a second over all workers, by the setting of the worker seen latest; 0 = no limit.
     rate: float
     redis: RedisState
 
     def unserved(self) -> list[str]:
         """Return the queues with work that no living worker takes.
 
-        While Redis takes no writes, no worker can tell that it lives, and those that it knows count as living.
+        While Redis takes no writes, no worker can send a heartbeat, so all workers that it knows count as living.
         """
         served = {
             name

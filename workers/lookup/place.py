@@ -19,22 +19,22 @@ __all__ = ["Places", "key_in_force"]
 
 
 def key_in_force(fields: dict[str, Any]) -> str | None:
-    """Return the idempotency key of a message, given or derived; None where it has none."""
+    """Return the idempotency key of a message, given or derived; None if it has none."""
     return key_of(text_of(fields, "actor_name") or "", kwargs_of(fields))
 
 
 def _why_held(name: str, hold: dict[str, Any]) -> str:
-    """Return in words why the jobs of a hold wait; nothing is told of one that is over."""
+    """Return in words why the jobs of a hold wait; ``hold`` is empty if the hold is over."""
     scope, _, kind = name.partition("/")
     why = WHY.get(kind.partition("/")[0], kind)
-    return f"{scope} held, {why}: {hold.get('message', 'that is over, and it comes back')}"
+    return f"{scope} held, {why}: {hold.get('message', 'this hold is over, and the job comes back')}"
 
 
 class Places:
     """Says where messages are."""
 
     def __init__(self, client: redis.Redis, keys: Keys, workers: list[WorkerState]) -> None:
-        # redis-py types ids as text. Any bytes may be one, and of what is no UTF-8 only the bytes can be sent.
+        # redis-py declares ids as text. But an id may be any bytes, and one that is not UTF-8 can only be sent as bytes.
         self._client: Any = client
         self._keys = keys
         self._workers = workers
@@ -105,7 +105,7 @@ class Places:
         return False
 
     def _why_no_worker(self, queue: str) -> str:
-        # While Redis takes no writes, no worker can tell that it lives.
+        # While Redis takes no writes, no worker can send a heartbeat: then that is the reason.
         state = read_redis(self._client, self._keys)
         if not state.writable and any(queue in worker.queues for worker in self._workers):
             return state.problems[0]
