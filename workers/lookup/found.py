@@ -1,4 +1,4 @@
-"""What is told of one job: where it is, since when, and why."""
+"""What is known of one job: where it is, since when, and why."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Found:
     state: str
     job: str | None = None
     queue: str | None = None
-    #: Since when it is in this state; of what waits, when it was enqueued.
+    #: Since when it is in this state; for a waiting job, when it was enqueued.
     since: str | None = None
     attempts: int | None = None
     reason: str | None = None
@@ -41,20 +41,20 @@ class Found:
     worker: str | None = None
     read_back_at: str | None = None
     event: dict[str, Any] | None = None
-    #: Its message, where one lies in Redis, and how many listings could not tell what came of its lost call. `job` tells neither.
+    #: Its message, if it is still in Redis, and how many listings could not show what came of its lost call. `job --json` prints neither.
     message: dict[str, Any] | None = None
     looks: int | None = None
 
     def told(self) -> dict[str, Any]:
         """Return what `job --json` prints."""
         told = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        # Nobody knows the id of a job that was looked for by something else, or whose message has none.
+        # Nobody knows the id of a job that was looked for by its key and has no message any more, or whose message has no id.
         told["message_id"] = self.message_id or None
         return {name: value for name, value in told.items() if name not in {"message", "looks"}}
 
 
 def in_words(found: Found | None) -> str:
-    """Return in a sentence where a job is that is not answered, and why."""
+    """Return a sentence that says where a job is that is not answered, and why."""
     if found is None:
         return "it is nowhere to be found"
     why = f": {found.reason}" if found.reason else ""
@@ -95,7 +95,7 @@ def answered(event: dict[str, Any]) -> Found:
 
 
 def _can_be_written(event: dict[str, Any]) -> bool:
-    """Return whether an event can be told as JSON: one of a stranger may be nested so deeply that it can be read alone."""
+    """Return whether an event can be written as JSON: one of another program may be nested too deeply for that, though it was read."""
     try:
         orjson.dumps(event)
     except orjson.JSONEncodeError:
@@ -104,13 +104,13 @@ def _can_be_written(event: dict[str, Any]) -> bool:
 
 
 def job_of_event(event: dict[str, Any]) -> str | None:
-    """Return which job an event answers; None of an event that answers none."""
+    """Return which job an event answers; None if it answers none."""
     kind = str(event.get("type")).removeprefix("coupontools.")
     return next((name for name, job in JOBS.items() if kind in job.succeeds or kind == job.failed), None)
 
 
 def fields_of(text: bytes) -> dict[str, Any] | None:
-    """Return a JSON object; None where it is none."""
+    """Return the JSON object in ``text``; None if there is none."""
     try:
         fields = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -119,12 +119,12 @@ def fields_of(text: bytes) -> dict[str, Any] | None:
 
 
 def text_of(fields: dict[str, Any], name: str) -> str | None:
-    """Return a field that is to be text; None where it is something else, which may be nested too deeply even to be printed."""
+    """Return a field that must be text; None if it is something else, which may be nested too deeply even to be printed."""
     value = fields.get(name)
     return value if isinstance(value, str) else None
 
 
 def kwargs_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a message; none where they are no object."""
+    """Return the arguments of a message; an empty object if they are none."""
     kwargs = fields.get("kwargs")
     return kwargs if isinstance(kwargs, dict) else {}

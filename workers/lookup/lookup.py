@@ -1,7 +1,7 @@
-"""Where a job is: looked for in the queues, in workers' hands, where holds park, among the dead, and on the event stream.
+"""Finds a job: in the queues, in workers' hands, where holds park, among the dead letters, and on the event stream.
 
-No index is kept for this: it is asked for seldom, and each job would pay for it. What was answered is found at once, by the mark that
-says so; so is a message whose two ids are one, as those are that we enqueue. Other messages that wait are read one after the other: a
+No index is kept for this: look-ups are rare, and each job would pay for it. An answered job is found at once by its mark; so is a message
+whose message id is also its id in Redis, as in all messages that we enqueue. Other waiting messages are read one after the other: a
 million take some seconds. (Searching them in Redis, by Lua, costs Redis twice as much as sending them.)
 """
 
@@ -31,7 +31,7 @@ from workers.worker_list import account_keys, read_workers
 
 __all__ = ["Lookup", "open_lookup"]
 
-#: How far from the time that its mark tells an event is looked for first, in milliseconds.
+#: How far from the time given by its mark an event is looked for first, in milliseconds.
 NEAR_MS = 2000
 
 Matches = Callable[[dict[str, Any]], bool]
@@ -43,9 +43,9 @@ def _say_nothing(text: str) -> None:
 
 @contextmanager
 def open_lookup(settings: Settings, say: Callable[[str], None] = _say_nothing) -> Iterator[Lookup]:
-    """Open what looks for jobs. Its methods raise redis.RedisError when Redis cannot be asked.
+    """Open a `Lookup`. Its methods raise redis.RedisError when Redis cannot be asked.
 
-    ``say`` is told once what is read one after the other, where that is so much that it takes a while.
+    Before so much is read one after the other that it takes a while, ``say`` is called with a text about it.
     """
     with sync_client(settings.redis_url) as client:
         yield Lookup(client, settings, say)
@@ -62,7 +62,7 @@ class Lookup:
         *,
         most_seconds: float = float("inf"),
     ) -> None:
-        """``most_seconds`` is how long all its searches together may take; then they raise LooksTooLong; ``say`` as above."""
+        """``most_seconds`` is how long all its searches together may take before they raise LooksTooLong; ``say`` as in `open_lookup`."""
         workers = read_workers(client, settings)
         self._client = client
         self._keys: Keys = account_keys(settings, workers)
@@ -74,7 +74,7 @@ class Lookup:
     # -- By message id -------------------------------------------------------------------------------------------------------
 
     def by_ids(self, message_ids: Collection[str]) -> dict[str, Found]:
-        """Return the jobs of these message ids; one that is nowhere is not among them."""
+        """Return the jobs of these message ids; an id that is not found is absent."""
         found: dict[str, Found] = {}
         for message_id in message_ids:
             if one := self._marked(message_id) or self._same_id(message_id):
@@ -98,7 +98,7 @@ class Lookup:
         return found
 
     def _marked(self, message_id: str) -> Found | None:
-        """Return a job that was answered, by the mark that says so (delivery/lua/answered.lua)."""
+        """Return a job that was answered, found by its mark (delivery/lua/answered.lua)."""
         [mark] = markers(self._client, self._keys, [message_id])
         if not mark or mark[:1] not in b"+-":
             return None
@@ -120,7 +120,7 @@ class Lookup:
         return found
 
     def _same_id(self, message_id: str) -> Found | None:
-        """Return a job whose message lies under its message id."""
+        """Return a job whose message id is also its id in Redis."""
         for name in QUEUES:
             queue = self._keys.queue(name)
             for key in (queue.bodies, queue.stock_delayed_bodies):
@@ -131,7 +131,7 @@ class Lookup:
                     )
         return None
 
-    # -- By what a job says --------------------------------------------------------------------------------------------------
+    # -- By other ids that a job carries -------------------------------------------------------------------------------------
 
     def by_correlation_id(self, correlation_id: str) -> Iterator[Found]:
         """Yield every job with this correlation id, those that are not answered first."""
@@ -165,7 +165,7 @@ class Lookup:
         def event_matches(event: dict[str, Any]) -> bool:
             return event.get("idempotencykey") == key and answered(event).job in {*actors, None}
 
-        # A derived key stands in no message.
+        # No message contains its derived key.
         texts = set() if _is_derived(key) else {key}
         if texts:
             yield from self._unanswered(matches, event_matches, texts)
@@ -173,7 +173,7 @@ class Lookup:
         yield from self._answered(matches, event_matches, {key})
 
     def _unclaimed(self, key: str, actors: list[str]) -> Iterator[Found]:
-        """Yield jobs of a derived key that no worker has seen yet: the key of every message that waits is made for that."""
+        """Yield jobs of a derived key that no worker has seen yet: this derives the key of every waiting message."""
 
         def matches(fields: dict[str, Any]) -> bool:
             return fields.get("actor_name") in actors and key_in_force(fields) == key
@@ -181,7 +181,7 @@ class Lookup:
         return self._unanswered(matches, matches, set()) if _is_derived(key) else iter(())
 
     def _on_record(self, key: str, actor: str) -> Found | None:
-        """Return the job that the ledger has on record: the message that it claimed last, or its outcome under no message id."""
+        """Return the job that the ledger has on record: the message that claimed last, or an outcome, which has no message id."""
         record: Any = self._client.hmget(self._keys.record(actor, short_digest(key)), "s", "b", "id", "o")
         state, bodies, entry_id, outcome = record
         if state == b"done":
@@ -194,7 +194,7 @@ class Lookup:
                     return self._places.find(name, entry_id, fields, delayed_by_stock=False)
         return None
 
-    # -- One after the other. ``texts``: one of them stands in every message and event that may match; none: read all --------
+    # -- One after the other. Only what contains one of ``texts`` may match; without texts, all is read -----------------------
 
     def _unanswered(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
         if much := self._scan.is_much():
@@ -237,7 +237,7 @@ class Lookup:
         """Return the last event that answers a message."""
         left = kept_ms(self._client, self._keys, message_id)
         if 0 < left <= self._kept_ms + SECOND_MS:
-            # The mark was set with the event, and is kept for so long: that tells when.
+            # The mark was set together with the event, so the time that it is still kept shows when.
             seconds, micros = self._client.time()
             at = seconds * 1000 + micros // 1000 - (self._kept_ms - left)
             near: Any = self._client.xrange(self._keys.events, str(at - NEAR_MS), str(at + NEAR_MS))
@@ -250,7 +250,7 @@ class Lookup:
 
 
 def _once(many: Iterable[Found]) -> Iterator[Found]:
-    """Yield each job once: what moves meanwhile is met twice."""
+    """Yield each job once: a search meets a job twice if it moves meanwhile."""
     told: set[str] = set()
     for found in many:
         if found.message_id not in told:
@@ -263,7 +263,7 @@ def _is_derived(key: str) -> bool:
 
 
 def _remembered(actor: str, outcome: bytes) -> dict[str, Any]:
-    """Return what an outcome tells of its event. Of most, only what the job did not bring itself is kept, its id first."""
+    """Return what an outcome shows of its event. Most outcomes keep only what is not among the job's arguments, the id first."""
     try:
         told = orjson.loads(outcome)
     except orjson.JSONDecodeError:

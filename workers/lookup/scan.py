@@ -1,4 +1,4 @@
-"""What lies in Redis for every job there is, read one after the other: messages that are not answered, dead letters, events."""
+"""Reads all unanswered messages, dead letters and events in Redis, one after the other."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["LooksTooLong", "Scan"]
 
 #: Messages and events that one round trip reads.
 AT_ONCE = 2000
-#: Of so many texts each is looked for in a message before it is parsed.
+#: Up to so many texts are looked for in a message before it is parsed.
 FEW = 4
-#: To read so many messages and events takes seconds.
+#: Reading so many messages and events takes seconds.
 MUCH = 100_000
 #: A longer message is no job.
 LONGEST_BODY = 2**20
 
 
 class LooksTooLong(Exception):  # noqa: N818 - says what happened to the search
-    """The search has taken as long as it may; nobody knows whether there is such a job."""
+    """The search has taken as long as it may, without finding out whether there is such a job."""
 
 
 class Scan:
-    """Reads, as long as it may: ``most_seconds`` in all, then each of its methods raises LooksTooLong."""
+    """Reads for ``most_seconds`` in all; after that, `messages` and `events` raise LooksTooLong."""
 
     def __init__(self, client: redis.Redis, keys: Keys, most_seconds: float) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class Scan:
         self._until = time.monotonic() + most_seconds
 
     def message(self, key: str, entry_id: str | bytes) -> dict[str, Any] | None:
-        """Return the message that lies there; None if there is none, or no job's."""
+        """Return the message of this id in Redis; None if there is none, or none of a job."""
         client: Any = self._client
         if not 0 < client.hstrlen(key, entry_id) <= LONGEST_BODY:
             return None
@@ -45,7 +45,7 @@ class Scan:
         return fields_of(body or b"")
 
     def messages(self, key: str, texts: Collection[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Yield the messages in which one of the texts may stand, each with its Redis id; all of them where there is no text."""
+        """Yield the messages that may contain one of the texts, each with its id in Redis; all messages if there are no texts."""
         may_match = _looks_for(texts)
         for entry_id, body in self._client.hscan_iter(key, count=AT_ONCE):
             self._go_on()
@@ -59,7 +59,7 @@ class Scan:
             raise LooksTooLong
 
     def events(self, texts: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield the events in which one of the texts may stand, the newest first."""
+        """Yield the events that may contain one of the texts, the newest first."""
         may_match, before = _looks_for(texts), "+"
         while True:
             entries: Any = self._client.xrevrange(self._keys.events, max=before, min="-", count=AT_ONCE)
@@ -74,7 +74,7 @@ class Scan:
             before = f"({entries[-1][0].decode()}"
 
     def is_much(self) -> str:
-        """Return what is told before all of it is read, where that takes a while; else nothing."""
+        """Return a text to show before all is read, if that takes a while; else an empty one."""
         queues = [self._keys.queue(name) for name in QUEUES]
         kinds = [(each.bodies, each.stock_delayed_bodies, each.dead_bodies) for each in queues]
         messages = sum(int(self._client.hlen(key)) for keys in kinds for key in keys)
@@ -85,11 +85,11 @@ class Scan:
 
 
 def _looks_for(texts: Collection[str]) -> Callable[[bytes], bool]:
-    """Return what says whether one of the texts may stand in some JSON, without parsing it. A text that is escaped may be any."""
+    """Return a function that says, without parsing it, whether JSON may contain one of the texts. JSON with escapes may contain any."""
     if not 0 < len(texts) <= FEW:
         return lambda _: True
     wanted = [text.encode("utf-8", "surrogateescape") for text in texts]
     if any(mark in text for mark in (b'"', b"\\", b"/") for text in wanted):
-        # Everybody writes a quote and a backslash with a backslash, and some a slash.
+        # All programs escape a quote and a backslash with a backslash, and some a slash, too.
         wanted.append(b"\\")
     return lambda json: any(text in json for text in wanted) or b"\\u" in json

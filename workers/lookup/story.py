@@ -13,9 +13,9 @@ __all__ = ["Step", "story"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to a job, or is to happen."""
+    """One thing that happened to a job, or will happen."""
 
-    #: RFC 3339; None where nobody has noted when.
+    #: RFC 3339; None if nobody has noted when.
     at: str | None
     what: str
 
