@@ -1,5 +1,5 @@
-"""Metrics for Prometheus, with the extra `prometheus` and where METRICS_PORT is set: attempts counted in each worker process, the state of
-Redis read at each scrape, one exposition for all.
+"""Metrics for Prometheus, with the extra `prometheus` and METRICS_PORT set: each worker process counts its attempts, the state of Redis is
+read at each scrape, and one page shows both.
 
 Worker processes count with `workers.metrics.attempts`, which needs Dramatiq; the supervisor, which serves the numbers, does not.
 """

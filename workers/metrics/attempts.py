@@ -1,4 +1,4 @@
-"""What a worker process counts: an observer of delivery's attempts, and a middleware that sees messages arrive."""
+"""Counts in a worker process: an observer of delivery's attempts, and a middleware that sees messages arrive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = structlog.get_logger("workers.metrics")
 
 
 def attempt_metrics() -> AttemptMetrics | None:
-    """Return what counts in this process, or None if its supervisor serves no metrics or there is no room for them."""
+    """Return the metrics of this process, or None if its supervisor serves no metrics or there is no room for them."""
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         return None
@@ -41,7 +41,7 @@ class AttemptMetrics(Middleware):
     """Counts messages when they arrive and attempts when they end."""
 
     def __init__(self) -> None:
-        # Imported here alone: at its import the client library decides, by FOLDER_VARIABLE, where it keeps the numbers.
+        # Imported only here: when it is imported, the client library decides by FOLDER_VARIABLE where it keeps the numbers.
         import prometheus_client as prometheus  # noqa: PLC0415
 
         registry = prometheus.CollectorRegistry()
@@ -103,7 +103,7 @@ class AttemptMetrics(Middleware):
             count["dramatiq_message_errors_total"].labels(*message).inc()
         if outcome == "retrying":
             count["dramatiq_message_retries_total"].labels(*message).inc()
-        # Alerts send operators from here to the dead letters: a batch that one of them cancelled must raise none.
+        # Alerts on this count send operators to the dead letters: a batch that an operator cancelled must raise no alert.
         if outcome == "failed" and fields["error_kind"] not in WITHOUT_LETTER:
             count["dramatiq_message_rejects_total"].labels(*message).inc()
 
@@ -118,5 +118,5 @@ class AttemptMetrics(Middleware):
         self._metrics["coupontools_api_seconds"].labels(actor).observe(seconds)
 
     def read_back_finished(self, task: Task) -> None:
-        """Count a listing that was asked for to find out what lost calls did."""
+        """Count a listing that was asked for to find out what came of lost calls."""
         self._metrics["coupontools_read_backs_total"].labels(task.job.actor).inc()

@@ -25,10 +25,10 @@ ENDED = 0
 
 
 def reserve(folder: str, pid: int) -> None:
-    """Take the room for the files of a process.
+    """Reserve the room for the files of a process.
 
-    The client library maps files full of holes into memory. Where the disk has no room for one, writing to it ends the process by SIGBUS,
-    without a line.
+    The client library maps sparse files into memory. If the disk has no room for a page of one, writing to it ends the process by SIGBUS,
+    without a line in the log.
 
     Raises OSError if there is no room.
     """
@@ -63,7 +63,7 @@ class Counts:
             try:
                 self._add(pid)
             except Exception as error:
-                # What a killed process left half written must not end the supervisor.
+                # A file that a killed process left half written must not end the supervisor.
                 log.warning("metrics.counts_lost", extra={"pid": pid, "error": str(error)})
             for file in _files(self._folder, pid, LASTING + PASSING):
                 file.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from workers.metrics.counts import Counts
 
 __all__ = ["FOLDER_VARIABLE", "MetricsUnavailable", "exposition"]
 
-#: prometheus_client's own: where the processes of one `run` keep their numbers.
+#: The variable by which prometheus_client learns the folder where the processes of one `run` keep their numbers.
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 

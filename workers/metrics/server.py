@@ -1,4 +1,4 @@
-"""The HTTP server of the metrics page, which strangers can neither fill nor hold: few places, each for a short time."""
+"""The HTTP server of the metrics page. Strangers cannot block it: it has few places, and a request has one for a short time only."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
                 self._cut(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: who sends half a request, or goes before the answer, is no fault of ours."""
+        """Log nothing: a client that sends half a request, or goes before the answer, is no fault of ours."""
 
     def _cut(self, connection: socket.socket) -> None:
-        # Not closed, since its thread still reads from it: this ends the reading.
+        # Do not close the connection, since its thread still reads from it: this ends the reading.
         self._open.pop(connection, None)
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
