@@ -86,7 +86,7 @@ class DurableBroker(RedisBroker):
         self.deserted = threading.Event()
         #: The parts without which this worker is of no use, beside Dramatiq's own threads. The code that starts a part adds it.
         self.parts: list[Part] = []
-        #: Called at intervals. The first returns whether the event loop has had a turn since the last call, the second where it is.
+        #: Called at intervals: returns whether the event loop has had a turn since the last call. If not, the next one returns where it is.
         self.loop_turns: Callable[[], bool] = lambda: True
         self.where_loop_is: Callable[[], str] = lambda: ""
         #: Called with the queue of each entry that was set aside.

@@ -1,4 +1,4 @@
-"""Finds strays: messages whose id is in no list and no set, since it was deleted or evicted, or nobody knows the worker that had them."""
+"""Finds strays: messages whose id is in no list and no set. The list was deleted or evicted, or nobody knows the worker that had them."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@
 -- Answers  namespace, prefix    the namespace belongs to another prefix: look whether that pair lives
 --          prefix, namespace    the prefix belongs to another namespace: look whether that pair lives
 --          account, worker      a living worker of this pair works for another account
---          format, number       this release cannot read what is stored
+--          format, number       this release cannot read the form of the stored data
 --          ok, number           the form in use
 
 local prefix_of, namespace_of, heartbeats, workers, format = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]

@@ -4,8 +4,8 @@
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids
 --       4 epoch: the number that this consumer's fetches must have at least
--- ARGV  1 'others': give back all but the ids that follow (what a lost answer left behind); 'all': give back these, in this order, and
---       whatever else is outstanding   2 number of the fetches to come: a fetch that was sent before takes nothing any more   3... ids
+-- ARGV  1 'others': give back all but the ids that follow (a lost answer left others behind); 'all': give back these, in this order, and
+--       all others that are outstanding   2 number of the fetches to come: a fetch that was sent before takes nothing any more   3... ids
 -- Answers how many went back.
 
 local ready, bodies, acks, epoch = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

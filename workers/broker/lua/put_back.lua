@@ -1,9 +1,9 @@
 -- include: clock.lua
 --
--- put_back.lua: which of these messages are strays, that is, in no list and no set? Puts them back if told to. Safe to repeat.
+-- put_back.lua: finds the strays among these messages, whose id is in no list and no set, and puts them back if asked to. Safe to repeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 delayed: zset id -> due (ms)   4 parked (see account.lua)
---       5... sets of what workers have outstanding of this queue
+--       5... sets of ids of this queue that workers have outstanding
 local ready, bodies, delayed, parked = unpack(KEYS, 1, 4)
 -- ARGV  1 '1' to put those back, in the order in which they were enqueued; '' to look   2 queue   3... ids
 local puts, queue = ARGV[1] == '1', ARGV[2]
