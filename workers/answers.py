@@ -1,4 +1,4 @@
-"""How messages were answered: of a failure in a key of its own, of a success in a mark among others (answered.lua, marks.lua)."""
+"""How messages were answered: a failure leaves a key of its own, a success a mark among others (answered.lua, marks.lua)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from delivery.task import mark_of
 
 __all__ = ["SECOND_MS", "kept_ms", "markers"]
 
-#: A mark tells until which second it is kept.
+#: Until when a mark is kept is stored in it in whole seconds.
 SECOND_MS = 1000
 
 
 def markers(client: redis.Redis, keys: Keys, message_ids: Sequence[str]) -> list[bytes | None]:
-    """Return of each message how it was answered: ``+`` and more if it succeeded, ``-<digest> <Redis id>`` if it failed, ``!`` and more
+    """Return for each message how it was answered: ``+`` and more if it succeeded, ``-<digest> <Redis id>`` if it failed, ``!`` and more
     while its event is due; None if it was not answered.
 
     Raises:
@@ -39,7 +39,7 @@ def markers(client: redis.Redis, keys: Keys, message_ids: Sequence[str]) -> list
 
 
 def kept_ms(client: redis.Redis, keys: Keys, message_id: str) -> int:
-    """Return for how many milliseconds it is still remembered that a message was answered; 0 or less where it is not.
+    """Return for how many milliseconds it is still remembered that a message was answered; 0 or less if it is not.
 
     Raises:
         redis.RedisError: Redis could not be asked.
@@ -54,7 +54,7 @@ def kept_ms(client: redis.Redis, keys: Keys, message_id: str) -> int:
 
 
 def _until(mark: bytes) -> int:
-    """Return until which second (Unix) a mark is kept; 0 for what is none."""
+    """Return until which second (Unix) a mark is kept; 0 if it is no mark."""
     try:
         return int(mark[:8], 16)
     except ValueError:

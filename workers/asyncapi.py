@@ -94,7 +94,7 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
 
 
 def contract_files(version: str) -> dict[str, dict[str, Any]]:
-    """Return the document and every schema, by the paths of their files, with the keys that the default settings name."""
+    """Return the document and every schema by the paths of their files, with the Redis keys of the default settings."""
     return {"asyncapi.json": asyncapi_document(Keys(), version), **schema_files()}
 
 
@@ -170,7 +170,7 @@ def _message(
 
 
 def _schemas() -> dict[str, Any]:
-    """Return every schema by its name: generators of code call a schema without one anonymous."""
+    """Return every schema by its name: code generators call a schema without a name anonymous."""
     jobs: list[Any] = [(job, "validation") for job in JOBS.values()]
     events: list[Any] = [(data, "serialization") for data in dict.fromkeys(EVENTS.values())]
     schemas: dict[str, Any] = _definitions(jobs) | open_to_more({"$defs": _definitions(events)})["$defs"]

@@ -43,7 +43,7 @@ def read_batch(client: redis.Redis, keys: Keys, batch_id: str) -> Batch | None:
 
 
 def read_batches(client: redis.Redis, keys: Keys, *, first: int = 0, most: int = 0) -> Iterator[Batch]:
-    """Yield all batches, the one that was answered last first; or ``most`` of them at most, after the ``first`` so many.
+    """Yield the batches, the one that was answered last first: ``most`` of them (0 for all), after leaving out ``first``.
 
     Raises:
         redis.RedisError: Redis could not be asked.

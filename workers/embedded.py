@@ -76,7 +76,7 @@ def keep_port(port: int = 0) -> socket.socket | None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this child, before it executes its program, when the thread that started it ends. Linux only."""
+    """Have the kernel kill this child when the thread that started it ends. Runs in the child, before its program. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

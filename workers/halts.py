@@ -1,4 +1,4 @@
-"""What stands still and why, and how fast the rest goes, in the words that `status` and the operators' page share."""
+"""Says what stands still and why, and how fast the rest goes, in words that `status` and the operators' page share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from workers.state import HoldState, State
 
 __all__ = ["halts", "pace"]
 
-#: What each kind of hold says.
+#: The words for each kind of hold.
 WHY: Final = {
     "refused": "refused",
     "outage": "the API does not answer",
@@ -18,9 +18,9 @@ WHY: Final = {
 
 
 def halts(state: State) -> list[str]:
-    """Return a sentence for everything that stands still or may: holds first, then work that nobody takes, then Redis.
+    """Return a sentence for everything that stands still or may: holds first, then queues that no worker takes, then Redis.
 
-    A worker that is silent takes nothing. The texts of the API and of operators are in them as they are.
+    A silent worker takes nothing. The sentences contain texts of the API and of operators as they are.
     """
     sentences = [_of_hold(hold) for hold in state.holds]
     if unserved := state.unserved():

@@ -14,17 +14,17 @@ from workers.throughput import count_of, counted
 
 __all__ = ["KEPT_MINUTES", "History", "Minute", "note_ages"]
 
-#: As long as Redis keeps the counts of a minute.
+#: How many minutes Redis keeps the counts of a minute.
 KEPT_MINUTES: Final = 2 * 1440
 #: Minutes that one round trip reads.
 AT_ONCE: Final = 240
-#: A minute may still change so long after its end, by answers whose scripts run late.
+#: For how many minutes after its end a minute may still change, by answers whose scripts run late.
 SETTLING_MINUTES: Final = 2
 
 
 @dataclass(slots=True)
 class Minute:
-    """One minute; ``ages`` (seconds) has no lane whose age nobody noted."""
+    """One minute; ``ages`` (seconds) leaves out lanes whose age nobody noted."""
 
     answered: Counter[tuple[str, str]] = field(default_factory=Counter)
     ages: dict[str, float] = field(default_factory=dict)
@@ -78,7 +78,7 @@ def _minute(counts: dict[bytes, bytes], ages: dict[bytes, bytes]) -> Minute:
 
 
 def note_ages(client: redis.Redis, keys: Keys, queues: dict[str, QueueState]) -> None:
-    """Keep how old the oldest job of each lane is in this minute; a lane without one has the age 0.
+    """Store for this minute how old the oldest job of each lane is; a lane without a job has the age 0.
 
     Raises:
         redis.RedisError: Redis could not be asked, or takes no writes.

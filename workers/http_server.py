@@ -1,4 +1,4 @@
-"""What the HTTP servers of this project share: how they refuse, their listening socket, uvicorn's settings, and an end by signals."""
+"""Shared by the HTTP servers of this project: how they refuse, their listening socket, uvicorn's settings, and how signals end them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["CannotListen", "Refused", "StoppableServer", "listener", "server_con
 
 
 class Refused(Exception):  # noqa: N818 - says what happened to the request
-    """The request is answered with another status than 200, and its sender is told why."""
+    """The request is answered with a status other than 200, and with the reason."""
 
     def __init__(self, status: int, reason: str, **headers: str) -> None:
         super().__init__(reason)
@@ -50,8 +50,8 @@ def listener(host: str, port: int, *, backlog: int) -> socket.socket:
 def server_config(
     app: Any, *, backlog: int, keep_alive_seconds: int, drain_seconds: float, **more: Any
 ) -> uvicorn.Config:
-    """Return uvicorn's settings as all our servers have them, and ``more`` of them."""
-    # Its own lines say no more than ours, but for what it warns of.
+    """Return the settings of uvicorn that all our servers share, and ``more``."""
+    # Except for its warnings, uvicorn's lines say no more than ours.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     return uvicorn.Config(
         app,
@@ -60,7 +60,7 @@ def server_config(
         lifespan="off",
         log_config=None,
         access_log=False,
-        # A proxy's word for the client's address is not asked for; that it speaks https is read where that matters.
+        # Nobody needs the client's address from a proxy's headers; the header that says https is read where that matters.
         proxy_headers=False,
         server_header=False,
         backlog=backlog,

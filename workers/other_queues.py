@@ -17,7 +17,7 @@ __all__ = ["NO_OTHERS", "OtherQueues", "other_queues"]
 #: Keys that Redis looks at in one step, which takes it about a millisecond; and how long all steps may take, in seconds.
 KEYS_A_STEP = 5000
 LOOKING_SECONDS = 1.0
-#: What the names of hashes with messages end with: waiting ones, those that stock producers delayed, and dead letters.
+#: The ends of the names of hashes with messages: waiting ones, those that stock producers delayed, and dead letters.
 _BODIES = re.compile(r"(\.DQ|\.XQ)?\.msgs$")
 
 
@@ -26,7 +26,7 @@ class OtherQueues:
     """The names of queues that have messages and that no worker knows."""
 
     names: tuple[str, ...] = ()
-    #: Were all keys looked at? In a database that holds too many, some queues may not be found.
+    #: Whether all keys were looked at. In a database that holds too many, some queues may not be found.
     whole: bool = True
 
 
@@ -36,7 +36,7 @@ NO_OTHERS = OtherQueues()
 def other_queues(client: redis.Redis, keys: Keys, known: tuple[str, ...]) -> OtherQueues:
     """Return the queues that have messages and are not ``known``.
 
-    Looks through all keys, in bounded steps and for a bounded time: not for what is asked often.
+    Looks through all keys, in bounded steps and for a bounded time: too slow to be called often.
     """
     from redis.exceptions import NoPermissionError  # noqa: PLC0415 - whoever calls this has loaded it
 

@@ -1,4 +1,4 @@
-"""An operator's hold is set and ended by one script, whoever asks for it."""
+"""Sets and ends an operator's hold, by one script for the command line and the operators' page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def change_pause(client: redis.Redis, settings: Settings, word: Word, scope: str
     """``pause`` or ``resume`` a scope of the account that the workers carry out jobs for. Return whether that changed anything.
 
     Raises:
-        AccountUnknown: nobody knows which that is; nothing was changed.
+        AccountUnknown: the account is not known; nothing was changed.
         redis.RedisError: Redis could not be asked.
     """
     keys = known_account_keys(settings, read_workers(client, settings))
@@ -31,8 +31,8 @@ def change_pause(client: redis.Redis, settings: Settings, word: Word, scope: str
 
 
 def changed_words(word: Word, scope: str, *, changed: bool) -> str:
-    """Return what came of it, in words."""
+    """Return the result in words."""
     if word == "pause":
         return f"{scope} is paused" if changed else f"{scope} was paused already"
-    # Whether it goes on is another question: other holds may stand.
+    # Do not say that work goes on: there may be other holds.
     return f"the pause of {scope} is over" if changed else f"{scope} was not paused"

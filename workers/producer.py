@@ -25,7 +25,7 @@ class Enqueued:
     """A message as it goes to Redis."""
 
     queue: str
-    #: Also the id under which it lies there, so that `job` finds it at once however many wait.
+    #: Also its id in Redis, so that `job` finds it at once, however many messages wait.
     message_id: str
     body: bytes
 
@@ -40,13 +40,13 @@ def job_message(
 ) -> Enqueued:
     """Return the message of one job, as the docs describe it.
 
-    ``queue`` is another than the job's first, ``delay`` is in seconds, and ``message_id`` takes the place of a new one.
+    ``queue`` takes the place of the job's first queue, and ``message_id`` that of a new id; ``delay`` is in seconds.
     """
     queue = queue or JOBS[actor].queue
     message_id, now_ms = message_id or str(uuid.uuid4()), int(time.time() * 1000)
     options: dict[str, Any] = {"redis_message_id": message_id}
     if delay:
-        # As stock producers delay: their queue of delayed messages has a name of its own.
+        # Delay as stock producers do: their queue of delayed messages has a name of its own.
         queue = dq_name(queue)
         options["eta"] = now_ms + round(delay * 1000)
     message = {
@@ -64,13 +64,13 @@ def job_message(
 def enqueue_all(
     client: redis.Redis, keys: Keys, messages: list[Enqueued], counted: tuple[str, str, int] | None = None
 ) -> int:
-    """Enqueue all of the messages or none, and return how many were new.
+    """Enqueue the messages in one step, and return how many were new.
 
-    ``counted`` is the batch whose counts tell how many were enqueued: their key, its id and the milliseconds that they are kept.
+    ``counted`` is the batch that counts how many were enqueued: the key of its counts, its id and the ms that the counts are kept.
 
     Raises:
-        redis.RedisError: none was enqueued, or Redis's answer was lost. Calling again with the same messages is safe: those that are
-            enqueued already, or answered by now, are left alone.
+        redis.RedisError: Redis refused some or all of them, or its answer was lost. Calling again with the same messages is safe: those
+            that are enqueued already, or answered by now, are left alone.
     """
     names: list[str] = []
     arguments: list[str | bytes] = []

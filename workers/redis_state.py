@@ -18,10 +18,10 @@ __all__ = ["RedisState", "read_redis", "time_of", "why_it_may_forget"]
 
 @dataclass(frozen=True, slots=True)
 class RedisState:
-    """What `status`, `check` and metrics tell of Redis itself."""
+    """What `status`, `check` and metrics show of Redis itself."""
 
     writable: bool
-    #: When it was last found to have forgotten something (RFC 3339), and how often it was; of the last 7 days.
+    #: When Redis was last found to have forgotten something (RFC 3339), and how many times; both are kept for 7 days after the last time.
     forgot_at: str | None = None
     forgot_times: int = 0
     #: Why nothing should be enqueued here, and why jobs may be lost.
@@ -51,7 +51,7 @@ def read_redis(client: redis.Redis, keys: Keys) -> RedisState:
 
 
 def _refusal(client: redis.Redis, keys: Keys) -> str:
-    """Return why Redis takes no writes; nothing if it does."""
+    """Return why Redis takes no writes; an empty text if it does."""
     from redis import ResponseError  # noqa: PLC0415 - whoever calls this has loaded it
 
     try:
@@ -63,7 +63,7 @@ def _refusal(client: redis.Redis, keys: Keys) -> str:
 
 
 def why_it_may_forget(client: redis.Redis) -> tuple[list[str], list[str]]:
-    """Return what is wrong with its settings: first what loses jobs for sure, then what may."""
+    """Return what is wrong with the settings of Redis: first the problems, which lose jobs for sure, then the warnings, which may."""
     from redis.exceptions import NoPermissionError  # noqa: PLC0415 - as above
 
     try:
@@ -84,7 +84,7 @@ def why_it_may_forget(client: redis.Redis) -> tuple[list[str], list[str]]:
 
 
 def time_of(milliseconds: object) -> str | None:
-    """Return a moment in Unix milliseconds as RFC 3339 in UTC; None where it is none."""
+    """Return a time in Unix milliseconds as RFC 3339 in UTC; None if it is no valid time."""
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return None
     try:

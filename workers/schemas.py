@@ -35,7 +35,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _ID: Final = "3b0c1a52-0a52-4a26-8f39-5d1c1b0f6d3e"
 _MESSAGE_ID: Final = "c1f7c6a0-8f0d-4c63-b6d3-9f1d4f0c7a55"
 _OF_A_JOB: Final = "The message_id of the job that it answers."
-#: What an event's id is, where it is not its job's message_id, and an example.
+#: For each event whose id is not its job's message_id: what the id is, and an example.
 _IDS: Final = {
     "message.rejected": (
         "<queue>/<redis_message_id>: what was rejected may have no message_id.",
@@ -61,13 +61,13 @@ def schema_files() -> dict[str, dict[str, Any]]:
 
 
 def job_schema(job: type[Job]) -> dict[str, Any]:
-    """Return the schema of a job's arguments, with what they must be beside each other."""
+    """Return the schema of a job's arguments, with the rules between them."""
     schema = job.model_json_schema() | {"allOf": rules_together(job)}
     return _named(job.actor, f"Arguments of {job.actor}", schema)
 
 
 def rules_together(job: type[Job]) -> list[dict[str, Any]]:
-    """Return what a job's arguments must be beside each other."""
+    """Return the rules between a job's arguments."""
     return [BATCH_TOGETHER, *job.together]
 
 
@@ -83,7 +83,7 @@ def event_schema(kind: str) -> dict[str, Any]:
 
 
 def job_envelope(job: type[Job]) -> dict[str, Any]:
-    """Return the schema of one job's message, but for its arguments."""
+    """Return the schema of one job's message, without its arguments."""
     queue = (
         {"enum": [job.queue, *job.also], "title": f"QueueOf{job.__name__}"}
         if job.also
@@ -93,7 +93,7 @@ def job_envelope(job: type[Job]) -> dict[str, Any]:
 
 
 def event_envelope(kind: str) -> dict[str, Any]:
-    """Return the schema of one event's CloudEvent, but for its data."""
+    """Return the schema of one event's CloudEvent, without its data."""
     told, _ = _id_of(kind)
     return _event_envelope({"const": PREFIX + kind}, {"const": f"urn:coupontools-worker:{kind}:v1"}, told)
 
@@ -127,14 +127,14 @@ def event_example(kind: str) -> dict[str, Any]:
 
 
 def open_to_more(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an event without the rule that nothing may be added: within v1 fields may be, and no reader must refuse them."""
+    """Return the schema of an event, open to more fields: v1 may gain some, and no reader must refuse them."""
     for part in (schema, *schema.get("$defs", {}).values()):
         part.pop("additionalProperties", None)
     return schema
 
 
 def sentence(model: type[BaseModel]) -> str:
-    """Return the first line of what a model says of itself."""
+    """Return the first line of a model's docstring."""
     return inspect.cleandoc(model.__doc__ or "").split("\n", maxsplit=1)[0]
 
 

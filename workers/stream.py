@@ -29,7 +29,7 @@ class Event:
 
 
 def _events(entries: Any) -> Iterator[Event]:
-    """Yield the events among the entries; what somebody else has put on the stream is none."""
+    """Yield the events among the entries; leave out what other programs have put on the stream."""
     for entry_id, fields in entries:
         try:
             event = orjson.loads(fields[b"event"])
@@ -41,7 +41,7 @@ def _events(entries: Any) -> Iterator[Event]:
 
 
 def _is_event(event: Any) -> bool:
-    """Return whether it has what a reader of ours looks at: who else writes to the stream may leave out or put in anything."""
+    """Return whether it has the fields that our readers use: other programs may write anything to the stream."""
     match event:
         case {"id": str(), "type": str(), "time": str(), "data": dict()}:
             return True
@@ -49,7 +49,7 @@ def _is_event(event: Any) -> bool:
 
 
 def end_of_stream(client: redis.Redis, stream: str) -> str:
-    """Return the id of the last entry: what comes later is new."""
+    """Return the id of the last entry: later entries are new."""
     last: Any = client.xrevrange(stream, count=1)
     return last[0][0].decode() if last else "0-0"
 
@@ -70,7 +70,7 @@ def follow(
 ) -> Iterator[Event | None]:
     """Yield the events after the entry ``after``, without end; None whenever nothing came for ``block_ms``.
 
-    Where Redis goes away, ``patience`` waits for it.
+    If Redis goes away, ``patience`` waits for it.
     """
     while True:
 
@@ -95,9 +95,9 @@ def message_of(event: dict[str, Any]) -> str:
 
 
 def answered_ids(event: dict[str, Any]) -> set[str]:
-    """Return by which ids the message may be asked for that an event answers; of an entry that was set aside, by its Redis id, too.
+    """Return the ids by which somebody may ask for the message that an event answers: also the Redis id of an entry that was set aside.
 
-    Of a message that we enqueue, both ids are one.
+    A message that we enqueue has one id for both.
     """
     message_id = message_of(event)
     rejected = event.get("type") == f"{PREFIX}message.rejected"

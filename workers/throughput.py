@@ -1,4 +1,4 @@
-"""How many jobs of each lane are answered a minute now, from what delivery counts in the step that answers them (lua/answered.lua)."""
+"""How many jobs of each lane are answered a minute now: delivery counts them in the step that answers them (lua/answered.lua)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["count_of", "counted", "left_seconds", "read_per_minute"]
 
 #: This minute and the one before it: enough to be steady, and soon 0 when nothing is answered any more.
 MINUTES: Final = 2
-#: What was answered within a shorter time than this is taken to have needed so long: one job is no pace.
+#: Jobs that were answered within a shorter time than this are counted as if they had taken so long: one job is no pace.
 SHORTEST_SECONDS: Final = 5.0
 #: A number of more digits has more than 64 bits, and no script of ours wrote it.
 MOST_DIGITS: Final = 18
 
 
 def read_per_minute(client: redis.Redis, keys: Keys) -> dict[str, float]:
-    """Return how many jobs a minute were answered of each lane, over the last one to two minutes or since its first answer in them.
+    """Return how many jobs of each lane were answered a minute, over the last one to two minutes or since its first answer in them.
 
-    A lane of which nothing was answered is absent.
+    A lane without answers is absent.
 
     Raises:
         redis.RedisError: Redis could not be asked.
@@ -51,18 +51,18 @@ def read_per_minute(client: redis.Redis, keys: Keys) -> dict[str, float]:
 
 
 def counted(field: bytes) -> tuple[str, str]:
-    """Return the lane and the outcome that a field of a minute counts; of the outcome ``first`` it tells the time instead."""
+    """Return the lane and the outcome that a field of a minute counts; a field ``first`` is the time of the lane's first answer instead."""
     lane, _, outcome = field.decode("utf-8", "replace").partition("|")
     return lane, outcome
 
 
 def count_of(value: bytes) -> int | None:
-    """Return a number that a script has counted; None where something else stands in its place."""
+    """Return a number that a script has counted; None if the value is something else."""
     return int(value) if value.isdigit() and len(value) <= MOST_DIGITS else None
 
 
 def left_seconds(waiting: int, per_minute: float) -> float | None:
-    """Return how long so many jobs take at this pace; None where nothing is answered."""
+    """Return how long ``waiting`` jobs take at this pace, in seconds; None if none is answered."""
     if not waiting:
         return 0.0
     return round(60 * waiting / per_minute, 1) if per_minute else None

@@ -1,4 +1,4 @@
-"""The worker processes, as they tell of themselves with their heartbeats."""
+"""The worker processes, as they describe themselves with their heartbeats."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = [
     "wrong_pair",
 ]
 
-#: A worker that was seen within so long lives, whatever its heartbeat.
+#: A worker that was seen within this time is taken to live, whatever its heartbeat.
 LIVES_SECONDS: Final = 60.0
-#: What a worker says of itself, and of which kind it is.
+#: The fields of a worker's description of itself, and their types.
 _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
     "queues": list,
     "host": str,
@@ -38,7 +38,7 @@ _ABOUT: Final[dict[str, type | tuple[type, ...]]] = {
 
 
 class AccountUnknown(Exception):  # noqa: N818 - says what is not known
-    """Nobody knows whose work it is: no worker has told its account, and the settings name none."""
+    """The account is not known: no worker is listed with one, and the settings name none."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -55,24 +55,24 @@ class WorkerState:
     host: str
     pid: int
     seen_seconds_ago: float
-    #: After how long a silence it is dead: its own WORKER_HEARTBEAT_SECONDS, whatever those of whoever looks are.
+    #: How long a silence means that it is dead: its own WORKER_HEARTBEAT_SECONDS, not the setting of the process that looks.
     silence_seconds: float
     #: The account whose jobs it carries out (``Settings.account``).
     account: str
-    #: API requests a second, as this worker has it; None of a worker of an older version.
+    #: API requests a second, by this worker's setting; None for a worker of an older version.
     rate: float | None
-    #: How many jobs of each queue have a place in it; all others that it has fetched wait for one. None of a worker of an older version.
+    #: How many jobs of each queue have a place in it; its other fetched jobs wait for one. None for a worker of an older version.
     in_flight: dict[str, int] | None = None
-    #: Why Redis does not serve it, though it takes its heartbeats; None where it does.
+    #: Why Redis does not serve this worker, though it takes its heartbeats; None if it does.
     without: str | None = None
 
     @property
     def lives(self) -> bool:
-        """Return whether it was seen lately, for a worker with its heartbeat."""
+        """Return whether the worker was seen within its own time of silence."""
         return self.seen_seconds_ago <= self.silence_seconds
 
     def running(self, queue: str, fetched: int) -> int:
-        """Return how many of its ``fetched`` jobs of a queue are in flight; of a worker that is silent none."""
+        """Return how many of its ``fetched`` jobs of a queue are in flight; 0 for a silent worker."""
         if not self.lives:
             return 0
         return fetched if self.in_flight is None else min(fetched, self.in_flight.get(queue, 0))
@@ -110,7 +110,7 @@ def read_workers(client: redis.Redis, settings: Settings) -> list[WorkerState]:
 
 
 def _about(text: bytes) -> dict[str, Any]:
-    """Return what a worker says of itself, and nothing that is not of the kind it must be: anybody may write to the hash."""
+    """Return a worker's description, without fields of a wrong type: anybody may write to the hash."""
     try:
         about = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -126,15 +126,15 @@ def _counts(told: object) -> dict[str, int] | None:
 
 
 def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
-    """Return the keys of the account of the worker that was seen latest, so that what only looks needs no client id."""
+    """Return the keys of the account of the worker that was seen latest, so that commands that only read need no client id."""
     account = next((worker.account for worker in workers if worker.account), settings.account)
     return dataclasses.replace(Keys.of(settings), account=account)
 
 
 def wrong_pair(client: redis.Redis, settings: Settings) -> str | None:
-    """Return what is wrong where living workers share one of our two key names with another; None where none does.
+    """Return what is wrong if living workers use one of our two key names together with another; None if none do.
 
-    They would carry out what is enqueued and count it elsewhere, or nobody would carry it out.
+    They would carry out the jobs that we enqueue and count them elsewhere, or nobody would carry them out.
     """
     keys = Keys.of(settings)
     told: Any = client.mget(keys.prefix_of, keys.namespace_of)
@@ -154,10 +154,10 @@ def wrong_pair(client: redis.Redis, settings: Settings) -> str | None:
 
 
 def known_account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
-    """Return the same, for what changes something that belongs to the account.
+    """Return the keys as `account_keys` does, for commands that change something of the account.
 
     Raises:
-        AccountUnknown: no worker has told it, and the settings name none.
+        AccountUnknown: no worker is listed with an account, and the settings name none.
     """
     if not settings.coupontools_client_id and not any(worker.account for worker in workers):
         raise AccountUnknown
