@@ -1,18 +1,18 @@
--- look.lua: how much work is where, all of one moment, so that a job that moves is counted once. Changes nothing, so that a full Redis and a
--- replica serve it.
+-- look.lua: counts the jobs in each place, all at one moment, so that a job that moves is counted once. Changes nothing, so that a full
+-- Redis and a replica serve it.
 --
 -- KEYS  1 heartbeats   2 workers   3 parked (see tend.lua)   then 6 for each queue: ready, bodies, delayed, stock_delayed, dead, forward
 -- ARGV  1 the namespace   2... name of each queue
 -- Answers for each queue: ready, due, delayed, stock_delayed, dead, brought forward, parked, messages, how long ago (ms) its oldest
--- unanswered message was enqueued (-1: there is none that is due), then who has fetched how many: worker, number, worker, number ...
+-- unanswered message was enqueued (-1: there is none that is due), then how many each worker has fetched: worker, number, worker ...
 
 local heartbeats, workers, parked = KEYS[1], KEYS[2], KEYS[3]
 local namespace = ARGV[1]
 
--- Of those who are no workers of ours, so many may have messages in hand: those that were heard latest.
+-- Of the stock brokers, which may have messages in hand, so many are looked at: those that were heard latest.
 local STRANGERS = 1000
--- Of what a worker has in hand, and of what waits for its time, so many are looked at for the oldest (a retry stands among these again and
--- again, however long it has been tried), and so many bytes of messages in all; a longer message is not read.
+-- To find the oldest message, so many of those in a worker's hands are read, so many of those in `delayed` (where a retry is again and
+-- again, however old it is), and so many bytes in all; a longer message is not read.
 local LOOKED_AT, BYTES, LONGEST_BODY = 200, 2097152, 1048576
 
 local clock = redis.call('TIME')
@@ -34,7 +34,7 @@ local function age_of(bodies, id)
   local at = fine and type(message) == 'table' and message.message_timestamp
   local due = type(at) == 'number' and type(message.options) == 'table' and message.options.eta
   due = type(due) == 'number' and due or 0
-  -- While its producer's delay lasts it does not count.
+  -- A message does not count while its producer's delay lasts.
   return type(at) == 'number' and due <= now and math.max(0, now - math.max(at, due)) or -1
 end
 
