@@ -12,7 +12,7 @@ from delivery.task import mark_of
 
 __all__ = ["SECOND_MS", "kept_ms", "markers"]
 
-#: Until when a mark is kept is stored in it in whole seconds.
+#: A mark stores until when it is kept, in whole seconds.
 SECOND_MS = 1000
 
 

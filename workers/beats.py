@@ -48,7 +48,7 @@ def beats_folder(*, state_dir: str, redis_url: str, broker_namespace: str, key_p
 
 
 def _users_own() -> Path:
-    """Return this user's folder for run-time files. In a folder of all users, another user may have made one of this name."""
+    """Return this user's folder for run-time files. Raises PermissionError if another user made it, or may write to it."""
     base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - see below
     folder = Path(base, f"coupontools-worker-{os.getuid()}")
     with suppress(FileNotFoundError):
@@ -125,5 +125,5 @@ class Beat:
             os.close(self._file)
             self._file = -1
             with suppress(OSError):
-                # Empty once the last process has ended.
+                # The folder is empty once the last process has ended.
                 self._path.parent.rmdir()

@@ -96,7 +96,7 @@ class JobLoop:
 
     def where(self) -> str:
         """Return the lines of code that the loop is in just now."""
-        frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - documented as being for this
+        frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - made for finding a deadlock, says its documentation
         return "".join(traceback.format_stack(frame)) if frame else ""
 
     def drain(self, seconds: float) -> None:

@@ -28,7 +28,7 @@ log = logging.getLogger("workers.supervisor")
 #: A process that keeps dying is started again after pauses that grow from the first to the last of these, in seconds.
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 30.0
-#: A process that lived for so long had started well: when it dies, the pauses begin anew, in seconds.
+#: A process that lived for so many seconds had started well: when it dies, the pauses begin anew.
 HEALTHY_SECONDS = 30.0
 #: How long a worker may take beyond SHUTDOWN_SECONDS to hand back the jobs that are left.
 GRACE_SECONDS = 20.0
@@ -172,7 +172,7 @@ class Supervisor:
             try:
                 place.process.wait(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                # Another worker takes over its messages once it misses its heartbeat.
+                # Another worker takes over its messages when its heartbeat is missed.
                 place.process.kill()
                 place.process.wait()
                 log.error("worker.killed", extra={"pid": place.process.pid})

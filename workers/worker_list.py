@@ -132,7 +132,7 @@ def account_keys(settings: Settings, workers: list[WorkerState]) -> Keys:
 
 
 def wrong_pair(client: redis.Redis, settings: Settings) -> str | None:
-    """Return what is wrong if living workers use one of our two key names together with another; None if none do.
+    """Return what is wrong if living workers use one of our two key names, but not the other; None if none do.
 
     They would carry out the jobs that we enqueue and count them elsewhere, or nobody would carry them out.
     """

@@ -173,7 +173,7 @@ class Caretaker(threading.Thread):
         if messages:
             self._bring_forward(now)
         if beat:
-            # Search when it was so at two heartbeats in a row: a producer may just have written a message, and be about to push its id.
+            # Search if there seem to be strays at two heartbeats in a row: a producer may write a message a moment before it pushes its id.
             again, self._astray = self._astray & set(astray), set(astray)
             if again:
                 self._strays.begin(sorted(queue.decode() for queue in again))
@@ -256,7 +256,7 @@ class Caretaker(threading.Thread):
         return int(moved)
 
     def _bring_forward(self, now: float) -> None:
-        """Bring forward messages whose deadline passed, or that were cancelled, in no worker's hands, unless another worker is doing it."""
+        """Bring forward messages in no worker's hands that are past their deadline or cancelled, unless another worker does it now."""
         if now < self._look_at:
             return
         keys = self._broker.keys

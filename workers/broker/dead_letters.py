@@ -234,7 +234,7 @@ class DeadLetters:
         ):
             message_id = retried_as(message_id, letter.entry_id)
         options = {name: value for name, value in message["options"].items() if name != "eta"}
-        # The job has left its batch, and nobody waits for its answer any more; but whoever looks for the first id finds it here.
+        # The job has left its batch, and no caller waits for its answer any more; but whoever waits for the first id learns of it.
         gone = ("batch_id", "batch_size", "reply_to")
         options.setdefault("original_id", message["message_id"])
         message |= {

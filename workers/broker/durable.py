@@ -38,7 +38,7 @@ ENQUEUE_ATTEMPTS = 3
 
 
 def sleep_on(seconds: float) -> bool:
-    """Wait, in a process that has no stop signal to listen to here."""
+    """Wait, in a process that nothing tells to stop meanwhile."""
     time.sleep(seconds)
     return False
 

@@ -125,6 +125,6 @@ def text_of(fields: dict[str, Any], name: str) -> str | None:
 
 
 def kwargs_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a message; an empty object if they are none."""
+    """Return the arguments of a message; none if they are not an object."""
     kwargs = fields.get("kwargs")
     return kwargs if isinstance(kwargs, dict) else {}

@@ -194,7 +194,7 @@ class Lookup:
                     return self._places.find(name, entry_id, fields, delayed_by_stock=False)
         return None
 
-    # -- One after the other. Only what contains one of ``texts`` may match; without texts, all is read -----------------------
+    # -- One after the other. A match contains one of ``texts``; without texts, all messages and events are read --------------
 
     def _unanswered(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
         if much := self._scan.is_much():

@@ -37,7 +37,7 @@ class Scan:
         self._until = time.monotonic() + most_seconds
 
     def message(self, key: str, entry_id: str | bytes) -> dict[str, Any] | None:
-        """Return the message of this id in Redis; None if there is none, or none of a job."""
+        """Return the message of this id in Redis; None if there is none, or it is no job."""
         client: Any = self._client
         if not 0 < client.hstrlen(key, entry_id) <= LONGEST_BODY:
             return None

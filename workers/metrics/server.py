@@ -32,7 +32,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
     """Serves a WSGI application in a thread of its own; a context manager.
 
     A request that was only half sent must not hold a place for ever, and many of them must not keep Prometheus out: when all places are
-    taken, the connection that is open longest gives up its own.
+    taken, the connection that is open longest loses its place.
 
     Raises OSError if the address cannot be bound.
     """

@@ -280,7 +280,7 @@ async def _send(connection: Any, packed: bytes) -> None:
 
 
 def _word(request: _Request) -> bytes | None:
-    """Return the first word of the reply that lets a job call, or None if no reply to this request does."""
+    """Return the first word of the reply that lets the job call, or None if no reply to this request does."""
     return COPIED_FIRST.get(request.script.name) if request.script else None
 
 

@@ -5,7 +5,7 @@
 -- The worker is registered in the same step, so that its messages are taken over when it dies, whatever happened to its heartbeat.
 --
 -- KEYS  1 ready: list of ids   2 bodies: hash id -> message   3 acks: set of this worker's outstanding ids   4 delayed: zset id -> due (ms)
---       5 forward: set of ids that were brought forward: when they are answered, their id is still in the list
+--       5 forward: set of ids that were brought forward: their place in the list stays, even when they are answered
 --       6 epoch: the number that this consumer's fetches must have at least   7 heartbeats   8 workers (see tend.lua)
 --       9 deaths: hash id -> how many workers have died with it   10 suspects: hash worker -> what it tries alone: "until|queue|id"
 --       11... the sets of all that this worker has outstanding, of each queue

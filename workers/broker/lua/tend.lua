@@ -9,12 +9,12 @@
 --       then 9 for each queue: ready, bodies, delayed, stock_delayed, stock_delayed_bodies, dead, dead_bodies, dead_reasons, deaths
 -- ARGV  1 worker   2 its JSON, '' between heartbeats   3 ms of silence that mean death, 0 not to take over anything
 --       4 ms that a dead letter is kept   5 the namespace   6 when this was sent, by Redis's clock (ms)
---       7 'wake': move one due id to an empty list, to wake the workers that wait for it; 'all': move all due ids
+--       7 'wake': move one due id to an empty list, to wake the workers that wait for it; 'all': move a batch of due ids
 --       8 the latest valid due time (ms)   9... name of each queue
 -- Answers ms until the next delayed message falls due (-1: none), the number of messages moved, the workers taken over (the id of each,
 -- how many messages it had, and the message_ids of the first of them), Redis's time (ms), what went wrong with a queue ('' if nothing;
 -- a queue whose key has a wrong type does not hold up the others), how many holds and parking places there are, how many messages there
--- are, for how many ms another worker keeps the queues (0: this one does), and the names of queues that have strays (see put_back.lua).
+-- are, for how many ms another worker keeps the queues (0: this one does), and the names of queues that seem to have strays (see 6).
 
 local heartbeats, workers, holds, parked, sweep, suspects = unpack(KEYS)
 local me, about, silence, letters_kept, namespace, sent_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
@@ -115,7 +115,7 @@ end
 
 -- 3. fetch.lua takes due jobs by itself, in due order. But workers blocked on an empty list only wake when something is pushed. Push the
 --    job that is due last: the woken worker fetches the earlier ones from `delayed` first. A worker that stops moves all due jobs, since
---    it has just given up jobs and may have been the only worker.
+--    it has just given up jobs and may have been the only worker: a batch in each run.
 local most = all_due and BATCH or 1
 local function wake(queue)
   if most > 1 or redis.call('LLEN', queue.ready) == 0 then
@@ -196,7 +196,8 @@ local function queues_of(told)
   return its
 end
 
--- 6. Counts the ids that are somewhere. If there are more messages, a list was deleted or evicted, or nobody knows their worker.
+-- 6. Counts the ids that are in a list or a set. If there are more messages, some are strays: a list was deleted or evicted, or nobody
+--    knows their worker.
 local function standing(queue)
   local count = redis.call('LLEN', queue.ready) + redis.call('ZCARD', queue.delayed)
   for _, worker in ipairs(redis.call('HKEYS', workers)) do count = count + redis.call('SCARD', acks_prefix .. worker .. '.' .. queue.name) end
