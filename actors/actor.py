@@ -49,7 +49,7 @@ def declare_actors(
 ) -> list[dramatiq.Actor[Any, Any]]:
     """Declare every kind of job as an actor of ``broker``.
 
-    ``submit`` takes each job's coroutine to a loop; there ``entrance`` is asked for, at the first job at the latest.
+    ``submit`` hands each job's coroutine to the event loop, where ``entrance`` is called for each job: it must be ready by the first.
     """
 
     def coroutine_for(job: type[Job]) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -34,12 +34,12 @@ __all__ = ["AddContact"]
 
 #: The API says that there is no such group; vendor's document, "Possible errors".
 GROUP_NOT_FOUND = 514
-#: So many verdicts are given before the other jobs of this loop run.
+#: After this many verdicts, let the other jobs of this loop run.
 AT_ONCE = 500
 
 
 def _of_channel(channel: Channel) -> dict[str, Any]:
-    """Return the JSON Schema of what the arguments for one channel are."""
+    """Return the JSON Schema of the arguments for one channel."""
     needed, foreign = _addresses(channel)
     return {
         "if": {"properties": {"channel": {"const": channel}}},
@@ -118,7 +118,7 @@ class AddContact(Job):
 
     @property
     def meaning(self) -> dict[str, Any]:
-        """All that is asked for. Addresses that differ in case reach one person nearly everywhere, and the API lists them as it likes."""
+        """All arguments that count. An address is lower-cased: case changes nothing nearly everywhere, and the API lists it as it likes."""
         meaning: dict[str, Any] = composed(super().meaning)
         return meaning | {"email": self._address} if self.email else meaning
 
@@ -170,7 +170,7 @@ class AddContact(Job):
         return self._added(added.contact_id, *self._names)
 
     def recalled(self, *kept: Any) -> Outcome:
-        """The contact that was added; its names where they were told as the API lists them."""
+        """The contact that was added; with the names of the listing, if those differ from the job's."""
         contact_id, *listed = kept
         return self._added(contact_id, *(listed or self._names))
 
@@ -185,7 +185,7 @@ class AddContact(Job):
     async def read_back(
         self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
-        """Look for every unknown contact of the group in one listing, which is never held in memory."""
+        """Look for every unknown contact of the group in one listing, row by row: the listing is never whole in memory."""
         sms = self.channel == "sms"
         dresses = dresses_of_number if sms else dresses_of_address
         wanted = {unknown.needle: dresses(unknown.needle) for unknown in unknowns}
@@ -210,15 +210,15 @@ class AddContact(Job):
                 await asyncio.sleep(0)
             if unknown.needle in found:
                 yield Verdict(unknown, "found", found[unknown.needle])
-            # A row that does not show its number or address whole may be the one looked for, and so may one that the API
-            # counts but does not list: nobody can tell.
+            # A row that does not show its whole number or address may be this contact, and so may a row that the API
+            # counts but does not list.
             elif complete and not rows.could_be(unknown.needle, unknown.began):
                 yield Verdict(unknown, "absent")
             else:
                 yield Verdict(unknown, "undecided")
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
-        """The contact as it stands in the listing."""
+        """The contact as the listing shows it."""
         return self._added(evidence["contact_id"], evidence.get("first_name"), evidence.get("last_name"))
 
     @property

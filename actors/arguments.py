@@ -1,4 +1,4 @@
-"""The rule of each argument by itself."""
+"""The rule of each single argument; how arguments must fit together is in the jobs' own files."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = [
     "whole",
 ]
 
-# Syntax only: whether anybody can be reached under a name is for the API to say, and the vendor's own example is
-# test@test.test ("Directory page"). https://github.com/JoshData/python-email-validator#special-use-domain-names
+# Check the syntax only. The library would refuse reserved domains, but the API decides whom it can reach, and the vendor's own example
+# is test@test.test ("Directory page"). https://github.com/JoshData/python-email-validator#special-use-domain-names
 SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
@@ -45,7 +45,7 @@ _GROUP_ID = re.compile(r"gro_[A-Za-z0-9]{1,64}")
 
 def _phone(value: str) -> str:
     if _TRUNK_ZERO.search(value):
-        # +32 (0)470 12 34 56 is dialled without it from abroad; in Italy, and in some other countries, with it.
+        # From abroad, +32 (0)470 12 34 56 is dialled without the 0; numbers of Italy and some other countries with it.
         raise ValueError(
             "must not hold '(0)': write the number as it is dialled from abroad, e.g. +32470123456"
         )
@@ -99,19 +99,19 @@ def _trimmed(value: Any) -> Any:
 
 
 def composed(value: Any) -> Any:
-    """Return arguments with each letter and its accents as one character (NFC): some systems write `ë` as two, and mean the same."""
+    """Return arguments with each letter and its accents as one character (NFC): some systems write the same `ë` as two characters."""
     if isinstance(value, dict):
         return {name: composed(each) for name, each in value.items()}
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def whole(value: Any) -> Any:
-    """A whole number is one for JSON, and for its schemas, also where a language writes 300 as 300.0."""
+    """Return a float without a fraction as an int: some languages write 300 as 300.0, and JSON Schema takes both for whole numbers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _or_none(value: Any) -> Any:
-    """What is empty says no more than what is absent."""
+    """Treat an empty value as an absent one."""
     return value or None
 
 
@@ -120,22 +120,22 @@ def _payload(value: Any) -> Any:
     return value
 
 
-#: What is not printable, as far as a pattern of every language can say it: control characters, odd blanks, surrogates, private use.
+#: Unprintable characters, as far as a pattern of any language can name them: control characters, odd blanks, surrogates, private use.
 UNPRINTABLE = r"\u0000-\u001f\u007f-\u00a0\u00ad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb"
 
 
-#: What stands between the dots before the @ of an address.
+#: A part of an address before the @; dots separate the parts.
 _ATOM = r'[^\s@."(),:;<>\[\]\\]+'
 
 
 def _trimmed_to(most: int, least: int) -> str:
-    """Return the pattern of a text that has so many characters without the blanks around it."""
+    """Return a pattern for a text of `least` (0 or 1) to `most` characters, not counting the blanks around it."""
     inner = rf"\S([\s\S]{{0,{most - 2}}}\S)?"
     return rf"^\s*({inner}){'' if least else '?'}\s*$"
 
 
 def _written_as(description: str, pattern: str, example: str) -> Any:
-    """What the published JSON Schema, and the help of commands, say of a rule that a validator enforces."""
+    """Return what the published JSON Schema and the commands' help show of a rule. It enforces nothing: a validator does."""
     return Field(description=description, json_schema_extra={"pattern": pattern, "examples": [example]})
 
 
@@ -198,7 +198,7 @@ PersonName = Annotated[
     BeforeValidator(_trimmed),
     Field(max_length=255),
     AfterValidator(_or_none),
-    # In place of pydantic's, which counts the blanks around it.
+    # Pydantic's own schema would count the blanks around the name.
     WithJsonSchema(
         {
             "type": "string",

@@ -23,12 +23,12 @@ from delivery import KnownIds, Outcome, Unknown, Verdict
 
 __all__ = ["CreateGroup"]
 
-#: Stands in a baseline for the ids that the API counted but did not list; no group has this id.
+#: A mark at the end of a baseline: other groups may have the name, too. No group has this id.
 AND_OTHERS = "*"
 #: The most ids in a baseline, and the most new ones that a read back asks Redis about, for one name.
 MOST_OLDER = 1000
 MOST_NEW = 100
-#: Of more ids than both together nobody can tell which are new; one more is kept, to show that.
+#: Of more ids than both together nobody can tell which are new. One more than that is kept, which shows that there are too many.
 MOST_ALIKE = MOST_OLDER + MOST_NEW + 1
 
 
@@ -47,9 +47,9 @@ class CreateGroup(Job):
 
     examples: ClassVar = [{"channel": "sms", "name": "Pizza lovers"}]
 
-    # Names need not be unique at the API, so a group of the right name may be anybody's. Three things tell: one job at a
-    # time may create a group of one name; the ids of that name which stood before its first call are noted; and ids that
-    # became some job's answer are remembered.
+    # Names need not be unique at the API, so a group of the right name may be anybody's. Three rules show which group is the
+    # job's: only one job at a time creates a group of one name; the ids that had this name before the job's first call are
+    # noted; and ids that became a job's answer are remembered.
 
     actor = "create_group"
     queue = "groups"
@@ -63,7 +63,7 @@ class CreateGroup(Job):
 
     @property
     def meaning(self) -> dict[str, Any]:
-        """All that is asked for: a name is one name, however its accents are written."""
+        """All arguments that count, with accents in one form: a name is the same however its accents are encoded."""
         meaning: dict[str, Any] = composed(super().meaning)
         return meaning
 
@@ -73,7 +73,7 @@ class CreateGroup(Job):
         return self._created(group.group_id, self.name)
 
     def recalled(self, *kept: Any) -> Outcome:
-        """The group that was created; its name where it was told as the API lists it."""
+        """The group that was created; with the name of the listing, if that differs from the job's."""
         group_id, *listed = kept
         return self._created(group_id, *(listed or [self.name]))
 
@@ -86,11 +86,11 @@ class CreateGroup(Job):
         return comparable_name(self.name)
 
     def taken_name(self) -> str:
-        """Jobs of one name in one channel go one after the other, also where the names differ in case alone."""
+        """The name in lower case: jobs of one name in one channel run one after the other, also if the names differ only in case."""
         return self.needle().casefold()
 
     async def baseline(self, api: Coupontools, call: Call) -> list[str]:
-        """The ids of groups that may have this name already; with a mark where not all groups were listed, or too many may have it."""
+        """Return the ids of groups that may have this name already; and AND_OTHERS if not all were listed, or too many may have it."""
         names = ListedNames([self.needle()])
         async with api.channel(Channel(self.channel)).list_groups(call) as listing:
             async for group in listing:
@@ -117,7 +117,8 @@ class CreateGroup(Job):
         for unknown in unknowns:
             same, alike = names.same(unknown.needle), names.alike(unknown.needle)
             new = (same.keys() | alike).difference(unknown.baseline)
-            # Who asks Redis for thousands of ids holds up all others; so many new groups of one name tell nothing anyway.
+            # To ask Redis about thousands of ids would hold up all other jobs, and among so many new groups of one name
+            # nobody can tell anyway.
             told_all = complete and len(new) <= MOST_NEW
             if told_all and new:
                 new -= await ids.claimed(self.channel, new)
@@ -133,7 +134,7 @@ class CreateGroup(Job):
                 yield Verdict(unknown, "undecided" if new else "absent")
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
-        """The group as it stands in the listing."""
+        """The group as the listing shows it."""
         return self._created(evidence["group_id"], evidence.get("name", self.name))
 
     def _created(self, group_id: str, name: str) -> Outcome:
@@ -147,11 +148,11 @@ class ListedNames:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._same: dict[str, dict[str, str]] = {name: {} for name in names}
-        #: With the length of the name that is shown.
+        #: For each of the names: the ids that may have it, each with the length of the name that the listing shows.
         self._alike: dict[str, dict[str, int]] = defaultdict(dict)
         self._longest = 0
         self._nameless: set[str] = set()
-        #: Each name as it may be shown, for those that are cut.
+        #: The spellings of all names, sorted: those that begin with the same letters are neighbours, which finds names that are cut.
         self._forms = sorted({(form, name) for name in self._same for form in spellings(name)})
 
     def see(self, group_id: str, told: str) -> None:
@@ -172,7 +173,6 @@ class ListedNames:
                 self._alike[wanted][group_id] = len(told)
 
     def _that_begin(self, beginning: str, *, whole: bool = False) -> Iterator[str]:
-        # All forms that begin like this stand together.
         for at in range(bisect_left(self._forms, (beginning, "")), len(self._forms)):
             form, wanted = self._forms[at]
             if not form.startswith(beginning) or (whole and form != beginning):
@@ -188,5 +188,5 @@ class ListedNames:
         return self._alike[name].keys() | self._nameless
 
     def cut(self, name: str) -> set[str]:
-        """Return the ids whose names seem to be this name, cut: where names are cut, none is longer."""
+        """Return the ids whose names may be this name cut off: those of the greatest length, since all names are cut to one length."""
         return {group_id for group_id, length in self._alike[name].items() if length == self._longest}

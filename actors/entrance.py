@@ -19,14 +19,14 @@ __all__ = ["Entrance", "Incoming"]
 
 log = structlog.get_logger("actors")
 
-#: A deadline of more than a century is none.
+#: A century; a longer deadline is cut to this.
 LONGEST_PATIENCE_SECONDS = 3_155_760_000.0
-#: As W3C Trace Context writes it (https://www.w3.org/TR/trace-context/#traceparent-header); what is not that is nobody's trace.
+#: The form of W3C Trace Context (https://www.w3.org/TR/trace-context/#traceparent-header); anything else is ignored.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-#: Arguments that the log shows as given, and what ids begin with; other values are the job's own.
+#: The log shows the values of these arguments, and ids that begin as the API's ids do. It masks all others.
 _SHOWN = frozenset({"correlation_id", "batch_id", "batch_size", "deadline_seconds", "reply_to"})
 _IDS = {"group_id": "gro_", "webhook_id": "evt_"}
-#: What the answer to a job that cannot be carried out still says.
+#: Arguments that the event of a refused job repeats, where they are valid.
 _REPEATED = frozenset({"group_id", "webhook_id", "payload"})
 
 
@@ -51,7 +51,7 @@ class Entrance:
         self._patience = patience
 
     async def carry_out(self, kind: type[Job], message: Incoming) -> None:
-        """Carry out one message, or answer what is wrong with it. Whatever happens, the message does not stay in this worker's hands."""
+        """Carry out one message, or answer what is wrong with it. Whatever fails, this worker does not keep the message."""
         know(message.kwargs, public=_shown(message.kwargs), names=kind.model_fields)
         task: Task | None = None
         try:
@@ -88,7 +88,7 @@ class Entrance:
         try:
             await self._delivery.fail_at_once(task, failure)
         except Exception:
-            # Held here for ever it would take a place in the window; a queue of such would stand still.
+            # A message that this worker kept for ever would take a place in its window; enough of them would stop the queue.
             log.critical("job.postponed", job=task.job.actor, message_id=task.message_id, exc_info=True)
             await self._delivery.postpone(task)
 
@@ -116,7 +116,7 @@ class Entrance:
 
 
 def _shown(arguments: dict[str, Any]) -> set[str]:
-    """Return the arguments whose values are shown in the log: ids, where they are ids, and what names no person."""
+    """Return the arguments whose values the log shows: ids that look like ids, and arguments that name no person."""
     right = {name for name, begin in _IDS.items() if str(arguments.get(name)).startswith(begin)}
     return right.union(_SHOWN, ("channel",) if arguments.get("channel") in ("sms", "email") else ())
 
@@ -139,7 +139,7 @@ def _checked_job(kind: type[Job], message: Incoming) -> Job:
 
 
 def _bare_job(kind: type[Job], message: Incoming, right: Collection[str]) -> Job:
-    """A job with those of its arguments that are known to be right, for its answer to repeat."""
+    """Return a job that has only the arguments known to be right, for its event to repeat."""
     kwargs = message.kwargs
     known = {name: kwargs[name] for name in _REPEATED.intersection(right, kwargs)}
     missing = dict.fromkeys(kind.model_fields)

@@ -1,4 +1,4 @@
-"""The data of events: what all answers carry, and the events that are no job's own. A job's file holds the data of its success."""
+"""The data of events: the fields of every answer, and the events that all jobs share. A job's own file has the data of its success."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ErrorKind = Literal["invalid", "conflict", "rejected", "expired", "unknown", "ca
 #: How a job may end without success.
 ERROR_KINDS: Final[tuple[ErrorKind, ...]] = get_args(ErrorKind)
 
-#: What `Answer` tells in the examples of the published schemas.
+#: The fields of `Answer` in the examples of the published schemas.
 ONE_CALL: Final = {"attempts": 1, "replayed": False, "reconciled": False}
-#: What `Page` tells there, but for the channel.
+#: The fields of `Page` there, without the channel.
 ONE_PAGE: Final = {"page": 1, "pages": 1, "total": 1, "complete": True, **ONE_CALL}
 
 
@@ -183,7 +183,7 @@ class BatchFinished(Data):
     finished_at: str
 
 
-#: The events that are no job's own, by type after the prefix.
+#: The events that do not belong to one kind of job, by type after the prefix.
 COMMON_EVENTS: dict[str, type[Data]] = {
     "message.rejected": MessageRejected,
     "account.held": AccountHeld,

@@ -21,7 +21,7 @@ __all__ = ["BATCH_TOGETHER", "Job"]
 NEUTRAL_ARGUMENTS = frozenset(
     {"idempotency_key", "correlation_id", "deadline_seconds", "batch_id", "batch_size", "reply_to"}
 )
-#: That a `batch_size` needs a `batch_id`, as JSON Schema.
+#: The rule that a `batch_size` needs a `batch_id`, as JSON Schema.
 BATCH_TOGETHER = {
     "if": {"required": ["batch_size"], "properties": {"batch_size": {"type": "integer"}}},
     "then": {"required": ["batch_id"], "properties": {"batch_id": {"type": "string"}}},
@@ -41,19 +41,19 @@ class Job(BaseModel):
     succeeds: ClassVar[dict[str, type[Answer]]]
     #: The event type of a failure, after the prefix.
     failed: ClassVar[str]
-    #: Can a call change anything at the API? If not, a lost answer is simply asked for again.
+    #: Can a call change anything at the API? If not, a call whose answer was lost is simply repeated.
     effect: ClassVar[bool] = False
     #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for theirs?
     named: ClassVar[bool] = False
-    #: Without a key of its own, does a job get one that is derived from what it is about? If not, it is carried out by itself.
+    #: Does a job without an idempotency key get one that is derived from its arguments? If not, each such job asks the API anew.
     derives_key: ClassVar[bool] = True
     #: Every argument that some job has.
     known_arguments: ClassVar[set[str]] = set()
-    #: Why a job fails whose derived key was carried out for a job that asked for something else.
+    #: The message of a job that fails because its derived key was carried out before, for a job with other data.
     conflict: ClassVar[str] = ""
     #: Arguments of whole jobs, shown in the published schema.
     examples: ClassVar[list[dict[str, Any]]]
-    #: What `problems_together` says, as JSON Schema, for the published one.
+    #: The rules of `problems_together` as JSON Schema, for the published schema.
     together: ClassVar[tuple[dict[str, Any], ...]] = ()
 
     idempotency_key: Printable | None = Field(
@@ -124,7 +124,7 @@ class Job(BaseModel):
             entries = error.errors(include_url=False, include_input=False)
             unknown = f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
             problems, strange = problems_of(entries, unknown, Job.known_arguments)
-        # Whoever asked is told all at once; but of one argument, what is wrong with itself comes first.
+        # The sender gets all problems at once. But an argument that is wrong by itself is not reported again for how it fits the others.
         if arguments.get("batch_size") is not None and arguments.get("batch_id") is None:
             problems.append(ArgumentError("batch_size", "is of use only with a batch_id"))
         named = {problem.field for problem in problems}
@@ -135,7 +135,7 @@ class Job(BaseModel):
 
     @classmethod
     def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
-        """Return what is wrong with arguments as they stand beside each other, whether or not each of them is right."""
+        """Return which arguments do not fit together. Called also when some of them are wrong by themselves."""
         del given
         return []
 
@@ -143,19 +143,19 @@ class Job(BaseModel):
 
     @property
     def subject(self) -> str | None:
-        """The id that the job is about, where it names one; None where a wrong argument leaves it out."""
+        """The id that the job is about; None if it has none, or if that argument was invalid."""
         group_id: str | None = getattr(self, "group_id", None)
         return group_id
 
     @property
     def scope(self) -> Scope:
-        """Whose troubles concern this job: its channel's, or the whole account's alone."""
+        """Whose holds stop this job, beside the account's: its channel's. Without a channel it is "account"."""
         channel: Literal["sms", "email"] | None = getattr(self, "channel", None)
         return channel or "account"
 
     @property
     def meaning(self) -> dict[str, Any]:
-        """All that is asked for, without what never makes two jobs different."""
+        """All arguments that count: those that make two jobs different."""
         return self.model_dump(exclude=set(NEUTRAL_ARGUMENTS), exclude_none=True)
 
     @property
@@ -165,15 +165,15 @@ class Job(BaseModel):
 
     @property
     def question(self) -> str | None:
-        """Name what the API is asked, where several jobs may ask the same; they share the answer."""
+        """A name for what the API is asked; jobs of one name share the answer. None if each job asks for itself."""
         return None
 
     def from_told(self, evidence: dict[str, Any]) -> Outcome:
-        """Return the outcome of an answer that another job of the same question got."""
+        """Return the outcome that follows from the answer to another job of the same question."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """Return a digest of what is asked for: equal for the same job, however it was written down."""
+        """Return a digest of the arguments that count: equal for the same job, in whatever form they were given."""
         return self._digest(self.meaning)
 
     @property
@@ -203,7 +203,7 @@ class Job(BaseModel):
         try:
             return cls._digest(meaning)
         except orjson.JSONEncodeError:
-            # What reads JSON takes 1,024 levels and whole numbers of any length, what writes it 254 and 64 bits.
+            # The reader of JSON takes 1,024 levels and whole numbers of any length, the writer only 254 levels and 64 bits.
             plain = {
                 name: str(value)[:1000]
                 for name, value in meaning.items()
@@ -220,7 +220,7 @@ class Job(BaseModel):
     # -- What it does -----------------------------------------------------------------------------------------------------------
 
     def without_call(self) -> Outcome | None:
-        """Return the outcome, when the API need not be asked."""
+        """Return the outcome if it is certain without asking the API, else None."""
         return None
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
@@ -232,11 +232,11 @@ class Job(BaseModel):
         raise NotImplementedError
 
     def recalled(self, *kept: Any) -> Outcome:
-        """Return the outcome again that was kept as `Outcome.kept`, by an earlier job that asked for the same."""
+        """Rebuild the outcome of an earlier, equal job from what that job kept in `Outcome.kept`."""
         raise NotImplementedError
 
     def refused(self, error: Rejected) -> Outcome | None:
-        """Return the outcome that the API tells by refusing; None when the refusal is a failure."""
+        """Return the outcome if this refusal answers the job; None if it is a failure."""
         del error
         return None
 
@@ -253,7 +253,7 @@ class Job(BaseModel):
     def read_back(
         self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
-        """Read the listing once and tell of each unknown record: ``found``, its call happened; ``absent``, it did not; or ``undecided``."""
+        """Read the listing once, and give a verdict on each unknown record: ``found`` (its call happened), ``absent`` or ``undecided``."""
         raise NotImplementedError
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
@@ -263,9 +263,9 @@ class Job(BaseModel):
     # -- Only where `named` is true ---------------------------------------------------------------------------------------------
 
     def taken_name(self) -> str:
-        """Return the name that is taken while the job runs."""
+        """Return the name that no other job may take while this one runs."""
         raise NotImplementedError
 
     async def baseline(self, api: Coupontools, call: Call) -> list[str]:
-        """Return what must not be taken for this job's effect, noted before its first call."""
+        """Return the ids that must not be taken for this job's effect. Read before its first call."""
         raise NotImplementedError

@@ -40,7 +40,7 @@ EVENTS: dict[str, type[Data]] = {
 
 
 def key_of(actor: str, arguments: dict[str, Any]) -> str | None:
-    """Return the idempotency key of a job, given or derived, whether or not its arguments are right; None where it has none."""
+    """Return the idempotency key of a job, given or derived, also if its arguments are wrong; None if it has none."""
     kind = JOBS.get(actor)
     if kind is None:
         return None

@@ -1,4 +1,4 @@
-"""Which rows of a listing could be the contact that is looked for, though they do not show its number or address whole."""
+"""Which rows of a listing could be the wanted contact, although they do not show its whole number or address."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = [
     "shown_number",
 ]
 
-#: What a row shows of a contact: its beginning, perhaps parts from its middle, its end. The row may stand for whatever has all of them.
+#: What a row shows of a number or address: its beginning, perhaps parts of its middle, its end. Any contact with all of them may be meant.
 Clue = tuple[str, ...]
-#: A row's number or address in its comparable form, None if it is not shown whole; and clues to what else it may be.
+#: A row's number or address in its comparable form, None if it is not shown whole; and clues to the contacts that the row may be as well.
 Shown = tuple[str | None, tuple[Clue, ...]]
 
-#: All forms of a number end alike, national ones and those with a wrong country code.
+#: All forms of a number have the same last digits, also national ones and those with a wrong country code.
 SAME_DIGITS = 8
-#: A national number leaves out a country code of so many digits.
+#: The digits of the longest country code, which a national number leaves out.
 COUNTRY_DIGITS = 3
-#: Rows that show too little are remembered by id, at most so many of a listing.
+#: The most rows of a listing that are remembered, by id, because they show too little.
 REMEMBERED = 1000
-#: More clues than this are not kept: all are in doubt.
+#: The most clues that are kept. Any further one is replaced by a clue that fits every contact, so that all are in doubt.
 MOST_CLUES = 10_000
 
 _NOTHING: Shown = (None, (("", ""),))
 _LONGEST_NUMBER = 15
 _SHORTEST_NUMBER = 7
-# Whatever is no digit hides one, and so does a separator that is repeated: `32*****567`, `32xxx567`, `32....567`.
+# Any other character hides digits, and so does a repeated separator: `32*****567`, `32xxx567`, `32....567`.
 _HIDDEN_DIGITS = re.compile(r"(?:[^0-9+ \t\u00a0\u202f./()-]| {2,}|\.{2,}|-{2,})+")
 _LETTER = re.compile(r"[^\W\d_xX]")
 _HIDDEN_LETTERS = re.compile(r"(?:[*#?•●…\ufffd]|x{3,}|\.{2,})+")
@@ -51,7 +51,7 @@ def shown_number(told: str | None) -> Shown:
     if is_saturated(told):
         return _NOTHING
     if number := comparable_number(told):
-        # With another prefix, or cut, it may be a number that is not equal.
+        # The row may also be another number: one that is shown with a wrong prefix, or cut.
         return number, (("", number[-SAME_DIGITS:]), (number, ""))
     told = unescaped(told)
     parts = [re.sub("[^0-9]", "", part) for part in _HIDDEN_DIGITS.split(told)]
@@ -78,7 +78,7 @@ def shown_address(told: str | None) -> Shown:
         return _NOTHING
     address, clue = comparable_address(text), tuple(_HIDDEN_LETTERS.split(text))
     if len(clue) > 1:
-        # Each of these characters may also stand in an address.
+        # An address may also contain these characters, so the row may be just what it shows.
         return address, (clue,)
     return (address, ((text, ""),)) if address else _NOTHING
 
@@ -98,10 +98,10 @@ def dresses_of_address(address: str) -> list[str]:
 
 
 class DoubtfulRows:
-    """The rows that could be one of the contacts looked for.
+    """The rows that could be one of the wanted contacts.
 
-    ``dresses`` are the forms in which each of those may be shown, in part. ``known`` says since when (ms) a row is known to stand
-    there: one that stood there before a call is not that call's effect.
+    ``dresses`` are the forms in which each wanted contact may be shown, whole or in part. ``known`` says since when (ms) a row is known
+    to be in the listing: a row that was there before a call is not that call's effect.
     """
 
     def __init__(self, dresses: Mapping[str, list[str]], known: Mapping[str, int]) -> None:
@@ -109,7 +109,7 @@ class DoubtfulRows:
         self._known = known
         self._sorted = sorted({dress for forms in dresses.values() for dress in forms})
         self._ends: dict[int, set[str]] = {}
-        #: By how long beginning and end are, and by these themselves: each clue, and since when its youngest row is known.
+        #: Lengths of beginning and end -> beginning and end -> clue -> since when its youngest row is known.
         self._clues: dict[tuple[int, int], dict[Clue, dict[Clue, float]]] = {}
         self._kept = 0
         self._old: list[str] = []
@@ -117,7 +117,7 @@ class DoubtfulRows:
 
     @property
     def ids(self) -> list[str]:
-        """The rows to remember; those that have been remembered longer go first."""
+        """The ids of the rows to remember; those that are remembered already come first."""
         return (self._old + self._new)[:REMEMBERED]
 
     def see(self, row_id: str, shown: Shown) -> None:
@@ -132,7 +132,7 @@ class DoubtfulRows:
             ids.append(row_id)
 
     def could_be(self, needle: str, began: int) -> bool:
-        """Could one of the rows be this contact, added by a call that began then (ms)?"""
+        """Return whether one of the rows could be this contact, added by a call that ``began`` then (ms)."""
         return any(
             since > began and _has_middle(dress, clue)
             for dress in self._dresses[needle]

@@ -63,7 +63,7 @@ class ListContacts(Job):
     queue = "reads"
     succeeds: ClassVar = {"contacts.listed": ContactsListed}
     failed = "contacts.failed"
-    # An answer from memory would be an old one.
+    # A remembered listing would be out of date.
     derives_key = False
 
     channel: ChannelName

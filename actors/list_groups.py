@@ -40,7 +40,7 @@ class ListGroups(Job):
     queue = "reads"
     succeeds: ClassVar = {"groups.listed": GroupsListed}
     failed = "groups.failed"
-    # An answer from memory would be an old one.
+    # A remembered listing would be out of date.
     derives_key = False
 
     channel: ChannelName

@@ -1,4 +1,4 @@
-"""The pages of a listing's answer: one event each, kept on disk until they are sent, whatever the listing's size."""
+"""The pages of a listing's answer, one event each. A long listing's pages wait on disk until they are sent, so that they fill no memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPOOL_BYTES = 1024 * 1024
 
 
 def extent(listing: Listing[Any]) -> dict[str, Any]:
-    """Return how many rows the API counts (how many it listed, where it does not say), and whether all of them are told."""
+    """Return how many rows the API counts (or, if it does not say, has listed), and whether the listing has all of them."""
     total = listing.seen if listing.amount is None else listing.amount
     return {"total": total, "complete": listing.complete}
 
@@ -31,7 +31,7 @@ def extent(listing: Listing[Any]) -> dict[str, Any]:
 class SpooledPages:
     """Rows gathered into pages.
 
-    ``rows`` is the name of the rows in the event's data; ``common`` is what each page carries beside them.
+    ``rows`` is the name of the rows in the event's data; ``common`` are the other fields, which all pages share.
     """
 
     def __init__(self, rows: str) -> None:
@@ -45,7 +45,7 @@ class SpooledPages:
     @classmethod
     @contextmanager
     def unless_it_fails(cls, rows: str) -> Iterator[Self]:
-        """Make pages that are closed at once if what follows fails; else by whoever sends them.
+        """Make pages for a `with` block. If the block fails, they are closed at once; if not, their sender closes them.
 
         Raises:
             MayHaveHappened: there is no room for them on disk; ask again later.
@@ -73,7 +73,7 @@ class SpooledPages:
         self._page.clear()
 
     def finish(self) -> None:
-        """Write the last page, so that what cannot be kept is told before any page is sent."""
+        """Write the last page, so that a full disk is noticed before any page is sent."""
         if self._page or not self._full:
             self._turn()
         with _room_on_disk():
@@ -96,14 +96,14 @@ class SpooledPages:
 
     def close(self) -> None:
         """Close the temporary file."""
-        # Where the disk is full, closing tries once more to write what is left.
+        # Closing writes what is still in memory, and fails again if the disk is full.
         with suppress(OSError):
             self._spool.close()
 
 
 @contextmanager
 def _room_on_disk() -> Iterator[None]:
-    """Have a listing that cannot be kept asked for again: a full disk is no failure of the job."""
+    """Raise MayHaveHappened for a full disk, so that the listing is read again later: the job itself has not failed."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is said of arguments that break a rule."""
+"""The errors for arguments that break a rule, and which of them are reported."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from config.plain_words import in_plain_words
 
 __all__ = ["ArgumentError", "InvalidJob", "bounded", "problems_of"]
 
-#: Of what is wrong, and of arguments that no job knows, so many are told by name, each name cut to so many characters.
+#: The most problems, and the most arguments unknown to every job, that are reported by name; and the characters that are shown of a name.
 MOST_TOLD = 20
 LONGEST_NAME = 100
-#: What a stranger has called an argument is repeated up to so many characters.
+#: The most characters of a field's name that are repeated: the sender chose the name.
 LONGEST_FIELD = 128
 
 
@@ -24,7 +24,7 @@ class ArgumentError(ValueError):
         super().__init__(message)
         self.field = field[:LONGEST_FIELD]
         self.message = message
-        #: Is the field's name a stranger's? Then it may be anything, a person's name among it, and is kept out of the log.
+        #: Is it an argument that no job knows? Its name may be anything, even a person's, and is kept out of the log.
         self.strange = strange
 
 
@@ -32,7 +32,7 @@ class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it:
     """The job's arguments break a rule: give up, nothing was sent."""
 
     def __init__(self, problems: list[ArgumentError]) -> None:
-        # What somebody has called a custom field may be anything, a name among it; the text goes to the log.
+        # The key of a custom field may be anything, even a person's name, and this text goes to the log.
         fields = [
             re.sub(r"^(custom_fields)\.(?![0-9]{1,3}$).*", r"\1", p.field, flags=re.DOTALL) for p in problems
         ]
@@ -46,29 +46,29 @@ class InvalidJob(Exception):  # noqa: N818 - named for what the answer calls it:
 def problems_of(
     entries: list[Any], unknown: str, known: Collection[str]
 ) -> tuple[list[ArgumentError], list[ArgumentError]]:
-    """Return what Pydantic's entries say of arguments that some job knows, and of strange ones.
+    """Return the problems in Pydantic's entries: those with arguments that some job has, and those with arguments that no job has.
 
-    ``unknown`` is said of one that this job does not have; ``known`` are all that some job has.
+    ``unknown`` is the message for an argument that this job does not have; ``known`` are the arguments of all jobs.
     """
-    # Not by looking each up among the strange: of 70,000 that took minutes, in which the whole process stood still.
+    # Do not search the list of strange entries for each entry: with 70,000 of them the whole process stood still for minutes.
     problems = [_problem(entry, unknown) for entry in entries if not _is_strange(entry, known)]
     return problems, _strangers([entry for entry in entries if _is_strange(entry, known)], unknown)
 
 
 def bounded(problems: list[ArgumentError]) -> list[ArgumentError]:
-    """Return the first, and how many more there are: an object may have ten thousand wrong keys."""
+    """Return the first problems, and how many more there are: an object may have ten thousand wrong keys."""
     more = len(problems) - MOST_TOLD
     told = problems[:MOST_TOLD]
     return [*told, ArgumentError("kwargs", f"{more:,} more are wrong")] if more > 0 else told
 
 
 def _is_strange(entry: Any, known: Collection[str]) -> bool:
-    """Is it an argument that no job knows? Its name may be anything, a person's, too, and there may be a hundred thousand."""
+    """Return whether it is an argument that no job has. Its name may be anything, even a person's, and there may be 100,000 of them."""
     return entry["type"] == "extra_forbidden" and entry["loc"][0] not in known
 
 
 def _strangers(entries: list[Any], unknown: str) -> list[ArgumentError]:
-    """Tell the first of them by name to whoever sent them; the log gets their number alone."""
+    """Return the first of them by name, for the sender, and how many more there are; the log gets only their number."""
     told = [
         ArgumentError(str(entry["loc"][0])[:LONGEST_NAME], unknown, strange=True)
         for entry in entries[:MOST_TOLD]

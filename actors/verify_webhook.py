@@ -21,7 +21,7 @@ __all__ = ["VerifyWebhook"]
 
 #: The API knows no such webhook; vendor's document, "Verification".
 WEBHOOK_NOT_FOUND = 509
-#: A value that differs is repeated up to so many characters.
+#: The most characters that are repeated of a value that differs.
 LONGEST_ECHO = 1000
 #: A webhook for the published schemas.
 _EXAMPLE: JsonDict = {
@@ -59,7 +59,7 @@ class WebhookVerified(Answer):
 
 
 def _echo(value: object) -> object:
-    """Return a value as a mismatch repeats it: whoever forges a webhook must not fill the stream with it."""
+    """Return a value as a mismatch repeats it, cut: a forged webhook must not fill the stream."""
     text = value if isinstance(value, str) else json.dumps(value)
     return value if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}… ({len(text):,} characters)"
 
@@ -98,7 +98,7 @@ class VerifyWebhook(Job):
     queue = "webhooks"
     succeeds: ClassVar = {"webhook.verified": WebhookVerified, "webhook.rejected": WebhookRejected}
     failed = "webhook.failed"
-    # That two ids must agree, JSON Schema cannot say.
+    # JSON Schema cannot say that two ids must agree.
     together = (
         {
             "anyOf": [
@@ -113,7 +113,7 @@ class VerifyWebhook(Job):
 
     @classmethod
     def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
-        """No webhook, or two."""
+        """Return a problem if no webhook is given, or two different ones."""
         payload, webhook_id = given.get("payload"), given.get("webhook_id")
         if payload is None and webhook_id is None:
             return [ArgumentError("payload", "is required unless webhook_id is given")]
@@ -136,12 +136,12 @@ class VerifyWebhook(Job):
         return self.payload if self.payload is not None else {"id": self.webhook_id}
 
     def without_call(self) -> Outcome | None:
-        """A body whose id is no ``evt_`` id cannot be verified by anybody."""
+        """Return "unverifiable" for a body whose id is no ``evt_`` id: the API cannot be asked about it."""
         return self._unverifiable() if identify(self.body) is None else None
 
     @property
     def question(self) -> str | None:
-        """The API is asked about an id, whatever stands in the body."""
+        """The API is asked about the id alone, so all bodies with one id share its answer."""
         return f"webhook:{self.body['id']}"
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
@@ -151,7 +151,7 @@ class VerifyWebhook(Job):
         return replace(self._judged(record), told=Told({"record": record}, lasts=known))
 
     def from_told(self, evidence: dict[str, Any]) -> Outcome:
-        """Compare with what the API told another job."""
+        """Compare with the API's answer to another job."""
         return self._not_found() if evidence["record"] is None else self._judged(evidence["record"])
 
     def _judged(self, record: Mapping[str, Any]) -> Outcome:
@@ -159,7 +159,7 @@ class VerifyWebhook(Job):
         if denies(record):
             return self._not_found()
         if self.payload is None:
-            # An answer that is OK but does not name the webhook may be about anything.
+            # An OK that does not name the webhook may be about any other.
             known = names(record, body["id"])
             return self._verified(recorded_facts(record), record, []) if known else self._unverifiable()
         comparison = compare(self.payload, record)
@@ -171,13 +171,13 @@ class VerifyWebhook(Job):
                     for m in comparison.mismatches
                 ],
             )
-        # The id was sent by us: an answer that repeats it says nothing of the body.
+        # We sent the id ourselves: if the answer repeats only that, it says nothing about the body.
         if not set(comparison.checked) - {"id"}:
             return self._unverifiable()
         return self._verified(facts(self.payload), self.payload, list(comparison.checked))
 
     def refused(self, error: Rejected) -> Outcome | None:
-        """A webhook that the API does not know is the answer, not a failure to get one."""
+        """Return "not_found" as the job's outcome: that the API does not know the webhook is an answer, not a failure."""
         if error.code != WEBHOOK_NOT_FOUND:
             return None
         return replace(self._not_found(), told=Told({"record": None}, lasts=False))
