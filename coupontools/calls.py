@@ -76,11 +76,11 @@ class Caller:
             "X-Client-Secret": client_secret,
             "Content-Type": "application/json",
             "Accept": "application/json",
-            # No other coding is decompressed in pieces of bounded size on every machine.
+            # Only gzip is decompressed in pieces of bounded size on every machine.
             "Accept-Encoding": "gzip",
             "User-Agent": f"coupontools-worker/{_version()}",
         }
-        #: What all calls of an endpoint have in common, written at its first call.
+        #: The part of the request that all calls of an endpoint share, written at the first of them.
         self._routes: dict[tuple[str, bool], Route] = {}
 
     async def ask(
@@ -90,10 +90,10 @@ class Caller:
         call: Call,
         read: Callable[[Mapping[str, Any]], T],
     ) -> T:
-        """Return what `read` makes of an answer that says OK; a success that it cannot read may have happened.
+        """Return what `read` makes of an answer that says OK.
 
         Raises:
-            CoupontoolsError: any of its subclasses, as the answer means.
+            CoupontoolsError: any of its subclasses, as the answer means; MayHaveHappened for an OK that `read` cannot read.
         """
         about = (endpoint.path, *sorted(parameters.items()), call.idempotency_key)
         answer = await self._post(endpoint, parameters, call, total=self._timeout, idle=None)
@@ -121,7 +121,7 @@ class Caller:
         except UnreadableError as failure:
             answer.drop_connection()
             raise MayHaveHappened(str(failure), status=reply.status) from None
-        # Nothing but its id tells one new group from another.
+        # Only the id tells the answer of one new group from another's, so a left-over answer is recognised by its whole text.
         if endpoint.operation == "create_group" and answer.is_left_over(document, about):
             answer.drop_connection()
             raise MayHaveHappened("the answer came before, to another call", status=reply.status)
@@ -131,12 +131,12 @@ class Caller:
     async def stream(
         self, endpoint: Endpoint, parameters: Mapping[str, str], call: Call
     ) -> AsyncIterator[Answer]:
-        """Send a call whose answer is read piece by piece; each wait has the time limit of a call, and the whole one of its own.
+        """Send a call whose answer is read piece by piece. Each wait has the time limit of a call, the whole answer that of a listing.
 
-        Leaving the context gives up what was not read of it.
+        Leaving the context drops the rest that was not read.
         """
         limits = {"total": self._listing_timeout, "idle": self._timeout}
-        # A listing of a moment ago that came once more would prove that what was added since is not there.
+        # No kept connection: a left-over listing of a moment ago would seem to prove that a contact added since is not there.
         answer = await self._post(endpoint, parameters, call, **limits, keep_alive=False)
         try:
             yield answer
@@ -183,7 +183,7 @@ class Caller:
 
 
 def _read(document: bytes) -> Mapping[str, Any] | None:
-    """Return an answer's document as an object; None if it is none."""
+    """Return an answer's document as an object; None if it is no JSON object."""
     told = _parsed(Beginning().feed(document))
     return unwrapped(told) if isinstance(told, dict) else None
 

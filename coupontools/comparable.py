@@ -1,7 +1,7 @@
-"""One form for each number, address and name, however it is written: what has one form is one thing.
+"""One form for each number, address and name, however it is written: two texts of one form mean the same.
 
-And whether what was told is certainly another one: then the answer is a left-over, or from a mixed-up cache. What is left out, hidden in
-part or written so that it cannot be compared is not certain: it may be ours.
+Also: whether an answer certainly names another number or address than the one sent. Such an answer is a left-over, or comes from a
+mixed-up cache. A value that is left out, hidden in part or cannot be compared is not certainly another: it may be ours.
 """
 
 import html
@@ -26,9 +26,9 @@ _HIDDEN_LETTERS = re.compile(r"[*\u2022\u2026]+")
 
 
 def comparable_number(told: str) -> str | None:
-    """Return the digits of a whole number: `+32470123456`, `0032 470 12 34 56` and `32470123456` are one.
+    """Return the digits of a whole number: the same for `+32470123456`, `0032 470 12 34 56` and `32470123456`.
 
-    None for what is not whole: a national number, one that is cut or masked, or no number at all.
+    None for a number that is national, cut or masked, and for a text that is no number.
     """
     found = _NUMBER.fullmatch(told)
     if found is None:
@@ -94,10 +94,10 @@ def is_another_number(told: str, sent: str) -> bool:
     digits = comparable_number(sent)
     if digits is None or is_saturated(told):
         return False
-    # Some dial the zero, some do not.
+    # Some countries dial this zero, some do not.
     told = told.replace("(0)", "")
     if number := comparable_number(told):
-        # It may be cut, too.
+        # The number that was told may also be cut at either end.
         return not (digits.endswith(number) or number.endswith(digits) or digits.startswith(number))
     first, *others = _HIDDEN_DIGITS.split(without_separators(told).lstrip("+"))
     beginning = first.lstrip("0")

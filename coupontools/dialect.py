@@ -1,6 +1,6 @@
 """The vendor's documents and our models: every quirk of the API's parameters and answers is settled here.
 
-Source, where nothing else is said: the vendor's document, 'List groups', 'List contacts', 'Create group' and
+Source, unless another is given: the vendor's document, 'List groups', 'List contacts', 'Create group' and
 'Add contact' of the message and email services.
 """
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class UnreadableError(ValueError):
-    """The answer lacks what it must hold, or is another call's; the text says what, and repeats nothing of the answer."""
+    """The answer lacks something it must hold, or is another call's; the text says which, and repeats nothing of the answer."""
 
 
 # strptime would take more time than reading all other fields of a listed contact.
@@ -32,14 +32,14 @@ _OF_CONTACTS = frozenset({"contact_id", "contact", "phone", "email", "webhook"})
 _OF_GROUPS = frozenset({"contact_id", "groupid", "contact", "group"})
 _TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"(?!0+$)[0-9]{1,64}")
-# Not with dots: "1.234" may be a thousand or one.
+# Dots separate no thousands here: "1.234" may be a thousand or one.
 _AMOUNT = re.compile(r"([0-9]{1,15}|[0-9]{1,3}(?:[,'\u2019 \u00a0\u202f][0-9]{3}){1,4})(?:\.00?)?")
-# A whole number with more digits may have lost some on its way through a float.
+# A longer whole number may have lost digits when it was a float.
 _EXACT_DIGITS = 15
 
 
 def unwrapped(answer: Document) -> Document:
-    """Return an answer whose fields stand alone under `data` as if they stood beside the status."""
+    """Return an answer with its fields beside the status, if it has all of them in an object `data`; any other answer as it is."""
     data = answer.get("data")
     if isinstance(data, dict) and answer.keys() <= {"status", "data", "result", "message"}:
         return {**data, **{name: value for name, value in answer.items() if name != "data"}}
@@ -47,7 +47,7 @@ def unwrapped(answer: Document) -> Document:
 
 
 def text(value: object) -> str | None:
-    """Return a string, or a whole number as one; None for what is neither, and for blank strings."""
+    """Return a string trimmed, or a whole number as a string; None for a blank string and for anything else."""
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -58,7 +58,7 @@ def text(value: object) -> str | None:
 def digits(value: object) -> object:
     """Return a whole number that PHP wrote as a float (`119251.0`) as text; any other value as it is.
 
-    A float that is no whole number, and one of which digits may be lost (`3.247E+10`), is returned as JSON tells it.
+    A float that is no whole number, and one that may have lost digits (`3.247E+10`), is returned as JSON writes it.
     """
     if isinstance(value, float):
         value = Decimal(repr(value))
@@ -73,8 +73,8 @@ def digits(value: object) -> object:
 def identifier(prefix: str, value: object) -> str | None:
     """Return an id with its prefix: `119251`, `"119251"` and `"gro_119251"` are all `gro_119251`.
 
-    None for what is no id: a text with another prefix (`grp_5`) is none, because an id that the API did not tell
-    would be told to others. A bare zero is none either: it stands for an insert that failed.
+    None for anything else. A text with another prefix (`grp_5`) is no id: with our prefix it would become an id that
+    the API never gave. A bare zero is no id either: it comes from an insert that failed.
     """
     told = text(digits(value))
     if told is None:
@@ -87,7 +87,7 @@ def identifier(prefix: str, value: object) -> str | None:
 def phone(value: object) -> str | None:
     """Return a phone number with its plus: the API takes the plus, but leaves it out of its answers.
 
-    What is no E.164 (`0470123456`, `32*****567`) is returned as it is told: a plus would make another number of it.
+    A number that is not E.164 (`0470123456`, `32*****567`) is returned unchanged: a plus would make it another number.
     """
     told = text(digits(value))
     number = (told or "").lstrip("+")
@@ -104,9 +104,9 @@ _UNSET = {"", "0", "false", "no", "n", "off", "null", "none"}
 
 
 def flag(value: object) -> bool:
-    """Return whether a flag is set: `1`, `1.0`, `"1"` and `true` are, and whatever else says neither nothing nor no.
+    """Return whether a flag is set: it is, unless it is empty or says no (`0`, `false`, `off`, ...).
 
-    The one flag there is says that somebody has unsubscribed. In doubt nobody may write to them.
+    The only flag of the API says that somebody has unsubscribed. In doubt nobody may write to them.
     """
     return value is True or (text(digits(value)) or "").lower() not in _UNSET
 
@@ -184,7 +184,7 @@ def created_group(answer: Document, name: str) -> Group:
 
 
 def names_effect(operation: Operation, answer: Document) -> bool:
-    """Return whether an answer names what a call of this kind brings about, whatever its status says."""
+    """Return whether an answer has the id of a new contact or group, as this operation creates it, whatever its status says."""
     match operation:
         case "add_contact":
             return identifier("con_", answer.get("contact_id")) is not None
@@ -253,7 +253,7 @@ CONTACTS = Listed(
 def webhook_record(answer: Document, asked: str) -> WebhookRecord:
     """Read the answer to 'Verification'; raises UnreadableError if it says nothing, or is about another webhook.
 
-    The document shows the record's fields beside the status; a record that stands alone under `webhook` is the same.
+    The document shows the record's fields beside the status; they may also come in an object `webhook`.
     """
     fields = {name: value for name, value in answer.items() if name != "status"}
     if fields.keys() == {"webhook"} and isinstance(fields["webhook"], dict):

@@ -56,7 +56,7 @@ class Reply:
 
 
 def judge(reply: Reply, envelope: object) -> None:
-    """Return if the envelope says OK; raise what the answer means if not.
+    """Return if the envelope says OK; else raise the error that the answer means.
 
     Raises:
         AccountRefused, NotCarriedOut, Rejected, MayHaveHappened: see each class.

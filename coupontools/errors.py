@@ -74,7 +74,7 @@ class AccountRefused(CoupontoolsError):  # noqa: N818 - the name says what is kn
 
     @property
     def is_redirect(self) -> bool:
-        """Was the call sent elsewhere? Many a server does so after it has carried a form out (RFC 9110, section 15.4.4)."""
+        """Was the call redirected? Many servers redirect after they have carried out a form (RFC 9110, section 15.4.4)."""
         return self.code is None and self.status is not None and 300 <= self.status <= 399
 
 

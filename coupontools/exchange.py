@@ -43,7 +43,7 @@ class Exchange:
         self.begun = True
 
     def drop_connection(self) -> None:
-        """Close the connection, though its answer may have been read to the end, so that no other call gets it."""
+        """Close the connection, even if its answer was read to the end, so that no other call gets it."""
         if self.connection is not None:
             self.connection.close()
 
@@ -64,7 +64,7 @@ class Answer:
     is_left_over: Callable[[bytes, object], bool]
     """Did the connection bring this document before, for a call about something else?"""
     close: Callable[[], None]
-    """Give up what was not read of it."""
+    """Drop the rest of the answer that was not read."""
 
     async def read(self, limit: int) -> bytes:
         """Return the whole document; raises MayHaveHappened if it breaks off or exceeds `limit` bytes."""

@@ -1,13 +1,13 @@
-"""Whether an answer itself says that it is not all there is, or that it is not of now.
+"""Whether an answer itself says that it is incomplete, or that it comes from a cache.
 
-The vendor documents neither paging nor caches. An API that begins to page, or a cache in front of it, would make a listing
-look complete that is not, and each call whose effect stands on another page would be made again.
+The vendor documents neither paging nor caches. If the API began to page, or a cache were put in front of it, a listing could look
+complete that is not, and each call whose effect is on another page would be made again.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 
-# Names are compared without what is no letter, and without the x of headers.
+# Names are compared by their letters alone, without the `x-` of headers.
 _TOTALS = frozenset(
     f"{word}{of}"
     for word in ("total", "totalcount", "totalnumberof", "grandtotal")
@@ -31,9 +31,9 @@ _PARTIAL_CONTENT = 206
 def is_all_and_of_now(
     status: int, headers: Mapping[str, str], told: Mapping[str, object], listed: int
 ) -> bool:
-    """Return whether nothing says that there are more items than were listed, or that a cache kept the answer.
+    """Return whether nothing says that there are more items than were listed, or that the answer comes from a cache.
 
-    `told` are the values beside the list, by their names (joined by dots where they stand in an object).
+    `told` are the values beside the list, by their names (inside an object: joined by dots).
     """
     return (
         200 <= status <= 299
@@ -46,7 +46,7 @@ def is_all_and_of_now(
 
 
 def _is_from_cache(headers: Mapping[str, str]) -> bool:
-    # Age: RFC 9111, section 5.1. The others are how common caches tell of themselves.
+    # Age: RFC 9111, section 5.1. Common caches report a hit in headers such as X-Cache.
     return _number(headers.get("age")) > 0 or any(
         "cache" in name.lower() and "control" not in name.lower() and _FROM_CACHE.search(value)
         for name, value in headers.items()
@@ -58,7 +58,7 @@ def _says_more(name: str, value: object, listed: int) -> bool:
     return (
         (parts[-1] in _TOTALS and _number(value) > listed)
         or (parts[-1] in _PAGES and _number(value) > 1)
-        # An object: {"next": {"href": "https://..."}}
+        # Any part of the path counts, for objects: {"next": {"href": "https://..."}}
         or (not _MORE.isdisjoint(parts) and str(value).strip().lower() not in _NOTHING)
     )
 
@@ -69,6 +69,6 @@ def _names(path: str) -> Iterable[str]:
 
 
 def _number(value: object) -> int:
-    """Return a whole number; 0 for what is none."""
+    """Return a whole number; 0 for anything else."""
     told = str(value).strip()
     return int(told) if re.fullmatch("[0-9]{1,15}", told) else 0

@@ -1,7 +1,7 @@
 """What a failure below HTTP means: every exception of the network library becomes an error of ours here.
 
-The kind of exception only chooses the words. It does not tell whether anything left this machine: a refused
-connection and a reset after sending have been seen under one name. So the caller, who knows, says it.
+The kind of exception only chooses the words. It does not show whether anything left this machine: a refused
+connection and a reset after sending have been seen under one name. The caller knows, and passes `begun`.
 """
 
 import os

@@ -62,7 +62,7 @@ class Listing(Generic[T]):
         self.seen = 0
         """How many items have been given out."""
         self.skipped = 0
-        """How many rows could not be read, and were not given out: what they stand for is listed all the same."""
+        """How many rows could not be read, and were not given out; their groups or contacts exist all the same."""
         self.distinct = 0
         """How many different ids the items have, once all were read."""
 
@@ -92,11 +92,11 @@ class Listing(Generic[T]):
 
     @property
     def complete(self) -> bool:
-        """Whether the listing holds all that the API counts, and is of the group that was asked for.
+        """Whether the listing has every item that the API counts, and is of the group that was asked for.
 
-        The vendor documents no paging. Where the API cuts a listing short or pages it, tells one row twice in place
-        of another, where a row or the amount cannot be read, or a cache answers in the API's place, this is False,
-        and what is not listed may exist all the same.
+        False if the API cuts the listing short or pages it (the vendor documents no paging) or lists one row twice in
+        place of another, if a row or the amount cannot be read, or if a cache answers in the API's place. Then an item
+        that is not listed may exist all the same.
         """
         read = self._over and self._judged and not self._items and not self.skipped
         counted = read and self.names_group and self.amount is not None and self.distinct >= self.amount

@@ -11,7 +11,7 @@ from coupontools.mending import MARK, Beginning, Mender
 SLICE_BYTES = 1 << 14
 """The most that is parsed at once, about a millisecond's work."""
 
-# The parser holds a text or number whole. One this long is no part of a listing: refuse it.
+# The parser keeps a text or number whole in memory. No listing has one this long: refuse it.
 _QUIET_BYTES = 1 << 20
 _DEEPEST = 64
 _MOST_VALUES = 64
@@ -24,13 +24,14 @@ _CLOSING = frozenset({"end_map", "end_array"})
 class ListingParser:
     """Takes the document as bytes come and gives out the rows of its list.
 
-    `envelope` is the document's `status` once that has been read to its end, wherever it stands; `top` holds
-    the plain values beside the list (None for one that is told twice, in two ways), and `inner` those in objects, by
-    names joined with dots. `has_list` says whether the list was there. Of rows only `fields` are kept; a row that
-    is no object, tells a field twice, or holds bytes that JSON forbids in one of its fields, is given out empty.
+    `envelope` is the document's `status`, wherever in the document it is, once it has been read to its end. `top` has
+    the plain values beside the list (None for a name that comes twice with different values), and `inner` those in
+    objects, by names joined with dots. `has_list` says whether the list was there. Of rows only `fields` are kept. A row
+    that is no object, has a field twice with different values, or has bytes that JSON forbids in one of its fields, is
+    given out empty.
 
     The list is an array, or what PHP writes for one: an object with numbers for keys (a list with holes), a
-    single row, or null, "" or {} for an empty one. All but the status may stand in an object `data`.
+    single row, or null, "" or {} for an empty list. Everything but the status may be in an object `data`.
     """
 
     def __init__(self, array: str, fields: frozenset[str]) -> None:

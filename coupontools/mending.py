@@ -1,27 +1,27 @@
-"""The bytes of an answer, mended as they come: PHP prints before a document, and one name in another encoding must not hide a listing."""
+"""Mend the bytes of an answer as they come: notices that PHP prints, or one name in another encoding, must not make it unreadable."""
 
 import codecs
 import re
 
 MARK = "\ufffd"
-"""Stands for each byte that could not be read."""
+"""Replaces each byte that could not be read."""
 
 _CONTROLS = bytes(range(0x20))
 # Texts without control bytes, and anything between them; the last text may go on in the next piece.
 _SOUND = re.compile(r'[^"]*+(?:"(?:[^"\\\x00-\x1f]++|\\.)*+(?:"[^"]*+|\Z))*+', re.DOTALL)
-# Two quotes without a control byte between them (they leave the state as it is), a quote, an escape, a control byte.
+# A whole text without a control byte or escape (it does not change the state), a quote, an escape, a control byte.
 _TOKEN = re.compile(r'"[^"\\\x00-\x1f]*"|"|\\.|[\x00-\x1f]', re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r\n"
-# What a JSON document may begin with, but for true, false and null, which are no answer.
+# First bytes of JSON documents; not those of true, false and null, which are no answer.
 _OF_JSON = frozenset(b'{["-0123456789')
 
 
 class Beginning:
-    """Takes a document as its bytes come, and leaves out what stands before it.
+    """Takes a document as its bytes come, and removes what was printed before it.
 
-    Blanks and byte order marks are left out, and a text that cannot be JSON up to the first brace. What is left out of
-    an HTML page is no loss: the rest of it is no JSON either.
+    Blanks and byte order marks are removed. If the rest does not begin like JSON, it is removed up to the first brace.
+    For an HTML page that is no loss: it is no JSON with or without its beginning.
     """
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ def _without_marks(rest: bytes) -> bytes:
 
 
 class Mender:
-    """Takes a document as its bytes come, and returns it with a mark for each byte that its texts may not hold.
+    """Takes a document as its bytes come, and returns it with a mark in place of each byte that its texts may not hold.
 
-    These are bytes that are not UTF-8 and raw control bytes, which are written as an escape in JSON.
+    These are bytes that are not UTF-8, and raw control bytes, which JSON writes as escapes.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from coupontools.comparable import mangled, unescaped
 
-# What follows one of these is left out or was lost.
+# The text behind one of these was left out or lost.
 _GAP = re.compile(r"(\.{2,}|…|\?|\ufffd).*", re.DOTALL)
 _NO_LETTER = re.compile(r"[\W_]+")
 _ACCENT = re.compile("[\u0300-\u036f]")
@@ -18,7 +18,7 @@ _TAG = re.compile(r"<[^>]*>")
 _NUMBER = re.compile(r"[+-]?0*([0-9]+)")
 # JSON that was decoded and stripped of its backslashes: `Zou00eb`.
 _CODE = re.compile(r"\\*u([0-9a-f]{4})", re.IGNORECASE)
-# `Pizza (2)`: an application that wants every name once.
+# `Pizza (2)`: some applications number a name that exists already.
 _COUNTER = re.compile(r"[\s_(\[#-]*[0-9]{1,3}[\s)\]]*\Z")
 _TWO_LETTERS = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "æ": "ae", "œ": "oe", "ø": "oe", "þ": "th"}
@@ -32,7 +32,7 @@ def letters(text: str) -> str:
 
 
 def spellings(name: str) -> set[str]:
-    """Return the letters of a name as applications may write it; it may be cut after that."""
+    """Return the letters of a name in each form in which applications may write it; they may cut each form."""
     once, small = html.escape(name), unicodedata.normalize("NFC", name).casefold()
     forms = [
         name,
@@ -47,13 +47,13 @@ def spellings(name: str) -> set[str]:
         name.encode("ascii", "ignore").decode(),
         _ACCENT.sub("", unicodedata.normalize("NFKD", small.translate(_ONE_LETTER))),
     ]
-    # A name of digits comes as a number where PHP is asked to check for such.
+    # PHP writes a name of digits as a number if it is asked to (JSON_NUMERIC_CHECK).
     forms += _NUMBER.findall(name) if _NUMBER.fullmatch(name) else []
     return {letters(form) for form in forms}
 
 
 def shown_beginnings(told: str) -> set[str]:
-    """Return what the spellings of the name that is shown may begin with; "" where nothing of it is shown."""
+    """Return the letters with which a spelling of the real name may begin, from what is shown of it; "" if nothing is shown."""
     shown = _GAP.sub("", told)
     forms = {shown, unescaped(shown)}
     if "%" in shown or "+" in shown:
@@ -64,7 +64,7 @@ def shown_beginnings(told: str) -> set[str]:
 
 
 def shown_uncounted(told: str) -> str | None:
-    """Return the letters of a name without the number that stands behind it; None if there is no such number."""
+    """Return the letters of a name without the number at its end; None if there is no such number."""
     plain = unescaped(told)
     found = _COUNTER.search(plain)
     return letters(plain[: found.start()]) if found else None

@@ -1,7 +1,7 @@
 """One POST over one connection, and certainty about whether it had begun to be written.
 
-httpx writes what all calls of an endpoint have in common, once; aiohttp keeps the connections and reads the answers. Neither makes
-a request object for each call: that took a third of a job's CPU. This is the only module that imports httpx.
+httpx writes the part of the request that all calls of an endpoint share, once; aiohttp keeps the connections and reads the answers.
+Neither makes a request object for each call: that took a third of a job's CPU. This is the only module that imports httpx.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ with spared():
     import httpx
 
 KEPT_DOCUMENTS = 100
-"""So many answers of a connection are known again."""
+"""How many answers of a connection are remembered, to recognise one that comes again."""
 IDLE_SECONDS = 4.0
 """How long a connection is kept for the next call: shorter than common servers keep it (5 s: Apache, Node.js).
 A call sent in the moment in which the server closes the connection may have been carried out or not."""
@@ -36,8 +36,7 @@ DNS_SECONDS = 10
 class _Protocol(ResponseHandler):
     """aiohttp's connection, which notices bytes that nobody asked for.
 
-    aiohttp itself would take a whole answer of that kind for the answer to the next call, and the beginning of one for
-    the beginning of that call's answer.
+    aiohttp itself would take them for the answer to the next call, or for its beginning.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -89,7 +88,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class Route:
-    """What all calls of one endpoint have in common: where they go, and the head of the request."""
+    """The part that all calls of one endpoint share: the address, and the head of the request."""
 
     def __init__(self, url: str, headers: Mapping[str, str], *, keep_alive: bool) -> None:
         """Write the head; ``keep_alive`` says whether a connection carries another call when one has ended."""
@@ -98,7 +97,7 @@ class Route:
         own = dict(headers) if keep_alive else {**headers, "Connection": "close"}
         request = httpx.Request("POST", httpx.URL(url), headers=own)
         lines = [b"POST %b HTTP/1.1" % request.url.raw_path]
-        # The length stands in each call's own part of the head.
+        # Each call adds its own length.
         lines += [
             b"%b: %b" % header for header in request.headers.raw if header[0].lower() != b"content-length"
         ]
@@ -116,7 +115,7 @@ class Route:
 
 
 class _Headers(Mapping[str, str]):
-    """An answer's headers, read only when somebody asks for one: of a success nobody does."""
+    """An answer's headers, parsed only when somebody asks for one: a single call that succeeds needs none."""
 
     def __init__(self, raw: tuple[tuple[bytes, bytes], ...]) -> None:
         self._raw = raw
@@ -168,26 +167,26 @@ def _limits(connect: float | None) -> aiohttp.ClientTimeout:
 class Http:
     """The transport as this package uses it: one POST at a time.
 
-    Nothing follows a redirect (or stumbles over an unreadable `Location`), keeps a cookie, looks for a proxy or repeats a call.
+    It follows no redirect (so an unreadable `Location` does not matter), keeps no cookie, looks for no proxy and repeats no call.
     """
 
     def __init__(self, *, max_connections: int) -> None:
         self._max_connections = max_connections
         self._closed = False
-        #: Those whose connections are kept, and those whose are not. Made at the first call, because each belongs to its loop.
+        #: By keep_alive. Each is made at the first call that needs it, because it belongs to that call's event loop.
         self._connectors: dict[bool, _Connector] = {}
-        #: What the connector asks to make a connection with: aiohttp's own request, which is never sent.
+        #: aiohttp's own request for each route, never sent: the connector only reads from it where to connect.
         self._targets: dict[Route, aiohttp.ClientRequest] = {}
 
     @staticmethod
     def route(url: str, headers: Mapping[str, str], *, keep_alive: bool) -> Route:
-        """Return what all calls to ``url`` have in common."""
+        """Return the part that all calls to ``url`` share."""
         return Route(url, headers, keep_alive=keep_alive)
 
     async def post(
         self, route: Route, *, content: bytes, headers: Mapping[str, str], exchange: Exchange
     ) -> Answer:
-        """Send one request and hand on its answer, which is to be closed.
+        """Send one request and return its answer, which the caller must close.
 
         Raises:
             NotSent: it failed before the exchange began.
@@ -246,7 +245,7 @@ class Http:
             _Body(document, message.code),
             exchange.drop_connection,
             exchange.is_left_over,
-            # Any other connection still holds the rest of the document, so it cannot be used again.
+            # Closing an answer early closes its connection, which still carries the rest of the document.
             connection.close,
         )
 

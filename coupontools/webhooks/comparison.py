@@ -97,7 +97,7 @@ def denies(record: Mapping[str, object]) -> bool:
 
 
 def _recorded(record: Mapping[str, object], names: tuple[str, ...]) -> object:
-    # PHP has false for what it did not find, and a float for a long number; MySQL has a date of zeros for none.
+    # PHP writes false for a value it did not find, and a float for a long number; MySQL writes a date of zeros for no date.
     values = (record.get(name) for name in names)
     told = (value for value in values if type(value) is not float and value not in _NOTHING)
     return next(told, None)

@@ -11,7 +11,7 @@ from coupontools.webhooks.values import plain, read_moment, read_text
 CAMPAIGN_NAMES = ("campaign", "coupon", "target_coupon")
 SESSION_NAMES = ("session", "coupon_code", "statcode", "target_statcode")
 
-# As long as the id of any webhook that a job may bring: 100 characters with what it begins with.
+# At most 100 characters with its prefix, like the `id` of any body (MAX_ID).
 _VERIFIABLE = re.compile(r"evt_[A-Za-z0-9]{1,96}")
 
 

@@ -40,8 +40,8 @@ _CONTAINERS = frozenset({dict, list})
 def check_shape(payload: object) -> None:
     """Make sure that a body is an object with an `id`, plain JSON, and within the limits.
 
-    Refused is also what cannot be written back as it came: whole numbers of more than 64 bits, NaN and
-    infinity, and text with half a surrogate pair.
+    A body that could not be written back as it came is refused, too: one with whole numbers of more than 64 bits, NaN,
+    infinity, or half a surrogate pair in a text.
 
     Raises:
         ValueError: the body breaks a rule; the message says in one sentence which, and shows no value.
@@ -96,7 +96,7 @@ def _containers_in(level: list[_Container]) -> list[_Container]:
     """Return the objects and lists inside the given ones; raise ValueError for a member that is no JSON."""
     objects = [container for container in level if isinstance(container, dict)]
     lists = [container for container in level if isinstance(container, list)]
-    # Each question is put to all members at once, since every webhook and every job that verifies one comes by here.
+    # Check all members together: one by one takes longer, and every webhook and every job that verifies one passes here.
     if not set(map(type, chain.from_iterable(objects))) <= {str}:
         raise ValueError("payload must be JSON: the keys of its objects must be strings")
     members = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
