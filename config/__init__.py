@@ -1,4 +1,4 @@
-"""What an operator sets: the settings, and how the log is written (and what never stands in it)."""
+"""What an operator sets: the settings, and how the log is written (and what it never contains)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ else:
     }
 
     def __getattr__(name: str) -> object:
-        """Load a module for the first who asks: settings need pydantic, the supervisor's log does not, a liveness probe needs neither."""
+        """Load a module at its first use: settings need pydantic, the supervisor's log does not, a liveness probe needs neither."""
         if name in _HOMES:
             return getattr(import_module(_HOMES[name]), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What is wrong around the settings: an `.env` that others may change, its lines that say nothing, and names that nobody reads."""
+"""Oddities that do not make the settings wrong: an `.env` that others may change, unreadable lines in it, and misspelt names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dotenv.parser import parse_stream
 __all__ = ["ENV_FILE", "anybody_may_write", "oddities"]
 
 ENV_FILE: Final = ".env"
-#: From here on a name is taken for a misspelt one of ours: one letter too many, too few or changed.
+#: From this likeness on, a name is taken for a misspelt setting: one letter too many, too few or changed.
 _ALIKE: Final = 0.87
 
-# It would print bare lines, before anybody knows how the log is written; `oddities` tells of them.
+# dotenv would print bare lines before the log is set up; `oddities` reports them.
 logging.getLogger("dotenv.main").setLevel(logging.ERROR)
 
 
@@ -31,7 +31,7 @@ def anybody_may_write() -> bool:
 
 
 def oddities(known: Iterable[str]) -> list[str]:
-    """Return a sentence for everything that an operator wants to know although the settings can be used. `known` are the settings."""
+    """Return a sentence for each oddity that an operator should know of. `known` are the names of the settings."""
     names, told = _read_file()
     if anybody_may_write():
         told.insert(0, f"{ENV_FILE}: anybody on this machine may write it; run chmod o-w {ENV_FILE}")
@@ -47,7 +47,7 @@ def oddities(known: Iterable[str]) -> list[str]:
 def _read_file() -> tuple[list[str], list[str]]:
     """Return the names in the file, and a sentence for each line that cannot be read."""
     file = Path(ENV_FILE)
-    # A pipe in its place has been read, and can be read but once.
+    # A pipe in place of the file has been read by now, and cannot be read again.
     if not file.is_file():
         return [], []
     with file.open(encoding="utf-8") as text:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEW", "few_of", "few_settings"]
 
-#: Which they are, with their defaults.
+#: Their names and defaults.
 FEW: Final = {
     "redis_url": "redis://127.0.0.1:6379/0",
     "broker_namespace": "dramatiq",

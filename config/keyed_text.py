@@ -1,7 +1,7 @@
 """Personal fields inside text: the values in ``add_contact(phone='+32...', first_name='Ada')`` or in JSON.
 
-A phone number can be recognised by its form, a person's name cannot: in a library's line only the name of the field
-before it tells. Where a value's end is unclear, the mask covers more rather than less.
+A phone number can be recognised by its form. A person's name cannot: in a library's line only the name of the field
+before it shows what it is. If the end of a value is unclear, the mask covers more rather than less.
 """
 
 from __future__ import annotations

@@ -15,23 +15,23 @@ key                                            type    written by    holds; life
 ``dramatiq:__heartbeats__``                    zset    caretaker     worker id -> time of its last heartbeat (ms)
 ``dramatiq:__prefix__``                        string  broker        the ``KEY_PREFIX`` that this namespace belongs to
 ``coupontools:namespace``                      string  broker        the ``BROKER_NAMESPACE`` that this prefix belongs to
-``coupontools:format``                         string  broker        the number of the form of what is stored; rises when every living
-                                                                     worker reads the new one
-``coupontools:memory:<worker>``                string  caretaker     a number that grows with each heartbeat: does Redis still know it?
-                                                                     a day
+``coupontools:format``                         string  broker        the version of the stored data's format; rises when every living
+                                                                     worker can read the new one
+``coupontools:memory:<worker>``                string  caretaker     a number that grows with each heartbeat; when Redis has an older
+                                                                     one or none, it has lost data; a day
 ``coupontools:forgot``                         hash    caretaker     when Redis was found to have forgotten something (ms), and how
                                                                      often; 7 days
 ``coupontools:delayed:<queue>``                zset    broker        ids of jobs that wait, by the time they are due (ms)
-``coupontools:forward:<queue>``                set     caretaker     ids whose deadline passed in the list, and that were brought
-                                                                     forward: their place in the list counts no more; 90 days
-``coupontools:sweep``                          hash    caretaker     who keeps the queues for all, who looks for deadlines that passed,
-                                                                     and how far they have come
+``coupontools:forward:<queue>``                set     caretaker     ids that were brought forward, being overdue or cancelled: their
+                                                                     place in the list counts no more; 90 days
+``coupontools:sweep``                          hash    caretaker     which worker keeps the queues for all, which one looks for
+                                                                     deadlines that passed, and how far each has come
 ``coupontools:deaths:<queue>``                 hash    caretaker     id -> how many workers have died with it in hand; until it is
                                                                      answered
-``coupontools:suspects``                       hash    broker        worker -> the message that it tries alone, since others died with
-                                                                     it; a minute
-``coupontools:epoch:<worker>:<queue>``         string  broker        the number that this worker's fetches must have at least: what
-                                                                     comes late takes nothing; a day
+``coupontools:suspects``                       hash    broker        worker -> the message that it tries alone, because workers died
+                                                                     with it; a minute
+``coupontools:epoch:<worker>:<queue>``         string  broker        the lowest number that a fetch of this worker may have: an older
+                                                                     fetch that arrives late takes nothing; a day
 ``coupontools:workers``                        hash    caretaker     worker id -> JSON (queues, host, pid); with the heartbeat
 ``coupontools:dead:<queue>``                   hash    broker        id of a dead letter -> JSON (why it died); 7 days
 ``coupontools:events``                         stream  delivery      terminal events; capped at ``EVENTS_MAXLEN``
@@ -45,18 +45,18 @@ key                                            type    written by    holds; life
                                                                      by lane and outcome; 2 days
 ``coupontools:age:<n>``                        hash    web           lane -> how old its oldest unanswered job was (ms) at some moment
                                                                      of the minute that began n minutes after 1970; 2 days
-``coupontools:cancelled``                      hash    operators,    what was cancelled: ``m:<message id>`` or ``b:<batch id>`` -> when
-                                                       delivery      (ms), and for how long its id is remembered after that;
-                                                                     ``u:<message id>`` of those that may have been carried out, and
-                                                                     how many were answered in the latest second; each 90 days, the
-                                                                     hash 90 days after the last
+``coupontools:cancelled``                      hash    operators,    ``m:<message id>`` or ``b:<batch id>`` -> until when the mark catches
+                                                       delivery      jobs that are sent (ms): until the outcome or the batch's counts
+                                                                     would be forgotten; ``u:<message id>`` -> when it was found that
+                                                                     this one may have been carried out (ms); how many were answered in
+                                                                     the latest second; each 90 days, the hash 90 days after the last
 ``coupontools:answered:<message id>``          string  delivery      how this message failed, or its answer while its events are due;
                                                                      ``IDEMPOTENCY_TTL_SECONDS``
 ``coupontools:marks:<n>``                      hash    delivery      digest of a message id -> until when it is remembered that this
-                                                                     message succeeded, and what it had asked for; as the last of them
+                                                                     message succeeded, and what it asked for; as its last mark
 =============================================  ======  ============  =========================================================
 
-What follows belongs to one account at the API, named by a digest of its base URL and client id: another account begins without it.
+The following keys belong to one account at the API, named by a digest of its base URL and client id. Another account begins without them.
 
 =============================================  ======  ============  =========================================================
 key                                            type    written by    holds; lifetime
@@ -67,21 +67,22 @@ key                                            type    written by    holds; life
 ``coupontools:staged:<account>:<actor>:...``   list    delivery      events of a long listing, the type before each, until they are
                                                                      written; 90 days
 ``coupontools:unknown:<account>:<listing>``    zset    delivery      records whose call's answer was lost, by their next look (ms);
-                                                                     a listing is named by the actor that reads it, and what it shows
-``coupontools:reader:<account>:<listing>``     string  delivery      somebody reads this listing now, or did a moment ago
+                                                                     a listing is named by the actor that reads it and what it lists
+``coupontools:reader:<account>:<listing>``     string  delivery      the reader lock: somebody reads this listing now, or did so a
+                                                                     moment ago
 ``coupontools:name:<account>:<ch.>:<digest>``  string  delivery      which record creates a group of this name now
 ``coupontools:claimed:<account>:<ch.>:<id>``   set     delivery      the group id, which is a job's answer already; as a record
 ``coupontools:doubtful:<account>:<listing>``   hash    delivery      id of a row that shows too little to be told from others ->
-                                                                     since when it stands there (ms); at most 1,000, 90 days
+                                                                     since when it is known (ms); at most 1,000, 90 days
 ``coupontools:pace:<account>``                 hash    delivery      the account's next free slot (µs), and what each lane had; a day
 ``coupontools:holds:<account>``                hash    delivery      hold -> JSON (why its work is held, and until when)
 ``coupontools:parked:<account>``               set     delivery      the names of the parking places that are not empty
 ``coupontools:parked:<account>:<place>``       zset    delivery      ids of jobs that a hold has parked, by when they were enqueued
                                                                      (ms); a place is a hold, a queue and a kind of job
 ``coupontools:still:<account>``                hash    delivery      since when the deadlines of a scope stand still (ms)
-``coupontools:held:<account>:<scope>``         zset    delivery      the times they stood still, by their end (ms); a year
+``coupontools:held:<account>:<scope>``         zset    delivery      the periods in which they stood still, by their end (ms); a year
 ``coupontools:troubles:<account>``             hash    delivery      how many calls in a row failed as in an outage; 10 min
-``coupontools:told:<account>:<digest>``        hash    delivery      what the API told of a webhook, and who asks now; 2 min
+``coupontools:told:<account>:<digest>``        hash    delivery      the API's answer about a webhook, and who asks now; 2 min
 ``coupontools:asking:<account>:<digest>``      zset    delivery      ids of messages that wait for that answer, and since when
                                                                      (ms); 10 min
 ``coupontools:alone:<account>``                hash    delivery      calls that are refused while others pass; a day
@@ -115,7 +116,7 @@ class QueueKeys:
     deaths: str
 
 
-# Without slots: what is written once is kept in the instance, since scripts are told some twenty keys for each job.
+# Without slots, so that each name is built once and then kept in the instance: the scripts of each job take some twenty keys.
 @dataclass(frozen=True)
 class Keys:
     """Names every key from the two prefixes an operator sets."""
@@ -126,7 +127,7 @@ class Keys:
     #: Whose outcomes, holds and pace these are (``Settings.account``).
     account: str = "none"
 
-    # What needs no more than the prefixes, as the table has it.
+    # Keys that need no argument; the table says what they hold.
     heartbeats = cached_property(lambda keys: f"{keys.namespace}:__heartbeats__")
     prefix_of = cached_property(lambda keys: f"{keys.namespace}:__prefix__")
     namespace_of = cached_property(lambda keys: f"{keys.prefix}:namespace")
@@ -145,7 +146,7 @@ class Keys:
     minutes = cached_property(lambda keys: f"{keys.prefix}:minute")
     ages = cached_property(lambda keys: f"{keys.prefix}:age")
     cancelled = cached_property(lambda keys: f"{keys.prefix}:cancelled")
-    #: Never written: for a script whose job has no such thing.
+    #: Never written: a script gets it in place of a key that its job does not have.
     none = cached_property(lambda keys: f"{keys.prefix}:none")
 
     @classmethod
@@ -174,11 +175,11 @@ class Keys:
         return f"{self.namespace}:__acks__.{worker_id}.{queue}"
 
     def memory(self, worker_id: str) -> str:
-        """What the worker ``worker_id`` wrote last."""
+        """The number that the worker ``worker_id`` wrote with its last heartbeat."""
         return f"{self.prefix}:memory:{worker_id}"
 
     def epoch(self, worker_id: str, queue: str) -> str:
-        """The number that the fetches of ``worker_id`` from ``queue`` must have at least."""
+        """The lowest number that a fetch of ``worker_id`` from ``queue`` may have."""
         return f"{self.prefix}:epoch:{worker_id}:{queue}"
 
     def record(self, actor: str, digest: str) -> str:
@@ -186,7 +187,7 @@ class Keys:
         return f"{self.prefix}:job:{self.account}:{actor}:{digest}"
 
     def marks(self, number: int) -> str:
-        """Which messages succeeded, of those whose marks stand in this key."""
+        """One of the hashes of marks, each of a message that succeeded."""
         return f"{self.prefix}:marks:{number:x}"
 
     def answered(self, message_id: str) -> str:
@@ -198,7 +199,7 @@ class Keys:
         return f"{self.prefix}:pages:{self.account}:{actor}:{digest}"
 
     def staged(self, actor: str, digest: str) -> str:
-        """The events of a long listing that stand ready to be written."""
+        """The events of a long listing that are ready to be written."""
         return f"{self.prefix}:staged:{self.account}:{actor}:{digest}"
 
     def unknown(self, listing: str) -> str:
@@ -206,7 +207,7 @@ class Keys:
         return f"{self.prefix}:unknown:{self.account}:{listing}"
 
     def reader(self, listing: str) -> str:
-        """Taken while somebody reads this listing."""
+        """The reader lock of this listing."""
         return f"{self.prefix}:reader:{self.account}:{listing}"
 
     def name_lock(self, channel: str, digest: str) -> str:
@@ -222,11 +223,11 @@ class Keys:
         return f"{self.prefix}:doubtful:{self.account}:{listing}"
 
     def held(self, scope: str) -> str:
-        """The times that the deadlines of a scope stood still."""
+        """The periods in which the deadlines of a scope stood still."""
         return f"{self.prefix}:held:{self.account}:{scope}"
 
     def told(self, digest: str) -> str:
-        """What the API answered to a question that several jobs ask."""
+        """The API's answer to a question that several jobs ask."""
         return f"{self.prefix}:told:{self.account}:{digest}"
 
     def asking(self, digest: str) -> str:

@@ -1,6 +1,6 @@
 """The values of the job at hand: they are masked in every text of the log, whatever that text looks like.
 
-A number or an address can be recognised by its form. A name, or what stands in a custom field, can only be known.
+A number or an address can be recognised by its form. A name, or the text of a custom field, can only be masked where it is known.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["know", "mask_known"]
 
 #: Shorter values would be found in every second word.
 SHORTEST: Final = 3
-#: A webhook's body may hold ten thousand values.
+#: The most values of a job that are masked: a webhook's body may have ten thousand.
 MOST: Final = 2000
-#: So many last digits of a phone number are the same however it is written: with its country or without, in groups or in one piece.
+#: How many last digits of a phone number are the same in all its forms: with its country code or without, in groups or in one piece.
 LAST_DIGITS: Final = 7
 _BETWEEN_DIGITS: Final = r"[ .()/\u00a0-]{0,3}"
-#: Of a webhook's body, what names no person and makes a line readable.
+#: Fields of a webhook's body that name no person and make a line readable.
 _OF_NO_PERSON: Final = frozenset({"id", "type", "datetime"})
 _NAMES: Final = frozenset({"first_name", "last_name"})
 
@@ -35,8 +35,8 @@ _at_hand: ContextVar[_Known | None] = ContextVar("known", default=None)
 def know(arguments: Mapping[str, Any], *, public: Collection[str], names: Collection[str]) -> None:
     """Mask the values of these arguments in all lines that this task writes from now on.
 
-    Those in ``public`` are shown. An argument that is not in ``names`` is a stranger's, whose name is masked, too. Costs nothing until a
-    text is written in which a value might stand.
+    Those in ``public`` are shown. If an argument is not in ``names``, its name is masked, too: the sender made it up. This costs nothing
+    until a text is written that might contain a value.
     """
     _at_hand.set(_Known(arguments, public, names))
 
@@ -118,7 +118,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _forms(value: str) -> set[str]:
-    """Return the value as it may stand in a text: as it is, or escaped in one of the usual ways."""
+    """Return the value in each form that a text may contain: as it is, or escaped in one of the usual ways."""
     if value.isascii() and value.isalnum():
         return {value}
     in_json = (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])

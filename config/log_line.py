@@ -1,4 +1,4 @@
-"""What a log line says: the fields of a record, ours or a library's, with nothing personal in them, as JSON or for a console."""
+"""What a log line contains: the fields of a record, ours or a library's, with nothing personal in them, as JSON or for a console."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from config.scrub import scrub_field, scrub_name, scrub_text
 
 __all__ = ["Fields", "LineFormatter", "name_worker"]
 
-#: What every line has comes first, so that lines read alike.
+#: The fields that every line has come first, so that lines look alike.
 _FIRST: Final = ("timestamp", "level", "event", "logger")
-#: What every record has; anything else in a record is a field that its writer gave as ``extra``.
+#: The attributes that every record has; any other is a field that the record's writer gave as ``extra``.
 _OF_EVERY_RECORD: Final = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
-#: What these call their lines is no text from outside.
+#: The events of these loggers are our own words, and are not searched for the job's values.
 _OUR_LOGGERS: Final = frozenset({"actors", "delivery", "workers"})
-#: Fields of several lines.
+#: Fields whose text has several lines.
 _OF_LINES: Final = frozenset({"exception", "stack_info", "where"})
 #: uvicorn repeats its text here, with colours.
 _NOT_SHOWN: Final = frozenset({"color_message"})
 
 
-#: What every line of this process says beside its own fields.
+#: Fields that every line of this process gets beside its own.
 _of_every_line: dict[str, str] = {}
 
 
 def name_worker(worker: str) -> None:
-    """Let every line of this process from now on say which worker wrote it, unless the line names one itself."""
+    """From now on, name this worker in every line of this process that does not name one itself."""
     _of_every_line["worker"] = worker
 
 
@@ -94,7 +94,7 @@ def _second(second: int) -> str:
 
 
 def _redacted(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return plain values alone, without secrets and personal data."""
+    """Return the fields as plain values, without secrets and personal data."""
     line: dict[str, Any] = {key: fields.pop(key, "") for key in _FIRST}
     ours = str(line["logger"]).partition(".")[0] in _OUR_LOGGERS
     line["event"] = scrub_text(str(line["event"]), known=not ours)
@@ -105,7 +105,7 @@ def _redacted(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json_renderer(stream: TextIO) -> Callable[[dict[str, Any]], str]:
-    """Return what writes one JSON object a line; in ASCII alone where the stream's encoding is not UTF-8."""
+    """Return a function that writes one JSON object a line, in ASCII unless the stream's encoding is UTF-8."""
     if (stream.encoding or "utf-8").lower().replace("-", "") == "utf8":
         return lambda fields: json_line(orjson.dumps(fields).decode())
     return lambda fields: json_line(json.dumps(fields))
@@ -116,11 +116,11 @@ def _for_terminal(name: str, value: Any) -> Any:
 
 
 def _console_renderer(stream: TextIO) -> Callable[[dict[str, Any]], str]:
-    """Return what writes a readable line in the stream's encoding."""
-    from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - it loads rich, which JSON does without
+    """Return a function that writes a readable line in the stream's encoding."""
+    from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - it loads rich, which JSON does not need
 
     render = ConsoleRenderer(
-        # Rich tracebacks print local variables, and with them whatever the job was about.
+        # Rich tracebacks print local variables, and with them the people that the job was about.
         exception_formatter=plain_traceback,
         # https://no-color.org
         colors=stream.isatty() and not os.environ.get("NO_COLOR"),

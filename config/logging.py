@@ -54,7 +54,7 @@ def setup_logging(
 class _Straight:
     """Hands structlog's lines to the handlers of the standard library's logger of this name.
 
-    The logger's own methods would look for the line of code that wrote each of them, through all of structlog's frames; no line tells it.
+    The logger's own methods would search all of structlog's frames for the line of code that wrote each line, which we do not show.
     """
 
     def __init__(self, name: str | None = None) -> None:
@@ -66,7 +66,7 @@ class _Straight:
         return self._logger.disabled
 
     def getEffectiveLevel(self) -> int:  # noqa: N802 - stdlib's name
-        """From which level up lines are written."""
+        """Return the lowest level of which lines are written."""
         return self._logger.getEffectiveLevel()
 
     def debug(self, fields: Fields, exc_info: Any = None) -> None:
@@ -85,7 +85,7 @@ class _Straight:
         """Hand over a line of this level."""
         self._hand_on(logging.ERROR, fields, exc_info)
 
-    #: structlog has told it by then that there is one.
+    #: By then structlog has set `exc_info`.
     exception = error
 
     def critical(self, fields: Fields, exc_info: Any = None) -> None:
@@ -119,7 +119,7 @@ def _configure_structlog() -> None:
 
 
 def _fill_in_arguments(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    """Fill in ``log.info("%d jobs", n)``, as stdlib does; wrong arguments raise nothing in the caller, but are told."""
+    """Fill in ``log.info("%d jobs", n)``, as stdlib does. Wrong arguments do not raise in the caller: the line reports them."""
     arguments = event_dict.pop("positional_args", None)
     if arguments:
         try:

@@ -1,4 +1,4 @@
-"""How a moment is written wherever others read it, and which is none."""
+"""How a moment is written for others to read, and which number is no moment in milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is by name, for whoever only looks, too: queues, and what can be held, and why."""
+"""The names of the queues, of what can be held, and of the reasons. A command that only looks needs no more of the jobs' code."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Final, Literal, get_args
 
 __all__ = ["HOLD_KINDS", "QUEUES", "SCOPES", "HoldKind"]
 
-#: Every queue there is, in the order of urgency. Whoever only looks needs their names, and not all that carries out their jobs.
+#: Every queue, the most urgent first.
 QUEUES: Final = ("webhooks", "groups", "contacts", "reads", "bulk")
 #: What can be held: all work of the account, or one channel's.
 SCOPES: Final = ("account", "sms", "email")
-#: Why: the API refuses or does not answer, an operator paused it, or the API asks for a pause.
+#: Why work is held: the API refuses it or does not answer, an operator paused it, or the API asks for a pause.
 HoldKind = Literal["refused", "outage", "paused", "asked"]
 HOLD_KINDS: Final[tuple[HoldKind, ...]] = get_args(HoldKind)

@@ -1,4 +1,4 @@
-"""What counts as personal: the names of the fields that hold it, and what is shown in its place."""
+"""Which fields count as personal, by their names, and what is shown in place of their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ESCAPED_PLUS: Final = re.compile(r"%2[Bb]|\\u002[Bb]")
 _ANYWHERE: Final = (
     r"(?:phone(?:_?number)?|e?mail_?address|email|first_?name|last_?name|custom_?fields?_?\d*|custom_?\d+)"
 )
-# Personal only as the whole name: `queue_name` and `actor_name` are not. In `input_value` pydantic's errors quote what they were given.
+# Personal only as the whole name: `queue_name` and `actor_name` are not. Pydantic's errors quote their input as `input_value`.
 _ALONE: Final = r"(?<!\w)(?:input_value|name|payload|raw)"
 PERSONAL: Final = rf"(?:{_ANYWHERE}|{_ALONE})"
 _PERSONAL_KEY: Final = re.compile(rf".*{_ANYWHERE}|{_ALONE}|args|kwargs", re.IGNORECASE | re.DOTALL)

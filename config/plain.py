@@ -1,4 +1,4 @@
-"""Texts of strangers on their way to a terminal or into a JSON line: they must not drive the one, nor break the other in two."""
+"""Make texts from outside safe to print: they must not control a terminal, nor break a JSON line in two."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ __all__ = ["json_line", "plain"]
 
 
 def plain(text: str, *, keep: str = "") -> str:
-    """Return the text without control characters but those to `keep`."""
+    """Return the text without control characters, except those to `keep`."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def json_line(json: str, *, keep: str = "") -> str:
-    """Return the same JSON value without control characters and without what some readers take for the end of a line (U+2028, U+0085)."""
+    """Return the same JSON value without control characters, and without those that some readers take for line ends (U+2028, U+0085)."""
     if json.isprintable():
         return json
     return "".join(c if c.isprintable() or c in keep else _escape(c) for c in json)

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words that say what would be right; Pydantic's speak of its own types."""
+"""Error messages that say what would be right; Pydantic's own speak of its types."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WORDS: Final = {
 
 
 def in_plain_words(entry: Mapping[str, Any]) -> str:
-    """Return what is wrong, as one of the entries of a Pydantic error tells it."""
+    """Return what is wrong, from one entry of a Pydantic error."""
     words = _WORDS.get(str(entry["type"]))
     if words is None:
         text = str(entry["msg"]).removeprefix("Input ")
@@ -41,5 +41,5 @@ def in_plain_words(entry: Mapping[str, Any]) -> str:
 
 
 def no_such(what: str, given: str, known: Iterable[str]) -> str:
-    """Return that there is no ``what`` of the name that was given, and which there are; a giant name is cut."""
+    """Return a message that there is no ``what`` of the given name, and which names there are; a very long name is cut."""
     return f"there is no {what} {given[:100]!r}; known are {', '.join(known)}"

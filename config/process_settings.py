@@ -1,4 +1,4 @@
-"""The settings of this process: what its command needs of them, read once at the start, its secrets made known to the log's redaction."""
+"""The settings of this process, read once at its start: those that its command needs must be set, and the log never shows the secrets."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def load_settings(require_credentials: bool = True) -> Settings:  # noqa: FBT001
 
 
 def load_receiver_settings() -> Settings:
-    """Read the settings of the webhook receiver: as `load_settings` does, but the token is required, and not the credentials."""
+    """Read the settings of the webhook receiver: as `load_settings` does, but its token is required, and the credentials are not."""
     _refuse_a_file_that_anybody_may_write()
     return _read(_ReceiverSettings)
 
 
 def load_web_settings() -> Settings:
-    """Read the settings of the operators' page: as `load_settings` does, but its token is required, and not the credentials."""
+    """Read the settings of the operators' page: as `load_settings` does, but its token is required, and the credentials are not."""
     _refuse_a_file_that_anybody_may_write()
     return _read(_WebSettings)
 
 
 def _refuse_a_file_that_anybody_may_write() -> None:
-    # Whoever can change it can send the credentials, and everybody's numbers, wherever they like.
+    # Anybody who can change this file can have the credentials, and everybody's numbers, sent wherever they like.
     if anybody_may_write():
         raise SettingsError([f"{ENV_FILE}: must not be writable by everybody; run chmod o-w {ENV_FILE}"])
 

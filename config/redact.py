@@ -1,6 +1,6 @@
 """Takes secrets and personal data out of any text: the log's last step before it is written.
 
-Phone numbers and addresses are known by their form, names by the field they stand in, secrets by their exact
+Phone numbers and addresses are recognised by their form, names by the field they are in, secrets by their exact
 value (`register_secret`). Identifiers, times, addresses with ports and counters stay as they are.
 """
 
@@ -44,7 +44,7 @@ _secrets: tuple[str, ...] = ()
 
 def register_secret(value: str) -> None:
     """Replace `value` by ``•••`` in every text from now on, also as it looks in a URL, in JSON or in a repr."""
-    global _secrets  # noqa: PLW0603 - one log a process, one list of what never stands in it
+    global _secrets  # noqa: PLW0603 - one log a process, one list of its secrets
     if not value:
         return
     forms = {value, quote(value), quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}

@@ -18,7 +18,7 @@ OPTIONS: Final = frozenset({"db", "client_name"})
 TLS_OPTIONS: Final = frozenset(
     {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 )
-#: What a Sentinel address may say of the sentinels themselves, which have passwords and TLS of their own.
+#: The options for the sentinels themselves, which have passwords and TLS of their own.
 SENTINEL_OPTIONS: Final = frozenset({"sentinel_username", "sentinel_password", "sentinel_tls"})
 _SENTINEL_PASSWORD: Final = re.compile(r"(?<=[?&]sentinel_password=)[^&]*")
 _VALUES: Final = {
@@ -33,7 +33,7 @@ _VALUES: Final = {
 class SentinelAddress:
     """A Redis behind Sentinel, from ``redis+sentinel://[user:password@]host:port[,...]/service_name[/db][?option=value&...]``.
 
-    User and password are those of the Redis; ``rediss+sentinel`` is TLS to it. What the sentinels want themselves stands in the options.
+    User and password are those of the Redis; ``rediss+sentinel`` is TLS to it. The options hold what the sentinels themselves need.
     """
 
     sentinels: tuple[tuple[str, int], ...]
@@ -45,7 +45,7 @@ class SentinelAddress:
     sentinel_username: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
     sentinel_tls: bool = False
-    #: Where certificates are and what is checked, for both; names and values as the client library has them.
+    #: Where certificates are and what is checked, for Redis and the sentinels; names and values are those of the client library.
     tls_options: tuple[tuple[str, str | bool], ...] = ()
 
 

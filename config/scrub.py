@@ -20,8 +20,8 @@ _MOST_ITEMS: Final = 1000
 _LONGEST: Final = 65_536
 # People look lines up by these ids, and many services use plain numbers for them. Here only a number with a plus is masked.
 _IDENTIFIERS: Final = frozenset({"message_id", "redis_message_id", "correlation_id"})
-# Fields of our own lines that hold ids and words of ours, in which the values of the job at hand are not looked for: somebody whose name is
-# `contacts` must not hide the queue's.
+# Fields of our own lines that hold ids and words of ours. They are not searched for the values of the job at hand: a person whose name is
+# `contacts` must not mask the queue's name.
 _OURS: Final = frozenset(
     {"batch_id", "error_kind", "from_worker", "idempotency_key", "job", "kind", "listing", "message_ids", "original_id", "outcome", "queue",
      "scope", "setting", "traceparent", "worker"}

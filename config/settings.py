@@ -1,7 +1,7 @@
 """Every setting, its default and its bounds.
 
 A setting comes from the environment, else from `.env` in the working directory, else from a file of its name
-in the folder `SECRETS_DIR` (Docker and Kubernetes secrets). An empty one counts as not set.
+in the folder `SECRETS_DIR` (Docker and Kubernetes secrets). An empty setting counts as not set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["MOST_CONCURRENCY", "MOST_PROCESSES", "Settings"]
 # Ten years: longer than anybody needs, and far from where timestamps in milliseconds overflow.
 _LONGEST: Final = 10 * 365 * 86400.0
 
-#: Also the bounds of the options of `run` that take these settings' place.
+#: Also the bounds of the options of `run` that replace these settings.
 MOST_PROCESSES: Final = 1024
 MOST_CONCURRENCY: Final = 100_000
 #: The shortest token, in characters.
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=100,
-        description="So many replicas must have a claim before the API is called; 0 = a failover may double what was just sent.",
+        description="How many replicas must have a claim before the API is called; 0 = a failover may double what was just sent.",
     )
 
     coupontools_client_id: str = Field(default="", description="The API client id; required to run.")
@@ -223,7 +223,7 @@ class Settings(BaseSettings):
     @field_validator("events_stream", mode="before")
     @classmethod
     def _of_the_prefix(cls, value: Any, info: ValidationInfo) -> Any:
-        """Two accounts with a prefix each must not answer on one stream."""
+        """Name the stream after the prefix: two accounts with a prefix each must not answer on one stream."""
         return value or f"{info.data.get('key_prefix', 'coupontools')}:events"
 
     @field_validator("receiver_token", "web_token", "web_import_token")
@@ -271,7 +271,7 @@ class Settings(BaseSettings):
 
     @property
     def secret_name(self) -> str:
-        """Return the name of the secret in Redis: a digest that tells secrets apart and gives none away."""
+        """Return the name of the secret in Redis: a digest that tells secrets apart and reveals none."""
         secret = f"{self.account}\n{self.coupontools_client_secret.get_secret_value()}"
         return hashlib.sha256(secret.encode()).hexdigest()[:12]
 

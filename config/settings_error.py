@@ -1,4 +1,4 @@
-"""Wrong settings, told to an operator in one sentence each, without repeating a secret."""
+"""Wrong settings, in one sentence each for the operator, without repeating a secret."""
 
 from __future__ import annotations
 

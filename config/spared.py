@@ -1,4 +1,4 @@
-"""Import a library without the optional parts that it loads only because they happen to be installed, and without detours."""
+"""Import a library without the optional parts that it loads only because they happen to be installed."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SPARED: Final = (
 def spared() -> Iterator[None]:
     """Let the libraries that are imported inside this block believe that none of `SPARED` is installed.
 
-    Python's garbage collector rests meanwhile: it would look again and again at what is being loaded, and find nothing.
+    Python's garbage collector is off meanwhile: it would scan what is being loaded again and again, and find nothing to free.
 
     Python documents that None in `sys.modules` makes an import raise ModuleNotFoundError
-    (https://docs.python.org/3/reference/import.html#the-module-cache). Afterwards anybody can import them. What is loaded already stays.
+    (https://docs.python.org/3/reference/import.html#the-module-cache). After the block they can be imported. Loaded modules stay loaded.
     """
     modules = cast("dict[str, Any]", sys.modules)
     hidden = [name for name in SPARED if name not in modules]
