@@ -1,4 +1,4 @@
-"""What the API is asked for by a job, so that the account's pace and its holds count for this, too."""
+"""Ask the API by a job, so that the account's pace and holds apply to the question, too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["NotAnswered", "answers_of"]
 
 #: How long one look for the next answer waits, in seconds.
 LOOK_SECONDS: Final = 1
-#: After how many looks without an answer it is told that it takes long.
+#: After how many looks without an answer a hint is given.
 HINT_AFTER: Final = 10
 
 

@@ -1,4 +1,4 @@
-"""What each column of a file of contacts holds: by its own name, or by the name that somebody says it has."""
+"""What each column of a file of contacts holds: its name shows it, or somebody says it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["ERROR_COLUMN", "IGNORED", "Columns", "known_columns", "same_name", "
 
 #: The column that a file of refused rows has; ignored here.
 ERROR_COLUMN: Final = "error"
-#: What a column holds that is to be left out.
+#: Marks a column that is left out.
 IGNORED: Final = "(ignored)"
 DELIMITERS: Final = ",;\t"
-#: A number or an address: of a file without a header, the first contact stands where the names should.
+#: A number or an address: if a file has no header, its first contact is in the header's place.
 _CONTACT: Final = re.compile(r"[^@\s]+@[^@\s]+|\+?(?:[\s()./-]*[0-9]){7,}[\s()./-]*")
 
 
 def known_columns(channel: str) -> dict[str, str]:
-    """Return the argument that each known column holds, the number or the address first; of a custom field, its number.
+    """Return for each known column the argument that it holds, or the number of its custom field; the number or address comes first.
 
     Raises:
         ValueError: there is no such channel.
@@ -43,9 +43,9 @@ def same_name(name: str) -> str:
 class Columns:
     """The header of a file."""
 
-    #: The names as they stand in the file.
+    #: The names as they are in the file.
     names: list[str]
-    #: What each column holds: a known column's name, ERROR_COLUMN, IGNORED, or nothing where it has no name.
+    #: What each column holds: a known column's name, ERROR_COLUMN, IGNORED, or "" if it has no name.
     holds: list[str]
     delimiter: str
 
@@ -59,16 +59,16 @@ class Columns:
         ignore: bool,
         left_out: Collection[str] = (),
     ) -> Columns:
-        """Read the header line. ``given`` names columns of the file by what they hold; unknown ones are ignored if they may be.
+        """Read the header line. ``given`` are known columns, each with its name in the file.
 
-        ``left_out`` names columns of the file that are ignored in any case.
+        Unknown columns are ignored with ``ignore``, and columns of the file that ``left_out`` names in any case.
 
         Raises:
             UnusableFile: says what is wrong with the header.
         """
         known = known_columns(channel)
         own_names = {same_name(name): column for column, name in given.items()}
-        # A column that is given takes the place of one that has its name.
+        # If ``given`` says which column is the phone, a column that the file itself calls phone is an unknown one.
         meaning = {name: name for name in (*known, ERROR_COLUMN, "") if name not in given} | own_names
         meaning |= {same_name(name): IGNORED for name in left_out}
         names, delimiter = _split(header, meaning)
@@ -106,7 +106,7 @@ class Columns:
 
 
 def suggested(header: str, channel: str) -> dict[str, str]:
-    """Return the columns of a file, and what the name of each says that it holds: nothing where nobody knows.
+    """Return the columns of a file, and what each holds by its name; "" if the name is not known.
 
     Raises:
         UnusableFile: the header cannot be read, or names nothing.

@@ -26,7 +26,7 @@ __all__ = ["ContactsFile", "Row", "columns_of"]
 
 #: The longest header that is read, in characters: a file without line breaks must not fill the memory.
 LONGEST_HEADER: Final = 64 * 1024
-#: What spreadsheets write before the header where the next program that opens the file is one, too.
+#: A line that some spreadsheets write above the header; it tells other spreadsheets the delimiter.
 DELIMITER_LINE: Final = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)
 NO_COLUMNS: Final = MappingProxyType[str, str]({})
 STRAY_QUOTE: Final = "cannot be read as one contact: is a quote missing, or one too many?"
@@ -36,18 +36,18 @@ STRAY_QUOTE: Final = "cannot be read as one contact: is a quote missing, or one 
 class Row:
     """A record of the file: the arguments that it gives, or the problem that it has."""
 
-    #: The first and the last physical line, of which the header is one, too.
+    #: The first and the last physical line; the header counts as a line, too.
     line: int
     last_line: int
     cells: list[str]
     arguments: dict[str, Any]
     problem: str | None = None
-    #: The physical lines of a record that a stray quote has made of them.
+    #: The physical lines, if a stray quote has made one record of them.
     broken: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
-        """Return the lines of the file where it stands."""
+        """Return in which lines of the file the row is."""
         one = self.line == self.last_line
         return f"line {self.line}" if one else f"lines {self.line} to {self.last_line}"
 
@@ -55,8 +55,8 @@ class Row:
 class ContactsFile:
     """An open file of contacts; a context manager.
 
-    Numbers without `+` are those of the ``country``, if there is one. ``columns`` names columns of the file by what they hold; unknown
-    ones are left out with ``ignore_columns``, and those that ``left_out`` names in any case.
+    Numbers without `+` are those of the ``country``, if there is one. ``columns`` are known columns, each with its name in the file.
+    Unknown columns are left out with ``ignore_columns``, and those that ``left_out`` names in any case.
 
     Raises:
         UnusableFile: the header is wrong.
@@ -82,13 +82,13 @@ class ContactsFile:
             check_format(self._bytes)
             lines = count_lines(self._bytes)
             header, self._before = _header_of(self._file)
-            #: There are no more rows than that: line breaks inside of cells count, too.
+            #: The file has at most this many rows: line breaks inside cells are counted, too.
             self.most_rows = max(lines - self._before, 0)
             self.columns = Columns.of(header, channel, columns, ignore=ignore_columns, left_out=left_out)
         except BaseException:
             self._file.close()
             raise
-        #: What only another row holds: every row has delimiters, and every right one a number or an address.
+        #: Shows that a cell has swallowed another row: every row has delimiters, and every right row a number or an address.
         number = r"\+|^[\d ./()\-]{7,}\r?$" if channel == "sms" else "@"
         self._other_row = re.compile(f"{re.escape(self.columns.delimiter)}|{number}", re.MULTILINE)
 
@@ -110,7 +110,7 @@ class ContactsFile:
         return self._bytes.tell()
 
     def rows(self) -> Iterator[Row]:
-        """Yield every row that has anything in it, from the first one on, however often it is called."""
+        """Yield every row that is not empty. Each call starts at the first row."""
         self._file.seek(0)
         _header_of(self._file)
         record: list[str] = []
@@ -175,7 +175,7 @@ class ContactsFile:
 
 
 def columns_of(path: Path, channel: str) -> dict[str, str]:
-    """Return the columns of a file, and what the name of each says that it holds: nothing where nobody knows.
+    """Return the columns of a file, and what each holds by its name; "" if the name is not known.
 
     Raises:
         UnusableFile: it is no CSV file, or its header is wrong.
@@ -194,7 +194,7 @@ def _text_of(file: IO[bytes]) -> TextIOWrapper:
 
 
 def _header_of(file: TextIOWrapper) -> tuple[str, int]:
-    """Return the header, and in which line of the file it stands."""
+    """Return the header, and the number of its line."""
     text, line = file.readline(LONGEST_HEADER), 1
     if DELIMITER_LINE.fullmatch(text):
         text, line = file.readline(LONGEST_HEADER), 2
@@ -213,12 +213,12 @@ def _noted(lines: Iterable[str], record: list[str]) -> Iterator[str]:
 
 
 def _without_ends(lines: Iterable[str]) -> list[str]:
-    # What `splitlines` takes for line ends beside these (a form feed, Unicode's own) ends no line of a file.
+    # `splitlines` would also split at a form feed and at Unicode's own line ends, which end no line of a file.
     return [line.rstrip("\r\n") for line in lines]
 
 
 def _why_no_text(text: str) -> str | None:
-    """Return what is wrong with text that holds a NUL, or bytes that are no UTF-8: `surrogateescape` turned them into lone surrogates."""
+    """Return what is wrong with a text that has a NUL, or bytes that are not UTF-8, which `surrogateescape` made lone surrogates."""
     if "\0" in text:
         return "holds a NUL character, which is no text: take it out"
     if not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text):

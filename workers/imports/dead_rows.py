@@ -39,5 +39,5 @@ class FailedFile(PrivateCsv):
 
 
 def _cell(value: object) -> str:
-    """Return what stands in a cell; nothing of a list or an object, which may be nested too deeply to be written."""
+    """Return the text of a cell; "" for a list or an object, which may be nested too deeply to be written."""
     return "" if not value or isinstance(value, dict | list) else str(value)

@@ -1,4 +1,4 @@
-"""The rows of a file whose jobs failed, and why: looked up when all are answered, so that nothing grows while they are followed."""
+"""The rows of a file whose jobs failed, and why: looked up when all are answered, so that following them takes no memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers.stream import history
 __all__ = ["write_failed"]
 
 AT_ONCE: Final = 500
-#: So many rows that left no dead letter are looked up on the event stream; more of them say only that they failed.
+#: The most rows without a dead letter that are looked up on the event stream; further ones say only that they failed.
 LOOKED_UP: Final = 20_000
 NOT_TOLD: Final = "it failed; its event says why"
 
@@ -36,7 +36,7 @@ def write_failed(
     *,
     patience: Patience,
 ) -> int:
-    """Write the rows whose job failed, with why, and return how many there are. Redis is asked with ``patience``.
+    """Write the rows whose jobs failed, with the reasons, and return how many there are. Redis is asked with ``patience``.
 
     Raises:
         redis.RedisError: Redis could not be asked.
@@ -44,7 +44,7 @@ def write_failed(
     """
     keys = Keys.of(settings)
     written = 0
-    # A conflict, and what was cancelled, leaves no dead letter.
+    # A conflict and a cancelled job leave no dead letter.
     unexplained: dict[str, Person] = {}
     own_jobs = _own_jobs(people, contacts)
     while some := list(islice(own_jobs, AT_ONCE)):

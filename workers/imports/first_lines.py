@@ -1,4 +1,4 @@
-"""Where each number or address stands first in a file, so that nobody is imported twice out of one file."""
+"""The first line of each number or address in a file, so that nobody is imported twice from one file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FirstLines:
         self._make_slots(SLOTS_AT_FIRST)
 
     def note(self, person: str, line: int) -> int | None:
-        """Return the line that the same person was noted with first; None for somebody new, who is noted."""
+        """Return the line with which this person was noted before. Note a new person, and return None."""
         digest = blake2b(person.encode(), digest_size=DIGEST_BYTES).digest()
         slot = self._slot(digest)
         if first := self._lines[slot]:
@@ -35,7 +35,7 @@ class FirstLines:
         return None
 
     def line_of(self, person: str) -> int | None:
-        """Return the line that a person was noted with; None for nobody who was."""
+        """Return the line with which a person was noted; None if the person was not."""
         digest = blake2b(person.encode(), digest_size=DIGEST_BYTES).digest()
         return self._lines[self._slot(digest)] or None
 

@@ -1,4 +1,4 @@
-"""The answers of an import's jobs, followed by the counts of their batch until all are there."""
+"""Follow the answers to an import's jobs, by the counts of their batch, until all are there."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ class Answers:
 
 
 class AnswersWatcher(Protocol):
-    """Who is told how the answers come in."""
+    """Shows how the answers come in."""
 
     def answered(self, answers: Answers) -> None:
-        """Be told what has come so far."""
+        """Show what has come so far."""
 
     def say(self, text: str) -> None:
-        """Be told what people should know, such as that Redis is away."""
+        """Show a message for people, such as that Redis is away."""
 
 
 class Following:
-    """Made before the import runs, so that it tells what a batch did before from what comes now; a ``whole`` batch is this import's alone.
+    """Follows a batch. Made before the import runs, so that earlier answers do not count, unless the ``whole`` batch is this import's.
 
     Raises:
         redis.RedisError: Redis could not be asked.
@@ -81,7 +81,7 @@ class Following:
         self._before = Counts() if whole else self._counts()
 
     def look(self, enqueued: int) -> Answers:
-        """Return what has come of so many rows by now.
+        """Return what has come so far of the ``enqueued`` rows.
 
         Raises:
             redis.RedisError: Redis could not be asked.
@@ -103,7 +103,7 @@ class Following:
         )
 
     def follow(self, enqueued: int, watcher: AnswersWatcher, signals: Sequence[int]) -> Answers:
-        """Wait until all jobs of the batch are answered, also while Redis is away. Return what came of so many rows.
+        """Wait until all jobs of the batch are answered, also while Redis is away. Return what came of the ``enqueued`` rows.
 
         Raises:
             Stopped: by a signal; the jobs go on. Or Redis has forgotten the batch.
@@ -124,7 +124,7 @@ class Following:
             time.sleep(LOOK_SECONDS)
 
     def _answered_elsewhere(self) -> int:
-        """Return how many jobs of this batch had been answered that no import put there."""
+        """Return how many of the jobs that were answered before had not been put into the batch by an import."""
         return max(0, self._before.answered - self._before.enqueued)
 
     def _counts(self) -> Counts:

@@ -17,7 +17,7 @@ __all__ = ["KeptRows", "free_name"]
 def free_name(source: Path, kind: str) -> Path:
     """Return ``FILE.<kind>.csv`` beside ``FILE.csv``, or the first of ``FILE.<kind>-2.csv``, ``-3`` ... that does not exist yet.
 
-    Of a stream it is ``stdin.<kind>.csv`` in the working directory.
+    For a stream it is ``stdin.<kind>.csv`` in the working directory.
     """
     if is_stream(source):
         source = Path("stdin.csv")
@@ -36,9 +36,9 @@ class KeptRows(PrivateCsv):
         self._header = [*(columns.names[at] for at in self._kept), ERROR_COLUMN]
 
     def add(self, row: Row, problem: str) -> int:
-        """Write one row as it was, and why it is kept; of a broken record each line. Return how many rows that makes.
+        """Write one row as it was, and why it is kept; a broken record line by line. Return how many rows that makes.
 
-        Cells that no column has a name for come last, so that nothing is lost.
+        Cells beyond the named columns come last, so that nothing is lost.
         """
         rows = [cells for line in row.broken if (cells := self._cells(line))] or [row.cells]
         for cells in rows:

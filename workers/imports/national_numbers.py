@@ -16,7 +16,7 @@ from phonenumbers import (
 
 __all__ = ["Country"]
 
-#: What a number is written with. Letters are refused: the library would read them as the keys of a telephone.
+#: The characters of a number. Letters are refused: the library would read them as the keys of a telephone.
 WRITTEN: Final = re.compile(r"[\d\s.()/\-\u2010-\u2015]+")
 #: What a spreadsheet makes of a number that it takes for an amount: 3.247E+10, 32470123456.0
 AMOUNT: Final = re.compile(r"\d+([.,]\d+)?E\+?\d+|\d+[.,]0", re.IGNORECASE)
@@ -70,12 +70,12 @@ class Country:
             number = phonenumbers.parse(text, self.code)
             if not text.startswith(self._prefix):
                 return number
-            # A spreadsheet may have taken the plus, or the 0 before an area code that looks like the country's prefix.
+            # A spreadsheet may have removed the plus, or the 0 before an area code that looks like the country's prefix.
             readings = (number, phonenumbers.parse(f"+{text}"))
         except NumberParseException:
             raise ValueError(f"is no possible number of {self.code}") from None
         valid = [reading for reading in readings if phonenumbers.is_valid_number(reading)]
-        # Both can be right where numbers have no fixed length. The contact is to get text messages, so a mobile phone is meant.
+        # Both can be valid where numbers have no fixed length. The contact will get text messages, so a mobile number is meant.
         likely = [reading for reading in valid if phonenumbers.number_type(reading) in MOBILE] or valid
         if len(likely) == 2 and likely[0] != likely[1]:
             told = " or ".join(phonenumbers.format_number(reading, E164) for reading in likely)

@@ -1,4 +1,4 @@
-"""What somebody chooses for an import, checked before the file is read: a wrong choice would refuse every row."""
+"""The choices for an import, checked before the file is read: a wrong one would refuse every row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["WrongOption", "constant_arguments", "country_of_numbers"]
 
 
 class WrongOption(Exception):  # noqa: N818 - says what it is
-    """A choice that cannot be; the message says what would be right. ``name`` is the argument that was chosen."""
+    """A wrong choice; the message says what would be right. ``name`` is the argument that was chosen."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(problem)

@@ -17,13 +17,13 @@ __all__ = ["BULK", "SURE_SHARE", "ImportTime", "duration"]
 
 #: The queue of an import's jobs: a mass of contacts never delays a single one.
 BULK: Final = "bulk"
-#: What this lane gets of the pace whatever else is asked for.
+#: The share of the pace that this lane gets, however much work the other lanes have.
 SURE_SHARE: Final = LANES[BULK] / sum(LANES.values())
-#: A deadline is so many times what the contacts take at the share that is sure: holds and outages take time, too.
+#: A deadline is this many times as long as the contacts take at the sure share: holds and outages take time, too.
 DEADLINE_FACTOR: Final = 3
 #: A longer deadline is of no use to anybody: a hundred years.
 LONGEST_SECONDS: Final = 100 * 365 * 86400
-#: Up to how many of a unit a duration is told in it.
+#: Units, each with its seconds, and the number below which a duration is shown in this unit.
 UNITS: Final = (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48), ("days", 86400, math.inf))
 
 
@@ -59,15 +59,15 @@ class ImportTime:
 
     @property
     def arguments(self) -> dict[str, int]:
-        """Return what each job is given."""
+        """Return the arguments that each job gets from this."""
         return {"deadline_seconds": int(self.deadline_seconds)} if self.carried else {}
 
     def seconds(self, contacts: int, share: float = 1.0) -> float | None:
-        """Return how long so many contacts take at a share of the pace; None where it has no limit."""
+        """Return how long this many contacts take at a share of the pace; None if the pace has no limit."""
         return round(contacts / (self.rate * share), 1) if self.rate else None
 
     def told(self, contacts: int, wait: str = "wait") -> str:
-        """Return how long so many contacts take that ``wait``, or would, for people."""
+        """Return for people how long this many contacts take. ``wait`` is the sentence's verb: "wait" or "would wait"."""
         pace, sure = self.seconds(contacts), self.seconds(contacts, SURE_SHARE)
         expire = f"a job expires after {duration(self.deadline_seconds)}"
         if pace is None or sure is None:
@@ -80,7 +80,7 @@ class ImportTime:
         )
 
     def expires_first(self, contacts: int) -> bool:
-        """Return whether jobs would expire though nothing else is asked for."""
+        """Return whether jobs would expire even if the other lanes have no work."""
         return (self.seconds(contacts) or 0) > self.deadline_seconds
 
 

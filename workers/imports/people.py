@@ -1,4 +1,4 @@
-"""The people of a file: its rows as jobs of one batch, each under an id that follows from the batch and from what the row says."""
+"""The people of a file: its rows as jobs of one batch, each under an id that is derived from the batch and the row's contents."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _ADD_CONTACT: Final = JOBS["add_contact"]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A row, and what it makes: a job, or a problem, or nothing, since an earlier line has the same number or address."""
+    """A row, and what becomes of it: a job, a problem, or nothing if an earlier line has the same number or address."""
 
     row: Row
     arguments: dict[str, Any]
     problem: str | None = None
-    #: The line where the same number or address stands first.
+    #: The earlier line that has the same number or address, if there is one.
     first_line: int | None = None
     #: The number or the address in its comparable form.
     needle: str = ""
@@ -44,9 +44,9 @@ class State:
 
     #: ``open``: not answered; ``failed``: its last job failed; ``done``: it is answered, and did not fail.
     word: Literal["open", "failed", "done"]
-    #: Under which id its job is, or is to be enqueued next.
+    #: The id of its job; after a failure, the id for the next job.
     message_id: str
-    #: Of the last one that failed.
+    #: The id of the last job that failed.
     failed_id: str | None = None
 
 
@@ -54,17 +54,17 @@ class State:
 class People:
     """Reads people out of files into one batch.
 
-    Whoever runs the same import again under the id of its batch enqueues nobody twice: a row keeps its id for as long as nobody changes it,
-    and Redis knows which ids wait and which were answered. What failed gets a new id, since an id is answered once.
+    If the same import runs again under the id of its batch, it enqueues nobody twice: a row that nobody has changed keeps its id, and Redis
+    knows which ids wait and which were answered. After a failure the next job gets a new id, because an id is answered only once.
     """
 
-    #: What all jobs have in common, batch_id among it.
+    #: The arguments that all jobs share, batch_id among them.
     constant: dict[str, Any]
-    #: Add also those whom an earlier job added: each job has a key that belongs to the batch.
+    #: Add people again whom an earlier job added? Then each job has a key that belongs to the batch.
     again: bool = False
 
     def read(self, contacts: ContactsFile) -> Iterator[Person]:
-        """Yield what each row of the file makes, from the first row on."""
+        """Yield the person of each row, from the first row of the file on."""
         first_lines = FirstLines()
         for row in contacts.rows():
             arguments = {**self.constant, **row.arguments}
@@ -86,7 +86,7 @@ class People:
         return job_message(_ADD_CONTACT.actor, person.arguments, BULK, message_id=message_id)
 
     def message_id(self, person: Person, generation: int = 0) -> str:
-        """Return the id of a person's first job in this batch, or of the one after so many that failed."""
+        """Return the id of a person's first job in this batch, or of the job after ``generation`` failed ones."""
         row = person.row.arguments
         names = [row.get("first_name"), row.get("last_name"), sorted(row.get("custom_fields", {}).items())]
         return self._digest("id", person.needle, self.again, names, generation)
@@ -120,7 +120,7 @@ class People:
         ]
 
     def added_before(self, client: redis.Redis, keys: Keys, people: Sequence[Person]) -> int:
-        """Return how many of these people an earlier job has added, so that a job without a key of its own adds them no more.
+        """Return how many of these people an earlier job has added: a job without a key of its own does not add them again.
 
         Raises:
             redis.RedisError: Redis could not be asked.

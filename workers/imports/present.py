@@ -1,4 +1,4 @@
-"""Who is in a group already, listed by a job so that the account's pace and its holds count for this, too."""
+"""Who is in a group already: listed by a job, so that the account's pace and holds apply to this, too."""
 
 from __future__ import annotations
 

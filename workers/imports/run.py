@@ -37,11 +37,11 @@ class Tally:
     #: Rows whose job is in the batch, put there by this run or by an earlier one.
     enqueued: int = 0
     refused: int = 0
-    #: Rows whose number or address stands further up in the file.
+    #: Rows whose number or address is in an earlier line of the file.
     repeated: int = 0
     #: Rows of people who are in the group.
     present: int = 0
-    #: Of the first people that were enqueued, how many an earlier job has added: they are not added again.
+    #: How many of the first people enqueued were added by an earlier job: they are not added again.
     added_before: int = 0
     #: The last physical line up to which every row is enqueued or refused.
     line: int = 1
@@ -73,19 +73,19 @@ class Tally:
 
 
 class Watcher(Protocol):
-    """Who is told how an import goes."""
+    """Shows how an import goes."""
 
     def read(self, position: int) -> None:
-        """Be told that so many bytes of the file are done."""
+        """Show that ``position`` bytes of the file are done."""
 
     def refused(self, where: str, problem: str) -> None:
-        """Be told that a row was refused."""
+        """Show that a row was refused."""
 
     def repeated(self, where: str, first: int) -> None:
-        """Be told that a row's number or address stands in the line ``first`` already."""
+        """Show that the line ``first`` has the same number or address as this row."""
 
     def say(self, text: str) -> None:
-        """Be told what people should know, such as that Redis is away."""
+        """Show a message for people, such as that Redis is away."""
 
 
 class Stopped(Exception):  # noqa: N818 - says what happened to the import
@@ -98,7 +98,7 @@ class Stopped(Exception):  # noqa: N818 - says what happened to the import
 
 
 class BatchCancelled(Stopped):
-    """The batch was cancelled, so that every job that is still enqueued in it would be answered as such."""
+    """The batch was cancelled: every further job in it would be answered as cancelled."""
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(
@@ -121,8 +121,8 @@ class ImportRun:
     signals: Sequence[int]
     #: Who is in the group, in comparable form.
     present: FirstLines | None = None
-    #: Is the batch this import's alone? Where it was there before, what failed is not sent again then, and whom its jobs have added is
-    #: none of those who were in the group already.
+    #: Is the batch this import's alone? Then, if the batch existed before, jobs that failed are not sent again, and people in the group
+    #: only count as present if no job of the batch may have added them.
     alone: bool = False
     _goes_on: bool = False
 
@@ -132,9 +132,9 @@ class ImportRun:
         return str(self.people.constant["batch_id"])
 
     def run(self, contacts: ContactsFile, refused: KeptRows) -> None:
-        """Enqueue a job for each right row, and keep the wrong ones. At its end the batch learns its size.
+        """Enqueue a job for each right row, and keep the wrong rows. At the end, write the size of the batch.
 
-        Not when it is stopped: it may go on, and `batch.finished` is told once. One whose batch was cancelled does not go on; see
+        A stopped import writes no size: it may go on, and `batch.finished` is emitted only once. After BatchCancelled it cannot go on; see
         `check_cancelled`.
 
         Raises:
@@ -145,7 +145,7 @@ class ImportRun:
         if self.client is not None:
             self._goes_on = bool(self.client.exists(batch_key(self.keys, self.batch_id)))
         self._enqueue_rows(contacts, refused)
-        # Also where an earlier run has put all of them there, and who they are is in the group by now.
+        # Also if this run enqueued nobody: an earlier run may have enqueued all, who are in the group by now.
         if self.client is not None and (self.tally.enqueued or self._goes_on):
             client = self.client
             self._patience().ask(lambda: self._tell_size(client))
@@ -178,7 +178,7 @@ class ImportRun:
         self.watcher.read(contacts.size)
 
     def check_cancelled(self) -> None:
-        """Raise BatchCancelled if that has happened. What is in the batch by then is all that it will have, and it learns its size."""
+        """Raise BatchCancelled if the batch was cancelled. The batch gets no more jobs then, so its size is written first."""
         if self.client is None:
             return
         mark: Any = self.client.hget(self.keys.cancelled, cancelled_field(self.batch_id))
@@ -188,7 +188,7 @@ class ImportRun:
         counted, began_at, enqueued, told = self.client.hmget(counts, "id", "began_at", "enqueued", "told")
         now = clock[0] * 1000 + clock[1] / 1000
         if is_cancelled(mark, float(began_at or 0) if counted else now):
-            # Once: each time that it is said, its counts live for longer, and with them the mark.
+            # Once only: each time the size is written the counts live longer, and with them the mark.
             if enqueued and not told:
                 self._tell_size(self.client)
             raise BatchCancelled(self.batch_id)
@@ -226,12 +226,12 @@ class ImportRun:
         self.tally.present += len(there)
 
     def _there_before(self, client: redis.Redis, people: list[Person]) -> set[str]:
-        """Return who of these is in the group and has no job in the batch, which may have put them there."""
+        """Return which of these people are in the group, and have no job in the batch that may have added them."""
         there = [person for person in people if self._is_present(person)]
         if not there:
             return set()
         ids = [self.people.message_id(person) for person in there]
-        # In this order: it is answered before it leaves its queue.
+        # In this order: a job is answered before it leaves its queue, so one of the two looks finds it.
         waiting: Any = client.hmget(self.keys.queue(BULK).bodies, ids)
         states = self.people.states(client, self.keys, there)
         return {
@@ -241,7 +241,7 @@ class ImportRun:
         }
 
     def _messages(self, client: redis.Redis, people: list[Person]) -> list[Enqueued]:
-        """Return the jobs that are to be enqueued: all, or of a batch that was there before, those that are not answered."""
+        """Return the jobs to enqueue: all. In a batch that existed before: those not answered; also those that failed, unless ``alone``."""
         if not self._goes_on:
             return [self.people.message(person, self.people.message_id(person)) for person in people]
         states = self.people.states(client, self.keys, people)

@@ -1,4 +1,4 @@
-"""The bytes of a file of contacts, wherever they come from, and what is told of a file that is no CSV."""
+"""The bytes of a file of contacts, wherever they come from, and the errors for a file that is no CSV."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["STDIN", "UnusableFile", "check_format", "count_lines", "is_stream", 
 
 #: The name of standard input on a command line.
 STDIN: Final = Path("-")
-#: What workbooks begin with: a zip archive (.xlsx), and the older format (.xls).
+#: The first bytes of workbooks: a zip archive (.xlsx), and the older format (.xls).
 WORKBOOKS: Final = (b"PK\x03\x04", bytes.fromhex("d0cf11e0a1b11ae1"))
 UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-#: So many bytes show whether a file without a byte order mark is UTF-16: half of them are NUL.
+#: How many bytes are looked at to see whether a file without a byte order mark is UTF-16: then half of them are NUL.
 LOOKED_AT: Final = 64
 CHUNK: Final = 2**20
 #: How often a wait for a stream looks whether a signal has come, in seconds.
@@ -31,19 +31,19 @@ class UnusableFile(Exception):  # noqa: N818 - says what the file is
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether it can be read only once: standard input or a pipe."""
+    """Return whether the file can be read only once: standard input or a pipe."""
     return path == STDIN or not path.is_file()
 
 
 def open_source(path: Path) -> IO[bytes]:
-    """Open a file; of a stream, a copy, since how many rows there are decides how long the jobs may wait.
+    """Open a file, or a copy of a stream: the rows are counted first, because their number decides how long the jobs may wait.
 
     Raises:
         OSError: it cannot be opened, read or copied.
     """
     if not is_stream(path):
         return path.open("rb")
-    # It has no name, so nobody else can read it, and it is gone when the import ends.
+    # The copy has no name, so nobody else can read it, and it is gone when the import ends.
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         if path != STDIN:
@@ -59,14 +59,14 @@ def open_source(path: Path) -> IO[bytes]:
 
 
 def _copy(stream: IO[bytes], copy: IO[bytes]) -> None:
-    """Copy a stream to its end, so that Ctrl-C ends the waiting for more."""
+    """Copy a stream to its end. Ctrl-C ends the wait for more of it."""
     try:
         number = stream.fileno()
     except OSError:
         shutil.copyfileobj(stream, copy)
         return
     while True:
-        # A signal that comes just before a read begins is only heard when the read ends, and nobody knows when that is.
+        # A signal that comes just before a read begins is only handled when the read ends, and that may take any time.
         while not select.select([number], [], [], LOOK_SECONDS)[0]:
             pass
         if not (part := os.read(number, CHUNK)):
@@ -75,10 +75,10 @@ def _copy(stream: IO[bytes], copy: IO[bytes]) -> None:
 
 
 def count_lines(file: IO[bytes]) -> int:
-    """Return the lines of a file that stands at its beginning, whichever line ends it has."""
+    """Return the number of lines of a file that is at its beginning, whichever line ends it has."""
     lines, last = 0, b""
     while chunk := file.read(CHUNK):
-        # A line end of two bytes may lie across two chunks.
+        # A line end of two bytes may be split between two chunks.
         lines += chunk.count(b"\n") + chunk.count(b"\r") - (last + chunk).count(b"\r\n")
         last = chunk[-1:]
     file.seek(0)
@@ -86,7 +86,7 @@ def count_lines(file: IO[bytes]) -> int:
 
 
 def check_format(file: IO[bytes]) -> None:
-    """Look at the first bytes of a file that stands at its beginning.
+    """Look at the first bytes of a file that is at its beginning.
 
     Raises:
         UnusableFile: it is a workbook, or UTF-16; says what to do.

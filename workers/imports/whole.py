@@ -1,4 +1,4 @@
-"""An import from its first row to its last answer, for whoever shows it: a command line or a page."""
+"""An import from its first row to its last answer; a command line or a page shows it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = ["Import", "ImportWatcher"]
 
 
 class ImportWatcher(Watcher, AnswersWatcher, Protocol):
-    """Who is told how an import goes, from its first row to its last answer."""
+    """Shows how an import goes, from its first row to its last answer."""
 
 
 @dataclass(slots=True)
 class Import:
-    """What is to be done with a file of contacts, and how far it has come."""
+    """What to do with a file of contacts, and how far that has come."""
 
     #: None for a dry run: the rows are only checked.
     client: redis.Redis | None
@@ -41,23 +41,23 @@ class Import:
     list_first: bool = False
     #: Follow the answers to the last one?
     wait: bool = False
-    #: Is the batch this import's alone, and perhaps begun by an earlier process? Then what came of it counts too, and what failed is not
+    #: Is the batch this import's alone, and perhaps begun by an earlier process? Then all its answers count, and jobs that failed are not
     #: sent again.
     goes_on: bool = False
-    #: Names the file for the rows that fail; asked when all are answered.
+    #: Returns the file for the rows that failed; called when all are answered.
     failed_path: Callable[[], Path] | None = None
     tally: Tally = field(default_factory=Tally)
-    #: What came of the rows, where their answers are followed.
+    #: What came of the rows, if their answers are followed.
     answers: Answers | None = None
     #: Was the file read to its end?
     read_all: bool = False
-    #: Where the rows are that failed.
+    #: The file with the rows that failed.
     failed_file: Path | None = None
 
     def carry_out(
         self, contacts: ContactsFile, refused: KeptRows, watcher: ImportWatcher, signals: Sequence[int]
     ) -> None:
-        """Enqueue the rows, and follow them if that is asked for. As long as ``signals`` is empty.
+        """Enqueue the rows, and follow their answers with ``wait``. Stop when there is anything in ``signals``.
 
         Raises:
             BatchCancelled: by an operator; nothing more is enqueued.
@@ -68,7 +68,7 @@ class Import:
         """
         client, keys = self.client, Keys.of(self.settings)
         if client is not None:
-            # What was added before is remembered for the account of the workers; this one may have no client id.
+            # Outcomes are remembered under the account of the workers; this process may have no client id.
             keys = account_keys(self.settings, read_workers(client, self.settings))
         run = ImportRun(
             client,
