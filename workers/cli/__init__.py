@@ -24,12 +24,12 @@ def main() -> None:
 
         sys.exit(check_live(as_json="--json" in sys.argv))
     else:
-        # Python's garbage collector looks again and again at what is being loaded, and finds nothing: a tenth of a start.
+        # While modules are loaded, Python's garbage collector scans them again and again and frees nothing: a tenth of the start.
         gc.disable()
         try:
             from workers.cli.main import run_command_line  # noqa: PLC0415 - only what was asked for is loaded
 
             run_command_line()
         except KeyboardInterrupt:
-            # Ctrl-C while modules are loaded, which takes seconds on a busy machine: Python would print where it stood.
+            # Ctrl-C while modules are loaded, which takes seconds on a busy machine: Python would print a traceback.
             sys.exit(130)

@@ -1,4 +1,4 @@
-"""`cancel`: jobs that are not to be carried out any more."""
+"""`cancel`: cancels jobs, or a whole batch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cancel(
     if not ids and batch is None:
         raise typer.BadParameter("give message ids, or --batch", param_hint="ID...")
     if batch == "":
-        # A script whose variable is empty would take its batch for cancelled.
+        # A script with an empty variable would believe that its batch is cancelled.
         raise typer.BadParameter("is empty", param_hint="--batch")
     settings = command_settings()
     with sync_client(settings.redis_url) as client:

@@ -80,7 +80,7 @@ def _stuck(settings: Settings) -> list[str]:
     try:
         processes = list(living(beats_folder(**few_of(settings))))
     except OSError:
-        # That the folder cannot be used is told in the worker's log.
+        # The worker's log reports that the folder cannot be used.
         return []
     stuck = [told_of(each) for each in processes if not each.turns]
     return stuck + [told_of_standing(each) for each in processes if each.turns and each.standing]

@@ -1,4 +1,4 @@
-"""The class of all commands: what is wrong with an option is told in our words."""
+"""The classes of all commands: their errors about options are in our words."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _first_paragraph(text: str | None) -> str:
     return " ".join(inspect.cleandoc(text or "").partition("\n\n")[0].split())
 
 
-#: What is wrong with an option repeats what was given: of a giant, so many characters at the beginning and at the end.
+#: An error about an option repeats its value. Of a very long error, this many characters of its beginning and of its end are shown.
 BEGINNING, END = 700, 300
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Let no option drive the terminal, or fill it, by being repeated in what is wrong with it."""
+    """Make errors safe to print: the value of an option that they repeat must not control the terminal, nor fill it."""
     try:
         yield
     except typer.TyperException as error:
@@ -67,7 +67,7 @@ class Command(TyperCommand):
         return _first_paragraph(self.help)
 
     def format_help_text(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """Write the help; no line is broken at the hyphen of an option, which is to be copied whole."""
+        """Write the help; no line is broken at a hyphen, so that an option can be copied whole."""
         del ctx
         for paragraph in inspect.cleandoc(self.help or "").split("\n\n"):
             inner = len(paragraph) - len(paragraph.lstrip(" "))
@@ -90,7 +90,7 @@ class Command(TyperCommand):
         try:
             rest = super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            # Only now: every command would load Pydantic.
+            # Imported only for an error: every command would load Pydantic.
             from pydantic import ValidationError  # noqa: PLC0415
 
             if isinstance(error.__cause__, ValidationError):
@@ -98,17 +98,17 @@ class Command(TyperCommand):
                 error.message = f"{in_plain_words(entry)}; got {str(entry['input'])[:100]!r}"
             raise
         for parameter in self.params:
-            # A file may be called by any bytes.
+            # The name of a file may be any bytes.
             if not (parameter.metavar or "").startswith("FILE"):
                 _check_text(ctx.params.get(str(parameter.name)), parameter)
         return rest
 
 
 def _check_text(given: object, parameter: Any) -> None:
-    """Check that an option's value is text: a terminal or a script may give bytes that are none, and nothing could take them.
+    """Check that an option's value is text: a terminal or a script may give other bytes, which nothing could store or print later.
 
     Raises:
-        typer.BadParameter: it is not.
+        typer.BadParameter: it is no text.
     """
     texts = given if isinstance(given, list | tuple) else (given,)
     try:
@@ -121,10 +121,10 @@ def _check_text(given: object, parameter: Any) -> None:
 
 
 def check_known(what: str, given: str | None, known: Collection[str], option: str) -> None:
-    """Check that an option, where it is given, names something that there is.
+    """Check that the value of an option, if it is given, is one of the known names.
 
     Raises:
-        typer.BadParameter: it does not.
+        typer.BadParameter: it is not.
     """
     if given is not None and given not in known:
         raise typer.BadParameter(no_such(what, given, known), param_hint=option)

@@ -55,7 +55,7 @@ def _letters(
             check_pair(client, settings)
         workers = read_workers(client, settings)
         try:
-            # What ended as unknown is remembered for its account.
+            # --anew forgets the record of a job that ended as unknown, and must know the account that the record belongs to.
             keys = (known_account_keys if anew else account_keys)(settings, workers)
         except AccountUnknown as error:
             say(f"nothing was done: {error}", err=True)
@@ -134,7 +134,7 @@ def retry_letters(
     anew: Annotated[
         bool,
         typer.Option(
-            "--anew", help="Call again also what may have been carried out: you have looked at the API."
+            "--anew", help="Call again even what may have been carried out, if you have looked at the API."
         ),
     ] = False,
     queue: Queue = None,

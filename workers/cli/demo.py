@@ -127,7 +127,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def _gist(event: dict[str, Any]) -> str:
-    """Return what somebody who sees such an event for the first time wants to know of it."""
+    """Return the part of an event that matters to somebody who sees such an event for the first time."""
     match event["data"]:
         case {"webhook_id": webhook_id, "checked": checked}:
             return f"{webhook_id}: {', '.join(checked)} agree"
@@ -190,7 +190,7 @@ def _environment(redis_url: str, sandbox: Sandbox, folder: Path) -> dict[str, st
 
 
 def play(parts: Parts, show: Callable[[Step, Event, int], None]) -> dict[str, int]:
-    """Play the story, and return what was counted at its end. ``show`` is given each event and after how many milliseconds it came.
+    """Play the story, and return what was counted at its end. ``show`` gets each event, and after how many milliseconds it came.
 
     Raises:
         DemoError: an event or a count is not as it must be, the worker ended, or it did not answer in time.

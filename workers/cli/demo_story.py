@@ -29,13 +29,13 @@ class Step:
 
     @property
     def differences(self) -> list[str]:
-        """Return in what the event differs from what it must be, one sentence each."""
+        """Return each difference between the event and what it must be, as a sentence."""
         wanted = {"source": "/coupontools-worker", "type": f"coupontools.{self.type}", "data": self.facts}
         return [f"{self.title}: {difference}" for difference in _compare("event", wanted, self.event)]
 
 
 def stages(sandbox: Sandbox) -> Iterator[list[Step]]:
-    """Yield stages of steps that may run at once. A later stage is made of the events that answered the earlier ones."""
+    """Yield stages; the steps of a stage may run at once. Later stages use the events of earlier ones."""
     groups = [
         _succeeds("create_group sms", "group.created", {"channel": "sms", "name": "Pizza lovers (sms)"}),
         _succeeds(
@@ -66,7 +66,7 @@ def stages(sandbox: Sandbox) -> Iterator[list[Step]]:
     lost = _succeeds("add_contact sms (answer lost)", "contact.added", ada, reconciled=True)
     again = {**NO_CALL, "replayed": True, **_told(contacts[0], "contact_id")}
     yield [
-        # Compared with what the API told of the genuine one a moment ago.
+        # Compared with the API's answer about the genuine webhook a moment ago.
         _forged_webhook(webhook),
         _succeeds("add_contact sms (again)", "contact.added", by_sms, **again),
         lost,

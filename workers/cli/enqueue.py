@@ -35,11 +35,11 @@ __all__ = ["enqueue"]
 
 
 _OPTIONS = job_options(JOBS)
-#: A year; who delays for longer has mistaken the unit.
+#: A year; somebody who asks for a longer delay has mistaken the unit.
 LONGEST_DELAY_SECONDS = 31_536_000.0
 #: Jobs of a file that are enqueued in one step.
 AT_ONCE = 500
-#: How long it waits for a Redis that goes away meanwhile, in seconds.
+#: How long the command waits for Redis if that goes away meanwhile, in seconds.
 LONGEST_OUTAGE_SECONDS = 300.0
 TIMED_OUT = 3
 
@@ -78,7 +78,7 @@ def enqueue(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     **given: Any,
 ) -> None:
-    """Enqueue one job and print its message id; or those of a file, of which wrong lines are told and left out.
+    """Enqueue one job, or the jobs of a file, and print their message ids. Wrong lines of the file are reported and left out.
 
     Exit code 1 if a line was wrong or a job failed, 2 if an argument is wrong, 3 if the waiting timed out.
 
@@ -158,7 +158,7 @@ def _lines(file: str) -> Iterator[IO[bytes]]:
 
 
 class _Run:
-    """One run of the command: what is enqueued, what came of it, and the exit code that says so."""
+    """One run of the command: it enqueues jobs, waits for their answers, and keeps the exit code."""
 
     def __init__(self, settings: Settings, *, as_json: bool) -> None:
         self.settings = settings
@@ -166,14 +166,14 @@ class _Run:
         self._as_json = as_json
 
     def refused(self, line: int, why: str) -> None:
-        """Tell a line that is no job; the others go on."""
+        """Report a line that is no job; the other lines go on."""
         self.exit_code = 1
         say(f"line {line}: {why}", err=True)
 
     def enqueue(self, messages: Iterable[Enqueued], *, told: bool, seconds: float | None) -> None:
-        """Enqueue messages and print their ids; then wait for their answers, where ``seconds`` says how long.
+        """Enqueue messages and print their ids; then wait ``seconds`` for their answers, unless that is None.
 
-        A Redis that goes away meanwhile is waited for where that is ``told``.
+        If Redis goes away meanwhile, wait for it if ``told``, else fail at once.
         """
         coming, ids = iter(messages), []
         with sync_client(self.settings.redis_url) as client:
@@ -191,7 +191,7 @@ class _Run:
                 self._wait(Wait(client, self.settings, ids, seconds), after)
 
     def _put(self, client: redis.Redis, some: list[Enqueued], longest: float, seconds: float | None) -> None:
-        """Enqueue messages, and wait for a Redis that is away: as long as for the answers, and no longer than ``longest``."""
+        """Enqueue messages. If Redis is away, wait for it as long as for the answers, and no longer than ``longest``."""
         bound = longest if seconds is None else min(longest, seconds)
         patience = Patience(tell_of_redis, lambda away: away >= bound)
         try:
@@ -224,5 +224,5 @@ def _signature() -> inspect.Signature:
     return inspect.Signature([job, *options, *others[:-1]])
 
 
-# What inspect.signature, and so Typer, sees of it: https://peps.python.org/pep-0362/#signature-object
+# inspect.signature, and so Typer, reads this attribute: https://peps.python.org/pep-0362/#signature-object
 enqueue.__signature__ = _signature()  # type: ignore[attr-defined]

@@ -110,7 +110,7 @@ def events(
 
 
 def _moment(since: str) -> int:
-    """Return a moment in Unix milliseconds, of a span that ends now or of a time.
+    """Return in Unix milliseconds when a span that ends now began, or the moment that a time names.
 
     Raises:
         typer.BadParameter: it is neither.

@@ -122,7 +122,7 @@ def import_csv(
     breaks.
 
     Wrong rows are listed with their line numbers and written to a file that can be mended and imported again; the rest goes on.
-    A number or an address that stands in the file twice is told with both lines and added once. Running an import again adds nobody twice;
+    A number or an address that is in the file twice is reported with both lines and added once. Running an import again adds nobody twice;
     with --batch-id one that was interrupted goes on. Exit code 1 if any row was refused, or failed while --wait followed it.
 
     Examples:
@@ -182,7 +182,7 @@ def import_csv(
                     stopped = error
             told.refused_file = target if out.created else None
             if client is not None and stopped is None:
-                # Earlier imports wait there, too.
+                # Contacts of earlier imports wait in this queue, too.
                 told.waiting = client.llen(Keys.of(settings).queue(BULK).ready)
     except UnusableFile as error:
         say(f"{shown}: {error}", err=True)

@@ -24,7 +24,7 @@ __all__ = [
 
 @contextmanager
 def told_as_usage() -> Iterator[None]:
-    """Tell of a wrong choice which flag made it."""
+    """Turn a wrong choice into a usage error that names its flag."""
     try:
         yield
     except WrongOption as error:
@@ -36,7 +36,7 @@ def _flag(name: str) -> str:
 
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
-    """Return the names of the file's columns, by the known columns that they are."""
+    """Return for each known column that is given the name that the file has for it."""
     columns: dict[str, str] = {}
     for item in given:
         column, sign, name = (part.strip() for part in item.partition("="))
@@ -58,7 +58,7 @@ def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
 
 
 def refused_file(given: Path | None, source: Path, *, dry_run: bool) -> Path | None:
-    """Return where refused rows go. A dry run keeps them only where somebody says where."""
+    """Return where refused rows go. A dry run keeps them only if a file is given."""
     if given is None and dry_run:
         return None
     if given is not None and given.exists():
@@ -69,12 +69,12 @@ def refused_file(given: Path | None, source: Path, *, dry_run: bool) -> Path | N
 
 
 def check_failed_folder(source: Path) -> None:
-    """Check now that the rows that fail can be kept beside the file, since hours may pass until there are any."""
+    """Check now that rows that fail can be written beside the file: the first of them may fail in some hours."""
     _check_folder(free_name(source, "failed"), "copy FILE.csv to another folder", "--wait")
 
 
 def check_together(*, wait: bool, lists: bool, dry_run: bool) -> None:
-    """Check that a dry run is not told to do what needs Redis."""
+    """Check that a dry run has no option that needs Redis."""
     if dry_run and (wait or lists):
         flag = "--wait" if wait else "--skip-present and --again"
         raise typer.BadParameter(f"looks at the file alone; leave {flag} out", param_hint="--dry-run")

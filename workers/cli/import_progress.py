@@ -15,9 +15,9 @@ __all__ = ["ImportProgress"]
 
 #: How often a line is printed where there is no terminal, in seconds.
 PLAIN_EVERY_SECONDS = 5.0
-#: After how long without an answer it is said what may be the matter, in seconds.
+#: After how long without an answer a hint says what may be wrong, in seconds.
 HINT_SECONDS = 15.0
-#: Refused rows that are shown one by one; the file of refused rows has them all. So many repeated rows are shown, too.
+#: The most refused rows that are shown one by one (the file of refused rows has them all), and the most repeated rows.
 SHOWN_ROWS = 1000
 
 
@@ -37,11 +37,11 @@ class ImportProgress(Progress):
         self._plain_at = time.monotonic() + PLAIN_EVERY_SECONDS
         self._size = size
         self._bar = self.add_task(str(tally), total=size)
-        #: Since when no answer has come, and was it said?
+        #: The number of answers, since when it has not grown, and whether the hint was given.
         self._answered, self._answered_at, self._hinted = 0, 0.0, False
 
     def read(self, position: int) -> None:
-        """Show that so many bytes of the file are done."""
+        """Show that `position` bytes of the file are done."""
         left = self._tally.seconds * (self._size / position - 1) if position else 0.0
         self._show(position, f"{self._tally}{f', {duration(left)} left' if left >= 1 else ''}")
 
@@ -81,7 +81,7 @@ class ImportProgress(Progress):
             self.say(f"... more than {SHOWN_ROWS:,} rows are wrong; the file of refused rows has them all")
 
     def repeated(self, where: str, first: int) -> None:
-        """Say that a row's number or address stands in the line `first` already."""
+        """Say that the line `first` has the same number or address as this row."""
         if self._tally.repeated <= SHOWN_ROWS:
             self.say(f"{where}: the same contact as in line {first}; not added twice")
         elif self._tally.repeated == SHOWN_ROWS + 1:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during an import: they are noted, and it ends where nothing is lost."""
+"""Ctrl-C and SIGTERM during an import: they are noted, and the import ends where nothing is lost."""
 
 from __future__ import annotations
 

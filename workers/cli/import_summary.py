@@ -1,4 +1,4 @@
-"""What `import` says at its end."""
+"""What `import` prints at its end."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Summary:
 
     @property
     def answers(self) -> Answers | None:
-        """Return what came of the rows, where somebody waited for it."""
+        """Return what came of the rows, if their answers were followed."""
         return self.of.answers if self.of else None
 
     def how_far(self, stopped: Stopped | None = None) -> str:
-        """Return how far an import came that did not end well, and what can be done."""
+        """Return how far an import came before it failed or was stopped, and what can be done."""
         if not self.tally.enqueued:
             return "nothing was enqueued"
         batch = plain(shlex.quote(self.batch or ""))
@@ -61,7 +61,7 @@ class Summary:
         )
 
     def show(self, *, as_json: bool) -> None:
-        """Print it."""
+        """Print the summary."""
         if as_json:
             say_json(self._json())
             return
@@ -91,7 +91,7 @@ class Summary:
             )
 
     def warn(self) -> None:
-        """Say on standard error what somebody should do something about."""
+        """Warn on standard error if contacts would expire before it is their turn."""
         if self.answers is None and self.pace is not None and self.pace.expires_first(self._waiting):
             say(
                 f"warning: {self._waiting:,} contacts wait, and the last of them expire before it is their turn: "

@@ -27,8 +27,8 @@ def job(
 ) -> None:
     """Say where a job is: waiting, delayed, held, running, unknown, answered or dead. Exit 1 if there is none.
 
-    What was answered is found at once, for as long as the event stream or the record of outcomes has it; what waits in seconds among a
-    million.
+    A job that was answered is found at once, for as long as the event stream or the record of outcomes has it; one that waits is found in
+    seconds among a million.
 
     Examples:
 

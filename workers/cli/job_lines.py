@@ -26,9 +26,9 @@ class _NoJob(Exception):  # noqa: N818 - says what the line is
 def messages_of(
     lines: Iterable[bytes], refused: Callable[[int, str], None], *, queue: str | None = None, delay: float = 0
 ) -> Iterator[Enqueued]:
-    """Yield the message of each line that is a job; ``refused`` is told the number of each other line, and what is wrong.
+    """Yield the message of each line that is a job; ``refused`` gets the number of each other line, and what is wrong.
 
-    ``queue`` takes the place of each job's own, ``delay`` is in seconds. Empty lines are passed over.
+    ``queue`` replaces each job's own queue, ``delay`` is in seconds. Empty lines are skipped.
     """
     for number, text in enumerate(lines, start=1):
         # Some editors and shells write a byte order mark first.

@@ -78,7 +78,7 @@ class JobOption:
 
 
 def job_options(jobs: Mapping[str, type[Job]]) -> dict[str, JobOption]:
-    """Return an option for each argument, those that all jobs take at the end.
+    """Return an option for each argument; those that all jobs take come last.
 
     Raises:
         TypeError: an argument is of a kind that no option can give.
@@ -86,7 +86,7 @@ def job_options(jobs: Mapping[str, type[Job]]) -> dict[str, JobOption]:
     schemas: dict[str, dict[str, Any]] = {}
     for job in jobs.values():
         for argument, schema in job.model_json_schema()["properties"].items():
-            # Of an optional argument, one alternative is null and the other says what it is.
+            # The schema of an optional argument has two alternatives: null, and what the argument is.
             given = next(one for one in schema.get("anyOf", [schema]) if one.get("type") != "null")
             schemas.setdefault(argument, {**given, **schema})
     options = {}
@@ -113,7 +113,7 @@ def _form(argument: str, schema: dict[str, Any]) -> str:
 
 
 def _told(schema: dict[str, Any], form: str) -> Iterator[str]:
-    """Yield what a help text says of an argument: its description, else its rule; and an example."""
+    """Yield the parts of an argument's help text: its description, else its rule; and an example."""
     if description := schema.get("description"):
         yield description.removesuffix(".")
     elif choices := schema.get("enum"):

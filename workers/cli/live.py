@@ -1,4 +1,4 @@
-"""`check --live`: whether this host's processes are alive and turn, and nothing else. It loads only what that needs."""
+"""`check --live`: whether this host's processes are alive and turn, and nothing else. It loads only the modules that this takes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def check_live(*, as_json: bool) -> int:
 
 
 def told_of(process: Beats) -> str:
-    """Return what is said of a process that does not turn."""
+    """Return the message about a process that does not turn."""
     return f"worker process {process.pid} has not turned for {process.silent:.0f} s"
 
 
 def told_of_standing(process: Beats) -> str:
-    """Return what is said of a process that turns, but ends no job."""
+    """Return the message about a process that turns, but ends no job."""
     return f"worker process {process.pid} has ended no job for {process.standing:.0f} s, and all its places are taken"
 
 
@@ -42,7 +42,7 @@ def _tell(workers: int, problem: str | None, *, as_json: bool) -> int:
     if as_json:
         told = json.dumps({"healthy": problem is None, "workers": workers, "problem": problem})
     stream = sys.stderr if problem and not as_json else sys.stdout
-    # The exit code says it, too; who reads no text needs none.
+    # If nobody reads the text, the exit code is enough.
     with suppress(OSError):
         if stream is not None:
             stream.write(f"{told}\n")

@@ -42,16 +42,16 @@ COMMANDS: Final = {
     "cancel": "cancel",
     "batches": "batches",
 }
-#: A terminal of so many columns has room for the names of all options beside what is said of them.
+#: From this many columns on, a terminal has room for the names of all options beside their descriptions.
 WIDE: Final = 100
 #: Set by a shell that asks for completions; the answer needs the options of every command.
 COMPLETING: Final = "_COUPONTOOLS_WORKER_COMPLETE"
 
 
 def build_app(*only: str) -> typer.Typer:
-    """Return the command line with all its commands, or with some alone.
+    """Return the command line with all its commands, or with `only` some.
 
-    One alone starts several times as fast: `status` needs no web server, and a health check that runs every few seconds no API client.
+    With one command it starts several times as fast: `status` needs no web server, a health check every few seconds no API client.
     """
     app = _root_alone()
     for name in only or COMMANDS:
@@ -73,7 +73,7 @@ def run_command_line() -> None:
     else:
         app = build_app()
     prepare_streams()
-    # From here on it looks again, and never at what was loaded.
+    # The garbage collector works again from here on, but never scans what is loaded by now.
     gc.freeze()
     gc.enable()
     call(app)
@@ -88,7 +88,7 @@ def call(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     except OutputFailed as failure:
         sys.exit(failure.end())
     except Exception as error:
-        # Only now: SettingsError needs pydantic, and not every command needs Redis.
+        # Imported only for an error: SettingsError needs pydantic, and not every command needs Redis.
         from redis import RedisError  # noqa: PLC0415
 
         from workers.redis_link import trouble_of  # noqa: PLC0415
@@ -110,7 +110,7 @@ def _root_alone() -> typer.Typer:
         cls=Group,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        # On a narrow terminal its boxes cut the names of options.
+        # On a narrow terminal the boxes of this mode cut the names of options.
         rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= WIDE else None,
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Carries out jobs from Redis at the Coupontools API, once each, and answers each with an event.\n\n"
@@ -121,7 +121,7 @@ def _root_alone() -> typer.Typer:
 
 
 def _overview() -> typer.Typer:
-    """Return a command line that can only list its commands, with none of their modules loaded: together they load everything there is."""
+    """Return a command line that only lists its commands. It loads none of their modules: together they would load the whole project."""
     app = _root_alone()
     for name, module in COMMANDS.items():
         app.command(name, cls=Command, help=_help_of(module))(_root)
@@ -129,7 +129,7 @@ def _overview() -> typer.Typer:
 
 
 def _help_of(module: str) -> str | None:
-    """Return the help of the command in `module`, read from its source: the function's docstring, or what its `typer.Typer` is given."""
+    """Return the help of the command in `module`, read from its source: the function's docstring, or the `help` of its `typer.Typer`."""
     for node in ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")).body:
         match node:
             case ast.FunctionDef(name=name) if name == module:

@@ -1,6 +1,6 @@
 """How a command prints: lines for people, JSON lines for programs.
 
-Strangers wrote some of these texts. What they put into a queue must not drive an operator's terminal, and must not break a line in two.
+Some of these texts come from outside, through a queue. They must not control an operator's terminal, and must not break a line in two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["plain", "say", "say_json"]
 
 
 def say(text: str, *, err: bool = False, keep: str = "") -> None:
-    """Print a line for people, without control characters but those to `keep`."""
+    """Print a line for people, without control characters, except those to `keep`."""
     typer.echo(plain(text, keep=keep), err=err)
 
 
 def say_json(value: Any, *, indent: bool = False) -> None:
-    """Print a value as JSON, in one line unless it is to `indent`; of bytes, the JSON that they hold."""
+    """Print a value as JSON, in one line unless `indent` is set. Bytes must already hold JSON."""
     text = (
         value
         if isinstance(value, bytes)

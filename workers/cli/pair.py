@@ -1,4 +1,4 @@
-"""Are the two key names of a command those of the workers? What it writes would else be done elsewhere, or by nobody."""
+"""Check that a command uses the same two key names as the workers: otherwise what it writes would reach other workers, or none."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["check_pair"]
 
 
 def check_pair(client: redis.Redis, settings: Settings) -> None:
-    """End the command with exit code 2 where living workers share one of our two key names with another.
+    """End the command with exit code 2 if living workers use one of our two key names together with another.
 
-    A pause would be told as set, and hold nobody; a job would be carried out, and its event be written where nobody looks.
+    A pause would be reported as set, and hold nobody; a job would be carried out, and its event be written where nobody looks.
     """
     if problem := wrong_pair(client, settings):
         say(f"{problem}; nothing was done", err=True)

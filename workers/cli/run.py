@@ -58,11 +58,11 @@ def run(
         )
     for name in wanted:
         check_known("queue", name, known, "--queues")
-    # The supervisor lives as long as the worker, and needs nothing of what was loaded to read the options and the settings:
-    # it takes this process's place, so that its memory is free again.
+    # The supervisor lives as long as the worker, and needs none of the modules that read the options and the settings. It
+    # replaces this process, so that their memory is free again.
     supervisor = [
         sys.executable,
-        # Not the working directory: a folder there may be called config or workers, too.
+        # Import nothing from the working directory: a folder there may be called config or workers, too.
         "-P",
         "-m",
         "workers.supervisor",
@@ -75,13 +75,13 @@ def run(
         f"--log-level={settings.log_level}",
         *([f"--metrics-port={settings.metrics_port}"] if settings.metrics_port else []),
     ]
-    # A signal that comes before the supervisor listens waits for it.
+    # Hold back a signal that comes before the supervisor handles signals.
     with held_back():
         os.execv(sys.executable, supervisor)  # noqa: S606 - no shell is needed
 
 
 def _warn(settings: Settings) -> None:
-    """Warn of what is odd about the settings, as the log is written: once for all processes."""
+    """Warn of odd settings in the log, once for all processes."""
     if sentences := oddities(settings.names()):
         setup_logging(settings.log_format, settings.log_level, with_structlog=False)
     for sentence in sentences:
@@ -89,10 +89,10 @@ def _warn(settings: Settings) -> None:
 
 
 def _queues() -> tuple[str, ...]:
-    """Return every job's queue. Half a job is told here, once, and not by each process that cannot start because of it."""
+    """Return every job's queue. A job that lacks something is reported here, once, not by each process that cannot start because of it."""
     try:
         with spared():
-            import actors  # noqa: PLC0415 - what a wrong setting need not wait for
+            import actors  # noqa: PLC0415 - so that a wrong setting is reported first, without waiting for this
     except TypeError as error:
         raise SystemExit(f"coupontools-worker: {error}") from None
     return actors.QUEUES

@@ -1,4 +1,4 @@
-"""What the commands share that serve HTTP: their log, their listening socket, and their end."""
+"""What the commands that serve HTTP share: their log, their listening socket, and their end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.http_server import CannotListen
 from workers.signals import held_back
 
 with spared():
-    # The first import of each counts.
+    # Imported here first: later imports do not change what is loaded.
     import redis
     import structlog
 
@@ -26,12 +26,12 @@ __all__ = ["host_option", "port_option", "serve_until_told"]
 
 
 def host_option(setting: str) -> Any:
-    """Return the option for the address; ``setting`` is where it comes from when it is left out."""
+    """Return the option for the address; ``setting`` gives it when the option is left out."""
     return typer.Option(help=f"Address to listen on; else {setting}.")
 
 
 def port_option(setting: str) -> Any:
-    """Return the option for the port, as above."""
+    """Return the option for the port; ``setting`` gives it when the option is left out."""
     return typer.Option(min=0, max=65535, help=f"Port to listen on; else {setting}. 0 takes a free one.")
 
 
@@ -43,7 +43,7 @@ class Serve(Protocol):
 
 
 def _odd_pair(settings: Settings) -> list[str]:
-    """Return what is wrong with our key names, as far as Redis answers. It is no reason not to serve: a webhook comes but once."""
+    """Return what is wrong with our key names, if Redis answers. It does not stop the command from serving: a webhook comes only once."""
     with suppress(redis.RedisError), sync_client(settings.redis_url) as client:
         if problem := wrong_pair(client, settings):
             return [problem]
@@ -51,13 +51,13 @@ def _odd_pair(settings: Settings) -> list[str]:
 
 
 def serve_until_told(settings: Settings, logger: str, serve: Serve, *, host: str, port: int) -> None:
-    """Serve, and tell in the log of this name what is odd about the settings. Ends the command with 1 where the port is taken."""
+    """Serve, and warn of odd settings in the log `logger`. End the command with exit code 1 if it cannot listen."""
     setup_logging(settings.log_format, settings.log_level)
     log = structlog.get_logger(logger)
     for sentence in [*oddities(settings.names()), *_odd_pair(settings)]:
         log.warning("settings.odd", problem=sentence)
     try:
-        # A signal that comes before the server listens waits for it.
+        # Hold back a signal that comes before the server handles signals.
         with held_back():
             serve(settings, host=host, port=port)
     except CannotListen as error:

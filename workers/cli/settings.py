@@ -10,7 +10,7 @@ __all__ = ["command_settings"]
 
 
 def command_settings() -> Settings:
-    """Read the settings, and warn of what is odd about them.
+    """Read the settings, and warn of oddities.
 
     Raises SettingsError, which ends the command.
     """

@@ -31,7 +31,7 @@ def print_event(console: Console, event: dict[str, Any]) -> None:
     console.out(event_line(event), highlight=False)
     data = event["data"]
     rows = [row for row in data.get("groups", data.get("contacts", [])) if isinstance(row, dict)]
-    # A column in which no row has anything only takes the room of others: phone of an email group, say.
+    # Leave out a column that is empty in all rows, such as phone in an email group: it takes the room of others.
     columns = [name for name in (rows[0] if rows else ()) if any(row.get(name) for row in rows)]
     table = Table(show_edge=False, pad_edge=False)
     for name in columns:

@@ -63,7 +63,7 @@ def status(
 
 def _watch(client: redis.Redis, settings: Settings, others: OtherQueues) -> None:
     console = Console()
-    # Where nothing can be drawn over, Rich's `Live` shows its last picture alone, and that at the end.
+    # Without a terminal, Rich's `Live` shows nothing but its last picture, at the end.
     while not console.is_terminal:
         console.print(_look(client, settings, others, console.width))
         time.sleep(WATCH_SECONDS)
@@ -76,7 +76,7 @@ def _watch(client: redis.Redis, settings: Settings, others: OtherQueues) -> None
 
 
 def _look(client: redis.Redis, settings: Settings, others: OtherQueues, width: int) -> RenderableType:
-    """The tables, or that Redis does not answer: whoever watches wants to see it come back."""
+    """Return the tables, or a line that Redis does not answer: somebody who watches wants to see when Redis is back."""
     try:
         return _tables(read_state(client, settings, others), width)
     except redis.RedisError as error:
@@ -104,14 +104,14 @@ def _tables(state: State, width: int) -> RenderableType:
     parts: list[RenderableType] = [_queues(state, width), Text()]
     parts += [Text(plain(sentence), style="bold red") for sentence in halts(state)]
     parts.append(Text(f"{'' if state.holds else 'nothing is held; '}pace: {pace(state)}"))
-    # The workers stand last, since `--watch` cuts off what a terminal has no lines for.
+    # The workers come last, because `--watch` cuts off what does not fit on the terminal.
     parts += [Text(), _workers(state)]
     return Group(*parts)
 
 
-#: What is told of each queue.
+#: The numbers that are shown of each queue.
 COLUMNS = ("ready", "delayed", "running", "parked", "dead", "oldest", "a minute", "left")
-#: A narrower terminal shows the queues beside each other, and what is told of them below.
+#: On a narrower terminal each queue is a column, and each of these numbers a row.
 WIDE = 90
 
 
@@ -145,7 +145,7 @@ def _cells(queue: QueueState) -> list[Text]:
 
 
 def _left(queue: QueueState) -> str:
-    """Return how long what waits will take; a queue in which something waits and nothing is answered never ends."""
+    """Return how long the waiting jobs will take; "?" if jobs wait and none is answered."""
     return "?" if queue.left_seconds is None else _age(queue.left_seconds or None)
 
 

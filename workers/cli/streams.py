@@ -15,15 +15,15 @@ READER_GONE = 141
 
 
 class OutputFailed(Exception):  # noqa: N818 - says what happened
-    """Standard output takes nothing more. No `OSError`: Typer would end in a traceback, or with an exit code of its own."""
+    """Standard output takes nothing more. Not an `OSError`: Typer would print a traceback, or choose an exit code of its own."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"standard output: {error.strerror}")
         self._reader_gone = error.errno == errno.EPIPE
 
     def end(self) -> int:
-        """Say what is wrong, unless it is only that the reader has read enough. Return the exit code."""
-        # What Python still holds back would fail again at its end, and be told there.
+        """Say what is wrong, unless the reader has just read enough. Return the exit code."""
+        # The text that Python still holds back would fail again when the process ends, and cause a second error message.
         with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device
             os.dup2(nothing.fileno(), 1)
         if self._reader_gone:
@@ -33,10 +33,10 @@ class OutputFailed(Exception):  # noqa: N818 - says what happened
 
 
 class _StandardOutput(io.FileIO):
-    """Write all that it is given, and keep none of it.
+    """Write everything at once, without a buffer.
 
-    A buffer would keep a line that is written already when Ctrl-C comes between the system's answer and the buffer's book-keeping, and
-    write it again at the end of the process.
+    If Ctrl-C came after the system had written a line, but before the buffer had noted that, a buffer would write the line again at the
+    end of the process.
     """
 
     def write(self, data: Any) -> int:
@@ -53,20 +53,20 @@ class _StandardOutput(io.FileIO):
 
 
 def prepare_streams() -> None:
-    """Open the standard streams that are closed, and let standard output fail as `OutputFailed` alone.
+    """Open the standard streams that are closed, and make every failure of standard output an `OutputFailed`.
 
-    Without that, the next file or connection would take the place of a closed stream, and be written to by whoever logs.
+    Otherwise the next file or connection would get the number of a closed stream, and log lines would be written into it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest number that is free is this one. It is to stay open in the supervisor that `run` becomes.
+            # The new file gets the lowest free number, which is this one. It must stay open in the supervisor that `run` becomes.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - stays open to the end
     sys.stdout = io.TextIOWrapper(
-        # The text layer is content with a file that has no buffer, which its type does not say.
+        # A TextIOWrapper also takes a file without a buffer, although its type does not say so.
         cast("io.BufferedWriter", _StandardOutput(1, "w", closefd=False)),
         encoding=sys.stdout.encoding if sys.stdout else "utf-8",
         # A terminal whose encoding has no "✓" shows a "?"; without this a command would end in a traceback.

@@ -11,7 +11,7 @@ __all__ = ["show_version"]
 
 def show_version() -> None:
     """Print the name and version of what is installed."""
-    # Whoever closed standard output, or reads no more of it, does not want to know.
+    # If standard output is closed, nobody wants to know.
     with suppress(OSError):
         if sys.stdout is not None:
             sys.stdout.write(f"coupontools-worker {version('coupontools-worker')}\n")
