@@ -23,7 +23,7 @@ log = structlog.get_logger("actors")
 LONGEST_PATIENCE_SECONDS = 3_155_760_000.0
 #: The form of W3C Trace Context (https://www.w3.org/TR/trace-context/#traceparent-header); anything else is ignored.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-#: The log shows the values of these arguments, and ids that begin as the API's ids do. It masks all others.
+#: The log shows the values of these arguments, and ids that begin as the API's ids do; see `_shown`.
 _SHOWN = frozenset({"correlation_id", "batch_id", "batch_size", "deadline_seconds", "reply_to"})
 _IDS = {"group_id": "gro_", "webhook_id": "evt_"}
 #: Arguments that the event of a refused job repeats, where they are valid.

@@ -10,7 +10,7 @@ from config.plain_words import in_plain_words
 
 __all__ = ["ArgumentError", "InvalidJob", "bounded", "problems_of"]
 
-#: The most problems, and the most arguments unknown to every job, that are reported by name; and the characters that are shown of a name.
+#: The most problems, and the most arguments that no job knows, that are reported; and the most characters of such an argument's name.
 MOST_TOLD = 20
 LONGEST_NAME = 100
 #: The most characters of a field's name that are repeated: the sender chose the name.

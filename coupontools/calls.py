@@ -36,7 +36,7 @@ _UNSAFE_IN_KEY = re.compile(r"^ +| +$|[^ -~]+|%")
 class Call:
     """What one call carries besides its parameters.
 
-    `before_send` is called just before the first byte is written, when the connection stands; if it raises,
+    `before_send` is called just before the first byte is written, when the connection is open; if it raises,
     nothing is sent and its exception reaches the caller unchanged. `idempotency_key` and `traceparent`
     become headers; a traceparent that W3C Trace Context calls invalid is left out.
     """

@@ -90,14 +90,14 @@ def mangled(text: str) -> list[str]:
 
 
 def is_another_number(told: str, sent: str) -> bool:
-    """Return whether a number that was told, whole, national or masked, cannot be the one sent (E.164)."""
+    """Return whether a number in an answer, whole, national or masked, cannot be the one sent (E.164)."""
     digits = comparable_number(sent)
     if digits is None or is_saturated(told):
         return False
     # Some countries dial this zero, some do not.
     told = told.replace("(0)", "")
     if number := comparable_number(told):
-        # The number that was told may also be cut at either end.
+        # The number in the answer may also be cut at either end.
         return not (digits.endswith(number) or number.endswith(digits) or digits.startswith(number))
     first, *others = _HIDDEN_DIGITS.split(without_separators(told).lstrip("+"))
     beginning = first.lstrip("0")
@@ -109,7 +109,7 @@ def is_another_number(told: str, sent: str) -> bool:
 
 
 def is_another_address(told: str, sent: str) -> bool:
-    """Return whether an email address that was told, whole or masked, cannot be the one sent."""
+    """Return whether an email address in an answer, whole or masked, cannot be the one sent."""
     beginning, *others = _HIDDEN_LETTERS.split(unescaped(told).lower())
     address, ours = comparable_address(told), comparable_address(sent)
     if others:

@@ -22,5 +22,5 @@ class DistinctIds:
         self._buckets[number % _BUCKETS].append(number)
 
     def counts(self) -> Iterator[int]:
-        """Return partial numbers of different ids, to be added up: of a long listing, the whole number at once would hold up the loop."""
+        """Return partial numbers of different ids, to be added up: counting all ids of a long listing at once would hold up the loop."""
         return (len(set(bucket)) for bucket in self._buckets)

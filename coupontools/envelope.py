@@ -73,7 +73,7 @@ def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
     errors = envelope.get("errors")
     one = isinstance(errors, dict) and not all(key.isdecimal() for key in errors)
     entries = [entry for entry in ([errors] if one else _several(errors)) if isinstance(entry, dict)]
-    # PHP has 0 for an exception without a code.
+    # In PHP, an exception without a code has the code 0.
     codes = [code for entry in entries for code in _codes(entry.get("error_code")) if code]
     messages = [told for entry in entries for told in reply.texts(entry.get("error_message"))]
     details = tuple(told for entry in entries for told in reply.texts(entry.get("error_message_description")))
@@ -93,7 +93,7 @@ def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
     if final:
         return Rejected(message, **told)
     if code is None and any(_HTTP_401.match(text) for text in messages):
-        # The vendor writes bad credentials so ("HTTP/1.0 401 Unauthorized. ..."); only the number 1000 is missing.
+        # This is the vendor's text for bad credentials ("HTTP/1.0 401 Unauthorized. ..."); only the number 1000 is missing.
         return AccountRefused(message, **told)
     if status == 408 or status >= 500 or any(_HTTP_5XX.match(text) for text in (*messages, *details)):
         # A server that fails may have carried the call out before, and a second call would double it. A code that

@@ -23,7 +23,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One entry of a listing. `phone` is E.164 with its plus, or as the API tells it; `unsubscribed_at` RFC 3339 in UTC."""
+    """One entry of a listing. `phone` is E.164 with its plus, or as the API wrote it; `unsubscribed_at` RFC 3339 in UTC."""
 
     contact_id: str
     phone: str | None

@@ -71,7 +71,7 @@ def shown_uncounted(told: str) -> str | None:
 
 
 def is_another_name(told: str, sent: str) -> bool:
-    """Return whether a name that was told, whole or not, cannot be the one sent."""
+    """Return whether a name in an answer, whole or not, cannot be the one sent."""
     forms, beginnings = spellings(sent), shown_beginnings(told)
     begins_alike = any(form.startswith(beginning) for form in forms for beginning in beginnings)
     return not begins_alike and shown_uncounted(told) not in forms

@@ -81,7 +81,7 @@ def compare(payload: Mapping[str, object], record: Mapping[str, object]) -> Comp
 
 
 def names(record: Mapping[str, object], webhook_id: str) -> bool:
-    """Return whether the answer is about this very webhook: all that can be said of one whose body is not at hand."""
+    """Return whether the answer is about this very webhook. Without the webhook's body nothing else can be checked."""
     return plain(record.get("webhook")) == webhook_id
 
 

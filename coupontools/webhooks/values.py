@@ -15,7 +15,7 @@ _INTEGER_BITS = 64
 
 
 def read_text(value: object) -> str | None:
-    """Return a string as it stands, also an empty one; None for anything else."""
+    """Return a string unchanged, also an empty one; None for anything else."""
     return value if isinstance(value, str) else None
 
 
