@@ -40,7 +40,7 @@ def few_of(settings: Settings) -> dict[str, str]:
 def _of_file() -> dict[str, str]:
     if not Path(".env").is_file():
         return {}
-    from dotenv import dotenv_values  # noqa: PLC0415 - as long to load as Python itself, and a container has no such file
+    from dotenv import dotenv_values  # noqa: PLC0415 - it takes as long to load as Python itself, and a container has no such file
 
     return {name.lower(): text for name, text in dotenv_values(".env", encoding="utf-8").items() if text}
 

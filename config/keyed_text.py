@@ -13,7 +13,7 @@ from config.personal import MASK, PERSONAL, mask_value
 
 __all__ = ["mask_keyed_values"]
 
-# `key=` in a repr; "key": in JSON or a dict, its quote escaped where JSON stands inside a string; key: "..."
+# `key=` in a repr; "key": in JSON or a dict, its quote escaped where JSON is inside a string; key: "..."
 # where the value is quoted. `==` and prose such as `phone: is required` are no fields.
 _FIELD: Final = re.compile(
     rf"(?P<key>{PERSONAL})(?:\\*[\"']\s*:|\s*=(?!=)|\s*:(?=\s*[bru]{{0,2}}\\*[\"']))\s*", re.IGNORECASE

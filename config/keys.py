@@ -124,7 +124,7 @@ class Keys:
     prefix: str = "coupontools"
     namespace: str = "dramatiq"
     events: str = "coupontools:events"
-    #: Whose outcomes, holds and pace these are (``Settings.account``).
+    #: The account that outcomes, holds and pace belong to (``Settings.account``).
     account: str = "none"
 
     # Keys that need no argument; the table says what they hold.

@@ -22,7 +22,7 @@ PIPE_PATIENCE_SECONDS: Final = 0.1
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to a stream, and ignores a stream that is closed: nobody is left to tell.
+    """Writes lines to a stream, and ignores errors of the stream: there is nowhere else to report them.
 
     A pipe that nobody reads would block the write, and with it the work. So lines are then dropped, and counted.
     """

@@ -66,7 +66,7 @@ class _Straight:
         return self._logger.disabled
 
     def getEffectiveLevel(self) -> int:  # noqa: N802 - stdlib's name
-        """Return the lowest level of which lines are written."""
+        """Return the lowest level that is written."""
         return self._logger.getEffectiveLevel()
 
     def debug(self, fields: Fields, exc_info: Any = None) -> None:

@@ -17,8 +17,8 @@ from config.personal import MASK, NUMERIC_KEY, mask_email, mask_phone
 __all__ = ["redact_text", "register_secret"]
 
 # The plus as it is, full-width, or escaped in a URL or in JSON. Ten digits or more in one piece are a number;
-# fewer may go on behind a space, dash, dot or bracket. Without a plus only 9-15 digits that are no part of a
-# longer word count: `gro_123456789` and `1234567890ms` are none.
+# fewer digits may go on after a space, dash, dot or bracket. Without a plus only 9-15 digits that are no part of a
+# longer word count: `gro_123456789` and `1234567890ms` are no numbers.
 _WITH_PLUS: Final = (
     r"(?:[+\uff0b]|%2[Bb]|\\u002[Bb])"
     r"(?:\d{10,}|\d{7,9}(?![ .()-]{0,3}\d)|[(]?[1-9](?:[ .()-]{0,3}\d){6,14}(?!\w))"

@@ -16,7 +16,7 @@ __all__ = ["scrub", "scrub_field", "scrub_name", "scrub_text"]
 
 _DEEPEST: Final = 8
 _MOST_ITEMS: Final = 1000
-# A line longer than this helps nobody, and costs the loop that writes it.
+# A longer line helps nobody, and holds up the event loop that writes it.
 _LONGEST: Final = 65_536
 # People look lines up by these ids, and many services use plain numbers for them. Here only a number with a plus is masked.
 _IDENTIFIERS: Final = frozenset({"message_id", "redis_message_id", "correlation_id"})
@@ -87,7 +87,7 @@ def _scrub_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 
 
 def _scrub_number(value: float, key: str) -> Any:
-    # A phone number may have been read as a number. Times and counters are known by the names of their fields.
+    # A phone number may have been read as a number. Times and counters are recognised by the names of their fields.
     # `value in range(...)` would compare a float with each number of the range in turn.
     if _SHORTEST_PHONE <= abs(value) < _LONGEST_PHONE and not NUMERIC_KEY.search(key):
         return mask_phone(str(int(abs(value))))

@@ -21,7 +21,7 @@ def _first_paragraph(text: str | None) -> str:
     return " ".join(inspect.cleandoc(text or "").partition("\n\n")[0].split())
 
 
-#: An error about an option repeats its value. Of a very long error, this many characters of its beginning and of its end are shown.
+#: An error about an option repeats its value. A longer error is cut to this many characters at its beginning and at its end.
 BEGINNING, END = 700, 300
 
 

@@ -22,7 +22,7 @@ from workers.cli.version import show_version
 
 __all__ = ["build_app", "call", "run_command_line"]
 
-#: Every command and the module that holds it, in the order of the help; the command is called as its module.
+#: Every command and its module, in the order of the help; the command's function has the name of the module.
 COMMANDS: Final = {
     "run": "run",
     "demo": "demo",

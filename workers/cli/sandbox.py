@@ -1,4 +1,4 @@
-"""`sandbox`: the API's stand-in, alone."""
+"""`sandbox`: runs the API's stand-in without anything else."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def answers_of(
     keys = Keys.of(settings)
     workers = read_workers(client, settings)
     if not any(worker.lives and JOBS[job].queue in worker.queues for worker in workers):
-        # While Redis takes no writes, no worker can tell that it lives.
+        # While Redis takes no writes, no worker can write its heartbeat, and a living one looks dead.
         if not (state := read_redis(client, keys)).writable:
             raise NotAnswered(state.problems[0])
         raise NotAnswered("no worker runs that takes such jobs; start one: coupontools-worker run")

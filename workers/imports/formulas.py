@@ -12,7 +12,7 @@ from typing import Final
 __all__ = ["as_meant", "as_text"]
 
 STARTS: Final = ("=", "@", "-", "+", "\t", "\r")
-#: What a spreadsheet takes for a number; a phone number is one.
+#: A spreadsheet takes this for a number, and runs nothing; a phone number looks like this.
 PLAIN_NUMBER: Final = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 

@@ -40,7 +40,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a person's job stands in its batch."""
+    """The state of a person's job in its batch."""
 
     #: ``open``: not answered; ``failed``: its last job failed; ``done``: it is answered, and did not fail.
     word: Literal["open", "failed", "done"]
@@ -92,7 +92,7 @@ class People:
         return self._digest("id", person.needle, self.again, names, generation)
 
     def states(self, client: redis.Redis, keys: Keys, people: Sequence[Person]) -> list[State]:
-        """Return how the jobs of some people stand in this batch.
+        """Return the state of each person's job in this batch.
 
         Raises:
             redis.RedisError: Redis could not be asked.

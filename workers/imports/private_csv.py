@@ -46,7 +46,7 @@ class PrivateCsv:
         if self.path is None:
             return
         if self._file is None:
-            # Never over a file that exists.
+            # O_EXCL: never overwrite a file.
             number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
             self._writer = csv.writer(self._file, delimiter=self._delimiter)

@@ -23,7 +23,7 @@ __all__ = ["BatchCancelled", "ImportRun", "Stopped", "Tally", "Watcher"]
 
 #: Jobs enqueued in one step.
 AT_ONCE = 500
-#: How long an import waits for a Redis that went away meanwhile, in seconds.
+#: How long an import waits for Redis if that goes away meanwhile, in seconds.
 LONGEST_OUTAGE_SECONDS = 300.0
 
 
@@ -134,7 +134,7 @@ class ImportRun:
     def run(self, contacts: ContactsFile, refused: KeptRows) -> None:
         """Enqueue a job for each right row, and keep the wrong rows. At the end, write the size of the batch.
 
-        A stopped import writes no size: it may go on, and `batch.finished` is emitted only once. After BatchCancelled it cannot go on; see
+        A stopped import writes no size: it may go on later, and `batch.finished` is emitted only once. A cancelled one cannot go on; see
         `check_cancelled`.
 
         Raises:
