@@ -1,7 +1,7 @@
 """Contacts out of a CSV file, row by row: what spreadsheets save, in all their dialects.
 
 UTF-8 with or without a byte order mark; comma, semicolon or tab, whichever fits the header. Python's csv module reads the records; a
-broken one is refused with all the lines that it spans, and reading goes on behind it.
+broken one is refused with all the lines that it spans, and reading continues after it.
 """
 
 from __future__ import annotations
