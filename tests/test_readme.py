@@ -53,7 +53,7 @@ def run(house: House, tmp_path: Path, text: str) -> str:
         if language == "sh" and with_cli is None and "redis-cli" in block:
             continue
         done = subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
         )
         assert (done.returncode, done.stderr) == (0, ""), f"{block}\n{done.stdout}{done.stderr}"
         said.append(done.stdout)

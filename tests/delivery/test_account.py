@@ -231,6 +231,9 @@ def test_an_outage_is_not_hammered_and_ends_by_itself(house: House, closed_port:
         WORKER_CONCURRENCY=64,
         COUPONTOOLS_RATE_LIMIT=200,
         COUPONTOOLS_BASE_URL=f"http://127.0.0.1:{closed_port}",
+        # A port that refuses does so at once; a stand-in that a busy machine holds up must not be one more outage.
+        COUPONTOOLS_CONNECT_TIMEOUT_SECONDS=20,
+        COUPONTOOLS_TIMEOUT_SECONDS=60,
     )
     group_id = "gro_119251"
     ids = house.enqueue_many("add_contact", contacts(group_id, OUTAGE_JOBS))

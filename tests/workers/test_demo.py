@@ -70,7 +70,7 @@ def run(tmp_path: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
     env = environment(tmp_path, **more)
     (tmp_path / ".env").write_text("COUPONTOOLS_RATE_LIMIT=fast\nREDIS_URL=redis://127.0.0.1:2/0\n")
     done = subprocess.run(
-        [*DEMO, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=150, check=False
+        [*DEMO, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
     )
     assert processes_with(env["TMPDIR"]) == []
     assert list(Path(env["TMPDIR"]).iterdir()) == []
