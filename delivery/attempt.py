@@ -1,9 +1,9 @@
-"""One attempt at a job, from its claim to what came of it: the line that every job travels.
+"""One attempt at a job: claim it, call the API, settle it. Every job takes this path.
 
 ::
 
     claim --> the job's call --> settle
-       \\--> nothing: answered before, another's, too early, held
+       \\--> leave the message: answered before, another worker's, too early, held
        \\--> settle at once: a replay, a conflict, a deadline that passed, a lost call that was found
        \\--> read back --> claim again
 """
@@ -37,7 +37,7 @@ __all__ = ["Attempt"]
 
 log = structlog.get_logger("delivery")
 
-#: Before there is an answer.
+#: The claim of an attempt that has not claimed yet.
 _NONE = Claim("none")
 
 
@@ -54,8 +54,8 @@ class Attempt:
         self.claim = _NONE
         self.lease = means.lease(task, self.token, claimed_at=now(), claim=self.claim)
 
-    async def run(self, ticket: Ticket) -> bool:  # noqa: C901, PLR0912 - claim.lua's table of answers, a row each
-        """Claim, and do what the claim asks for."""
+    async def run(self, ticket: Ticket) -> bool:  # noqa: C901, PLR0912 - one row for each answer of claim.lua
+        """Claim the job, and do what claim.lua answers."""
         gate, job, asked_at = self.means.gate, self.task.job, now()
         self.claim = claim = await self.means.ledger.claim(
             self.task, self.token, waiting=gate.waiting_lanes, may_list=gate.may_list
@@ -110,7 +110,7 @@ class Attempt:
                 if claim.wait:
                     await asyncio.sleep(claim.wait / 1000)
                 if self.lease.slot_missed or (self.means.gate.holds_up(task.holds) and not claim.probe):
-                    # Its slot has passed, or a hold began while it slept until its slot.
+                    # The slot was missed, or a hold began while this attempt slept until its slot.
                     await self.settle(Waiting(uncount=True, keep=True), account.SILENT)
                     return False
                 if task.job.named and claim.baseline is None and not await self._note_baseline():
@@ -121,7 +121,7 @@ class Attempt:
             self._log_again(settled, Trouble(text="the deadline passed", retry_in=0))
             return settled.ours
         except Withdrawn:
-            # The next claim says why.
+            # Claim again: claim.lua then says whether the job is cancelled, held or overdue.
             await self.settle(Waiting(uncount=True, keep=True), account.SILENT)
             return False
         except LeaseLost:
@@ -148,7 +148,9 @@ class Attempt:
                 return await job.call(self.means.api, call)
 
     async def _note_baseline(self) -> bool:
-        """Note what is there before the call. Return False when there was no room for a listing: the message waits.
+        """Note what is there before the call, so that nobody takes it for the job's effect.
+
+        Return False when this process has no room for a listing: the message waits.
 
         Raises:
             Withdrawn: the job is cancelled, held or overdue by now.
@@ -162,9 +164,9 @@ class Attempt:
             async with self.lease.kept():
                 with self._measured():
                     baseline = await self.task.job.baseline(self.means.api, self.task.call())
-                # The slot first: at a slow pace, waiting for it takes longer than a lease has to spare.
+                # Wait for the call's slot while the lease is renewed: at a slow pace, the lease alone would not last.
                 await self._take_slot()
-        # A listing may take minutes, and whoever cancelled or paused meanwhile was told that no new call is made.
+        # The listing may have taken minutes. An operator who cancelled or paused meanwhile was told that no new call begins.
         if await self.means.ledger.is_stopped(self.task, self.token, deadline=self.claim.deadline):
             raise Withdrawn
         await self.lease.renew(baseline)
@@ -176,11 +178,11 @@ class Attempt:
 
     @asynccontextmanager
     async def _faults(self) -> AsyncIterator[None]:
-        """A worker that is told to stop in the middle of a call says so in the ledger; a fault of ours ends the job as such."""
+        """Settle the record if the worker is stopped during a call; turn a fault of ours into an error that can be settled."""
         try:
             yield
         except asyncio.CancelledError:
-            # Before it is settled: where Redis is away, that has no end.
+            # Log first: while Redis is away, settling does not end.
             self._log("interrupted", Trouble(text="the worker stops"))
             await asyncio.shield(
                 self.settle(Lost() if self._may_have_happened else Waiting(), account.SILENT)
@@ -200,10 +202,10 @@ class Attempt:
     # -- Reading back -----------------------------------------------------------------------------------------------------
 
     async def _read_back(self) -> bool:
-        """Read a listing; whether this job is told of by it, its next claim says."""
+        """Read a listing and write its verdicts; if there is one on this job, the next claim finds it."""
         with self.means.gate.one_listing() as is_room:
             if not is_room:
-                # Another job took the last room while the claim was under way.
+                # Another job took the last room for a listing while the claim was under way.
                 await self._read_back_of().give_up(self.claim.lost_at)
                 await self.settle(Postponed(delay=round(Pause.listing_room * 1000)), account.SILENT)
                 return True
@@ -249,7 +251,7 @@ class Attempt:
     # -- How an attempt ends ----------------------------------------------------------------------------------------------
 
     async def _succeed(self, outcome: Outcome, signal: Signal | None) -> bool:
-        """The job was carried out: its event or pages, and its outcome."""
+        """Settle a job that was carried out, with its event or pages and its outcome."""
         if outcome.pages is None:
             form = self.means.ledger.form()
             settled = await self.settle(answer.done(self.task, outcome, self._progress, form=form), signal)
@@ -266,14 +268,14 @@ class Attempt:
         return settled.ours
 
     async def _tell_pages(self) -> bool:
-        """A worker died when all pages of its listing stood ready: what it has not written of them."""
+        """Write the pages that are still staged: the worker that staged them all died while it wrote them."""
         settled = await self._settle_whole(answer.STAGED)
         if settled.answered:
             self._log("succeeded")
         return settled.ours
 
     async def _replay(self) -> bool:
-        """The key was carried out before: its event again, for this message."""
+        """Answer the message from the outcome on record: its key was carried out before."""
         told = orjson.loads(self.claim.outcome)
         pages = await self.means.ledger.pages(self.task) if "pages" in told else []
         replayed = answer.replayed(self.task, told, pages)
@@ -284,18 +286,18 @@ class Attempt:
         return True
 
     async def fail(self, failure: Failure, signal: Signal | None = None, *, owned: bool = True) -> bool:
-        """The job ends without success: its event, and a dead letter."""
+        """End the job without success, with its event and, for most kinds of failure, a dead letter."""
         settled = await self.settle(answer.failed(self.task, failure, self._progress, owned=owned), signal)
         if settled.answered:
             self._log("failed", Trouble(failure.kind, failure.code, failure.message))
         return settled.ours
 
     async def refuse(self, error: Rejected) -> bool:
-        """The API refused the job for good."""
+        """End a job that the API refused for good."""
         return await self.fail(answer.refusal(error), self._it_works())
 
     async def _put_off(self, error: CoupontoolsError) -> bool:
-        """The job was not carried out, or may have been: it waits, is held, or is read back, as the error means."""
+        """Settle a job whose call failed: depending on the error, it waits, is held, or is read back."""
         policy, attempts = self.means.policy, self.claim.attempts
         meaning = self.means.meaning(error, effect=self._may_have_happened)
         signal = account.trouble(self.task, meaning, error)
@@ -316,7 +318,7 @@ class Attempt:
         return settled.ours
 
     async def _set_aside(self) -> Settled:
-        """The message has the id of one that was answered: it gets no answer of its own, but is not swallowed either."""
+        """Set the message aside, with a ``message.rejected`` event: its id was answered before, for another message."""
         task = self.task
         settled = await self.settle(answer.used_id(task, await self.means.ledger.body(task)))
         self.means.log_line.rejected(task)
@@ -331,7 +333,7 @@ class Attempt:
         return settled
 
     async def settle(self, settlement: Settlement, signal: Signal | None = None) -> Settled:
-        """Settle, and log a hold that began or ended by it."""
+        """Settle, and log the holds that this began or ended."""
         settled = await self.means.ledger.settle(
             self.task, self.token, settlement, signal, deadline=self.claim.deadline
         )
@@ -343,14 +345,14 @@ class Attempt:
         return settled
 
     async def _settle_whole(self, settlement: Settlement, signal: Signal | None = None) -> Settled:
-        """Settle until nothing stands ready any more."""
+        """Repeat the settlement until no staged event is left to write."""
         while (settled := await self.settle(settlement, signal)).more:
             pass
         return settled
 
     @contextmanager
     def _measured(self) -> Iterator[None]:
-        """Count a call where it is made, and its time. One that the lease kept from being sent is none."""
+        """Count one call of the API and its time, unless the lease or the deadline ended it."""
         cost, sent = self.task.cost, True
         cost.call_began = now()
         try:
@@ -383,7 +385,7 @@ class Attempt:
         self.means.log_line.finished(self.task, outcome, claim.attempts, trouble, reconciled=claim.reconciled)
 
     def _log_again(self, settled: Settled, trouble: Trouble) -> None:
-        """It is tried again: by this worker, or, where the message is not its own any more, by another."""
+        """Log that the job is tried again: by this worker or, if the message is not its own any more, by another."""
         self._log("retrying" if settled.ours else "interrupted", trouble)
 
     def _leave(self) -> None:

@@ -1,4 +1,4 @@
-"""A claim: the token by which it is known, and what claim.lua answers."""
+"""A claim: its token, and the answer of claim.lua."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["Claim", "tokens"]
 
 
 class _Tokens:
-    """By its token a claim is known as one's own: the name of this process, and the number of the attempt.
+    """Makes the tokens that tell each attempt's claims from all others: a random name of this process, and a number.
 
-    A random one each would be a system call each.
+    A random token for each attempt would cost a system call each.
     """
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
         self._name_process()
-        # One that is forked when this is loaded already would take its sibling's claims for its own, and call what that one has called.
+        # A forked process must not keep its parent's name: it would take a sibling's claims for its own, and repeat their calls.
         os.register_at_fork(after_in_child=self._name_process)
 
     def _name_process(self) -> None:
         self._process = uuid.uuid4().hex
 
     def next(self) -> str:
-        """Return one that no other attempt of any process has."""
+        """Return a token that no other attempt of any process has."""
         return f"{self._process}{next(self._numbers):x}"
 
 
@@ -38,7 +38,7 @@ tokens = _Tokens()
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim, by its verb; fields that do not apply keep their defaults."""
+    """The answer of claim.lua. Fields that its verb does not use keep their defaults."""
 
     verb: str
     #: The deadline in force, holds included; Unix milliseconds.
@@ -52,21 +52,21 @@ class Claim:
     outcome: bytes = b""
     baseline: tuple[str, ...] | None = None
     evidence: bytes = b""
-    #: Is it the one that a hold has let through?
+    #: Has a hold let this claim through as its probe?
     probe: bool = False
     reason: str = ""
     #: The hold that the message was parked for.
     hold: str = ""
-    #: The lane whose turn it is, when it is another's.
+    #: The lane whose turn it is, if that is not the job's own lane.
     turn: str = ""
-    #: Does the record belong to this claim? If not, it is another job's, which this one waited for.
+    #: Does the record belong to this claim? If not, it belongs to another job, for which this one waited.
     owned: bool = True
-    #: When the job's own lost call ended, in milliseconds of Redis's clock; None when others' calls are to be read back.
+    #: When the job's own lost call ended, in milliseconds of Redis's clock; None when only other jobs' calls are read back.
     lost_at: int | None = None
 
     @classmethod
     def read(cls, answer: list[Any]) -> Claim:  # noqa: C901 - a row for each answer
-        """Return what the script's answer says."""
+        """Parse the script's answer."""
         verb, deadline, rest = answer[0].decode(), int(answer[1]), answer[2:]
         match verb:
             case "call":

@@ -1,7 +1,7 @@
-"""The gate of one process: who may claim next, while so many jobs are in flight and the account is paced or held.
+"""The gate of one process: which job may claim next, given the places in flight, the account's pace and its holds.
 
 Jobs wait here with nothing but their message. What all workers share (pace, holds) is decided in Redis; the gate only remembers until when
-asking again is of no use, so that a waiting backlog costs next to nothing. How the places are shared among the lanes, shares.py says.
+it is useless to ask again, so that a waiting backlog costs next to nothing. The module shares decides how the lanes share the places.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Benched(Exception):  # noqa: N818 - not an error: others are to have the j
 
 
 class Held(Exception):  # noqa: N818 - not an error: the job is to be parked
-    """The job's account or channel is held: it waits in Redis, where the jobs of this hold wait."""
+    """The job's account or channel is held: park the message."""
 
     def __init__(self, hold: str) -> None:
         super().__init__(hold)
@@ -40,7 +40,7 @@ class Held(Exception):  # noqa: N818 - not an error: the job is to be parked
 class _Waiter:
     number: int
     lane: str = field(compare=False)
-    #: The holds that concern it.
+    #: The names of the holds that concern the job.
     holds: frozenset[str] = field(compare=False)
     future: asyncio.Future[None] = field(compare=False)
 
@@ -54,7 +54,7 @@ class Ticket:
         self.lane = lane
 
     def claimed(self) -> None:
-        """The claim has its answer; the next one may ask."""
+        """Note that the claim has its answer, so that another job may claim."""
         if self._claiming:
             self._claiming = False
             self._gate._claims -= 1  # noqa: SLF001 - two halves of one thing
@@ -62,13 +62,13 @@ class Ticket:
 
 
 class Gate:
-    """Lets at most ``concurrency`` jobs in, of the lanes whose turn it is.
+    """Lets at most ``concurrency`` jobs in at a time, from the lanes whose turn it is.
 
-    Belongs to one event loop; not for other threads.
+    Belongs to one event loop. Other threads may use only what says so.
     """
 
     def __init__(self, concurrency: int, *, claims: int | None = None) -> None:
-        """``claims`` is how many claims may be under way at once, where more would only be told to wait."""
+        """``claims`` is how many claims may be under way at once, if more would only be told to wait."""
         self._shares = Shares(concurrency)
         self._most_claims = claims or concurrency
         self._claims = 0
@@ -89,20 +89,20 @@ class Gate:
 
     @property
     def full_since(self) -> float | None:
-        """Since when all places have been taken and none was left (`time.monotonic()`); None while one is free. Other threads may ask."""
+        """Since when all places are taken and no job has left (`time.monotonic()`); None while one is free. Other threads may ask."""
         return self._shares.full_since
 
     # -- Who waits ------------------------------------------------------------------------------------------------------------
 
     async def enter(self, lane: str, holds: frozenset[str], number: int | None, patience: float) -> Ticket:
-        """Wait to be let in; at the latest ``patience`` seconds from now no pace is a reason to wait any more.
+        """Wait to be let in. After ``patience`` seconds, the pace does not keep the job waiting any more.
 
-        ``holds`` names the holds that concern the job; ``number`` keeps its place when it has to come back.
+        ``holds`` names the holds that concern the job. With its old ``number``, a job that comes back keeps its place in the line.
 
         Raises:
             Draining: the worker stops.
-            Benched: this process may not call for now, and others may.
-            Held: one of the holds is known.
+            Benched: this process may not call for now, and other workers may.
+            Held: this process knows that one of ``holds`` is in force.
         """
         if self._draining:
             raise Draining
@@ -127,7 +127,7 @@ class Gate:
 
     @contextmanager
     def inside(self, ticket: Ticket) -> Iterator[Ticket]:
-        """While a job that was let in has its place."""
+        """Keep the place of a job that was let in while the block runs."""
         try:
             yield ticket
         finally:
@@ -136,12 +136,12 @@ class Gate:
             self._pump()
 
     def take_number(self) -> int:
-        """A place behind all who came before."""
+        """Return a number behind all jobs that came before."""
         return next(self._numbers)
 
     @property
     def waiting_lanes(self) -> list[str]:
-        """The lanes of which jobs wait here, and could be let in: a turn that nobody may take would stop all others."""
+        """The lanes whose jobs wait here and may have a place. If it were the turn of a lane that may have none, all others would stop."""
         return [lane for lane, waiters in self._waiting.items() if waiters and self._shares.may_take(lane)]
 
     # -- Listings -------------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Gate:
 
     @contextmanager
     def one_listing(self) -> Iterator[bool]:
-        """While a job of another lane reads a listing; yields False, and counts nothing, when there is no room for one."""
+        """Count a listing that a job of another lane reads in the block. Yield False, and count nothing, if there is no room for one."""
         if not self.may_list:
             yield False
             return
@@ -163,10 +163,10 @@ class Gate:
         finally:
             self._pump()
 
-    # -- What Redis has told --------------------------------------------------------------------------------------------------
+    # -- What Redis answered --------------------------------------------------------------------------------------------------
 
     def pace(self, seconds: float, lane: str, turn: str) -> None:
-        """A claim came too early: asking is of no use for ``seconds``; for its ``lane`` alone, when it is the ``turn`` of another."""
+        """Ask for no slot for ``seconds``: a claim came too early. If it is the ``turn`` of another lane, this concerns ``lane`` alone."""
         until = asyncio.get_running_loop().time() + max(Pause.paced_first, seconds)
         if turn:
             self._yields_until[lane] = until
@@ -176,9 +176,9 @@ class Gate:
         self._pump()
 
     def hold(self, name: str) -> None:
-        """This process was told of a hold: who waits here for it is parked.
+        """Remember a hold that Redis reported, and send the jobs that wait here and are concerned to be parked.
 
-        A hold of one kind of call is no reason not to ask: what was called before may be looked up.
+        Ignore a hold of one kind of call: a job may still be looked up whose call was made before.
         """
         if name.count("/") > 1:
             return
@@ -193,28 +193,28 @@ class Gate:
                     waiter.future.set_exception(Held(name))
 
     def bench(self, seconds: float) -> None:
-        """This process's secret is refused, and another worker's is not: for so long it takes nothing."""
+        """Take nothing for ``seconds``: this process's secret is refused, and another worker's is not."""
         self._benched_until = time.monotonic() + max(Pause.benched_first, seconds)
         self._send_back(Benched)
 
     @property
     def is_benched(self) -> bool:
-        """May this process take nothing for now? Any thread may ask."""
+        """Must this process take nothing for now? Other threads may ask."""
         return self._benched_until > time.monotonic()
 
     def release(self) -> None:
-        """A hold is over: what was known of holds is to be asked anew."""
+        """Forget all known holds, since one of them is over: claims ask Redis again."""
         self._held_until.clear()
 
     def holds_up(self, holds: frozenset[str]) -> str | None:
-        """Return one of ``holds`` that is known; None when asking is worth it."""
+        """Return one of ``holds`` that is known to be in force; None if a claim is worth it."""
         if not self._held_until:
             return None
         now = asyncio.get_running_loop().time()
         return next((name for name in holds if self._held_until.get(name, 0.0) > now), None)
 
     def drain(self) -> None:
-        """Let nobody in any more, and send back all who wait."""
+        """Let no job in any more, and send back all that wait."""
         self._draining = True
         self._send_back(Draining)
         if self._timer:
@@ -231,7 +231,7 @@ class Gate:
 
     def _forget(self, waiter: _Waiter) -> None:
         if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
-            # Let in and cancelled in one turn of the loop: the place goes to the next.
+            # The job was let in and cancelled in one turn of the loop: its place goes to the next.
             self._shares.leave(waiter.lane)
             self._claims -= 1
             self._pump()
@@ -252,10 +252,10 @@ class Gate:
 
     def _pump(self) -> None:
         if self._draining or self._shares.are_taken or self._claims >= self._most_claims:
-            # Whoever leaves, or has its claim answered, pumps again.
+            # A job that leaves its place, or whose claim is answered, pumps again.
             return
         if not self._overdue and not any(self._waiting.values()):
-            # Nobody waits; the most frequent case.
+            # No job waits: the most frequent case.
             return
         now = asyncio.get_running_loop().time()
         while not self._shares.are_taken and self._claims < self._most_claims:
@@ -283,7 +283,7 @@ class Gate:
         return self._waiting[min(ready, key=self._rank)] if ready else None
 
     def _rank(self, lane: str) -> tuple[bool, tuple[bool, float]]:
-        """Whose turn Redis says it is comes first, then whose turn it is in this process."""
+        """Return a sort key: first the lane whose turn Redis says it is, then the one whose turn it is in this process."""
         return lane != self._preferred, self._shares.rank(lane)
 
     def _set_timer(self, now: float) -> None:
@@ -291,7 +291,7 @@ class Gate:
             self._timer.cancel()
             self._timer = None
         if max(self._paced_until, *self._yields_until.values()) <= now:
-            # Nobody waits for a time; without a pace, nobody ever does.
+            # No lane waits for a time; without a pace, none ever does.
             return
         lanes = self.waiting_lanes
         times = [self._paced_until, *(self._yields_until[lane] for lane in lanes)] if lanes else []

@@ -1,4 +1,4 @@
-"""Until when bytes may leave for a claimed job, and how that is made longer while a listing is read."""
+"""The lease of a claim: until when its call may be sent, and how it is renewed while a listing is read."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class LeaseLost(Exception):  # noqa: N818 - named for what happened
 
 
 class OutOfTime(Exception):  # noqa: N818 - named for what happened
-    """The job's deadline passed while a listing went on: it changed nothing, and can be given up."""
+    """The job's deadline passed during a listing. The listing changes nothing, so it can be given up."""
 
 
 class Withdrawn(Exception):  # noqa: N818 - named for what happened
-    """The job was cancelled, a hold began, or the deadline passed, while a listing went on: do not send."""
+    """During a listing, the job was cancelled, a hold began, or the deadline passed: do not send."""
 
 
 class Lease:
     """The lease of one claim.
 
-    It is checked after the connection stands and just before the first byte: a worker that was frozen in between must not send what
+    It is checked when the connection is open, just before the first byte: a worker that was frozen until then must not send what
     its successor may be sending.
     """
 
@@ -54,36 +54,36 @@ class Lease:
         self._token = token
         self._ends = claimed_at + claim.lease / 1000
         self._deadline = claim.deadline
-        #: When its slot of the pace is; none without a pace.
+        #: When the claim's slot of the pace is; None without a pace.
         self._slot = claimed_at + claim.wait / 1000 if policy.interval_us else None
         #: Did any byte leave?
         self.departed = False
 
     @property
     def slot_missed(self) -> bool:
-        """Is it too late to use the slot? A process that stood still would send all that it had reserved at once."""
+        """Is it too late to use the slot? Else a process that stood still would send all the calls that it had reserved at once."""
         return self._slot is not None and now() > self._slot + SLOT_GRACE_SECONDS
 
     @property
     def _seconds_left(self) -> float:
-        """Until the deadline in force, holds included."""
+        """Seconds until the deadline in force, holds included."""
         return self._deadline / 1000 - time.time()
 
     def guard(self) -> None:
-        """Mark that bytes leave now.
+        """Note that bytes leave now.
 
         Raises:
-            LeaseLost: the lease would end before the call must.
+            LeaseLost: the lease ends before the call's time limit.
         """
         if now() + self._policy.timeout > self._ends:
             raise LeaseLost
         self.departed = True
 
     async def renew(self, baseline: list[str] | None = None) -> None:
-        """Start the lease anew, and note a baseline with it.
+        """Renew the lease, and note ``baseline`` in the same step.
 
         Raises:
-            LeaseLost: somebody else has it.
+            LeaseLost: neither the record nor the reader lock is this claim's any more.
         """
         asked_at = now()
         milliseconds = await self._ledger.renew(self._task, self._token, baseline)
@@ -93,11 +93,11 @@ class Lease:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """While this lasts, renew the lease in time.
+        """Renew the lease in the background while the block runs.
 
         Raises:
-            LeaseLost: somebody else has it.
-            OutOfTime: the deadline passed; though no listing is cut off before it took as long as a call may.
+            LeaseLost: a renewal found it lost.
+            OutOfTime: the deadline passed; but the block has at least the time of one call.
         """
         lost = asyncio.Event()
         try:

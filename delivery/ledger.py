@@ -29,12 +29,12 @@ from delivery.unknowns import Unknowns
 
 __all__ = ["Ledger"]
 
-#: And one that is settled as unknown: longer than its dead letter, which must be read back when it is sent again.
+#: How long a record is kept that ended as unknown: longer than its dead letter, whose retry must read back first.
 KEPT_UNKNOWN_SECONDS = 8 * 86400.0
 
 
 class Ledger:
-    """The scripts of this folder, typed. Every method waits for Redis as long as it is away."""
+    """The ledger's scripts, typed. Every method waits while Redis is away."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Ledger:
         form: Callable[[], int] = lambda: SMALL_FORM,
     ) -> None:
         self._runner = runner
-        #: The number of the form of what is stored, as all living workers read it.
+        #: Returns the number of the form in which data is stored: one that all living workers can read.
         self.form = form
-        #: What waits for a listing.
+        #: The records that wait for a listing.
         self.unknowns = Unknowns(runner, keys, policy)
         self._keys = keys
         self._policy = policy
-        #: What both scripts are told of the settings; in milliseconds, the interval in microseconds.
+        #: The settings that both claim and settle need, in milliseconds.
         self._times = {
             "cover": _ms(policy.cover),
             "ttl": _ms(policy.ttl),
@@ -69,7 +69,7 @@ class Ledger:
     ) -> Claim:
         """Ask whether this job may call the API now.
 
-        ``waiting`` names the lanes of which this process has more jobs; ``may_list`` says whether it has room for another listing.
+        ``waiting`` names the lanes that have jobs waiting in this process; ``may_list`` says whether it has room for another listing.
         """
         keys, receipt, job = self._keys, task.receipt, task.job
         arguments = self._times | {
@@ -142,9 +142,9 @@ class Ledger:
         *,
         deadline: int = 0,
     ) -> Settled:
-        """Write what came of a claim, and what its call told of the account; ``deadline`` is the one that the claim told."""
+        """Write what came of a claim, and what its call showed about the account; ``deadline`` is the one that the claim returned."""
         keys, policy, receipt, job = self._keys, self._policy, task.receipt, task.job
-        # A job that was never claimed touches no record; its arguments may not even be readable.
+        # Ask a job that was never claimed for nothing: its arguments may not even be readable.
         owned = settlement.owned
         arguments: dict[str, Any] = self._times | {
             "id": receipt.id,
@@ -203,7 +203,7 @@ class Ledger:
         return Settled(word in {b"ok", b"more"}, word == b"used", Changes.read(changes), word == b"more")
 
     async def park(self, hold: str, tasks: Sequence[Task]) -> bool:
-        """Move messages of one queue and kind to where the jobs of ``hold`` wait. Return False, with nothing moved, when it is over."""
+        """Park messages of one queue and kind of job under ``hold``. Return False, with nothing moved, when the hold is over."""
         first = tasks[0]
         arguments: list[Any] = [hold, first.place, max(map(self._life, tasks))]
         for task in tasks:
@@ -212,9 +212,9 @@ class Ledger:
         return bool(await self._runner.run(SCRIPTS["park"], keys, arguments))
 
     async def renew(self, task: Task, token: str, baseline: list[str] | None = None) -> float:
-        """Start the lease anew, and the right to read the task's listing; note ``baseline``, what is not the job's effect.
+        """Renew the lease and the lock of the listing's reader; note ``baseline``, what must not be taken for the job's effect.
 
-        Returns the lease in milliseconds, 0 if it was lost.
+        Return the lease in milliseconds, 0 if it was lost.
         """
         answer = await self._runner.run(
             SCRIPTS["renew"],
@@ -224,7 +224,7 @@ class Ledger:
         return float(answer)
 
     async def is_stopped(self, task: Task, token: str, *, deadline: int) -> bool:
-        """Ask whether a job that was claimed is cancelled, held or overdue by now, and must not begin its call."""
+        """Return whether a claimed job is cancelled, held or overdue by now, and must not begin its call."""
         job = task.job
         arguments = {
             "deadline": deadline,
@@ -242,7 +242,7 @@ class Ledger:
         return bool(await self._runner.run(SCRIPTS["stopped"], keys, [orjson.dumps(arguments)]))
 
     async def reserve(self, lane: str, waiting: Sequence[str] = ()) -> tuple[float, bool]:
-        """Ask for a slot of the pace; return the milliseconds to wait, and whether the slot is reserved (else ask again then)."""
+        """Reserve a slot of the pace. Return the milliseconds to wait, and whether a slot is reserved; if not, ask again after that."""
         wait, again = await self._runner.run(
             SCRIPTS["reserve"],
             [self._keys.pace],
@@ -261,11 +261,11 @@ class Ledger:
         return await self._runner.command("HGET", task.receipt.bodies, task.receipt.id) or b""
 
     def _life(self, task: Task) -> int:
-        # What is not settled must outlive the message that it belongs to, in whatever hold that waits.
+        # An unsettled record must outlive its message, however long a hold keeps that waiting.
         return _ms(self._policy.unsettled + task.patience)
 
     def _told_elsewhere(self, task: Task, settlement: Settlement) -> dict[str, Any]:
-        """Where else the answer goes: the caller's list, and the counts of its minute and its batch."""
+        """Return where else the answer is written: the caller's list, and the counts of the minute and of the batch."""
         job, keys = task.job, self._keys
         told: dict[str, Any] = {}
         if job.reply_to:

@@ -1,4 +1,4 @@
-"""Whether a job is tried again, and when: what an answer means for job and account, and every pause there is."""
+"""Whether and when a job is tried again: what an answer means for the job and the account, and the length of every pause."""
 
 from __future__ import annotations
 
@@ -16,84 +16,84 @@ __all__ = ["PAUSES_MS", "Backoff", "Meaning", "Pause", "Rests", "meaning_of"]
 class Pause:
     """Every pause whose length no setting decides, in seconds.
 
-    Scripts in Redis have each as ``PAUSE.<name>``, in milliseconds; how they reckon with them stands in ``lua/pauses.lua``.
+    Lua scripts read each as ``PAUSE.<name>``, in milliseconds; ``lua/pauses.lua`` calculates with them.
     """
 
     # -- What the API asks for --
 
-    #: A ``Retry-After`` further away than this is taken for a mistake: it would stop the whole account.
+    #: A longer ``Retry-After`` is taken for a mistake and cut to this: it would stop the whole account.
     asked_longest = 3600.0
-    #: One that is no longer than this is just waited for: nothing is parked, and nobody told.
+    #: A pause up to this length is just waited for: nothing is parked, and no event reports it.
     asked_short = 10.0
 
     # -- A job, or a look at a listing, asks again --
 
-    #: Past its deadline.
+    #: How long the pace may keep a job waiting whose deadline has passed, before the job claims again.
     overdue = 5.0
-    #: When it could not even be answered: soon enough once the cause is mended, seldom enough to be read.
+    #: When the job could not even be answered: soon enough once the cause is mended, seldom enough for a readable log.
     postponed = 60.0
-    #: When it needs a listing for which its process has no room: another process may have it.
+    #: When the job needs a listing and its process has no room for one: another process may have room.
     listing_room = 0.5
-    #: While another claim of its key is under way: at least so long.
+    #: While another call under the same key is under way: the shortest wait.
     busy_first = 0.2
-    #: While another job has the name or the contact that it wants: how soon, and how seldom at last.
+    #: While another job has the name or the contact that this one wants: the first wait, and the longest.
     other_first = 0.3
     other_last = 30.0
-    #: While somebody else reads the listing: at least so long, and at most; that may end long before it must, and it tells of those alone
-    #: who waited when it began.
+    #: While another worker reads the listing: the shortest wait, and the longest. That listing may end long before the reader lock does,
+    #: and it only tells of records that waited when it began.
     reader_first = 0.05
     reader_last = 2.0
-    #: After what another holds has run out.
+    #: Added to the end of another's lease or reader lock, so that it has surely run out.
     lock_slack = 0.005
-    #: A call whose deadline comes before it may be read back is looked up once, so long before the deadline.
+    #: A lost call whose deadline comes before it may be read back is looked up once, at most this long before the deadline.
     last_look = 5.0
-    #: A call that is refused while others pass: how soon, and how seldom at last.
+    #: How long a call waits that is refused while others pass: the first number, doubled once for each refusal, up to the second.
     alone_first = 2.0
     alone_last = 600.0
-    #: A message with which workers have died: so long a worker waits for its other jobs to end, to try that one alone; and so long a
+    #: A message with which workers have died: how long a worker waits for its other jobs to end, to try this one alone; and how long a
     #: second such message waits.
     suspect = 60.0
     second_suspect = 2.0
 
     # -- A hold is probed --
 
-    #: How soon; and how seldom at last, for each kind. A refusal without a code of the vendor's may concern some calls alone: the others,
-    #: who wait for a probe that passes, wait less long.
+    #: The first interval between probes; and the longest for each kind of hold. A refusal without a code of the vendor's may concern some
+    #: calls alone, so it is probed more often: all the others wait until a probe passes.
     probe_first = 1.0
     refused_last = 60.0
     outage_last = 4.0
     bare_last = 8.0
-    #: A refusal that returns within so long goes on with its interval, or one that concerns some calls alone would flap.
+    #: A refusal that returns within this time goes on with its interval. Else a refusal of some calls alone would flap.
     returns_within = 120.0
-    #: Who was let out to probe and did not is followed by others.
+    #: If a message that was let out to probe has not done so by then, more are let out.
     let_out_again = 1.0
-    #: When none is left of the kind of call that was refused, any may probe after so long.
+    #: When no call is left of the kind that was refused, any other may probe after this time.
     any_probes = 600.0
-    #: How soon a job asks again whose hold is to be probed by another, where it cannot be parked.
+    #: After this time a job asks again that must leave the probe to another and cannot be parked.
     probe_soon = 0.25
-    #: A probe that is further ahead was set by a clock that was set back since.
+    #: A probe further ahead than this was set before the clock was set back.
     probe_furthest = 3660.0
-    #: How long others of the same hold are waited for, so that one script parks them all.
+    #: How long parking waits for more messages of the same hold, so that one script parks them all.
     gathering = 0.005
-    #: How long a process believes in a hold without asking: another worker's probe may have ended it.
+    #: How long a process believes in a hold without asking Redis: another worker's probe may have ended it.
     hold_believed = 1.0
 
-    #: A process whose secret is refused, while another's is not, takes nothing for at least so long.
+    #: A process whose secret is refused, while another worker's is not, takes nothing for at least this long.
     benched_first = 0.05
 
     # -- The pace --
 
-    #: How soon a claim that came too early asks again, at least.
+    #: The shortest wait of a claim that came too early.
     paced_first = 0.001
-    #: How seldom at last a lane asks for a slot while it is the turn of another.
+    #: The longest wait of a lane that asks for a slot while it is the turn of another.
     turn_last = 0.25
-    #: A lane that was told to wait is expected back for two intervals, or until it may ask again, and this; so long at most a slot is kept.
+    #: Added to the time for which a lane that was told to wait is expected back; a slot is kept for it no longer.
     lane_wanted = 0.25
-    #: A slot that is further ahead was reserved by a clock that was set back since.
+    #: A slot further ahead than this was reserved before the clock was set back.
     slot_furthest = 10.0
 
 
-#: The same for the scripts in Redis.
+#: The same in milliseconds, for the Lua scripts.
 PAUSES_MS: Final[Mapping[str, int]] = MappingProxyType(
     {name: round(1000 * seconds) for name, seconds in vars(Pause).items() if not name.startswith("_")}
 )
@@ -101,7 +101,7 @@ PAUSES_MS: Final[Mapping[str, int]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What to do with the job, and what the call told about the account.
+    """What to do with the job, and what the call showed about the account.
 
     ========  =============================================================
     verb      the job
@@ -114,23 +114,23 @@ class Meaning:
     """
 
     verb: Literal["retry", "lost", "held", "refused"]
-    #: ``outage`` counts towards the breaker, ``refused`` begins a hold, ``well`` says that the API works.
+    #: ``outage`` counts towards a hold for an outage, ``refused`` begins a hold, ``well`` says that the API works.
     signal: Literal["well", "outage", "refused", "none"]
     scope: str = "account"
-    #: Seconds that the whole account is asked to wait.
+    #: Seconds for which the API asks the whole account to wait.
     pause: float | None = None
-    #: Was it refused without a code of the vendor's, so that nobody knows whether it was the account or this call?
+    #: Was the call refused without a code of the vendor's, so that nobody knows whether the account or this call alone is refused?
     bare: bool = False
-    #: Did not even a connection stand?
+    #: Did the call fail before a connection was open?
     connect: bool = False
-    #: Of a job that is held: may the call have been carried out all the same, so that it is read back before any other?
+    #: For ``held``: may the call have been carried out all the same, so that it is read back before any other?
     lost: bool = False
 
 
 def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) -> Meaning:
     """Return what ``error`` means for a call that can change something (``effect``) or that cannot.
 
-    ``shortest_pause`` is how long the account waits, in seconds, where the API asks for patience without saying for how long.
+    ``shortest_pause`` is how long the account waits, in seconds, when the API asks for a pause without saying for how long.
     """
     signal: Literal["outage", "none"] = "outage" if error.outage else "none"
     # A mistaken Retry-After must not stop the whole account for a year.
@@ -146,7 +146,7 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
         case Rejected():
             return Meaning("refused", "well")
         case MayHaveHappened():
-            # A Retry-After here speaks of this answer alone: only the job that got it waits.
+            # A Retry-After here concerns this call alone: only its job waits.
             return Meaning("lost" if effect else "retry", signal)
         case _:
             raise TypeError(f"{type(error).__name__} has no meaning; add a row") from error
@@ -165,14 +165,14 @@ class Backoff:
     longest: float
 
     def seconds(self, attempts: int, retry_after: float | None = None) -> float:
-        """Return how long to wait after ``attempts`` attempts; at least ``retry_after`` where the API said so."""
+        """Return how many seconds to wait after ``attempts`` attempts; at least ``retry_after``, if the API sent one."""
         ceiling = min(self.longest, self.shortest * 2.0 ** min(attempts, 60))
         wait = random.uniform(self.shortest, max(self.shortest, ceiling))  # noqa: S311 - spreads load, hides nothing
         return max(wait, self.at_most(retry_after))
 
     @staticmethod
     def at_most(retry_after: float | None) -> float:
-        """Return what the API asked for, within reason; 0 if it asked for nothing."""
+        """Return the wait that the API asked for, within reason; 0 if it asked for none."""
         return 0.0 if retry_after is None else min(retry_after, Pause.asked_longest)
 
 
@@ -180,9 +180,9 @@ class Backoff:
 class Rests:
     """The pauses between listings that read back, in seconds."""
 
-    #: Before the next listing of one kind: answers are lost in bursts, and one listing is to serve a burst.
+    #: Before the same listing is read again: answers are lost in bursts, and one listing can serve a whole burst.
     rest: float
-    #: Before those whom a listing could not tell of ask again; twice as long each time, up to ``seldom``.
+    #: Before a record that a listing left undecided is looked at again; twice as long each time, up to ``seldom``.
     again: float
     seldom: float
 
