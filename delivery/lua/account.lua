@@ -4,17 +4,17 @@
 --   pace      hash    tat: when the next request may leave (µs); turn: the pass of the lane that was served last; p:<lane>: its pass;
 --                     w:<lane>: until when it counts as waiting (ms)
 --   holds     hash    name -> JSON, a field for each hold there is; the name is <scope>/paused, <scope>/refused, account/asked,
---                     account/outage, <scope>/outage/<kind of call>, or account/refused/<secret>: those who use this secret alone. Of each:
+--                     account/outage, <scope>/outage/<kind of call>, or account/refused/<secret> (for workers that use
+--                     this secret alone). Each has:
 --                       scope (account | sms | email), kind (paused | refused | asked | outage), code ('' for none), message, worker,
---                       since, retry_at (ms), interval (ms until the next probe), length (ms that an asked one lasts),
---                       call (the kind of call that was refused, with its channel), probe (token of the one that may call, '' for none),
---                       let_out (ms; when a probe was taken out of the parked), letting (how many at once), tried (how many probes
---                       failed), bare (refused without a code of the vendor's), about (which call that was), lost (may
---                       that call have been carried out?), others (of a bare one: has
---                       it parked jobs of other kinds?), call_only (does an outage concern that kind of call alone?), any (whoever comes
---                       may probe), secret (whose credentials were refused), untold (its event is still to be written)
---   still     hash    while deadlines stand still: view -> since when (ms); view:sum -> for how long they have in all (ms)
---   held      zset    for each view, past times of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)
+--                       since, retry_at (ms), interval (ms until the next probe), length (ms that an asked one lasts), call (the kind of
+--                       call that was refused, with its channel), probe (token of the one that may call, '' for none), let_out (ms; when
+--                       parked messages were let out to probe), letting (how many at once), tried (how many probes failed), bare (refused
+--                       without a code of the vendor's), about (which call that was), lost (may that call have been carried out?), others
+--                       (of a bare one: has it parked jobs of other kinds?), call_only (does an outage concern that kind of call alone?),
+--                       any (may any call probe?), secret (whose credentials were refused), untold (its event is still to be written)
+--   still     hash    view -> since when its deadlines stand still (ms), while they do; view:sum -> how long they have in all (ms)
+--   held      zset    for each view, past periods of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)
 --   parked    set     "<hold>|<queue>|<channel>/<kind of job>" of each parking place that is not empty; the place itself is a zset, its
 --                     key ends in the same three: id -> when it was enqueued (ms)
 --   alone     hash    a call that was refused while others passed -> "<how often> <until when it waits (ms)>"
@@ -25,8 +25,8 @@ local PACE_TTL_MS = 86400000
 
 -- Holds ------------------------------------------------------------------------------------------------------------------------
 
--- May this job be the probe of a hold whose time has come? A refusal with a code speaks of one kind of call; one without a code
--- perhaps only of the very call that met it, so another is to try.
+-- May this job be the probe of a hold whose time has come? A refusal with a code concerns one kind of call. One without a code may
+-- concern only the very call that met it, so another call must probe.
 local function may_probe(hold, job)
   if hold.kind ~= 'refused' or hold.any then return true end
   local same_kind = hold.call == job.scope .. '/' .. job.call
@@ -34,12 +34,12 @@ local function may_probe(hold, job)
   return same_kind
 end
 
--- Milliseconds that this job (token, call, about, cover) still has to wait for this hold; nil when it may go on.
+-- Milliseconds that this job (token, scope, call, about, cover) still has to wait for this hold; nil when it may go on.
 local function waits_for(hold, job)
   if hold.kind == 'paused' then return PAUSE.refused_last end
   if hold.probe == job.token then return nil end
   local wait = hold.retry_at - now
-  -- Further ahead than any hold waits: the clock was set back since.
+  -- If that is longer than any hold waits, the clock was set back since.
   if wait > 0 and wait <= (hold.length or PAUSE.refused_last + job.cover) then return wait end
   if hold.kind == 'asked' or may_probe(hold, job) then return nil end
   return PAUSE.probe_soon
@@ -61,7 +61,7 @@ local function holds_of(holds, scope, call, secret)
   return standing, passing
 end
 
--- What living workers say of themselves.
+-- What living workers wrote about themselves.
 local function living_of(workers, heartbeats)
   local living, told = {}, redis.call('HGETALL', workers)
   for i = 1, #told, 2 do
@@ -72,7 +72,7 @@ local function living_of(workers, heartbeats)
   return living
 end
 
--- The secrets that living workers use, each true if it is refused; nil when no worker says what it uses.
+-- The secrets that living workers use, each true if it is refused; nil when no living worker names its secret.
 local function secrets_of(holds, workers, heartbeats)
   local secrets, any = {}, false
   for _, about in ipairs(living_of(workers, heartbeats)) do
@@ -84,7 +84,7 @@ local function secrets_of(holds, workers, heartbeats)
   return any and secrets or nil
 end
 
--- The queues that living workers take; nil when one does not say what it takes, or nobody lives.
+-- The queues that living workers take; nil when one of them does not name its queues, or none lives.
 local function queues_of(workers, heartbeats)
   local queues, any = {}, false
   for _, about in ipairs(living_of(workers, heartbeats)) do
@@ -120,7 +120,7 @@ end
 -- The pace ---------------------------------------------------------------------------------------------------------------------
 
 -- Reserves the next free slot of the account's pace (GCRA with no burst: even spacing, nothing saved up while idle) for a lane.
--- `who` has lane, weight and waiting, the lanes of which the same process has more.
+-- `who` has lane, weight and waiting (the lanes of which the same process has more jobs).
 -- Answers the milliseconds until the slot; or nil, the milliseconds after which to ask again, and the lane whose turn it is, if it is
 -- another's: of all lanes that wait, the one that had the least for its weight goes first (stride scheduling).
 local function reserve(pace_key, who, interval_us, horizon_ms)
@@ -128,12 +128,12 @@ local function reserve(pace_key, who, interval_us, horizon_ms)
   local pace, flat = {}, redis.call('HGETALL', pace_key)
   for i = 1, #flat, 2 do pace[flat[i]] = tonumber(flat[i + 1]) end
   local start, next_free = now_us, pace.tat or 0
-  -- Further ahead than anybody may reserve: the clock was set back since, or the limit raised.
+  -- A slot further ahead than anybody may reserve does not count: the clock was set back since, or the limit raised.
   if next_free > start and next_free - start <= PAUSE.slot_furthest * 1000 + 2 * interval_us then start = next_free end
   local wait_ms = math.ceil((start - now_us) / 1000)
   local intervals = math.ceil(2 * interval_us / 1000)
-  -- A lane counts as waiting until it can have asked again: a worker with a lower limit may have put the next slot further ahead than two
-  -- intervals of this one. A mark beyond that is of a clock that was set back since.
+  -- A lane counts as waiting until it can have asked again. That may be late: a worker with a lower limit may have put the next slot
+  -- further ahead than two intervals of this worker. A mark beyond that was set before the clock was set back.
   local wanted = whole(now + math.max(intervals, wait_ms - horizon_ms) + PAUSE.lane_wanted)
   local furthest = now + math.max(intervals, PAUSE.slot_furthest) + PAUSE.lane_wanted
   local set, again = {}, false

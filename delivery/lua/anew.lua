@@ -1,11 +1,11 @@
 -- include: clock.lua
 -- include: record.lua
 --
--- anew.lua: an operator has looked, and a job that ended as unknown is to call again: its record is forgotten. Safe to repeat.
+-- anew.lua: forgets the record of a job that ended as unknown, so that the job calls again: an operator has looked. Safe to repeat.
 --
 -- KEYS  1 record
 local record = KEYS[1]
--- Answers 1, or 0 when there is nothing to forget, or when another job of this key is finding out.
+-- Answers 1, or 0 when there is nothing to forget, or when another job under this key is finding out what happened.
 
 local r = read(record, 'state', 'bodies', 'id')
 if r.state ~= 'unknown' then return 0 end

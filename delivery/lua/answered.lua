@@ -1,26 +1,26 @@
--- answered.lua: a prelude of claim.lua and settle.lua: was a message of this id answered before, and is this that very message? Its answer,
--- once, with all that is counted in that step. Needs clock.lua, marks.lua, batch.lua and tell.lua.
+-- answered.lua: a prelude of claim.lua and settle.lua: was a message of this id answered before, and is this that very message? It also
+-- writes an answer, once, with all that is counted in that step. Needs clock.lua, marks.lua, batch.lua and tell.lua.
 --
 --   answered  string  "<sign><digest>": + when its job succeeded; "-<digest> <redis id>" when it failed. The digest is of what was
 --                     asked for, the key included. "!<settlement>" while the events of its answer are due: the JSON that settle.lua got.
---   <minutes>:<n>  hash  of the minute that began n minutes after 1970: <lane>|<outcome> -> how many jobs were answered; <lane>|first -> when
---                        the first of them was (ms)
+--   <minutes>:<n>  hash  of the minute that began n minutes after 1970: <lane>|<outcome> -> how many jobs were answered; <lane>|first ->
+--                        when the first of them was (ms)
 --   marks     hash    see marks.lua: what a success leaves instead of such a key
 --
--- Of `job`: id, asked (that digest), mark (of the message id), ttl (ms); and small (may it leave a mark? older releases know none).
+-- `job` has id, asked (that digest), mark (of the message id), ttl (ms), and small (may it leave a mark? Older releases know none).
 --
--- Redis does not roll back. So the answer is noted as due, then its events are written, and then the same command that noted it (it
--- can't be refused now) says that it was given. Whoever finds an answer that is due writes its events.
+-- Redis does not roll back a script. So the answer is noted as due, then its events are written, and then the same command that noted it
+-- (it can't be refused now) notes that it was given. Any script that finds an answer due writes its events.
 
--- Pages outlive their record, so that whoever replays it finds them all.
+-- Pages outlive their record, so that a replay of the record finds them all.
 local PAGES_OUTLIVE_MS = 60000
 
--- Of a record that was carried out, so much of its fingerprint is kept.
+-- How many characters of its fingerprint a record keeps once it is done.
 local SHORT_FINGERPRINT = 16
 
 -- nil when it was not answered; 'quiet' for a repeat of what succeeded and for the message itself, delivered again; 'used' for any
--- other message under this id; 'due' and the settlement when its events are not written yet. Asked for, the answer is remembered for
--- another ttl.
+-- other message under this id; 'due' and the settlement when its events are not written yet. Each look at an
+-- answer keeps it for another ttl.
 local function answered_as(answered_key, marks, job)
   local marker = redis.call('GETEX', answered_key, 'PX', whole(job.ttl))
   if not marker then
@@ -40,7 +40,7 @@ local MINUTES_KEPT_MS = 2 * 86400 * 1000
 local MINUTE = 60000
 local function minute_of(minutes) return minutes .. ':' .. whole(math.floor(now / MINUTE)) end
 
--- `tally` is the name of the minutes, the lane and the outcome. Tries what count_minute does, and does what a new field needs.
+-- `tally` is the key of the minutes, the lane and the outcome. Tries what count_minute does, and adds what goes with a new field.
 local function try_minute(tally)
   local key = minute_of(tally[1])
   if redis.call('HINCRBY', key, tally[2] .. '|' .. tally[3], 0) > 0 then return end
@@ -50,7 +50,7 @@ end
 
 local function count_minute(tally) redis.call('HINCRBY', minute_of(tally[1]), tally[2] .. '|' .. tally[3], 1) end
 
--- Tries what is to follow the events: were it refused after them, a repeat would write them once more.
+-- Tries what follows the events: if Redis refused that after them, a repeat would write them again.
 local function try_elsewhere(settlement)
   local counts, tally = settlement.counts, settlement.tally
   if settlement.reply and not try_push(settlement.reply) then settlement.reply = nil end

@@ -1,11 +1,11 @@
 -- batch.lua: a prelude of other scripts: jobs of one batch are counted together, each once, in the step that answers it. Needs
 -- clock.lua, and proof.lua to count.
 --
---   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at (when its first job was sent, of those that are
---                    answered, or an import began to enqueue; ms), finished_at (ms); told: 1 once batch.finished was written; lane:
---                    where its jobs are; enqueued: how many imports have put on their queue, of all runs; others: how many were answered
---                    before the first of these was put there; succeeded, replayed, failed:<kind>: how many ended so; answered: how many
---                    in all
+--   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at (when the job that was answered first
+--                    was sent, or an import began to enqueue; ms), finished_at (ms); told: 1 once batch.finished was written; lane:
+--                    where its jobs are; enqueued: how many jobs all runs of an import have enqueued; others: how many jobs were
+--                    answered before the first of these was enqueued; succeeded, replayed, failed:<kind>: how many ended as that;
+--                    answered: how many in all
 --   batches  zset    digest of the id -> when its last job was answered (ms)
 
 local BATCHES_KEPT = 10000
@@ -17,8 +17,8 @@ local function read_batch(key)
   return batch
 end
 
--- For how long (ms) a batch is remembered from now on: while answers are awaited, as long as a job may wait in a hold. `size` is what
--- somebody says of it now.
+-- How long (ms) the counts of a batch are kept from now on: while answers are awaited, as long as a job may wait in a hold. `size` is
+-- what the caller knows of it; 0 for nothing.
 local function kept_for(batch, size, ttl_ms, life_ms)
   local awaited = not batch.told and (size > 0 or batch.size or batch.enqueued)
   return whole(awaited and life_ms or ttl_ms)
@@ -46,7 +46,8 @@ local function finish_batch(key, events, maxlen, ttl_ms)
   redis.call('PEXPIRE', key, whole(ttl_ms))
 end
 
--- Takes those out of the list that had no answer since `before` (ms), and whose counts are gone. Counts of which answers are awaited stay.
+-- Removes the batches from the list that had no answer since `before` (ms) and whose counts are gone. Counts stay while answers are
+-- awaited.
 local function forget_batches(counts, before)
   local prefix = string.sub(counts.key, 1, -#counts.digest - 1)
   redis.call('ZREM', counts.all, NOBODY)
@@ -55,8 +56,8 @@ local function forget_batches(counts, before)
   end
 end
 
--- Tries all that count_answer does: were it refused after the answer's events, a repeat would write those once more. `counts` has key, all,
--- digest, id, lane, size (0 for unknown) and as.
+-- Tries all that count_answer does: if Redis refused that after the answer's events, a repeat would write them again. `counts` has key,
+-- all, digest, id, lane, size (0 for unknown) and as.
 local function try_count(counts, ttl_ms, life_ms)
   redis.call('HSETNX', counts.key, 'id', counts.id)
   redis.call('HINCRBY', counts.key, 'answered', 0)
@@ -68,7 +69,7 @@ local function try_count(counts, ttl_ms, life_ms)
   redis.call('ZREMRANGEBYRANK', counts.all, 0, -BATCHES_KEPT - 1)
 end
 
--- Counts one answer, which was tried before.
+-- Counts one answer; try_count has tried that before.
 local function count_answer(counts, since, events, maxlen)
   local key, before = counts.key, counts.before
   local size = math.max(counts.size, tonumber(before.size) or 0)
@@ -77,7 +78,7 @@ local function count_answer(counts, since, events, maxlen)
   redis.call('HSETNX', key, 'began_at', whole(math.min(since, now)))
   redis.call('HINCRBY', key, counts.as, 1)
   local answered = redis.call('HINCRBY', key, 'answered', 1)
-  -- Its pace is that of the lane whose job is answered first.
+  -- The batch's pace is that of the lane whose job is answered first.
   if answered == 1 then redis.call('HSET', key, 'lane', counts.lane) end
   if size > 0 and answered >= size then finish_batch(key, events, maxlen, counts.ttl) end
 end

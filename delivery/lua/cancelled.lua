@@ -1,15 +1,16 @@
--- cancelled.lua: a prelude of other scripts: what was cancelled, and which later jobs that catches. Needs clock.lua.
+-- cancelled.lua: a prelude of other scripts: what was cancelled, and which later jobs a mark catches. Needs clock.lua.
 --
---   cancelled  hash  m:<message id>, b:<batch id> -> when it was cancelled, and so many ms after that as the id is remembered: the outcome
---                    of a message, and the counts of a batch where nobody adds to them; u:<message id> -> when it was found that this job may
+--   cancelled  hash  m:<message id>, b:<batch id> -> when it was cancelled (ms), plus the time for which its id is remembered: the outcome
+--                    of a message, or the counts of a batch to which nobody adds; u:<message id> -> when it was found that this job may
 --                    have been carried out; pace: a second, and how many cancelled jobs were answered in it
 --
--- Ids may be used again, next month or every night: a batch's, and with it those that an import gives its messages. So a mark catches what was
--- sent until then, however long that waits, and a batch's mark also what is sent later for as long as the counts live that lived then.
+-- Ids may be used again, next month or every night: that of a batch, and with it those that an import gives its messages. So a mark catches
+-- jobs that were sent until the time in the mark, however long they wait; and the mark of a batch later ones, too, as long as the same
+-- counts live.
 
 -- A mark is kept as long as a message may wait.
 local MARKS_KEPT_MS = 90 * 86400 * 1000
--- Each one that is added looks at so many others, drawn at random, and removes those that are older.
+-- Whenever a mark is added, this many are drawn at random, and those that are older are removed.
 local CANCELLED_DRAWN = 32
 
 local function mark_cancelled(cancelled, name, at)
@@ -24,7 +25,7 @@ local function mark_cancelled(cancelled, name, at)
   return new
 end
 
--- Was a message sent before its mark or its batch's, or so soon after that its id was remembered? A producer's clock may be ahead.
+-- Was a message sent by the time in this mark, of itself or of its batch? A producer's clock may be ahead.
 local function sent_before(mark, sent)
   return mark and math.min(sent, now) <= (tonumber(mark) or 0)
 end

@@ -12,22 +12,22 @@
 --
 -- claim.lua: may this message's job call the API now? One round trip, safe to repeat with the same token.
 --
--- KEYS  in the order of the next line. answered, marks: how this message was answered, see answered.lua; acks: set of what this worker has outstanding;
---       bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it is looked at next (ms);
---       reader: taken while somebody reads this listing; name: lock, the record that may create a group of this name; pages: list of a
---       remembered listing's pages; told and asking as question.lua has them; workers and heartbeats: who lives, and with
---       which secret; events: stream; cancelled as cancelled.lua has it, and counts: those of its batch; the others as
---       account.lua has them, held of the job's view.
+-- KEYS  in the order of the next line. answered, marks: how this message was answered, see answered.lua; acks: set of the ids that this
+--       worker has outstanding; bodies: hash id -> message; delayed: zset id -> due (ms); unknown: zset of the listing, record -> when it
+--       is looked at next (ms); reader: lock, taken while a worker reads this listing; name: lock, the record that may create a group of
+--       this name; pages: list of a remembered listing's pages; told, asking: see question.lua; workers, heartbeats: which workers live,
+--       and which secret each uses; events: stream; cancelled: see cancelled.lua; counts: those of the job's batch; the others as
+--       account.lua has them, held for the job's view.
 local record, answered, marks, acks, bodies, delayed, unknown, reader, name, pages, pace, holds, still, held, parked, alone, told, asking,
   workers, heartbeats, events, cancelled, counts = unpack(KEYS)
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked, mark (see answered.lua), effect (may a call
---       change anything?), named (is there a name lock?), since, deadline (ms; its own, without what holds add), cover (ms a call may
+--       change anything?), named (is there a name lock?), since, deadline (ms; the job's own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
---       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope,
---       call (the kind of call), about (which call it is), listing (which call reads it back), lane, weight, waiting (see reserve), place (its queue and kind, for parking),
---       question (do others ask the same?), secret (names the one that this process uses),
---       message (its message_id), batch (its batch's id, '' for none), sent (when it was enqueued, whenever it was to
---       begin; ms), worn (have so many workers died with it that it only ends?)
+--       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope, call
+--       (the kind of call), about (which call it is), listing (which call reads it back), lane, weight, waiting (see reserve), place (its
+--       queue and kind, for parking), question (may other jobs ask the same?), secret (the name of the one that this process uses), message
+--       (its message_id), batch (its batch's id, '' for none), sent (when it was enqueued, before any delay of its producer; ms), worn
+--       (have so many workers died with it that it must only end?)
 local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
@@ -37,22 +37,22 @@ local job = cjson.decode(ARGV[1])
 --   conflict                               the key belongs to another job
 --   deferred, reason, ms                   moved to `delayed`
 --   parked, hold                           moved to where the jobs of this hold wait
---   benched, ms                            given back to others: this process's secret is refused, theirs is not; ask again after ms
---   paced, ms, lane                        nothing was changed; ask again after ms; it is the turn of another lane, or '' for none
+--   benched, ms                            put back for other workers: this process's secret is refused, theirs is not; take nothing for ms
+--   paced, ms, lane                        nothing was changed; ask again after ms; the other lane whose turn it is, or '' for none
 --   cancelled, attempts, reconciled, owned   somebody cancelled it, and nothing was carried out
---   worn, attempts, reconciled, owned, why   it only ends; 'doubtful': a call of it may have happened
---   expired, attempts, reconciled, owned, why   the deadline passed and nothing was carried out; '0': the record is another job's
---   unknown, attempts, reconciled, owned, why   the deadline passed and nobody knows; the record is owned
+--   worn, attempts, reconciled, owned, why   the job must only end; why is 'doubtful' if a call of it may have happened
+--   expired, attempts, reconciled, owned, why   the deadline passed and nothing was carried out; owned '0': the record is another job's
+--   unknown, attempts, reconciled, owned, why   the deadline passed, and a call may have happened; the record is owned
 --   found, attempts, evidence              the lost call did happen; the record is owned
 --   told, attempts, evidence               another job has got the answer; the record is owned
---   stands, attempts                       all pages of its listing stand ready to be written; the record is owned
---   read_back, attempts, probe, lost_at    read the listing; the reader key is owned
+--   stands, attempts                       all pages of its listing are staged; the record is owned
+--   read_back, attempts, probe, lost_at    read the listing; the reader lock is owned
 --   call, attempts, reconciled, slot ms, lease ms, baseline, probe
 
--- So many cancelled jobs are answered in a second.
+-- How many cancelled jobs are answered in a second.
 local CANCELLED_A_SECOND = 1000
 
--- The deadline in force: that of the message, and what holds took of its time.
+-- The deadline in force: the message's own, plus the time for which holds made it stand still.
 local deadline = job.deadline + stood_still(job.since, still, held, job.scope)
 local function say(word, ...) return { word, whole(deadline), ... } end
 
@@ -74,7 +74,7 @@ end
 
 local standing, passing = holds_of(holds, job.scope, job.call, job.secret)
 
--- The first of these holds that this job must wait for, and how long (ms). What only looks does not wait for a kind of call that fails.
+-- The first of these holds that this job must wait for, and how long (ms). A look-up does not wait for a hold of one kind of call.
 local function stopped_by(list, only_looks)
   for _, one in ipairs(list) do
     local wait = not (only_looks and one.hold.call_only) and waits_for(one.hold, job)
@@ -82,7 +82,7 @@ local function stopped_by(list, only_looks)
   end
 end
 
--- Is this claim the one that a hold has let through?
+-- Is this claim the probe of a hold?
 local function probing()
   for _, list in ipairs({ standing, passing }) do
     for _, one in ipairs(list) do
@@ -112,7 +112,7 @@ local r = read(record, 'state', 'fingerprint', 'token', 'claimed_at', 'slot', 'l
   'verdict', 'evidence', 'reconciled', 'bodies', 'id', 'why', 'telling')
 local attempts, reconciled = tonumber(r.attempts) or 0, r.reconciled or '0'
 
--- What is asked for does not run out: a file that is imported every night must not add anybody anew after a week.
+-- A record is renewed whenever somebody asks for it: a file that is imported every night must not add its contacts again after a week.
 if r.state == 'done' then
   redis.call('PEXPIRE', record, whole(job.ttl))
   redis.call('PEXPIRE', pages, whole(job.ttl + PAGES_OUTLIVE_MS))
@@ -122,7 +122,7 @@ end
 
 local answer, due = answered_as(answered, marks, job)
 if answer == 'due' then
-  -- Whoever had the answer in hand could not write its events, and is gone.
+  -- The settlement of this answer was cut off before the events were written, and its worker did not repeat it.
   give_answer(answered, marks, events, due)
   answer = answered_as(answered, marks, job)
 end
@@ -135,7 +135,7 @@ end
 if answer then return say(answer) end
 
 -- Does the record belong to a job that asks for something else under this key?
--- Of what was carried out, the beginning of its digest is kept.
+-- A record that is done keeps only the beginning of its fingerprint.
 local others = r.fingerprint and r.fingerprint ~= string.sub(job.fingerprint, 1, #r.fingerprint)
 if others and (r.state == 'done' or not job.derived) then return say('conflict') end
 if r.state == 'done' then return say('replay', redis.call('HGET', record, field('outcome'))) end
@@ -143,7 +143,7 @@ if r.state == 'done' then return say('replay', redis.call('HGET', record, field(
 -- 2. Is a call under way? ----------------------------------------------------------------------------------------------------------
 
 if r.state == 'running' and r.token == job.token then
-  -- The reply to this very claim was lost.
+  -- The reply to this very claim was lost: answer the same again.
   if r.telling == job.id then return say('stands', attempts) end
   local slot, lease = math.max(0, tonumber(r.slot) - now), tonumber(r.lease_end) - now
   return say('call', attempts, reconciled, whole(slot), whole(lease), r.baseline or '', probing())
@@ -151,7 +151,7 @@ end
 if r.state == 'running' then
   local lease_end = tonumber(r.lease_end)
   if tonumber(r.claimed_at) > now then
-    -- The clock was set back since: the call is given as long again as one may take, and nobody knows when it began.
+    -- The clock was set back since, and nobody knows when the call began: give it the time of a whole call from now.
     r.claimed_at, lease_end = 0, now + job.cover
     write(record, { claimed_at = 0, lease_end = lease_end })
   end
@@ -162,10 +162,10 @@ if r.state == 'running' then
     write(record, { token = job.token, claimed_at = now, lease_end = now + job.cover })
     return say('stands', attempts)
   end
-  -- Another message under this key is told what stands ready; a listing of this one would take its place.
+  -- The staged pages are for another message under this key; a new listing for this message would replace them.
   if r.telling and redis.call('HEXISTS', r.bodies, r.telling) == 1 then return defer(math.min(deadline, after_other(job.since)), 'busy') end
   redis.call('HDEL', record, NOBODY)
-  -- Its worker died. A group whose baseline was never noted was never asked for; a read changes nothing.
+  -- The worker died. If the baseline of a group was never noted, the call was never made; and a read changes nothing.
   if job.effect and (not job.named or r.baseline) then
     r.state, r.lost_at, r.look_at, r.verdict = 'unknown', lease_end, look_time(lease_end, job.read_back_after, deadline), nil
     write(record, { state = 'unknown', lost_at = r.lost_at, look_at = r.look_at })
@@ -189,11 +189,11 @@ if r.state == 'unknown' and r.verdict == 'found' then
   return say('found', attempts, r.evidence)
 end
 
--- Cancelled? A call that may have happened is looked up first, and ends as it did.
+-- Cancelled? A call that may have happened is looked up first, and the job ends with what that finds.
 local marks = redis.call('HMGET', cancelled, 'm:' .. job.message, 'b:' .. job.batch, 'pace')
 if sent_before(marks[1], job.sent) or batch_is_cancelled(marks[2], job.sent, counts) then
   if not (r.state == 'unknown' and r.verdict ~= 'absent') then
-    -- A reader of the stream must be able to follow, however many are cancelled at once.
+    -- A reader of the stream must be able to follow, however many jobs are cancelled at once.
     local second = math.floor(now / 1000)
     local at, told = string.match(marks[3] or '', '^(%d+) (%d+)$')
     told = tonumber(at) == second and tonumber(told) or 0
@@ -203,7 +203,7 @@ if sent_before(marks[1], job.sent) or batch_is_cancelled(marks[2], job.sent, cou
     own('waiting')
     return say('cancelled', attempts, reconciled, '1')
   end
-  -- It waits for its look-up, or for the end of a hold, and is not to be brought forward again and again meanwhile.
+  -- The job waits for its look-up, or for the end of a hold: note that, so that it is not brought forward again and again meanwhile.
   mark_cancelled(cancelled, 'u:' .. job.message, now)
 end
 
@@ -218,11 +218,11 @@ end
 
 local function wait_for_other() return defer(math.min(deadline, after_other(job.since)), 'busy') end
 
--- The same contact with other data: whoever came first is carried out or fails first, as long as its message is there.
+-- The record belongs to a job for the same contact with other data. That job came first, so it ends first, as long as its message is there.
 if others then
   if now >= deadline then
     if r.state == 'unknown' and r.id == job.id then
-      -- What was looked up for this job says nothing to a retry of the first, which must look for itself.
+      -- A verdict that was made for this job must not count for a retry of the first one, which must look for itself.
       forget(record, 'verdict', 'evidence')
       redis.call('ZREM', unknown, record)
     end
@@ -240,7 +240,7 @@ if job.named then
     local calling = its.state == 'running' and now < tonumber(its.lease_end)
     local waiting = (its.state == 'running' or its.state == 'unknown') and its.id and redis.call('HEXISTS', its.bodies, its.id) == 1
     if (calling or waiting) and now < deadline then return wait_for_other() end
-    -- What was seen before others had the name is no baseline any more, unless this job's own call may have happened.
+    -- Other jobs may have had the name since: the baseline is out of date, unless this job's own call may have happened.
     if r.state ~= 'unknown' then
       forget(record, 'baseline')
       r.baseline = nil
@@ -251,12 +251,12 @@ end
 -- 4. Is the account held, or the deadline over? --------------------------------------------------------------------------------------
 
 local must_read_back = r.state == 'unknown' and r.verdict ~= 'absent'
--- Its next call is the listing: where that was refused, this job would meet the same refusal as the one before it.
+-- The next call is the listing. All jobs that read the same listing count as one call here, since they would meet the same refusal.
 if must_read_back then job.about = job.listing end
 
 local stop, wait = stopped_by(standing)
 if stop and stop.hold.secret and others_may_call(holds, workers, heartbeats) then
-  -- At once, but no sooner than who was enqueued before it; a producer's clock may be ahead.
+  -- Due at once, in the order of enqueueing; a producer's clock may be ahead.
   defer(math.min(job.since, now), 'benched')
   return say('benched', whole(wait))
 end
@@ -289,12 +289,12 @@ end
 if must_read_back then
   -- The message to wake when a verdict on this record is in.
   write(record, { waiting_in = delayed, bodies = bodies, id = job.id, message = job.message, deadline = deadline })
-  -- A record that a worker's death or a dead letter's retry brought back may be missing here.
+  -- After a worker's death or a dead letter's retry, the record may be missing from the set.
   redis.call('ZADD', unknown, r.look_at, record)
   if job.named then redis.call('SET', name, record, 'PX', whole(job.life)) end
   local due = tonumber(r.look_at)
   if tonumber(r.lost_at) > now then
-    -- The clock was set back since.
+    -- The clock was set back since the answer was lost.
     r.lost_at, due = now, look_time(now, job.read_back_after, deadline)
     write(record, { lost_at = now, look_at = due })
     redis.call('ZADD', unknown, whole(due), record)
@@ -308,7 +308,7 @@ if must_read_back then
   return read_back()
 end
 
--- Whoever may probe an outage reads back first where others wait for it: asking what happened harms nobody, and it is their turn.
+-- A job that may probe an outage reads back first if records wait for its listing: a listing changes nothing, and it is their turn.
 local in_outage = false
 for _, one in ipairs(passing) do in_outage = in_outage or (one.hold.kind == 'outage' and not one.hold.call_only) end
 if job.effect and job.may_list and in_outage and redis.call('EXISTS', reader) == 0

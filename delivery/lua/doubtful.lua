@@ -1,9 +1,9 @@
 -- include: clock.lua
 --
--- doubtful.lua: these are the rows of a listing that show too little to be told from others; since when are they known to stand there?
--- Safe to repeat.
+-- doubtful.lua: notes which rows of a listing show too little to be told from others, and since when they are known to be there; all other
+-- rows are forgotten. Safe to repeat.
 --
--- KEYS  1 doubtful: hash id of a row -> since when it is known to stand there (ms)
+-- KEYS  1 doubtful: hash id of a row -> since when it is known to be there (ms)
 local doubtful = KEYS[1]
 -- ARGV  1 life (ms)   2 ... ids
 -- Answers how many there are

@@ -1,5 +1,5 @@
--- holds.lua: a prelude of other scripts: begins and ends holds, tells of them on the event stream, and keeps the time during which
--- deadlines stand still. Needs account.lua and proof.lua.
+-- holds.lua: a prelude of other scripts: begins and ends holds, writes their events, and adds up the time during which deadlines
+-- stand still. Needs account.lua and proof.lua.
 --
 -- `account` is a table of keys and texts: holds, still, held_account, held_sms, held_email, events, maxlen, troubles, workers, heartbeats.
 
@@ -30,14 +30,14 @@ local function write_hold(account, name, hold) redis.call('HSET', account.holds,
 
 local function is_told(hold) return hold.kind ~= 'asked' or hold.length > PAUSE.asked_short end
 
--- Does a deadline stand still for this hold?
+-- Do deadlines stand still for this hold?
 local function stops_time(account, hold)
   -- While another secret is good, work goes on, and deadlines run.
   if hold.secret then return not others_may_call(account.holds, account.workers, account.heartbeats) end
   return hold.kind == 'refused' or hold.kind == 'paused'
 end
 
--- Deadlines stand still while anything of a view is refused or paused, once, however many holds there are; `ending` counts no more.
+-- The deadlines of a view stand still while it is refused or paused, once, however many holds there are; `ending` counts no more.
 local function keep_time(account, ending)
   local standing, flat = {}, redis.call('HGETALL', account.holds)
   for i = 1, #flat, 2 do
@@ -70,7 +70,7 @@ local function tell_begun(account, name, hold)
 end
 
 local function begin_hold(account, name, hold)
-  -- Where the event is refused, unpark.lua finds it untold, and tells.
+  -- If Redis refuses the event, unpark.lua finds the hold untold, and writes the event.
   hold.untold = is_told(hold) or nil
   write_hold(account, name, hold)
   keep_time(account)
@@ -80,7 +80,7 @@ end
 local function end_hold(account, name, hold)
   redis.call('HDEL', account.holds, NOBODY)
   if hold.interval then
-    -- A refusal that returns at once goes on where it was, or one that concerns only some calls would flap.
+    -- A refusal that returns at once goes on with this interval. Else one that concerns only some calls would flap.
     redis.call('HSET', account.troubles, 'was:' .. name, whole(now) .. ' ' .. whole(hold.interval))
   end
   keep_time(account, name)
@@ -89,13 +89,13 @@ local function end_hold(account, name, hold)
     tell(account, 'released', name, hold)
   end
   redis.call('HDEL', account.holds, name)
-  -- A secret that is good again sets the time of the others going.
+  -- Once a secret is good again, holds of other secrets do not stop deadlines any more.
   if hold.secret then keep_time(account) end
 end
 
--- What began and ended, as JSON; '' for nothing.
+-- The holds that began and ended, as JSON; '' for none.
 local function changes()
   if #began == 0 and #ended == 0 then return '' end
-  -- An empty table would be an object.
+  -- cjson would write an empty table as an object.
   return cjson.encode({ began = #began > 0 and began or nil, ended = #ended > 0 and ended or nil })
 end

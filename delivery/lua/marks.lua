@@ -7,12 +7,12 @@
 local SECOND = 1000
 local ASKED_DIGITS = 10
 local LATEST = 2 ^ 32 - 1
--- Each eighth mark that is added looks at so many others, drawn at random, and removes those whose time is over.
+-- With every eighth mark that is added, this many are drawn at random, and those whose time is over are removed.
 local MARKS_DRAWN = 32
--- So much longer than its latest mark the hash is kept, that not each mark must set its time.
+-- The hash outlives its latest mark by this much, so that not every new mark must set the lifetime of the hash.
 local MARKS_OUTLIVE_MS = 60000
 
--- What is no mark, since a stranger wrote it, is one whose time is over.
+-- A value that a stranger wrote, and that is no mark, counts as a mark whose time is over.
 local function marked_until(value) return tonumber(string.match(value, '^%x%x%x%x%x%x%x%x') or 0, 16) * SECOND end
 
 local function put_mark(marks, mark, asked, ttl_ms)

@@ -1,8 +1,8 @@
 -- include: proof.lua
 --
--- park.lua: messages of one worker whose hold is known wait with the others of that hold, many at once. Safe to repeat.
+-- park.lua: parks messages of one worker under a hold that the worker knows of, many at once. Safe to repeat.
 --
--- KEYS  1 holds   2 parked (see account.lua)   3 acks: set of what this worker has outstanding
+-- KEYS  1 holds   2 parked (see account.lua)   3 acks: set of the ids that this worker has outstanding
 local holds, parked, acks = KEYS[1], KEYS[2], KEYS[3]
 -- ARGV  1 hold   2 place: their queue and kind   3 life (ms)   4... for each message: its id, when it was enqueued (ms), the record of its
 --       job ('' for one that changes nothing)
@@ -14,7 +14,7 @@ redis.call('SREM', acks, NOBODY)
 for i = 4, #ARGV, 3 do
   local id, since, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if redis.call('SISMEMBER', acks, id) == 1 then
-    -- It is asked for, and may have been carried out: that must not be forgotten before the hold is over, or it were called again.
+    -- The job may have been carried out before: if its record ran out during the hold, the call would be made again.
     if record ~= '' and redis.call('PTTL', record) < life then redis.call('PEXPIRE', record, life) end
     redis.call('ZADD', parked .. ':' .. place, since, id)
     redis.call('SADD', parked, place)

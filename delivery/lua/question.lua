@@ -1,17 +1,18 @@
--- question.lua: a prelude of claim.lua and settle.lua: jobs that ask the API the same ask it once, and share the answer. Needs clock.lua.
+-- question.lua: a prelude of claim.lua and settle.lua: jobs with the same question ask the API once, and share the answer. Needs clock.lua.
 --
 --   told    hash    known: JSON, an answer that lasts, and known_until (ms); denied: JSON, one that does not, and denied_began, when the
---                   call began that got it (µs); token, began and until: whose call is under way, since when (µs), and until when (ms)
+--                   call began that got it (µs); token, began and until: whose call is under way, since when (µs), and until when at most
+--                   (ms)
 --   asking  zset    messages that wait for the answer: Redis id -> since when (µs)
 
 local KNOWN_TTL_MS = 60000
 local TOLD_TTL_MS = 120000
 local ASKING_TTL_MS = 600000
--- Messages that are woken at once when the answer is there; the others ask by themselves.
+-- How many messages are woken at once when the answer is there; the others ask by themselves.
 local WOKEN = 200
 
--- The answer that serves this message, or nil. What the API does not know is no answer for a body that came after the question was put:
--- a forged webhook that comes first must not make the genuine one a forgery.
+-- The answer that serves this message, or nil. That the API does not know a webhook is no answer for a message that came after the call
+-- began: a forged webhook that comes first must not make the genuine one count as forged.
 local function answer_for(told, asking, id)
   local t = redis.call('HMGET', told, 'known', 'known_until', 'denied', 'denied_began')
   local known_left = t[1] and tonumber(t[2]) - now
@@ -21,7 +22,7 @@ local function answer_for(told, asking, id)
   return nil
 end
 
--- Is the same question being put by another, whose call takes `longest` ms at most? Then this message is noted among those that wait.
+-- Is another job putting the same question, with a call of `longest` ms at most? Then this message is noted among those that wait.
 local function put_by_another(told, asking, id, token, longest)
   local t = redis.call('HMGET', told, 'token', 'until')
   if not t[1] or t[1] == token then return false end
@@ -37,7 +38,7 @@ local function put_question(told, token, until_ms)
   redis.call('PEXPIRE', told, whole(until_ms - now + TOLD_TTL_MS))
 end
 
--- The call is over: what it was told serves who waits.
+-- The call is over: keeps its answer for the messages that wait, and wakes them.
 local function tell_all(told, asking, token, text, lasts, delayed)
   local t = redis.call('HMGET', told, 'token', 'began')
   if t[1] ~= token then return end

@@ -1,6 +1,6 @@
 -- record.lua: a prelude of other scripts: the ledger's record, one hash for each actor and idempotency key. Needs clock.lua.
 --
--- Every field there is, by the name that scripts call it, and its short name in Redis, where a million records may stand:
+-- Every field, by the name that scripts use, and its short name in Redis, which may hold a million records:
 
 local FIELDS = {
   state = 's',          -- running | waiting | unknown | done; a record that is not there is absent
@@ -14,20 +14,20 @@ local FIELDS = {
   baseline = 'bl',      -- JSON: what must not be taken for the job's effect
   lost_at = 'en',       -- when the lost call ended (ms)
   look_at = 'rb',       -- when it may be read back (ms)
-  looks = 'un',         -- how many listings could not tell
+  looks = 'un',         -- how many listings left it undecided
   verdict = 'v',        -- found | absent
   evidence = 'ev',      -- JSON: what was found
-  reconciled = 'rc',    -- 1 once a listing has told of it, or tried to
-  waiting_in = 'q',     -- the message that is to be woken by a verdict: its queue's delayed set,
+  reconciled = 'rc',    -- 1 once a listing gave a verdict on it, even `undecided`
+  waiting_in = 'q',     -- of the message that a verdict wakes: its queue's delayed set,
   bodies = 'b',         -- its queue's bodies,
   id = 'id',            -- its Redis id,
   message = 'm',        -- its message_id,
   deadline = 'dl',      -- and its deadline (ms)
   why = 'w',            -- why it was put off last, in words
   outcome = 'o',        -- JSON: what a replay answers
-  batch = 'pb',         -- the batch of pages whose events were made ready last
-  kept = 'pk',          -- the batch of pages that was remembered last
-  telling = 'tl',       -- the Redis id of the message whose pages all stand ready, and are being written
+  batch = 'pb',         -- the batch of pages that was staged last
+  kept = 'pk',          -- the batch of pages that was kept for a replay last
+  telling = 'tl',       -- the Redis id of the message whose pages are all staged, and are being written
 }
 
 -- In parentheses, since assert returns its message as well.

@@ -1,13 +1,13 @@
 -- include: clock.lua
 -- include: record.lua
 --
--- renew.lua: starts the lease anew, and the right to read a listing with it: nobody knows how long a listing takes. Safe to repeat.
+-- renew.lua: renews the lease and the reader lock of a listing: nobody knows how long a listing takes. Safe to repeat.
 --
--- KEYS  1 record   2 reader: taken while somebody reads this listing
+-- KEYS  1 record   2 reader: lock, taken while a worker reads this listing
 local record, reader = KEYS[1], KEYS[2]
--- ARGV  1 token   2 cover: ms that they are to last from now   3 baseline to note (JSON), '' for none
+-- ARGV  1 token   2 cover: ms for which both last from now   3 baseline to note (JSON), '' for none
 local token, cover, baseline = ARGV[1], tonumber(ARGV[2]), ARGV[3]
--- Answers the lease (ms), or 0 when nothing is held by this token any more.
+-- Answers the lease (ms), or 0 when this token holds neither any more.
 
 local renewed = 0
 local r = read(record, 'state', 'token')

@@ -2,13 +2,14 @@
 -- include: pauses.lua
 -- include: account.lua
 --
--- reserve.lua: a slot of the account's pace for a call that is no job's own (a listing that reads back, or notes a baseline).
+-- reserve.lua: reserves a slot of the account's pace for a call that has none from a claim: a listing that reads back, or a job's call
+-- after its baseline was noted.
 --
 -- KEYS  1 pace (see account.lua)
 local pace = KEYS[1]
 -- ARGV  1 JSON: lane, weight, waiting (see reserve)   2 interval: µs between requests   3 horizon: ms a slot may lie ahead
 local who, interval_us, horizon_ms = cjson.decode(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
--- Answers the milliseconds to wait until the slot and 0, or those after which to ask again and 1.
+-- Answers the milliseconds until the slot, and 0; or the milliseconds after which to ask again, and 1.
 
 local slot, again = reserve(pace, who, interval_us, horizon_ms)
 if slot then return { slot, 0 } end

@@ -15,35 +15,35 @@
 --
 -- KEYS  in the order of the next line. dead, dead_bodies, dead_reasons: zset id -> died at (ms), hash id -> message, hash id -> why;
 --       events: stream; claimed: set of group ids that are some job's answer; troubles as signal.lua has it; staged: list of a long
---       listing's events, the type before each, that stand ready to be written; all others as claim.lua.
+--       listing's events that are not on the stream yet, the type before each; all others as claim.lua.
 local record, answered, marks, acks, bodies, delayed, dead, dead_bodies, dead_reasons, events, unknown, name, claimed, pages, holds, still,
   held_account, held_sms, held_email, troubles, alone, told, asking, workers, heartbeats, staged = unpack(KEYS)
--- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked, mark, small (see answered.lua), effect,
---       named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen, threshold, signal (see
---       signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome, claim (a group id),
---       reason, pages [JSON ...], first, batch, staged (do all its events stand ready?), told, lasts (see question.lua), delay (ms), why,
---       keep (the message stays outstanding), uncount (give the attempt back)
+-- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked, mark, small (see
+--       answered.lua), effect, named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen,
+--       threshold, signal (see signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome,
+--       claim (a group id), reason, pages [JSON ...], first, batch, staged (are all its events in `staged`?), told, lasts (see
+--       question.lua), delay (ms), why, keep (the message stays outstanding), uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
 --       failed    for good: answer, free the key, keep a dead letter, if there is a reason
---       unknown   the deadline passed and nobody knows: answer, keep a dead letter and the key
+--       unknown   the job ends, and its call may have happened: answer, keep a dead letter and the key
 --       replay    answer from the record of another message
 --       wait      certainly not carried out: safe to call again
 --       lost      may have happened: read back before any further call
---       pages     part of a long listing's answer is made ready; the lease goes on
---       signal    only what the call told about the account
+--       pages     stage a part of a long listing's answer; the lease goes on
+--       signal    only what the call showed about the account
 --       later     the message alone waits; nothing is known of its record
 --       rejected  its id was answered before, for another message: set it aside
--- Answers  ok | more (events stand ready still: settle the same again) | stale (the record is another's: nothing was written) | used (the
+-- Answers  ok | more (staged events are left: repeat the settlement) | stale (the record is another's: nothing was written) | used (the
 --          message's id was answered before, for another message: only its record was written), and the holds that began and ended (see
 --          holds.lua)
 
 local op = job.op
--- The message's id was answered before, for another message: the record still learns what came of its call, or its key and its name
--- would stay taken; but the message is left as it is, for the worker to set aside.
+-- Was the message's id answered before, for another message? Then the record still learns what came of the call, or its key and its
+-- name would stay taken; but the message is left as it is, for the worker to set aside.
 local used = false
 
--- What this script removes at its end; see proof.lua.
+-- Tries what this script removes at its end; see proof.lua.
 local function try_removals()
   redis.call('SREM', acks, NOBODY)
   redis.call('HDEL', bodies, NOBODY)
@@ -52,7 +52,7 @@ end
 
 local function acknowledge()
   if used then return end
-  -- A message that was taken over while its worker was frozen lies on its queue again: who finds it there finds it answered.
+  -- If the message was taken over while its worker was frozen, it is on its queue again: the worker that fetches it finds it answered.
   if redis.call('SREM', acks, job.id) == 1 then redis.call('HDEL', bodies, job.id) end
 end
 
@@ -60,7 +60,7 @@ local LONGEST_LETTER = 320 * 1024
 local function bury()
   local body = job.reason and not used and redis.call('HGET', bodies, job.id)
   if body then
-    -- What is too long is kept without its content: shown, but not sent again.
+    -- A message that is too long is kept without its content: shown, but not sent again.
     if #body > LONGEST_LETTER then body = '{"bytes":' .. #body .. '}' end
     redis.call('ZADD', dead, whole(now), job.id)
     redis.call('HSET', dead_bodies, job.id, body)
@@ -79,7 +79,7 @@ local function defer(latest)
   redis.call('SREM', acks, job.id)
 end
 
--- Remembers the pages of a batch, once.
+-- Keeps the pages of a batch for a replay, once.
 local function keep_pages(batch, kept, first)
   if batch ~= kept then
     write(record, { lease_end = now + job.cover })
@@ -93,7 +93,7 @@ end
 -- Bytes of events that are written in one step.
 local WRITTEN_AT_ONCE = 1024 * 1024
 
--- Writes what stands ready, so much at a time. Answers whether nothing is left.
+-- Writes staged events, a limited number of bytes at a time. Answers whether none is left.
 local function tell_staged()
   redis.call('LPOP', staged .. NOBODY)
   if job.reply and not try_push(job.reply) then job.reply = nil end
@@ -126,7 +126,7 @@ if op == 'signal' then
   heed_signal()
   return answer('ok')
 elseif op == 'later' then
-  -- Not by the deadline, which a hold may have extended.
+  -- Without regard to the deadline, which a hold may have extended.
   defer(math.huge)
   return answer('ok')
 elseif op == 'rejected' then
@@ -143,7 +143,7 @@ end
 local before, due = answered_as(answered, marks, job)
 local ours_is_due = before == 'due' and due.token == job.token
 if before == 'due' and not ours_is_due then
-  -- Another answer was in hand before: it stands, whatever this one says.
+  -- Another answer was noted before and is due: that one stands, whatever this one says.
   give_answer(answered, marks, events, due)
   before = answered_as(answered, marks, job)
 end
@@ -154,9 +154,9 @@ end
 used = before == 'used'
 
 local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts', 'outcome')
--- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than one that says
--- nobody knows while nobody is finding out. What was found may be settled by each who was told: two who claim it in turn would else make one
--- another's settlement stale for ever.
+-- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than an unknown record
+-- that no claim is working on. A `found` verdict may be settled by any claim that got it: otherwise two claims that take turns would make
+-- each other's settlement stale for ever.
 local missing = job.owned and job.effect and not r.state and (op == 'done' or op == 'lost')
 local better = op == 'done' and r.state == 'unknown' and (not r.token or r.verdict == 'found') and r.fingerprint == job.fingerprint
 local owns = job.owned and (r.token == job.token or missing or better)
@@ -166,13 +166,13 @@ heed_signal()
 if job.question and op ~= 'pages' then tell_all(told, asking, job.token, job.told, job.lasts, delayed) end
 
 if used and op == 'lost' then
-  -- Nobody waits for the answer of such a call any more, but whoever asks for the same must read back first.
+  -- No message waits for the answer of this call any more, but the next job under its key must read back first.
   write(record, { lost_at = now, look_at = now + job.read_back_after })
   forget(record, 'verdict', 'evidence')
   op = 'unknown'
 end
 
--- All pages of a long listing stand ready: from now on whoever claims the message goes on writing them.
+-- All pages of a long listing are staged: from now on, any worker that claims the message goes on writing them.
 if op == 'done' and job.staged and owns and not used then
   write(record, { telling = job.id, outcome = job.outcome, lease_end = now + job.cover })
   job.outcome = job.outcome or r.outcome
@@ -181,11 +181,11 @@ end
 
 -- 3. Settle it -------------------------------------------------------------------------------------------------------------------
 
--- The record keeps its token until all else is done, so that a repeat of what was cut off in the middle finds it its own.
+-- The record keeps its token until all else is done, so that a repeat of a script that was cut off still owns it.
 
 if op == 'pages' then
-  -- Were they written at once, and this worker died, the next one's listing would follow the first pages of this one.
-  -- A repeat of a batch that stands ready already only lengthens the lease: its pages must not stand there twice.
+  -- If pages were written at once and this worker died, a reader would get its first pages and then those of the next worker's listing.
+  -- A repeat of a batch that is staged already only renews the lease: its pages must not be staged twice.
   local batch = job.token .. ':' .. job.batch
   write(record, { lease_end = now + job.cover })
   keep_pages(batch, r.kept, job.first)
@@ -216,7 +216,7 @@ elseif op == 'done' or op == 'replay' or op == 'failed' or op == 'unknown' then
     redis.call('PEXPIRE', claimed, whole(job.life))
   end
   if owns then free_name() end
-  -- What a listing left that did not come to its end.
+  -- Remove what an unfinished listing has staged.
   if owns and r.batch then redis.call('DEL', staged) end
   if not used then give_answer(answered, marks, events, job) end
   if owns then
@@ -241,7 +241,7 @@ elseif op == 'wait' then
 elseif op == 'lost' then
   if missing then
     write(record, { fingerprint = job.fingerprint, attempts = 1, needle = job.needle })
-    -- Which groups had the name before is lost, too: any that has it may be an older one.
+    -- The baseline is lost, too: any group of this name may be an older one.
     if job.named then write(record, { baseline = '["*"]' }) end
   end
   local look_at = look_time(now, math.max(job.delay, job.read_back_after), job.deadline)

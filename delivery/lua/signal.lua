@@ -1,20 +1,21 @@
--- signal.lua: a prelude of settle.lua: what a call has told about the account begins a hold, or ends one. Needs holds.lua and pauses.lua.
+-- signal.lua: a prelude of settle.lua: what a call showed about the account begins a hold, or ends one. Needs holds.lua and pauses.lua.
 --
 -- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
 -- bare (was it refused without a code of the vendor's?), lost (may it have been carried out all the same?), worker,
--- secret (the one that was used), by_secret (do the credentials that were refused belong to this secret?). Of a call that went well, no more than word, call, about, channel and secret are told. Its word:
+-- secret (the one that was used), by_secret (was that secret refused, and not the account?). A call that went well, with
+-- no pause, has only word, call, about, channel and secret. The word:
 --   well      the API works
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
---   none      it told nothing
+--   none      the call showed nothing
 --
 --   troubles  hash    run:<calls>: how many calls in a row failed as in an outage; well:<calls>: when one was answered last (ms), for
 --                     each kind of call and for connections; was:<hold>: "<when it ended> <its interval>" (ms); run:bare: how many
 --                     calls in a row were refused without a code; passed: when such a refusal ended because another call passed (ms)
 
 local TROUBLES_TTL_MS = 600000
--- So many calls in a row that are refused without a code, though others passed a moment ago, wait alone; then their channel is held.
+-- Calls that are refused without a code, though others passed a moment ago, wait alone; at this many in a row, their channel is held.
 local BARE_RUN = 100
 local ALONE_TTL_MS = 86400000
 
@@ -22,7 +23,7 @@ local function take_signal(signal, token, account, alone, threshold)
   local troubles, word, pause = account.troubles, signal.word, signal.pause or 0
   local calls = signal.channel .. '/' .. signal.call
 
-  -- A call that was refused while others pass waits by itself, at growing intervals.
+  -- A call that was refused while others pass waits alone, at growing intervals.
   local function refuse_alone(about, times)
     redis.call('HSET', alone, about, times .. ' ' .. whole(after_refused_alone(times)))
     redis.call('PEXPIRE', alone, ALONE_TTL_MS)
@@ -31,7 +32,7 @@ local function take_signal(signal, token, account, alone, threshold)
   local function lengthen(name, hold, why)
     for field, value in pairs(why) do hold[field] = value end
     hold.tried = (hold.tried or 0) + 1
-    -- Whoever probed because nobody else was there met the same refusal: the next probe is another's again, if one has come.
+    -- A call that probed because there was no other met the same refusal: the next probe is left to another call again, if one has come.
     if hold.bare then hold.any = nil end
     hold.interval = probe_interval(hold.kind, hold.bare, hold.interval)
     hold.retry_at, hold.probe, hold.let_out, hold.letting = now + hold.interval, '', nil, nil
@@ -70,7 +71,7 @@ local function take_signal(signal, token, account, alone, threshold)
   local run = 0
   local kind_of_run = signal.connect and 'connect' or calls
   if word == 'outage' then
-    -- Time-outs come in bursts after the good answers to calls of the same moment: only a call that began since counts.
+    -- Time-outs of a burst come later than the good answers to calls of the same moment: only a call counts that began since a good answer.
     local well = tonumber(redis.call('HGET', troubles, 'well:' .. kind_of_run) or '0')
     if well > now or now - signal.took > well then run = redis.call('HINCRBY', troubles, 'run:' .. kind_of_run, 1) end
     redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
@@ -80,20 +81,20 @@ local function take_signal(signal, token, account, alone, threshold)
 
   local function is_over(hold)
     if hold.kind == 'outage' then
-      -- Whatever came back came over a connection.
+      -- Any answer shows that connections work.
       if not hold.call_only then return word ~= 'none' and not signal.connect end
       return word == 'well' and hold.call == calls
     end
-    -- Who is only asked for patience does not know yet whether it is refused.
+    -- An answer that asks for a pause does not yet show whether the account is refused.
     if hold.kind ~= 'refused' or word ~= 'well' or pause > 0 then return false end
     if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
     if hold.secret then return hold.secret == signal.secret end
-    -- Whoever was redirected reads back before it probes: that the listing passes says nothing of calls that change something.
+    -- A call that was redirected reads back before it probes: a listing that passes says nothing about calls that change something.
     if hold.lost and signal.call == 'read_back' then return false end
     return hold.any or hold.bare or hold.call == calls
   end
 
-  -- A refusal without a code is about whatever hold the call probed.
+  -- A refusal without a code counts for whatever hold the call probed.
   local function is_refused_again(hold)
     return word == 'refused' and hold.kind == 'refused' and (hold.scope == signal.scope or (hold.bare and signal.bare))
   end
@@ -114,7 +115,7 @@ local function take_signal(signal, token, account, alone, threshold)
       elseif is_refused_again(hold) then
         if hold.bare and signal.bare then probed = { name = name, scope = hold.scope } end
       else
-        -- It told nothing of this hold, and gives its place back. After a look-up the call itself may follow at once.
+        -- The call showed nothing about this hold: another may probe. After a look-up, the call itself may follow at once.
         local pause = hold.lost and word == 'well' and 0 or hold.interval
         hold.probe, hold.retry_at, hold.let_out, hold.letting = '', now + pause, nil, nil
         write_hold(account, name, hold)
@@ -132,7 +133,7 @@ local function take_signal(signal, token, account, alone, threshold)
       times = tonumber(string.match(redis.call('HGET', alone, signal.about) or '', '^%d+'))
       local passed = tonumber(redis.call('HGET', troubles, 'passed') or '')
       if passed and math.abs(now - passed) < PAUSE.returns_within then
-        -- Other calls passed a moment ago, so it is not the account; but it may be all calls of a kind.
+        -- Other calls passed a moment ago, so the account is not refused; but all calls of one kind may be.
         few = redis.call('HINCRBY', troubles, 'run:bare', 1) < BARE_RUN
         scope = signal.channel
       end

@@ -1,20 +1,20 @@
 -- include: clock.lua
 -- include: batch.lua
 --
--- size.lua: says how many jobs a batch has, once all are enqueued; if they are answered already, it is finished. Safe to repeat.
+-- size.lua: notes how many jobs a batch has, once all are enqueued; finishes the batch if all are answered already. Safe to repeat.
 --
 -- KEYS  1 batch (see batch.lua)   2 batches   3 events: stream
 local batch, batches, events = KEYS[1], KEYS[2], KEYS[3]
--- ARGV  1 id   2 its digest   3 how many, at least those that were counted when they were enqueued   4 ms that it is kept, and
---       5 as long as it is not finished   6 maxlen of the events' stream
+-- ARGV  1 id   2 its digest   3 how many jobs; if more were counted while they were enqueued, those count   4 ms that the counts are
+--       kept   5 the same, while the batch is not finished   6 maxlen of the events' stream
 local id, digest, size, ttl_ms, life_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 -- Answers 1
 
 redis.call('HSETNX', batch, 'id', id)
 local before = read_batch(batch)
--- With those of others, whose answers are counted, too.
+-- The jobs of others under this id, whose answers are counted, count too.
 size = math.max(size, before.enqueued and tonumber(before.enqueued) + (tonumber(before.others) or 0) or 0)
--- Of several that said so, the largest counts.
+-- Of several sizes, the largest counts.
 if size > (tonumber(before.size) or 0) then redis.call('HSET', batch, 'size', whole(size)) end
 redis.call('PEXPIRE', batch, kept_for(before, size, ttl_ms, life_ms))
 redis.call('ZADD', batches, whole(now), digest)

@@ -1,4 +1,4 @@
--- tell.lua: a prelude of other scripts: events go to their stream, and to the list where a caller waits for them, if there is one.
+-- tell.lua: a prelude of other scripts: writes events to the stream, and to the list where a caller waits for them, if there is one.
 --
 --   reply  list  the latest events that a caller of this name waits for
 
@@ -9,8 +9,8 @@ local function keep_latest(reply)
   redis.call('PEXPIRE', reply, REPLIES_TTL_MS)
 end
 
--- Tries what is to follow the events: were it refused after them, a repeat would write them once more. Answers whether they may be pushed.
--- Whoever names a key that holds something else waits in vain there: the stream, and the batch, must get the answer all the same.
+-- Tries what follows the events: if Redis refused that after them, a repeat would write them again. Answers whether they may be pushed.
+-- If a caller named a key that holds something else, it gets no answer there; the stream and the batch must get it all the same.
 local function try_push(reply)
   local kind = redis.call('TYPE', reply).ok
   if kind ~= 'list' and kind ~= 'none' then return false end
@@ -26,7 +26,7 @@ local function tell(events, maxlen, told, reply)
   for i, event in ipairs(told) do
     local added = redis.pcall('XADD', events, 'MAXLEN', '~', maxlen, '*', 'type', event[1], 'event', event[2])
     if type(added) == 'table' then
-      -- A repeat pushes them again. The same command once more ends the script with its error.
+      -- Take back what was pushed: a repeat of the script pushes it again. The same command, once more, ends the script with its error.
       if reply and i == 1 then redis.call('LTRIM', reply, 0, -#told - 1) end
       redis.call('XADD', events, 'MAXLEN', '~', maxlen, '*', 'type', event[1], 'event', event[2])
     end

@@ -1,15 +1,15 @@
 -- include: clock.lua
 -- include: record.lua
 --
--- unknowns.lua: which records wait for this listing? Those first whose next look is due, the longest due first.
+-- unknowns.lua: which records wait for this listing? The longest due come first.
 --
 -- KEYS  1 unknown: zset record -> when it is looked at next (ms)
 local unknown = KEYS[1]
--- ARGV  1 how many to pass over: those that were told before   2 at most so many
+-- ARGV  1 how many to skip: those that were answered before   2 how many to answer at most
 local passed, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- Answers now (ms), then for each record: its key, when its call ended and
--- began at the earliest, and when it is looked at next (ms), its needle, its baseline, and the message_id of its job ('' where nobody has
--- asked since an older release wrote it). What is not unknown any more is dropped.
+-- began at the earliest, and when it is looked at next (ms), its needle, its baseline, and the message_id of its job ('' if nobody has
+-- asked since an older release wrote it). Records that are not unknown any more, or have a verdict, are dropped.
 
 local answer = { whole(now) }
 for _, record in ipairs(redis.call('ZRANGE', unknown, passed, passed + most - 1)) do

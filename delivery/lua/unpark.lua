@@ -4,8 +4,8 @@
 -- include: account.lua
 -- include: holds.lua
 --
--- unpark.lua: what a hold has parked comes back when it is over, in order and in batches; while it lasts, one message is let out to probe.
--- Ends holds whose time is over by itself. Every worker runs it several times a second while there is a hold or something is parked.
+-- unpark.lua: brings parked messages back when their hold is over, in order and in batches; while a hold lasts, lets one out to probe it.
+-- Also ends holds whose time is over. Every worker runs it several times a second while there is a hold or something is parked.
 --
 -- KEYS  in the order of the next line (see account.lua and holds.lua)
 local holds, parked, still, held_account, held_sms, held_email, troubles, events, workers, heartbeats = unpack(KEYS)
@@ -14,8 +14,8 @@ local maxlen, delayed_prefix, is_busy = ARGV[1], ARGV[2], ARGV[3] == '1'
 -- Answers how many messages came back, and the holds that began and ended (see holds.lua).
 
 local BATCH = 500
--- Who was let out to probe, and did not (it was answered before, or its lost call was found), is followed by twice as many, up to so many;
--- but one of them probes, and claim parks the others anew.
+-- If a message that was let out to probe did not (it was answered before, or its lost call was found), twice as many follow, up to this
+-- number. One of them probes, and claim.lua parks the others again.
 local LET_OUT_MOST = 256
 local account = { holds = holds, still = still, held_account = held_account, held_sms = held_sms, held_email = held_email,
   troubles = troubles, events = events, maxlen = maxlen, workers = workers, heartbeats = heartbeats }
@@ -23,14 +23,14 @@ local account = { holds = holds, still = still, held_account = held_account, hel
 local places = {}
 for _, place in ipairs(redis.call('SMEMBERS', parked)) do
   local name, queue, call = string.match(place, '^(.*)|(.-)|(.-)$')
-  -- What a stranger has put among them is none.
+  -- What a stranger has put into the set is no place.
   if name then places[#places + 1] = { key = parked .. ':' .. place, place = place, name = name, queue = queue, call = call } end
 end
--- Redis tells a set in no order.
+-- Redis returns a set in no order.
 table.sort(places, function(a, b) return a.place < b.place end)
 
--- Lets messages of a place, the first or those from `from` on, go back to their queue; they fell due when they were enqueued, so they come
--- in order and first. By a producer's clock that is ahead that was not yet, and nobody is to wait for it.
+-- Sends messages of a place back to their queue: the first, or those from `from` on. They fell due when they were enqueued, so they come
+-- in order and first. If a producer's clock is ahead, they are due now: no message must wait for that clock.
 local function let_go(place, most, from)
   from = from or 0
   local ids = redis.call('ZRANGE', place.key, from, from + most - 1, 'WITHSCORES')
@@ -47,8 +47,8 @@ end
 
 local function is_paused(scope) return redis.call('HEXISTS', holds, scope .. '/paused') == 1 end
 
--- Whom to let out as the probe of this hold, of those parked by it. Whoever comes from a queue that no worker takes, or is held by an
--- operator, would not probe, and the others would wait until all of these are let out.
+-- The place, of those parked by this hold, from which to let out a probe. A message from a queue that no worker takes, or that an operator
+-- holds, would not probe, and the others would wait until all of these are let out.
 local served = #places > 0 and queues_of(workers, heartbeats)
 local function candidate(name, hold)
   local same, other
@@ -62,7 +62,7 @@ local function candidate(name, hold)
   return same
 end
 
--- Do all that this hold has parked of the refused kind wait in queues that no worker takes?
+-- Are all messages of the refused kind that this hold has parked from queues that no worker takes?
 local function nobody_takes(name, hold)
   local any = false
   for _, place in ipairs(places) do
@@ -74,8 +74,8 @@ local function nobody_takes(name, hold)
   return any
 end
 
--- Where in a place the next probe is looked for. Neighbours are often of one group, and what refuses one may refuse them all: each probe
--- of a refusal without a code is taken far from those before it (multiples of the golden ratio fill a range evenly).
+-- The rank in a place from which the next probe is taken. Neighbours are often of one group, and may all be refused for one reason: each
+-- probe of a refusal without a code is taken far from those before it (multiples of the golden ratio fill a range evenly).
 local function probe_rank(place, hold)
   if not hold.bare then return 0 end
   local count = redis.call('ZCARD', place.key)
@@ -90,7 +90,7 @@ for i = 1, #flat, 2 do
   local let_out = hold.let_out or -math.huge
   if hold.untold then tell_begun(account, name, hold) end
   if hold.bare then
-    -- Whoever is of the kind that was refused leaves the probe to others, or a flood of that kind would win each.
+    -- Calls of the refused kind leave the probe to other kinds. Else a flood of the refused kind would win every probe.
     local place = candidate(name, hold)
     local others = place and place.call ~= hold.call or hold.others and let_out + PAUSE.let_out_again > now or nil
     if others ~= hold.others then
@@ -101,18 +101,18 @@ for i = 1, #flat, 2 do
   local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or PAUSE.probe_furthest))
   local secrets = hold.secret and secrets_of(holds, workers, heartbeats)
   if secrets and secrets[hold.secret] == nil then
-    -- Nobody uses it any more.
+    -- No living worker uses this secret any more.
     end_hold(account, name, hold)
   elseif hold.kind == 'asked' and is_due then
     end_hold(account, name, hold)
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
-    -- Nobody is left to find out, and nobody waits for it.
+    -- No job is left to probe the outage, and none waits for its end.
     end_hold(account, name, hold)
   elseif is_due and not is_paused('account') and (let_out > now or let_out + PAUSE.let_out_again <= now) then
     local place = candidate(name, hold)
     if hold.kind == 'refused' and not hold.any then
-      -- A refused call that is the only one left (all others were let out and are the same call), or a kind of call that nobody makes
-      -- any more, or nobody can make: the workers of its queues are gone.
+      -- Lonely: the refused call is the only one left (all others were let out and are the same call). Abandoned: nobody makes calls of
+      -- the refused kind any more, or nobody can, since no worker takes their queues.
       local lonely = hold.bare and place and place.call == hold.call and redis.call('ZCARD', place.key) <= (hold.letting or 1)
       local abandoned = not hold.bare and not place and (now - hold.since >= PAUSE.any_probes or nobody_takes(name, hold))
       if lonely or abandoned then
@@ -129,15 +129,15 @@ for i = 1, #flat, 2 do
   end
 end
 
--- Whether deadlines stand still may have changed with the workers that live.
+-- Workers may have come or gone, and with them the reason why deadlines stand still.
 if #flat > 0 then keep_time(account) end
 
--- 2. What waits for a hold that is over ----------------------------------------------------------------------------------------------
+-- 2. Messages whose hold is over -----------------------------------------------------------------------------------------------------
 
 local moved = 0
 for _, place in ipairs(places) do
   local over = redis.call('HEXISTS', holds, place.name) == 0
-  -- What was parked when every secret was refused comes back for workers that have another.
+  -- Messages that were parked when every secret was refused come back for workers that use another one now.
   local free = not over and string.match(place.name, '^account/refused/') and others_may_call(holds, workers, heartbeats)
   if moved < BATCH and (over or free) then moved = moved + let_go(place, BATCH - moved) end
 end

@@ -2,17 +2,18 @@
 -- include: pauses.lua
 -- include: record.lua
 --
--- verdicts.lua: what a listing told about the records that waited for it; the messages behind them are due at once. Safe to repeat.
+-- verdicts.lua: writes the verdicts of a listing on the records that waited for it; messages of decided records are due at once. Safe to
+-- repeat.
 --
--- KEYS  1 unknown: zset record -> when it is looked at next (ms)   2 reader: taken while somebody reads this listing
+-- KEYS  1 unknown: zset record -> when it is looked at next (ms)   2 reader: lock, taken while a worker reads this listing
 local unknown, reader = KEYS[1], KEYS[2]
--- ARGV  1 token of the reader   2 rest: ms until the next listing may begin   3 again: ms until those it could not tell are due again,
+-- ARGV  1 token of the reader   2 rest: ms until the next listing may begin   3 again: ms until undecided records are due again,
 --       twice as long each time   4 seldom: ms that this grows to   5 ... for each record: its key, when its call ended,
---       verdict (found | absent | undecided), evidence (JSON; of what is undecided, why, if anything is known of it)
+--       verdict (found | absent | undecided), evidence (JSON; for undecided: why, if that is known)
 local token, rest, again, seldom = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- A verdict counts only for the very call it was made for, and only while somebody waits for it: one that was kept for a retry days
--- later would stand for a look that nobody took. What was found stays found, whatever an older look has not seen.
+-- A verdict counts only for the very call it was made for, and only while a message waits for it: if it were kept for a retry days later,
+-- the retry would trust a listing that was read too early. What was found stays found, even if an older listing did not show it.
 local function judge(record, lost_at, verdict, evidence)
   local r = read(record, 'state', 'lost_at', 'waiting_in', 'bodies', 'id', 'deadline', 'verdict', 'looks')
   local waited_for = not r.id or redis.call('HEXISTS', r.bodies, r.id) == 1
@@ -24,7 +25,7 @@ local function judge(record, lost_at, verdict, evidence)
   if verdict == 'undecided' then
     due = after_undecided(again, seldom, looks)
   end
-  -- The message first: a repeat passes over a record that has its verdict.
+  -- Wake the message first: a repeat passes over a record that was found.
   if r.waiting_in and r.id then
     redis.call('ZADD', r.waiting_in, 'XX', whole(math.min(due, tonumber(r.deadline) or due)), r.id)
   end
