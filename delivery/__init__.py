@@ -1,6 +1,6 @@
 """One effect, one answer, for any kind of job: claimed in the ledger before any byte leaves, settled with its event.
 
-``attempt`` is the line that a job travels; read it first.
+Read ``attempt`` first: it takes a job from its claim to its settlement.
 """
 
 from delivery.account import pausing, tell, unparking

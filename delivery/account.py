@@ -1,4 +1,4 @@
-"""The account as Redis keeps it: slots of its pace, what a call tells of it, and its holds."""
+"""The account as Redis keeps it: the slots of its pace, the signals of its calls, and its holds."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ log = structlog.get_logger("delivery")
 
 #: The client id or the secret is not correct (the vendor's public error list).
 BAD_CREDENTIALS: Final = 1000
-#: The call told nothing of the account, or was not made.
+#: The call showed nothing about the account, or was not made.
 SILENT: Final = Signal(word="none")
 
 
 async def take_slot(ledger: Ledger, policy: Policy, gate: Gate, lane: str) -> None:
-    """Reserve a slot of the account's pace for a call that is no job's own, and wait for it."""
+    """Reserve a slot of the account's pace for a call that has none from a claim, and wait for it."""
     reserved = not policy.interval_us
     while not reserved:
         wait, reserved = await ledger.reserve(lane, gate.waiting_lanes)
@@ -57,14 +57,14 @@ def it_works(task: Task) -> Signal:
 
 
 def listing_works(task: Task) -> Signal:
-    """Return the signal of a listing that was read back: the API works, but of the job's own kind of call it says nothing."""
+    """Return the signal of a listing that was read: the API works, but that shows nothing about the job's own kind of call."""
     return Signal(word="well", call="read_back", about=task.listing, channel=task.job.scope)
 
 
 def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
     """Return the signal of a job's call that failed with ``error``."""
     text = f"{task.job.actor}: {error}" if meaning.signal == "outage" else error.message
-    # Other processes print it, which do not know the job.
+    # Mask it here: other processes print it, and they do not know the job.
     text = redact_text(mask_known(text))
     return Signal(
         word=meaning.signal,
@@ -85,9 +85,9 @@ def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
 
 
 def listing_trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
-    """Return the signal of a listing that could not be read back."""
+    """Return the signal of a listing that could not be read."""
     if meaning.signal == "outage" and not meaning.connect:
-        # The look waits by itself; other kinds of call may go on.
+        # Only the look-up waits; other kinds of call may go on.
         return SILENT
     return replace(trouble(task, meaning, error), about=task.listing)
 
@@ -104,7 +104,7 @@ def tell(changes: Changes) -> None:
 
 
 def unparking(keys: Keys, events_maxlen: int, *, busy: bool) -> tuple[Script, list[str], list[Any]]:
-    """Return the script that brings back what holds have parked, its keys and its arguments; ``busy`` if any message waits or is under way.
+    """Return the script that brings parked messages back, its keys and its arguments; ``busy`` if any message waits or is under way.
 
     It answers how many messages came back, and the holds that began and ended.
     """

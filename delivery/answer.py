@@ -47,18 +47,19 @@ __all__ = [
 
 SOURCE = "/coupontools-worker"
 PREFIX = "coupontools."
-#: Bytes of a listing's pages that one script takes, and that are remembered at most for a replay.
+#: Bytes of a listing's pages that one script takes; and the most that is remembered for a replay.
 BATCH_BYTES = 1024 * 1024
 REMEMBERED_BYTES = 8 * 1024 * 1024
-#: The longest answer that is kept for others that ask the same.
+#: The longest answer that is kept for other jobs with the same question.
 TOLD_BYTES = 64 * 1024
-#: From this form of what is stored on, what a success leaves behind is as small as it can be: of its outcome what the same job does not
-#: bring itself, a shorter fingerprint, and a mark among others instead of a key of its own.
+#: From this number of the stored form on, a success leaves as little behind as it can: the part of its outcome that the same job does not
+#: bring itself, a shorter fingerprint, and a mark in a shared hash instead of a key of its own.
 SMALL_FORM = 3
-#: First characters of a rejected message that its event shows, and the longest Redis id that it repeats whole.
+#: How many characters of a rejected message its event shows.
 RAW_CHARACTERS = 1000
-#: Kinds of failures that leave no dead letter: sending a conflict again cannot help, nor what was cancelled.
+#: Kinds of failures that leave no dead letter: sending a conflict or a cancelled job again cannot help.
 WITHOUT_LETTER = frozenset({"conflict", "cancelled"})
+#: The longest Redis id that the event of a rejected message repeats whole.
 LONGEST_ID = 100
 #: Why a message is rejected whose id was answered before.
 USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
@@ -101,7 +102,7 @@ def envelope(
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What success and failure both tell."""
+    """What the events of success and failure both carry."""
 
     attempts: int = 0
     replayed: bool = False
@@ -134,9 +135,9 @@ class Failure:
 
 EXPIRED = Failure("expired", "the deadline passed first; the API certainly did not carry it out")
 UNKNOWN = Failure("unknown", "the deadline passed, and the API may or may not have carried it out")
-#: How much of the last reason is told.
+#: How many characters are kept of the reason why a job was put off.
 REASON_CHARACTERS = 500
-#: All pages of a long listing stand ready.
+#: All pages of a long listing are staged.
 STAGED = Done(events=[], staged=True)
 PAGES_GONE = Failure("internal", "the remembered pages are gone; ask anew with another idempotency_key")
 CANCELLED = Failure("cancelled", "it was cancelled, and the API certainly did not carry it out")
@@ -147,24 +148,24 @@ CONFLICT = Failure("conflict", "this idempotency key was used before for a diffe
 
 
 def conflict(job: Job) -> Failure:
-    """Return why a job fails whose key belongs to another."""
+    """Return the failure of a job whose key belongs to another job."""
     return Failure("conflict", job.conflict) if job.key_is_derived and job.conflict else CONFLICT
 
 
 def late(failure: Failure, why: str) -> Failure:
-    """Return why a job fails whose deadline passed, with what put it off last."""
-    return replace(failure, message=f"{failure.message}; at last: {why}") if why else failure
+    """Return the failure of a job whose deadline passed, with the reason why it was put off last."""
+    return replace(failure, message=f"{failure.message}; last reason: {why}") if why else failure
 
 
 def refusal(error: Rejected) -> Failure:
-    """Return why a job fails that the API refused for good."""
+    """Return the failure of a job that the API refused for good."""
     kind = "internal" if error.code is None and error.status is None else "rejected"
     text = f"{error.message}: {'; '.join(error.details)}" if error.details else error.message
     return Failure(kind, text, code=error.code)
 
 
 def done(task: Task, outcome: Outcome, progress: Progress, *, form: int = SMALL_FORM) -> Done:
-    """Return the settlement of a job that was carried out; ``form`` is the form of what is stored."""
+    """Return the settlement of a job that was carried out; ``form`` is the number of the stored form."""
     remembered: Any = {"event": outcome.event, "data": outcome.data, "subject": outcome.subject}
     if outcome.kept is not None and form >= SMALL_FORM:
         remembered = outcome.kept
@@ -187,7 +188,7 @@ def _told(outcome: Outcome) -> str | None:
 def done_in_pages(
     task: Task, outcome: Outcome, pages: Pages, progress: Progress
 ) -> Iterator[MorePages | Done]:
-    """Return the settlements of a listing: its pages at once, or a long one's in batches that are made ready, and what writes them."""
+    """Return the settlements of a listing: one with all pages; or, for a long one, batches to stage, and a last one that writes them."""
     remember = task.key is not None and pages.size <= REMEMBERED_BYTES
     batch, size = 0, 0
     events: list[Event] = []
@@ -213,7 +214,7 @@ def done_in_pages(
 
 
 def replayed(task: Task, told: Any, pages: list[bytes]) -> Replayed | None:
-    """Return the settlement of a job whose key was carried out already, as ``told`` by its outcome; None when its pages are gone."""
+    """Return the settlement of a job whose key was carried out before, from the outcome ``told``; None when its pages are gone."""
     progress = Progress(replayed=True).data()
     if isinstance(told, list):
         outcome = task.job.recalled(*told)
@@ -256,7 +257,7 @@ def used_id(task: Task, body: bytes) -> SetAside:
 
 
 def rejection(queue: str, redis_id: str, reason: str, body: bytes | None) -> Event:
-    """Return the event of an entry that is set aside. A long Redis id, which may be anything, is told by its beginning and a digest."""
+    """Return the event of an entry that is set aside. Of a long Redis id it shows the beginning and a digest."""
     name = redis_id if len(redis_id) <= LONGEST_ID else f"{redis_id[:60]}{short_digest(redis_id)}"
     data = {
         "queue": queue,

@@ -19,12 +19,12 @@ def batch_key(keys: Keys, batch_id: str) -> str:
 
 
 def batch_life_ms(policy: Policy) -> int:
-    """Return for how long the counts of a batch are kept of which answers are awaited: its jobs may wait in a hold."""
+    """Return how long the counts of a batch are kept, in milliseconds, while answers are awaited: its jobs may wait in a hold."""
     return round(policy.unsettled * 1000)
 
 
 def sizing(keys: Keys, policy: Policy, batch_id: str, size: int) -> tuple[Script, list[str], list[Any]]:
-    """Return the script that says how many jobs a batch has, its keys and its arguments."""
+    """Return the script that notes how many jobs a batch has, its keys and its arguments."""
     digest = short_digest(batch_id)
     return (
         SCRIPTS["size"],
@@ -39,11 +39,11 @@ def cancelled_field(batch_id: str) -> str:
 
 
 def is_cancelled(mark: bytes | None, began_at: float) -> bool:
-    """Return whether this mark of a batch catches what is sent now, where the batch's counts began then; both in Unix milliseconds.
+    """Return whether the ``mark`` of a cancelled batch catches jobs that are sent now.
 
-    A batch without counts begins now. What was sent before the mark is caught in any case; see cancelled.lua.
+    ``began_at`` is when the batch's counts began, now if it has none; both in Unix milliseconds. See cancelled.lua for other jobs.
     """
-    # What a stranger wrote there is no time.
+    # A stranger may have written something that is no time.
     return mark is not None and began_at <= (int(mark) if mark.isdigit() else 0)
 
 

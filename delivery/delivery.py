@@ -1,4 +1,4 @@
-"""How a task gets its answer: let in by the gate, it is attempted until its message is settled or waits in Redis."""
+"""How a task gets its answer: it waits at the gate, and is attempted until its message is settled or waits in Redis."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Delivery:
         self._means = Means(ledger, api, gate, policy, log_line)
 
     async def deliver(self, task: Task) -> None:
-        """Carry out one task until its message is settled or waits in Redis. When the worker stops first, it stays outstanding."""
+        """Carry out one task until its message is settled or waits in Redis. If the worker stops first, the message stays outstanding."""
         try:
             await self._deliver(task)
         except asyncio.CancelledError:
@@ -49,7 +49,7 @@ class Delivery:
                 self._left(task, "interrupted", "the worker stops")
                 return
             except Benched:
-                # At once: another worker is to have it.
+                # Without delay: another worker should take it at once.
                 await Attempt(self._means, task).settle(Postponed(delay=0))
                 self._left(task, "interrupted", "this worker may not call, and others may")
                 task.receipt.release()
@@ -65,7 +65,7 @@ class Delivery:
             if ended:
                 task.receipt.release()
                 return
-            # Only the pace sends a job back here after its deadline.
+            # After the deadline, do not let the pace keep the job waiting for longer than this.
             patience = max(Pause.overdue, task.seconds_left)
 
     def _left(self, task: Task, outcome: str, why: str) -> None:
@@ -79,11 +79,11 @@ class Delivery:
         task.receipt.release()
 
     async def fail_at_once(self, task: Task, failure: Failure) -> None:
-        """Answer a job that breaks the rules; its record is not looked at."""
+        """End a job that breaks the rules, without a look at its record."""
         await Attempt(self._means, task).fail(failure, owned=False)
         task.receipt.release()
 
     async def postpone(self, task: Task) -> None:
-        """Put off a job whatever its record: it can be neither carried out nor answered now."""
+        """Put off a job that can be neither carried out nor answered now, without a look at its record."""
         await Attempt(self._means, task).settle(Postponed(delay=round(Pause.postponed * 1000)))
         task.receipt.release()

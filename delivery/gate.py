@@ -24,11 +24,11 @@ class Draining(Exception):  # noqa: N818 - not an error: the worker stops
     """The worker stops: hand the message back."""
 
 
-class Benched(Exception):  # noqa: N818 - not an error: others are to have the job
+class Benched(Exception):  # noqa: N818 - not an error: another worker gets the job
     """This process's secret is refused, and another worker's is not: hand the message back."""
 
 
-class Held(Exception):  # noqa: N818 - not an error: the job is to be parked
+class Held(Exception):  # noqa: N818 - not an error: the job is parked
     """The job's account or channel is held: park the message."""
 
     def __init__(self, hold: str) -> None:

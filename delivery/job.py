@@ -1,4 +1,4 @@
-"""What delivery has to know about a job: how it is called and, where a call changes something, how one finds out whether it did."""
+"""What delivery must know about a job: how to call the API for it and, if the call changes something, how to find out whether it did."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Job", "KnownIds", "Outcome", "Pages", "Told", "Unknown", "Verdict"]
 
 
 class Pages(Protocol):
-    """The pages of a listing's answer, each the data of one event without what every answer carries."""
+    """The pages of a listing's answer, each the data of one event without what all events carry."""
 
     @property
     def count(self) -> int:
@@ -24,7 +24,7 @@ class Pages(Protocol):
 
     def __iter__(self) -> Iterator[dict[str, Any]]: ...
     def close(self) -> None:
-        """Free what holds them."""
+        """Free the storage of the pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Told:
     """What the API answered to a question that several jobs may ask."""
 
     evidence: dict[str, Any]
-    #: Does it hold for a while? If not, it serves those alone who waited for it when it was asked.
+    #: Is the answer good for a while? If not, it serves only the jobs that waited for it when the call began.
     lasts: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job brought about; becomes its event."""
+    """What came of a job; becomes its event."""
 
     #: The event's type after the prefix, e.g. ``contact.added``.
     event: str
@@ -49,9 +49,9 @@ class Outcome:
     pages: Pages | None = None
     #: Does the same job, asked for again, get this answer from memory?
     remembered: bool = True
-    #: Of what is remembered, that which the same job does not bring itself: `Job.recalled` makes the outcome of it. None: all is kept.
+    #: The part of the outcome that the same job does not bring itself; `Job.recalled` rebuilds the outcome from it. None: all is kept.
     kept: tuple[Any, ...] | None = None
-    #: What the API answered to the job's question, for others that ask the same.
+    #: What the API answered to the job's question, for other jobs with the same one.
     told: Told | None = None
 
 
@@ -64,17 +64,17 @@ class Unknown:
     ended: int
     needle: str
     baseline: tuple[str, ...]
-    #: When that call began at the earliest, in milliseconds of Redis's clock; 0 where nobody knows.
+    #: When that call began at the earliest, in milliseconds of Redis's clock; 0 if that is not known.
     began: int = 0
-    #: Is it time to look? If not, only what is found counts.
+    #: Is the look-up due? If not, only a verdict of found counts.
     due: bool = True
-    #: Of the message that waits for it; empty where nobody knows.
+    #: Of the message that waits for the verdict; empty if that is not known.
     message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a listing tells about an unknown record."""
+    """What a listing shows about an unknown record."""
 
     unknown: Unknown
     word: Literal["found", "absent", "undecided"]
@@ -82,16 +82,16 @@ class Verdict:
 
 
 class KnownIds(Protocol):
-    """What Redis knows of the ids that stand in listings."""
+    """What Redis knows about ids in listings."""
 
     async def claimed(self, channel: str, ids: Iterable[str]) -> set[str]:
         """Return those of these group ids that are some job's answer already."""
 
     async def doubtful(self, listing: str) -> dict[str, int]:
-        """Return the ids of rows that showed too little in an earlier look, and since when (ms) they are known to stand there."""
+        """Return the ids of rows that showed too little in an earlier listing, and since when (ms) they are known to be there."""
 
     async def note_doubtful(self, listing: str, ids: list[str]) -> None:
-        """Note the ids of all rows that show too little now; what is not among them is forgotten."""
+        """Note the ids of all rows that show too little now, and forget all others."""
 
 
 class Job(Protocol):
@@ -101,11 +101,11 @@ class Job(Protocol):
     actor: ClassVar[str]
     #: The event type of a failure, after the prefix.
     failed: ClassVar[str]
-    #: Can a call change anything at the API? If not, a lost answer is simply asked for again.
+    #: Can a call change anything at the API? If not, it is simply made again when its answer was lost.
     effect: ClassVar[bool]
-    #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for theirs?
+    #: Does the job lock a name while it runs, so that two jobs cannot take each other's effect for their own?
     named: ClassVar[bool]
-    #: Why a job fails whose derived key was carried out for a job that asked for something else.
+    #: The message of the failure when the derived key was carried out before, for a job that asked for something else.
     conflict: ClassVar[str]
 
     @property
@@ -134,7 +134,7 @@ class Job(Protocol):
 
     @property
     def scope(self) -> Scope:
-        """Whose troubles concern this job: its channel's, or the whole account's alone."""
+        """The channel whose holds concern this job; ``account`` if only the account's do."""
 
     @property
     def subject(self) -> str | None:
@@ -142,16 +142,16 @@ class Job(Protocol):
 
     @property
     def question(self) -> str | None:
-        """Name what the API is asked; jobs of one question ask it once, and each makes of the answer what concerns it."""
+        """Name what the API is asked, or None. Jobs with one question ask it once, and each makes its own outcome of the answer."""
 
     def from_told(self, evidence: dict[str, Any]) -> Outcome:
-        """Return the outcome of an answer that another job of the same question got."""
+        """Return the outcome of an answer that another job with the same question got."""
 
     def fingerprint(self) -> str:
         """Return a digest of what is asked for: equal for the same job, however it was written down."""
 
     def recalled(self, *kept: Any) -> Outcome:
-        """Return the outcome that an earlier job, which asked for the same, had; ``kept`` is what was kept of it."""
+        """Rebuild the outcome of an earlier job that asked for the same; ``kept`` is what was kept of it."""
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Ask the API.
@@ -161,12 +161,12 @@ class Job(Protocol):
         """
 
     def refused(self, error: Rejected) -> Outcome | None:
-        """Return the outcome that the API tells by refusing; None when the refusal is a failure."""
+        """Return the outcome, if this refusal is one; None if it is a failure."""
 
     # -- Only where `effect` is true --------------------------------------------------------------------------------------
 
     def listing(self) -> str:
-        """Name the listing that shows whether a call of this job happened; jobs of one listing share it."""
+        """Name the listing that shows whether a call of this job happened; jobs that name the same one share it."""
 
     def needle(self) -> str:
         """Return what to look for in that listing."""
@@ -174,7 +174,7 @@ class Job(Protocol):
     def read_back(
         self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
-        """Read the listing once and tell of each unknown record."""
+        """Read the listing once and yield a verdict on each unknown record."""
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
         """Return the outcome of a call whose effect was found."""
@@ -182,7 +182,7 @@ class Job(Protocol):
     # -- Only where `named` is true ---------------------------------------------------------------------------------------
 
     def taken_name(self) -> str:
-        """Return the name that is taken while the job runs."""
+        """Return the name that the job locks while it runs."""
 
     async def baseline(self, api: Coupontools, call: Call) -> list[str]:
         """Return what must not be taken for this job's effect, noted before its first call."""

@@ -24,12 +24,12 @@ class Trouble:
     kind: str | None = None
     code: int | None = None
     text: str | None = None
-    #: When it is tried again, in seconds.
+    #: In how many seconds the job is tried again.
     retry_in: float | None = None
 
 
 class Observer(Protocol):
-    """Somebody else who wants to know of attempts: metrics, tracing."""
+    """Something else that follows attempts: metrics, tracing."""
 
     def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
         """An attempt ended."""
@@ -37,15 +37,15 @@ class Observer(Protocol):
 
 @runtime_checkable
 class ReadBackObserver(Protocol):
-    """An observer that also wants to know of listings."""
+    """An observer that also follows listings that read back."""
 
     def read_back_finished(self, task: Task) -> None:
-        """A listing was asked for, to find out what lost calls did."""
+        """A listing was requested, to find out what lost calls did."""
 
 
 @runtime_checkable
 class RejectionObserver(Protocol):
-    """An observer that also wants to know of messages that are set aside."""
+    """An observer that also follows messages that are set aside."""
 
     def entry_rejected(self, queue: str) -> None:
         """An entry of this queue was set aside."""
@@ -53,14 +53,14 @@ class RejectionObserver(Protocol):
 
 @runtime_checkable
 class CallObserver(Protocol):
-    """An observer that also wants to know of each call of the API."""
+    """An observer that also follows each call of the API."""
 
     def call_finished(self, task: Task, seconds: float) -> None:
-        """A call ended, for better or worse."""
+        """A call ended, whether it failed or not."""
 
 
 class LogLine:
-    """Writes the line of each attempt, and tells the observers."""
+    """Writes the line of each attempt, and reports to the observers."""
 
     def __init__(self, observers: list[Observer] | None = None) -> None:
         self._observers = observers or []
@@ -70,22 +70,22 @@ class LogLine:
         self._of_read_backs = [each for each in self._observers if isinstance(each, ReadBackObserver)]
 
     def rejected(self, task: Task) -> None:
-        """The message was set aside: its id was answered before."""
+        """Report a message that was set aside because its id was answered before."""
         for observer in self._of_rejections:
             observer.entry_rejected(task.queue)
 
     def called(self, task: Task, seconds: float) -> None:
-        """A call of the API ended, of whatever kind, after so long; waiting for the pace is no part of it."""
+        """Report that a call of the API ended, and how long it took without its wait for the pace."""
         for observer in self._of_calls:
             observer.call_finished(task, seconds)
 
     def read_back(self, task: Task) -> None:
-        """A listing was asked for, to find out what lost calls did, and was read or not."""
+        """Report a listing that was requested to find out what lost calls did, whether it could be read or not."""
         for observer in self._of_read_backs:
             observer.read_back_finished(task)
 
     def left(self, task: Task, outcome: str, trouble: Trouble) -> None:
-        """The message leaves this worker without an answer. What was called for it meanwhile must stand in some line."""
+        """Log that the message leaves this worker without an answer, if the API was called for it: some line must count each call."""
         if task.cost.api_calls:
             self.finished(task, outcome, task.attempts, trouble)
 
@@ -98,7 +98,7 @@ class LogLine:
         *,
         reconciled: bool = False,
     ) -> None:
-        """An attempt ended as ``outcome``; the next one counts its costs anew."""
+        """Log that an attempt ended as ``outcome``, and report it; the next attempt counts its costs anew."""
         wrong = trouble or Trouble()
         cost = task.cost
         ended = now()
@@ -107,7 +107,7 @@ class LogLine:
             "job": task.job.actor,
             "queue": task.queue,
             "message_id": task.message_id,
-            # Senders make keys of numbers and names.
+            # A key of the sender's own may be made of numbers and names: log only its digest.
             "idempotency_key": task.key if task.job.key_is_derived else task.digest,
             "correlation_id": task.job.correlation_id,
             "attempt": attempt,

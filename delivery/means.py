@@ -19,7 +19,7 @@ __all__ = ["Means"]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The ledger, the API, the gate, the numbers and the log."""
+    """The ledger, the API, the gate, the policy and the log line."""
 
     ledger: Ledger
     api: Coupontools

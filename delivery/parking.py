@@ -1,4 +1,4 @@
-"""Parks in Redis what a hold that this process knows of keeps waiting: many messages in one script, before they are claimed."""
+"""Parks messages in Redis before they are claimed, many in one script, when this process knows of a hold that stops them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from delivery.task import Task
 
 __all__ = ["Parking"]
 
-#: Messages that one script parks: it runs alone in Redis as long as it takes.
+#: Messages that one script parks: while it runs, Redis does nothing else.
 PARKED_AT_ONCE = 256
 
 
 class Parking:
-    """Gathers what is parked at nearly the same moment."""
+    """Gathers the messages that are parked at nearly the same moment."""
 
     def __init__(self, ledger: Ledger, gate: Gate) -> None:
         self._ledger = ledger
@@ -26,7 +26,7 @@ class Parking:
         self._moves: set[asyncio.Task[None]] = set()
 
     async def park(self, hold: str, task: Task) -> bool:
-        """Park a message. Return False when its hold is over: it may ask for itself."""
+        """Park a message. Return False when the hold is over, so that the job may claim."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         going = self._going[hold, task.place]
         going.append((task, future))

@@ -11,18 +11,18 @@ __all__ = ["UNSETTLED_SECONDS", "Policy"]
 
 #: What a lease adds to the longest call, so that a call that ends at its time limit is still settled under it.
 LEASE_MARGIN_SECONDS = 5.0
-#: How far ahead of now a slot of the pace may be reserved: so many intervals, within bounds in milliseconds. What is reserved stands before
-#: any later job of greater urgency, and is called though another process has just found the account refused; so it is little.
+#: How far ahead of now a slot of the pace may be reserved: this many intervals, within bounds in milliseconds. It is little, since a
+#: reserved call goes before any more urgent job that comes later, and is made even if another process has just found the account refused.
 HORIZON_INTERVALS = 2
 HORIZON_SHORTEST_MS = 20.0
 HORIZON_LONGEST_MS = 500.0
-#: So late a call may use its slot. Later, it reserves another: a process that stood still would send all it had reserved at once.
+#: How late a call may use its slot. Later, it reserves another: else a process that stood still would send all its reserved calls at once.
 SLOT_GRACE_SECONDS = 0.1
 #: How many intervals an attempt may wait in its place for slots of the pace.
 SLOTS_OF_AN_ATTEMPT = 3
-#: How long what is not settled is kept at least: longer than a hold is likely to last.
+#: How long an unsettled record is kept at least: longer than a hold is likely to last.
 UNSETTLED_SECONDS = 90 * 86400.0
-#: So many calls in a row that fail as in an outage, over all workers, open the breaker.
+#: How many calls in a row, over all workers, must fail as in an outage to begin a hold.
 OUTAGE_THRESHOLD = 10
 
 
@@ -40,7 +40,7 @@ class Policy:
     events_maxlen: int
     #: How long a listing may take in all.
     listing_timeout: float = 300.0
-    #: Tells the secret that this process uses from others (``Settings.secret_name``).
+    #: Names the secret that this process uses (``Settings.secret_name``).
     secret: str = ""
 
     @property
@@ -50,17 +50,17 @@ class Policy:
 
     @property
     def unsettled(self) -> float:
-        """How long what is not settled is kept after it was asked for last, in seconds."""
+        """How long an unsettled record is kept after it was last asked for, in seconds."""
         return max(self.ttl, UNSETTLED_SECONDS)
 
     @property
     def longest_wait(self) -> float:
-        """The longest that a job is ever put off, in seconds, and some more."""
+        """More than the longest time for which a job is ever put off, in seconds."""
         return 2 * max(Pause.asked_longest, self.backoff.longest, self.read_back_after)
 
     @property
     def longest_attempt(self) -> float:
-        """How long an attempt may take that waits for nothing but the API and its pace, in seconds: a listing, then a call."""
+        """How long an attempt may take, in seconds, if it only waits for the API and the pace: a listing, then a call."""
         return self.listing_timeout + 2 * self.cover + SLOTS_OF_AN_ATTEMPT * self.interval_us / 1_000_000
 
     @property
@@ -76,7 +76,7 @@ class Policy:
 
     @property
     def claims_at_once(self) -> int | None:
-        """Claims of one process under way at once; None for as many as there are jobs.
+        """How many claims of one process may be under way at once; None for as many as there are jobs.
 
         A claim that comes too early is a round trip for nothing.
         """

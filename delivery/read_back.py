@@ -1,4 +1,4 @@
-"""Reading back: one listing tells of every job that waits for it because its call's answer was lost."""
+"""Reading back: one listing gives verdicts on all jobs that wait for it because the answers of their calls were lost."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from delivery.task import Task
 
 __all__ = ["MOST_IDS", "ReadBack"]
 
-#: A log line names so many messages.
+#: How many messages a log line names.
 MOST_IDS = 100
 
 
 class ReadBack:
-    """Reads one listing for a claim that has the right to, and writes what it tells."""
+    """Reads one listing for a claim that has the reader lock, and writes the verdicts."""
 
     def __init__(self, ledger: Ledger, api: Coupontools, policy: Policy, task: Task, token: str) -> None:
         self._ledger = ledger
@@ -30,14 +30,14 @@ class ReadBack:
         self._waiting: list[Unknown] = []
 
     async def find_waiting(self) -> None:
-        """Find all who wait for the listing; those alone are told of that waited before it began."""
+        """Find the records that wait for the listing, before it begins; only they get verdicts."""
         self._began, self._waiting = await self._ledger.unknowns.of(self._task.listing)
 
     async def read(self, call: Call) -> list[Verdict]:
-        """Read the listing once. Return what it tells of all who wait for it.
+        """Read the listing once. Return its verdicts on the records that wait for it.
 
         Raises:
-            CoupontoolsError: the listing could not be read; nothing is known, all go on waiting.
+            CoupontoolsError: the listing could not be read; there are no verdicts, and all records go on waiting.
         """
         return [
             self._patient(verdict, self._began)
@@ -48,19 +48,19 @@ class ReadBack:
         ]
 
     async def tell(self, verdicts: list[Verdict]) -> list[Verdict]:
-        """Write what the listing told. Return the verdicts that decide something."""
+        """Write the verdicts. Return those that decide something."""
         await self._judge(verdicts, self._policy.rests)
         return [verdict for verdict in verdicts if verdict.word != "undecided"]
 
     @property
     def message_ids(self) -> list[str]:
-        """The first of those who wait for the listing."""
+        """The ids of the first messages that wait for the listing."""
         return [unknown.message_id for unknown in self._waiting[:MOST_IDS]]
 
     async def give_up(self, lost_at: int | None, retry_after: float | None = None, why: str = "") -> None:
-        """The listing told nothing: the task's own record, if its call was lost at ``lost_at``, asks again later, as do the others.
+        """Give up a listing that showed nothing: leave the task's own record undecided, if its call was lost at ``lost_at``.
 
-        ``retry_after`` is how long the API asked to leave this listing alone, in seconds; ``why`` is what was wrong with it.
+        ``retry_after`` is for how many seconds the API asked to leave this listing alone; ``why`` is what was wrong with it.
         """
         own = [] if lost_at is None else [Unknown(self._ledger.record(self._task), lost_at, "", ())]
         rests = self._policy.rests
@@ -73,7 +73,7 @@ class ReadBack:
         await self._ledger.unknowns.judge(self._task.listing, self._token, verdicts, rests)
 
     def _patient(self, verdict: Verdict, began: int) -> Verdict:
-        """What is not there yet may still come: the API may be working on a call that ended a moment before the listing began."""
+        """Make ``absent`` undecided if the call ended shortly before the listing began: the API may still be working on it."""
         unknown = verdict.unknown
         if verdict.word == "absent" and began < unknown.ended + self._policy.read_back_after * 1000:
             return Verdict(unknown, "undecided")

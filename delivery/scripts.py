@@ -14,7 +14,7 @@ from delivery.retry import PAUSES_MS
 __all__ = ["SCRIPTS", "Script", "ScriptRunner", "load_scripts"]
 
 _INCLUDE = re.compile(r"^-- include: (\S+)$", re.MULTILINE)
-#: What is not in the folder of a script is included from here.
+#: Parts that a script's own folder does not have are taken from this one.
 _SHARED = Path(__file__).parent / "lua"
 _PAUSE = re.compile(r"\bPAUSE\.(\w+)")
 
@@ -32,21 +32,21 @@ class ScriptRunner(Protocol):
     """Runs scripts at Redis. Implementations repeat a script whose answer was lost, so every script must be safe to repeat."""
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        """The script's answer. Waits for Redis as long as it is away.
+        """Run the script and return its answer. Wait while Redis is away.
 
         Raises:
             redis.exceptions.ResponseError: the script itself failed; a fault of ours.
         """
 
     async def command(self, *args: Any) -> Any:
-        """One plain command that is safe to repeat."""
+        """Run one plain command that is safe to repeat."""
 
 
 def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
     """Return every ``.lua`` file of ``folder`` by its stem.
 
-    ``-- include: NAME`` lines are replaced by that file's text, of the folder or of delivery's, and each ``PAUSE.`` with a name by that
-    number of ``pauses``.
+    A line ``-- include: NAME`` is replaced by the text of that file, from ``folder`` or else from delivery's own, and ``PAUSE.<name>`` by
+    that number of ``pauses``.
 
     Raises:
         KeyError: there is no pause of that name.
@@ -67,5 +67,5 @@ def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
     return scripts
 
 
-#: Delivery's own, by name.
+#: Delivery's own scripts, by name.
 SCRIPTS = load_scripts(_SHARED, PAUSES_MS)

@@ -1,4 +1,4 @@
-"""What can be settled: a class for each thing that settle.lua can do with a message, and what it is told of the account."""
+"""The settlements: a class for each thing that settle.lua can do with a message; and the signal about the account."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NAMES: dict[type, tuple[str, ...]] = {}
 
 
 def _given(told: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass. Lua takes JSON's null for a value, so what is None is left out."""
+    """Return the fields of a dataclass. Lua takes JSON's null for a value, so fields that are None are left out."""
     kind = type(told)
     names = _NAMES.get(kind) or _NAMES.setdefault(kind, tuple(each.name for each in fields(told)))
     values = ((name, getattr(told, name)) for name in names)
@@ -48,9 +48,9 @@ class Settlement:
     """What becomes of a message and of its job's record."""
 
     op: ClassVar[str]
-    #: As what is the message counted in its batch? ``succeeded``, ``replayed``, or ``failed:`` and the kind; None while it is not answered.
+    #: How the message counts in its batch and its minute: ``succeeded``, ``replayed``, or ``failed:`` and the kind; None if not answered.
     counted: ClassVar[str | None] = None
-    #: Is the record this claim's? If not, the message is answered whatever its record.
+    #: Does the record belong to this claim? If not, the message is settled whatever its record.
     owned: bool = True
 
     def arguments(self) -> dict[str, Any]:
@@ -60,15 +60,15 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MorePages(Settlement):
-    """A part of a long listing's answer, which is made ready; more follows under the same lease, and none is written before all are."""
+    """A part of a long listing's answer, to be staged; more follows under the same lease, and none is written before all are staged."""
 
     op = "pages"
     events: list[Event]
     #: What a replay answers, page by page; empty for a listing that is not remembered.
     pages: list[str]
-    #: Are these the first pages? They take the place of all that stood there.
+    #: Are these the first pages? They replace whatever is staged.
     first: bool
-    #: Their number, so that a repeat is known.
+    #: The number of this part, by which a repeat is recognised.
     batch: int
 
 
@@ -84,9 +84,9 @@ class Done(Settlement):
     claim: str | None = None
     #: What a replay answers, page by page, of a listing that is settled at once.
     pages: list[str] | None = None
-    #: Do all events stand ready, as those of `MorePages`? They are written so many at a time, until this is settled whole.
+    #: Are all events staged, by `MorePages`? Then each settlement writes some of them, and is repeated until none is left.
     staged: bool | None = None
-    #: JSON: what the API answered to the job's question; and does it hold for a while?
+    #: JSON: what the API answered to the job's question; and is that good for a while?
     told: str | None = None
     lasts: bool = False
 
@@ -103,7 +103,7 @@ class Failed(Settlement):
 
     @property
     def counted(self) -> str:  # type: ignore[override]
-        """Failures are counted by kind."""
+        """Count failures by kind."""
         return f"failed:{self.kind}"
 
 
@@ -121,12 +121,12 @@ class Replayed(Settlement):
     op = "replay"
     events: list[Event]
     owned: bool = False
-    #: Was it carried out before, or was there nothing to carry out?
+    #: Was the job carried out before? If not, there was nothing to carry out.
     before: bool = True
 
     @property
     def counted(self) -> str:  # type: ignore[override]
-        """A job that needs no call is carried out by its answer."""
+        """Count a job that needs no call as succeeded."""
         return "replayed" if self.before else "succeeded"
 
 
@@ -136,7 +136,7 @@ class Waiting(Settlement):
 
     op = "wait"
     delay: int = 0
-    #: Why, in words; told when the deadline passes first.
+    #: Why, in words; the failure repeats it if the deadline passes first.
     why: str | None = None
     #: Does the message stay in this worker's hands?
     keep: bool = False
@@ -146,7 +146,7 @@ class Waiting(Settlement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost(Settlement):
-    """The call may have happened: it is read back before any other, after a delay in milliseconds."""
+    """The call may have happened: after a delay in milliseconds, it is read back before any further call."""
 
     op = "lost"
     delay: int = 0
@@ -178,42 +178,42 @@ class SetAside(Settlement):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoSettlement(Settlement):
-    """The message stays as it is; only what a call told of the account counts."""
+    """The message stays as it is; only the signal about the account counts."""
 
     op = "signal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """What a call told of the account; see signal.lua."""
+    """What a call showed about the account; see signal.lua."""
 
     word: Literal["well", "refused", "outage", "none"]
     #: The kind of call, and which one it was.
     call: str = ""
     about: str = ""
-    #: Whose calls it was one of: a channel's, or the whole account's.
+    #: The scope of the job that made the call.
     channel: str = "account"
-    #: Whom a refusal concerns.
+    #: What a refusal concerns: the account, or a channel.
     scope: str = "account"
     code: str = ""
     text: str = ""
     #: Milliseconds since the call began.
     took: int = 0
-    #: Milliseconds that nobody shall call.
+    #: Milliseconds during which nobody may call.
     pause: int = 0
-    #: Did not even a connection stand?
+    #: Did the call fail before a connection was open?
     connect: bool = False
-    #: Was it refused without a code of the vendor's, so that nobody knows whether it was the account or this call?
+    #: Was the call refused without a code of the vendor's, so that nobody knows whether the account or this call alone is refused?
     bare: bool = False
-    #: May it have been carried out all the same?
+    #: May the call have been carried out all the same?
     lost: bool = False
-    #: Is it the secret that was refused, and not the account?
+    #: Was the secret refused, and not the account?
     by_secret: bool = False
     #: The host and the process whose call it was.
     worker: str = ""
 
     def arguments(self) -> dict[str, Any]:
-        """Return it as the script has it: a call that went well, as most do, has nothing more to tell."""
+        """Return the script's arguments. For a call that went well, as most do, these few are enough."""
         if self.word == "well" and not self.pause:
             return {"word": self.word, "call": self.call, "about": self.about, "channel": self.channel}
         return _given(self)
@@ -221,14 +221,14 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The holds that began and ended by a script; see account.lua for what each of them says."""
+    """The holds that a script began and ended; see account.lua for the fields of each."""
 
     began: tuple[dict[str, Any], ...] = ()
     ended: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def read(cls, answer: bytes) -> Changes:
-        """Return what a script answered."""
+        """Parse the answer of a script."""
         if not answer:
             return NO_CHANGES
         told = orjson.loads(answer)
@@ -242,12 +242,12 @@ NO_CHANGES = Changes()
 class Settled:
     """What settle.lua answered."""
 
-    #: False when the record had become another's: nothing was written.
+    #: False when the record belonged to another claim: nothing was written.
     ours: bool
-    #: The message's id was answered before, for another message: only its record was written, and it is still to be set aside.
+    #: The message's id was answered before, for another message: only the record was written, and the message must still be set aside.
     used: bool
     changes: Changes = field(default_factory=lambda: NO_CHANGES)
-    #: Events stand ready still: settle the same again.
+    #: Staged events are left: repeat the settlement.
     more: bool = False
 
     @property

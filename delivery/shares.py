@@ -1,4 +1,4 @@
-"""Who has the places of one process, and which lane is to have the next one."""
+"""How the lanes share the places of one process, and which lane gets the next one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 
 __all__ = ["LANES", "LEAST_SHARE", "LISTINGS", "LISTINGS_SHARE", "Shares"]
 
-#: The lanes in the order of their urgency, each with its weight: of the pace and of the places, a lane with work gets at least its weight's
-#: share of all. Every queue is a lane.
+#: The lanes in the order of their urgency, each with its weight. A lane with work gets at least its weight's share of the pace and of the
+#: places. Every queue is a lane.
 LANES: Final = MappingProxyType({"webhooks": 8, "groups": 4, "contacts": 4, "reads": 2, "bulk": 2})
-#: The lane whose jobs are listings. They alone can last, so they, and listings that read back, have no more than this share of the places.
+#: The lane whose jobs are listings. Only listings can take long, so they, read backs included, get no more than this share of the places.
 LISTINGS = "reads"
 LISTINGS_SHARE = 0.25
-#: So much of the places goes to a lane with work before any other gets more, where there are so many places.
+#: A lane with work gets this share of the places before any other lane gets more, in a process with at least this many places.
 LEAST_SHARE = 0.1
 PLACES_TO_SHARE = 5
 
@@ -31,9 +31,9 @@ class Shares:
         self._inside = dict.fromkeys(LANES, 0)
         self._taken = 0
         self._listings = 0
-        #: Since when all places have been taken and none was left (`time.monotonic()`); None while one is free. Other threads may read it.
+        #: Since when all places are taken and no job has left (`time.monotonic()`); None while one is free. Other threads may read it.
         self.full_since: float | None = None
-        #: What each lane has had, in places for its weight; and the same of the lane that was let in last.
+        #: How many places each lane has had, divided by its weight: its pass; and the pass of the lane that was let in last.
         self._passes = dict.fromkeys(LANES, 0.0)
         self._turn = 0.0
 
@@ -56,7 +56,7 @@ class Shares:
         return lane != LISTINGS or self.may_list
 
     def take(self, lane: str) -> None:
-        """A job of the lane has a place."""
+        """Note that a job of the lane takes a place."""
         self._turn = max(self._passes[lane], self._turn)
         self._passes[lane] = self._turn + 1 / LANES[lane]
         self._inside[lane] += 1
@@ -67,7 +67,7 @@ class Shares:
             self._listings += 1
 
     def leave(self, lane: str) -> None:
-        """It has left it."""
+        """Note that a job of the lane leaves its place."""
         self._inside[lane] -= 1
         self._taken -= 1
         self.full_since = None
@@ -76,7 +76,7 @@ class Shares:
 
     @contextmanager
     def listing(self) -> Iterator[None]:
-        """While a job of another lane reads a listing."""
+        """Count a listing that a job of another lane reads in the block."""
         self._listings += 1
         try:
             yield
@@ -84,5 +84,5 @@ class Shares:
             self._listings -= 1
 
     def rank(self, lane: str) -> tuple[bool, float]:
-        """Return what is least for the lane that is next: that has less than its least share, then that had the least for its weight."""
+        """Return a sort key: first the lanes below their least share, then the one that has had the least for its weight."""
         return self._inside[lane] >= self._least, max(self._passes[lane], self._turn)

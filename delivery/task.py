@@ -14,10 +14,10 @@ from delivery.job import Job
 
 __all__ = ["MOST_DEATHS", "Cost", "Receipt", "Task", "mark_of", "now", "short_digest"]
 
-#: A message with which so many workers have died is not carried out any more: it only gets its answer.
+#: After this many workers have died with a message, it is not carried out any more: it only gets its answer.
 MOST_DEATHS = 5
-#: So many keys hold the marks of all messages that succeeded. In a hash of up to some hundred fields Redis stores a mark in 35 bytes, alone
-#: in a key of its own in 180: few enough keys that ten thousand messages share them, many enough for a million.
+#: How many keys hold the marks of all messages that succeeded. Redis stores a mark in 35 bytes in a hash of up to some hundred fields, but
+#: in 180 as a key of its own: so the keys are few enough for ten thousand messages to share them, and many enough for a million.
 MARKS = 2048
 
 
@@ -36,7 +36,7 @@ def _holds(scope: str, actor: str) -> frozenset[str]:
 
 
 def mark_of(message_id: str) -> tuple[int, str]:
-    """Return where it is marked that a message succeeded: which of MARKS, and the name of its mark there; see marks.lua."""
+    """Return where a message is marked that succeeded: in which of MARKS, and the name of its mark there; see marks.lua."""
     digest = hashlib.sha256(message_id.encode()).digest()
     return int.from_bytes(digest[:4]) % MARKS, base64.urlsafe_b64encode(digest[4:12])[:11].decode()
 
@@ -48,11 +48,11 @@ def short_digest(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Receipt:
-    """What settles a message: under which id and keys it is outstanding. The broker hands it on, and only delivery's scripts read it."""
+    """The id and the keys under which a message is outstanding. The broker hands it over, and only delivery's scripts read it."""
 
     #: The id under which the message is outstanding.
     id: str
-    #: Where this worker's outstanding ids stand, and the messages' bodies.
+    #: Where this worker's outstanding ids are, and the messages' bodies.
     acks: str
     bodies: str
     #: Where a message waits until it is due.
@@ -63,15 +63,15 @@ class Receipt:
     dead_reasons: str
     #: Tells the broker that the message is no longer this worker's.
     release: Callable[[], None]
-    #: How many workers have died with it in hand.
+    #: How many workers have died with the message in hand.
     deaths: int = 0
-    #: When the message was enqueued, whenever it was to begin; Unix milliseconds.
+    #: When the message was enqueued, before any delay of its producer; Unix milliseconds.
     sent: int = 0
 
 
 @dataclass(slots=True)
 class Cost:
-    """What a job's way through one attempt cost; logged at its end."""
+    """What one attempt at a job cost; logged at its end."""
 
     fetched: float = field(default_factory=now)
     api_seconds: float = 0.0
@@ -94,26 +94,26 @@ class Task:
     traceparent: str | None = None
     #: Of a dead letter that was sent again: the message_id it had at first.
     original_id: str | None = None
-    #: A digest of what is asked for; of a job that could not be checked, what is wrong with it.
+    #: A digest of what is asked for; if the job could not be checked, of what is wrong with it.
     fingerprint: str = ""
     #: The idempotency key in force, given or derived; None for a job that is carried out by itself.
     key: str | None = None
     cost: Cost = field(default_factory=Cost)
-    #: How many attempts have called the API, as the last claim told.
+    #: How many attempts have called the API, as of the last claim.
     attempts: int = 0
     #: The key, or a name of its own where there is none; and its digest, which names the ledger's record.
     record_name: str = field(init=False)
     digest: str = field(init=False)
     #: A digest of all that the message asks for, its key included.
     asked: str = field(init=False)
-    #: Where it is marked that the message is answered, and as what: one of MARKS, and a name in it.
+    #: Where the message is marked if it succeeds: one of MARKS, and the name of its mark there.
     marks: int = field(init=False)
     mark: str = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.fingerprint:
             self.fingerprint, self.key = self.job.fingerprint(), self.job.key
-        # A key of one's own is printable, so it can never be this name.
+        # A given key is printable, so it can never be this name, which has a line break.
         self.record_name = self.key or f"message\n{self.message_id}"
         self.digest = short_digest(self.record_name)
         self.asked = short_digest(f"{self.record_name}\n{self.fingerprint}")[:20]
@@ -121,33 +121,33 @@ class Task:
 
     @property
     def deadline(self) -> int:
-        """When it ends without an answer; Unix milliseconds."""
+        """The deadline of the message, without what holds add; Unix milliseconds."""
         return self.since + round(self.patience * 1000)
 
     @property
     def seconds_left(self) -> float:
-        """Until its deadline; negative once that has passed."""
+        """Seconds until that deadline; negative once it has passed."""
         return self.deadline / 1000 - time.time()
 
     @property
     def about(self) -> str:
-        """Names the very call that it makes: of a read what is read, since each read has a record of its own."""
+        """Name the very call that the task makes. A read is named for what it reads, since each read has a record of its own."""
         job = self.job
         return f"{job.actor}:{self.digest}" if job.effect else f"{job.actor}:{job.scope}:{job.subject}"
 
     @property
     def holds(self) -> frozenset[str]:
-        """The names of the holds that concern it; see account.lua."""
+        """The names of the holds that concern the task; see account.lua."""
         return _holds(self.job.scope, self.job.actor)
 
     @property
     def place(self) -> str:
-        """Where in Redis it is parked by a hold: with others of its queue and kind of call."""
+        """Where in Redis a hold parks the message: with others of its queue and kind of call."""
         return f"{self.queue}|{self.job.scope}/{self.job.actor}"
 
     @property
     def listing(self) -> str:
-        """Names the listing that tells of the task's lost call, for jobs of its kind: two kinds read one listing with different eyes."""
+        """Name the listing that shows the task's lost call, together with the kind of job: two kinds read one listing differently."""
         return f"{self.job.actor}:{self.job.listing()}" if self.job.effect else "none"
 
     def call(self, before_send: Callable[[], None] | None = None) -> Call:

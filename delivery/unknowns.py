@@ -1,6 +1,6 @@
-"""What waits for a listing, since its call's answer was lost: the records that a listing may tell of, and what it tells.
+"""The records that wait for a listing because the answers of their calls were lost, and the verdicts on them.
 
-Beside them, what is known of the ids that stand in listings: a group that is some job's answer, a row that showed too little.
+Beside them, what is known about ids in listings: groups that are some job's answer, and rows that showed too little.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from delivery.scripts import SCRIPTS, ScriptRunner
 
 __all__ = ["Unknowns"]
 
-#: Records that one listing looks for at most, the longest due first; the next listing takes the rest. And how many one script tells of.
+#: How many records one listing looks for, the longest due first; the next listing takes the rest. And how many one script handles.
 UNKNOWNS_OF_A_LISTING = 20_000
 UNKNOWNS_AT_ONCE = 500
 VERDICTS_AT_ONCE = 500
 
 
 class Unknowns:
-    """The scripts by which a listing tells of records, typed. Implements KnownIds."""
+    """The scripts for reading back, typed. Implements KnownIds."""
 
     def __init__(self, runner: ScriptRunner, keys: Keys, policy: Policy) -> None:
         self._runner = runner
@@ -49,7 +49,7 @@ class Unknowns:
                     int(ended),
                     needle.decode(),
                     tuple(orjson.loads(baseline or b"[]")),
-                    # After a clock that was set back nobody knows what came first.
+                    # If the call began later than now, the clock was set back, and nobody knows what came first.
                     began=int(began) if int(began) <= int(now) else 0,
                     due=int(look_at) <= int(now),
                     message_id=message_id.decode(),
@@ -61,10 +61,10 @@ class Unknowns:
         return began_at, found
 
     async def judge(self, listing: str, token: str, verdicts: list[Verdict], rests: Rests) -> None:
-        """Write what a listing told."""
+        """Write the verdicts of a listing."""
         keys = [self._keys.unknown(listing), self._keys.reader(listing)]
         pauses = [round(rest * 1000) for rest in (rests.rest, rests.again, rests.seldom)]
-        # Once for no verdicts, too: the reader goes to rest.
+        # Run it without verdicts, too: it begins the rest before the next listing.
         for start in range(0, len(verdicts) or 1, VERDICTS_AT_ONCE):
             arguments: list[Any] = [token, *pauses]
             for verdict in verdicts[start : start + VERDICTS_AT_ONCE]:
@@ -81,13 +81,13 @@ class Unknowns:
         }
 
     async def doubtful(self, listing: str) -> dict[str, int]:
-        """Return the ids of rows that showed too little in an earlier look, and since when (ms) they are known to stand there."""
+        """Return the ids of rows that showed too little in an earlier listing, and since when (ms) they are known to be there."""
         key = self._keys.doubtful(listing)
         ids = await self._runner.command("HKEYS", key)
         times = await self._runner.command("HMGET", key, *ids) if ids else []
         return {row_id.decode(): int(since) for row_id, since in zip(ids, times, strict=True) if since}
 
     async def note_doubtful(self, listing: str, ids: list[str]) -> None:
-        """Note the ids of all rows that show too little now; what is not among them is forgotten."""
+        """Note the ids of all rows that show too little now, and forget all others."""
         key, life = self._keys.doubtful(listing), round(self._policy.unsettled * 1000)
         await self._runner.run(SCRIPTS["doubtful"], [key], [life, *ids])

@@ -23,7 +23,7 @@ local record, answered, marks, acks, bodies, delayed, unknown, reader, name, pag
 -- ARGV  1 JSON: id, token, fingerprint, derived (is the record's key a derived one?), asked, mark (see answered.lua), effect (may a call
 --       change anything?), named (is there a name lock?), since, deadline (ms; the job's own, without what holds add), cover (ms a call may
 --       take), life (ms a record lives), ttl (ms an outcome is remembered after it was last asked for), interval (µs between requests),
---       horizon (ms a slot may lie ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope, call
+--       horizon (ms a slot may be ahead), read_back_after (ms), needle, may_list (has this process room for another listing?), scope, call
 --       (the kind of call), about (which call it is), listing (which call reads it back), lane, weight, waiting (see reserve), place (its
 --       queue and kind, for parking), question (may other jobs ask the same?), secret (the name of the one that this process uses), message
 --       (its message_id), batch (its batch's id, '' for none), sent (when it was enqueued, before any delay of its producer; ms), worn
@@ -32,14 +32,14 @@ local job = cjson.decode(ARGV[1])
 -- Answers  the word, the deadline in force (ms), and:
 --   gone                                   the message is not this worker's (any more): do nothing
 --   answered                               this message has its event: acknowledged here
---   used                                   its id was answered before, for another message
---   replay, outcome                        the key is carried out already
+--   used                                   the message's id was answered before, for another message
+--   replay, outcome                        the key was carried out before
 --   conflict                               the key belongs to another job
 --   deferred, reason, ms                   moved to `delayed`
---   parked, hold                           moved to where the jobs of this hold wait
+--   parked, hold                           moved to where the messages of this hold wait
 --   benched, ms                            put back for other workers: this process's secret is refused, theirs is not; take nothing for ms
 --   paced, ms, lane                        nothing was changed; ask again after ms; the other lane whose turn it is, or '' for none
---   cancelled, attempts, reconciled, owned   somebody cancelled it, and nothing was carried out
+--   cancelled, attempts, reconciled, owned   the job was cancelled, and nothing was carried out
 --   worn, attempts, reconciled, owned, why   the job must only end; why is 'doubtful' if a call of it may have happened
 --   expired, attempts, reconciled, owned, why   the deadline passed and nothing was carried out; owned '0': the record is another job's
 --   unknown, attempts, reconciled, owned, why   the deadline passed, and a call may have happened; the record is owned
@@ -272,7 +272,7 @@ stop, wait = stopped_by(passing, must_read_back)
 if stop and stop.hold.kind == 'asked' and stop.hold.length <= PAUSE.asked_short then return say('paced', whole(wait), '') end
 if stop then return park(stop.name) end
 
--- A call that is refused while others pass waits alone.
+-- A call that was refused while others passed waits alone.
 local alone_until = tonumber(string.match(redis.call('HGET', alone, job.about) or '', ' (%d+)$'))
 if alone_until and alone_until > now and alone_until <= now + job.life then
   return defer(math.min(alone_until, deadline), 'refused alone')
@@ -287,7 +287,7 @@ local function read_back()
 end
 
 if must_read_back then
-  -- The message to wake when a verdict on this record is in.
+  -- The message that a verdict on this record wakes.
   write(record, { waiting_in = delayed, bodies = bodies, id = job.id, message = job.message, deadline = deadline })
   -- After a worker's death or a dead letter's retry, the record may be missing from the set.
   redis.call('ZADD', unknown, r.look_at, record)
@@ -308,7 +308,7 @@ if must_read_back then
   return read_back()
 end
 
--- A job that may probe an outage reads back first if records wait for its listing: a listing changes nothing, and it is their turn.
+-- A job that may probe an outage reads back first if records wait for its listing: a listing changes nothing, and they come first.
 local in_outage = false
 for _, one in ipairs(passing) do in_outage = in_outage or (one.hold.kind == 'outage' and not one.hold.call_only) end
 if job.effect and job.may_list and in_outage and redis.call('EXISTS', reader) == 0

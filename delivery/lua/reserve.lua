@@ -7,7 +7,7 @@
 --
 -- KEYS  1 pace (see account.lua)
 local pace = KEYS[1]
--- ARGV  1 JSON: lane, weight, waiting (see reserve)   2 interval: µs between requests   3 horizon: ms a slot may lie ahead
+-- ARGV  1 JSON: lane, weight, waiting (see reserve)   2 interval: µs between requests   3 horizon: ms a slot may be ahead
 local who, interval_us, horizon_ms = cjson.decode(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 -- Answers the milliseconds until the slot, and 0; or the milliseconds after which to ask again, and 1.
 

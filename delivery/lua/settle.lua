@@ -32,8 +32,8 @@ local job = cjson.decode(ARGV[1])
 --       lost      may have happened: read back before any further call
 --       pages     stage a part of a long listing's answer; the lease goes on
 --       signal    only what the call showed about the account
---       later     the message alone waits; nothing is known of its record
---       rejected  its id was answered before, for another message: set it aside
+--       later     the message alone waits; its record is not touched
+--       rejected  the message's id was answered before, for another message: set it aside
 -- Answers  ok | more (staged events are left: repeat the settlement) | stale (the record is another's: nothing was written) | used (the
 --          message's id was answered before, for another message: only its record was written), and the holds that began and ended (see
 --          holds.lua)

@@ -1,6 +1,6 @@
 -- signal.lua: a prelude of settle.lua: what a call showed about the account begins a hold, or ends one. Needs holds.lua and pauses.lua.
 --
--- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: whom a refusal concerns),
+-- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: what a refusal concerns),
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
 -- bare (was it refused without a code of the vendor's?), lost (may it have been carried out all the same?), worker,
 -- secret (the one that was used), by_secret (was that secret refused, and not the account?). A call that went well, with

@@ -12,7 +12,7 @@ local id, digest, size, ttl_ms, life_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARG
 
 redis.call('HSETNX', batch, 'id', id)
 local before = read_batch(batch)
--- The jobs of others under this id, whose answers are counted, count too.
+-- Jobs of others under this id count too, if they are answered.
 size = math.max(size, before.enqueued and tonumber(before.enqueued) + (tonumber(before.others) or 0) or 0)
 -- Of several sizes, the largest counts.
 if size > (tonumber(before.size) or 0) then redis.call('HSET', batch, 'size', whole(size)) end

@@ -8,7 +8,7 @@
 --
 -- KEYS  1 holds: as account.lua has them   2 cancelled: as cancelled.lua has it   3 counts of its batch
 local holds, cancelled, counts = unpack(KEYS)
--- ARGV  1 JSON: deadline (ms, the one that its claim told), token, scope, call, about, cover (ms), secret, message, batch and sent, as
+-- ARGV  1 JSON: deadline (ms, the one that its claim returned), token, scope, call, about, cover (ms), secret, message, batch and sent, as
 --       claim.lua has them
 local job = cjson.decode(ARGV[1])
 -- Answers 1 when the job must claim anew (claim.lua then says what becomes of it), else 0

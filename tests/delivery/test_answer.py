@@ -253,7 +253,7 @@ def test_what_the_api_refused_is_told_in_its_words(error: Rejected, failure: Fai
 def test_a_deadline_that_passed_is_told_with_what_put_the_job_off_last() -> None:
     assert answers.late(answers.EXPIRED, "") is answers.EXPIRED
     told = answers.late(answers.EXPIRED, "no connection")
-    assert told == Failure("expired", f"{answers.EXPIRED.message}; at last: no connection")
+    assert told == Failure("expired", f"{answers.EXPIRED.message}; last reason: no connection")
 
 
 def test_a_key_of_another_job_is_told_in_the_job_s_own_words_only_where_it_was_derived(

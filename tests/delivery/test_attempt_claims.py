@@ -52,14 +52,14 @@ async def test_a_message_under_a_used_id_is_set_aside(
             60,
             False,
             "expired",
-            f"{answers.EXPIRED.message}; at last: no connection",
+            f"{answers.EXPIRED.message}; last reason: no connection",
         ),
         (
             {"s": "unknown", "en": 5, "w": "why"},
             60,
             False,
             "unknown",
-            f"{answers.UNKNOWN.message}; at last: why",
+            f"{answers.UNKNOWN.message}; last reason: why",
         ),
     ],
 )

@@ -12,7 +12,7 @@ def test_of_a_listing_that_could_not_be_read(house: House) -> None:
     event = house.answer(house.enqueue("list_contacts", channel="sms", group_id=group_id, deadline_seconds=5))
     error = event["data"]["error"]
     assert error["kind"] == "expired"
-    assert "the API certainly did not carry it out; at last: " in error["message"]
+    assert "the API certainly did not carry it out; last reason: " in error["message"]
     assert "HTTP 200" in error["message"]
 
 
