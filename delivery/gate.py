@@ -1,7 +1,7 @@
 """The gate of one process: which job may claim next, given the places in flight, the account's pace and its holds.
 
 Jobs wait here with nothing but their message. What all workers share (pace, holds) is decided in Redis; the gate only remembers until when
-it is useless to ask again, so that a waiting backlog costs next to nothing. The module shares decides how the lanes share the places.
+it is useless to ask again, so that a waiting backlog costs next to nothing. shares.py decides how the lanes share the places.
 """
 
 from __future__ import annotations

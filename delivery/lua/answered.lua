@@ -18,9 +18,9 @@ local PAGES_OUTLIVE_MS = 60000
 -- How many characters of its fingerprint a record keeps once it is done.
 local SHORT_FINGERPRINT = 16
 
--- nil when it was not answered; 'quiet' for a repeat of what succeeded and for the message itself, delivered again; 'used' for any
--- other message under this id; 'due' and the settlement when its events are not written yet. Each look at an
--- answer keeps it for another ttl.
+-- nil when the id was not answered; 'quiet' for a repeat of a job that succeeded and for the message itself, delivered again; 'used' for
+-- any other message under this id; 'due' and the settlement when its events are not written yet. Each look at an answer keeps it for
+-- another ttl.
 local function answered_as(answered_key, marks, job)
   local marker = redis.call('GETEX', answered_key, 'PX', whole(job.ttl))
   if not marker then
