@@ -38,7 +38,7 @@ __all__ = ["demo"]
 #: The longest that a stage may take, in seconds; on an idle machine it takes one or two.
 STAGE_SECONDS = 60.0
 #: How long the worker may take to stop, in seconds.
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
 KEYS = Keys()
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ROW = "{:<29}  {:<16}  {:>7}  {}"
