@@ -96,20 +96,24 @@ class Beat:
         if self._file < 0 or not self._path.exists():
             self.end()
             if not self._open():
-                # Another process is testing the lock just now: no fault of the folder. The next beat finds it free.
                 return
         # All beats are of one width, so that a reader never sees the end of an older one. The time is written in full: rounded up, it could
         # be ahead of the reader's clock, and a beat from the future does not count.
         os.pwrite(self._file, f"{time.monotonic():20.9f} {allowed:20.3f} {standing:20.3f}".encode(), 0)
 
     def _open(self) -> bool:
-        """Open and lock the file. Return False if another process tests the lock just now."""
+        """Open and lock the file. Return False if another process is in the way just now, which is no fault of the folder."""
         for folder in (self._path.parent.parent, self._path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            # The last of the other processes has ended and removed the folder. The next beat makes it again.
+            return False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # A probe is testing the lock. The next beat finds it free.
             os.close(file)
             return False
         except OSError:

@@ -72,7 +72,8 @@ class Intake:
                 # Leave out messages whose sender was told to try again.
                 waiting = [each for each in self._waiting if not each[1].done()]
                 self._in_step, self._waiting = waiting[:BATCH], waiting[BATCH:]
-                await self._step(self._in_step)
+                if self._in_step:
+                    await self._step(self._in_step)
         finally:
             self._in_step, self._stepping = [], None
 

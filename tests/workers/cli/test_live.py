@@ -88,6 +88,22 @@ def test_a_look_at_the_moment_of_the_first_beat_is_no_fault_of_the_folder(tmp_pa
         beat.end()
 
 
+def test_a_folder_that_another_process_removes_just_now_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """The last process that ends removes the folder, and another one, which had just made it, warned that it could not be written."""
+    beat = Beat(tmp_path / "workers" / "of a Redis")
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "mkdir", lambda *_, **__: None)
+            beat.beat(60)
+        beat.beat(60)
+        (process,) = living(tmp_path / "workers" / "of a Redis")
+        assert process.turns
+    finally:
+        beat.end()
+
+
 def test_a_frozen_process_is_named_and_a_killed_one_forgotten(house: House, tmp_path: Path):
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=3, WORKER_PROCESSES=2, STATE_DIR=tmp_path)
     # Both: one that is frozen before its first beat is known to its supervisor alone.

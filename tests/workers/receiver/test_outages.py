@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
@@ -10,8 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.client import HTTPException
 
+from structlog.testing import capture_logs
+
+from config.keys import Keys
 from tests.harness import House, wait_for
 from tests.workers.receiver.conftest import TOKEN, Receiver, enqueued, webhook
+from workers.producer import job_message
+from workers.receiver.intake import Intake
 
 
 def check_unavailable(receiver: Receiver) -> None:
@@ -145,3 +151,18 @@ def test_what_was_told_200_outlives_redis_and_the_receiver(
             each.result()
     assert len(set(accepted)) == len(accepted)
     assert set(accepted) <= set(enqueued(fragile_house))
+
+
+async def test_a_message_whose_sender_has_gone_is_not_logged_as_accepted(house: House) -> None:
+    """The log said that webhooks were accepted, and named none."""
+    intake = Intake(house.redis, Keys())
+    with capture_logs() as logs:
+        gone = asyncio.create_task(intake.put(job_message("verify_webhook", {"payload": {}})))
+        # It waits for its step, which has not begun.
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        stays = job_message("verify_webhook", {"payload": {}})
+        await intake.put(stays)
+    assert [line["message_ids"] for line in logs] == [[stays.message_id]]
+    assert len(enqueued(house)) == 1
