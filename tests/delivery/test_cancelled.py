@@ -10,6 +10,7 @@ from config.keys import Keys
 from delivery import Ledger, Task, cancelling, is_cancelled
 from delivery.settlement import Lost
 from tests.harness import House, wait_for
+from tests.harness.still_clock import NOW, StillClock
 from tests.harness.sync_ledger import LONG_POLICY, finish
 from workers.redis_link import ThreadRunner
 
@@ -28,6 +29,12 @@ def test_the_mark_of_a_batch_catches_what_is_sent_while_its_counts_live(
     mark: bytes | None, began_at: float, *, catches: bool
 ) -> None:
     assert is_cancelled(mark, began_at) is catches
+
+
+def test_the_mark_of_a_batch_lies_as_far_ahead_as_its_counts_live(still: StillClock) -> None:
+    still.ask(*cancelling(KEYS, LONG_POLICY, messages=["m-1"], batch_id="spring"))
+    until = str(NOW + round(LONG_POLICY.ttl * 1000))
+    assert still.all() == {KEYS.cancelled: {"m:m-1": until, "b:spring": until}}
 
 
 def test_no_more_than_a_thousand_are_answered_in_a_second(

@@ -321,6 +321,20 @@ def test_nobody_is_let_out_to_probe_whom_an_operator_holds(
     assert ("any" in holds(still)["account/refused"]) is (paused == "sms/paused")
 
 
+def test_a_refused_kind_that_an_operator_holds_is_not_given_up_before_its_time(still: StillClock) -> None:
+    """Its workers live, and it may probe again as soon as the pause is over."""
+    park(still, "account/refused", "sms")
+    park(still, "account/refused", "email", call="email/add_contact")
+    put_hold(still.redis, KEYS, "account/refused", since=NOW - 1)
+    put_hold(still.redis, KEYS, "sms/paused")
+    unpark(still)
+    assert delayed(still) == {}
+    assert "any" not in holds(still)["account/refused"]
+    still.redis.hdel(KEYS.holds, "sms/paused")
+    unpark(still)
+    assert delayed(still) == {"sms": 1}
+
+
 def test_a_dead_worker_takes_no_queue(still: StillClock) -> None:
     live(still, queues=["contacts"])
     live(still, "dead", queues=["bulk"])

@@ -65,6 +65,19 @@ def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillCl
     assert still.all()["batch"] == {"id": "spring", "began_at": str(NOW), "enqueued": "2"}
 
 
+def test_what_was_answered_in_a_batch_before_its_import_is_no_part_of_the_import(still: StillClock) -> None:
+    """Once it has begun, what is answered in the batch is the import's."""
+    keys = ["ready", "bodies", "answered:a", "marks", "batch"]
+    still.redis.hset("batch", mapping={"id": "spring", "began_at": 5, "answered": 3})
+    for answered in (3, 4):
+        still.redis.hset("batch", "answered", answered)
+        still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "spring", DAY_MS])
+        assert still.all()["batch"]["others"] == "3"
+    still.redis.hdel("batch", "others")
+    still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "spring", DAY_MS])
+    assert "others" not in still.all()["batch"]
+
+
 def test_without_a_batch_nothing_is_counted(still: StillClock) -> None:
     keys = ["ready", "bodies", "answered:a", "marks", "ready", "bodies", "answered:b", "marks"]
     assert still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "b", "mb", "B"]) == 2
