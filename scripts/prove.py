@@ -61,6 +61,11 @@ CASES = (
         "deadlines of different jobs, workers killed",
         "-DKILLS=1 -DLOSSES=1 -DDEADLINES -DDIFFER -DDERIVED=true",
     ),
+    Case("cancelled: no new call begins", "-DLOSSES=1 -DKILLS=1 -DCANCELS=1"),
+    Case(
+        "cancelled, of two jobs about one contact, of different data",
+        "-DLOSSES=1 -DTAKEOVERS=1 -DCANCELS=2 -DDIFFER -DDERIVED=true",
+    ),
     Case("a script cut in the middle, answers lost", "-DLOSSES=1 -DCUTS=1"),
     Case("a script cut in the middle, a worker killed", "-DKILLS=1 -DCUTS=1"),
     Case("a Redis that loses its last second, replicas waited for", "-DFORGETS=1 -DWAIT -DLOSSES=1"),
@@ -73,6 +78,16 @@ CASES = (
     Case("an API that carries out later than READ_BACK_AFTER_SECONDS", "-DLOSSES=1 -DLATE", holds=False),
     Case("a freeze between the last check and the first byte", "-DFREEZE", holds=False),
     Case("a Redis that loses its last second, no replica waited for", "-DFORGETS=1", holds=False),
+    Case(
+        "cancelled, and who was tried before is not looked at",
+        "-DLOSSES=1 -DCANCELS=1 -DRETRIED",
+        holds=False,
+    ),
+    Case(
+        "cancelled, and who may have been carried out ends at once",
+        "-DLOSSES=1 -DCANCELS=1 -DHASTY",
+        holds=False,
+    ),
     long_listing("its workers killed, frozen and believed dead", kills=2, takeovers=2, freezes=2),
     long_listing("its scripts cut in the middle", kills=2, takeovers=1, freezes=1, cuts=2),
     long_listing("not remembered", "-DFORGOTTEN", kills=2, takeovers=1, freezes=1, cuts=1),

@@ -19,7 +19,7 @@ bool derived = DERIVED;        /* is the key made of less than what the job asks
 mtype = { absent, running, waiting, unknown, done };                         /* states of the record */
 mtype = { untold, found, missing, undecided };                               /* verdicts; "missing" is called absent in Lua */
 mtype = { not_answered, owing, given };                                      /* answered.lua */
-mtype = { gone, answered, conflict, replay, call, busy, parked, waited, expired, ended_unknown, is_found, read_back };  /* claim's words */
+mtype = { gone, answered, conflict, replay, call, busy, parked, waited, expired, ended_unknown, is_found, is_cancelled, read_back };  /* claim's words */
 mtype = { op_done, op_replay, op_failed, op_unknown, op_wait, op_lost };     /* settle's ops */
 
 /* The record. */
@@ -34,6 +34,7 @@ bool listed = false;           /* does it stand among those that wait for a list
 byte behind = M;               /* the message to wake */
 byte reader = NOBODY;          /* who reads the listing */
 bool paused = false;
+bool cancelled[M];             /* cancel.lua */
 
 /* The messages. One may stand in two places after a script was cut; the ledger makes up for it. */
 byte asks[M] = 1;              /* its fingerprint */
@@ -129,6 +130,21 @@ inline claim(tok, w, m) {      /* claim.lua; sets `word` */
   if
   :: word == 0 && !cut && state == unknown && verdict == found && others -> word = conflict
   :: word == 0 && !cut && state == unknown && verdict == found && !others -> own(tok, m, unknown); CUT; word = is_found
+  :: else
+  fi;
+#ifdef RETRIED                 /* two ways to break it: who was tried before is not looked at, and who may have been carried out ends at once */
+#define IS_CANCELLED(m) (cancelled[m] && state == absent)
+#else
+#ifdef HASTY
+#define IS_CANCELLED(m) cancelled[m]
+#else
+#define IS_CANCELLED(m) (cancelled[m] && !(state == unknown && verdict != missing))
+#endif
+#endif
+  if
+  :: word == 0 && !cut && IS_CANCELLED(m) ->
+     if :: !others -> own(tok, m, waiting); CUT :: else fi;
+     word = is_cancelled
   :: else
   fi;
   /* 3. Must it wait for another job? */

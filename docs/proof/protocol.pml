@@ -1,6 +1,6 @@
 /* protocol.pml: workers, the API, time and faults around ledger.pml. `make prove` checks it whole, case by case.
 
-   A case is a set of -D options: how often each fault may strike (KILLS, TAKEOVERS, LOSSES, CUTS, PAUSES, UNDECIDED, FORGETS), whether
+   A case is a set of -D options: how often each fault may strike (KILLS, TAKEOVERS, LOSSES, CUTS, PAUSES, CANCELS, UNDECIDED, FORGETS), whether
    deadlines pass (DEADLINES), whether the two messages ask for the same (DIFFER), and which of the assumptions does not hold
    (LATE, FREEZE). LIVE adds that everything is answered in the end. */
 
@@ -21,6 +21,9 @@
 #ifndef PAUSES
 #define PAUSES 0
 #endif
+#ifndef CANCELS
+#define CANCELS 0
+#endif
 #ifndef UNDECIDED
 #define UNDECIDED 0
 #endif
@@ -36,6 +39,7 @@ byte at[W];                    /* the message it has in hand */
 mtype op[W];
 bool owned[W];
 bool may_send[W];              /* does its lease last, by the worker's own clock? */
+bool granted[W];               /* had it been told to call when the message was cancelled, which then says that it is in flight? */
 bool flying[W];                /* has a request left that the API has not looked at? */
 bool heard[W];
 mtype says[W];
@@ -43,11 +47,13 @@ mtype seen[W];                 /* what the listing told */
 byte strays;                   /* requests whose sender does not listen any more, and that the API may still carry out */
 byte effects;                  /* how often the API has carried the job out */
 
-byte kills = KILLS, takeovers = TAKEOVERS, losses = LOSSES, pauses = PAUSES, doubts = UNDECIDED, forgets = FORGETS;
+byte kills = KILLS, takeovers = TAKEOVERS, losses = LOSSES, pauses = PAUSES, cancels = CANCELS, doubts = UNDECIDED, forgets = FORGETS;
 byte turn, freezes = 1;
 
 #define QUIET (!flying[0] && !flying[1] && strays == 0)
 #define FETCHABLE(m) (ready[m] || delayed[m])
+#define GRANTED(w, m) (at[w] == m && (phase[w] == confirming || phase[w] == checking || phase[w] == sending \
+                                      || (phase[w] == claiming && state == running && token == w + 1)))
 #ifdef LIVE
 #define IN_TURN(m, n) (turn == m || !FETCHABLE(n))    /* a queue passes nobody over for ever */
 #else
@@ -83,13 +89,18 @@ inline die(w) {
   if :: HELD(w, 0) -> HELD(w, 0) = false; HELD(W, 0) = true :: else fi;
   if :: HELD(w, 1) -> HELD(w, 1) = false; HELD(W, 1) = true :: else fi;
   if :: flying[w] -> flying[w] = false; strays++ :: else fi;
-  may_send[w] = false; heard[w] = false; fresh[w] = false; owned[w] = false; phase[w] = idle; at[w] = 0; op[w] = 0; says[w] = 0; seen[w] = 0
+  may_send[w] = false; granted[w] = false; heard[w] = false; fresh[w] = false; owned[w] = false; phase[w] = idle; at[w] = 0; op[w] = 0; says[w] = 0; seen[w] = 0
 }
 
 inline rest(w) {
   if :: token == w + 1 -> token = DIED :: else fi;
   FORGET_CLAIM(w)
-  phase[w] = idle; at[w] = 0; op[w] = 0; owned[w] = false; may_send[w] = false }
+  phase[w] = idle; at[w] = 0; op[w] = 0; owned[w] = false; may_send[w] = false; granted[w] = false }
+
+inline cancel(m) {
+  cancels--; printf("message %d is cancelled\n", m);
+  cancelled[m] = true; granted[0] = granted[0] || GRANTED(0, m); granted[1] = granted[1] || GRANTED(1, m)
+}
 
 inline to_settle(w, what, its) { op[w] = what; owned[w] = its; phase[w] = settling }
 
@@ -146,6 +157,8 @@ end:
      :: !cut && word == is_found -> to_settle(w, op_done, true)
      :: !cut && word == expired -> to_settle(w, op_failed, true);
         assert(effects == 0 && QUIET)
+     :: !cut && word == is_cancelled -> to_settle(w, op_failed, !others);
+        assert(others || (effects == 0 && QUIET))
      :: !cut && word == ended_unknown -> to_settle(w, op_unknown, true)
      :: !cut && word == replay -> to_settle(w, op_replay, false)
      :: !cut && (word == conflict || word == waited) -> to_settle(w, op_failed, false)
@@ -165,6 +178,8 @@ end:
   :: atomic { phase[w] == sending ->
 #endif
      printf("worker %d sends the call\n", w);
+     /* Once `cancel` has returned no new call begins. */
+     assert(!cancelled[at[w]] || granted[w]);
      flying[w] = true; phase[w] = hearing }
   :: atomic { phase[w] == checking && losses > 0 -> losses--; to_settle(w, op_wait, true) }        /* no connection */
   :: atomic { phase[w] == hearing && heard[w] ->
@@ -252,6 +267,8 @@ end:
   :: atomic { !overdue[1] -> overdue[1] = true }
 #endif
   :: atomic { pauses > 0 && !paused -> pauses--; paused = true }
+  :: atomic { cancels > 0 && !cancelled[0] -> cancel(0) }
+  :: atomic { cancels > 0 && !cancelled[1] -> cancel(1) }
   :: atomic { paused -> paused = false }
   :: atomic { !paused && is_parked[0] -> bring_back(0) }
   :: atomic { !paused && is_parked[1] -> bring_back(1) }
