@@ -311,7 +311,7 @@ end
 -- A job that may probe an outage reads back first if records wait for its listing: a listing changes nothing, and they come first.
 local in_outage = false
 for _, one in ipairs(passing) do in_outage = in_outage or (one.hold.kind == 'outage' and not one.hold.call_only) end
-if job.effect and job.may_list and in_outage and redis.call('EXISTS', reader) == 0
+if job.effect and job.may_list and in_outage and (redis.call('GET', reader) or job.token) == job.token
     and redis.call('ZCOUNT', unknown, '-inf', whole(now)) > 0 then
   return read_back()
 end

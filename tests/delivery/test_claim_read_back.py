@@ -160,10 +160,12 @@ def test_whoever_may_probe_an_outage_reads_back_first_where_others_wait_for_it(
     still.redis.zadd(KEYS.unknown(job.listing), {"another record": due})
     if reader:
         still.redis.set(KEYS.reader(job.listing), reader)
-    answer = claim(job, may_list=may_list)
-    assert answer.verb == ("read_back" if reads else "call")
-    # Its own call was not lost.
-    assert answer.lost_at is None
+    # A repeat, since the reply was lost, answers the same: else nobody could read while the listing counts as being read.
+    for _ in range(2):
+        answer = claim(job, may_list=may_list)
+        assert answer.verb == ("read_back" if reads else "call")
+        # Its own call was not lost.
+        assert answer.lost_at is None
 
 
 def test_a_read_never_reads_back_for_others(still: StillClock, still_task: Make, claim: Ask) -> None:
