@@ -70,7 +70,7 @@ async def test_a_job_that_ends_without_a_call_is_told_why(
     task = job(patience=patience)
     put_record(still, means.ledger, task, **fields)
     if cancelled:
-        still.redis.hset(KEYS.cancelled, "m:job", "1")
+        still.redis.hset(KEYS.cancelled, "m:job", str(NOW))
     _, ended = await attempt(means, task)
     assert ended is True
     error = event(still)["data"]["error"]
