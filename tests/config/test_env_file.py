@@ -1,4 +1,4 @@
-"""What stands around the settings: who may write `.env`, lines that nobody can read, misspelt names, quotes."""
+"""Around the settings: who may write `.env`, unreadable lines, misspelt names, quotes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _clean_place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def cli(as_process):
-    """Runs a command in this folder, against a Redis that is not there."""
+    """Run a command in the test's folder, with a REDIS_URL at which nobody listens."""
 
     def cli(*arguments: str, **settings: str) -> Done:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -60,7 +60,7 @@ def test_a_misspelt_setting_is_told_with_the_nearest_name(monkeypatch, tmp_path)
         "REDIS_ULR=redis://elsewhere\nexport job_deadline_second=5\nEXTRA_PACKAGES=x\nLOG_LEVEL=info\n"
     )
     monkeypatch.setenv("WORKER_CONCURENCY", "5")
-    # Names of others, and one of ours in small letters.
+    # Other programs' variables, and one of our settings in small letters: none of them is a misspelling.
     for name in ("REDIS_HOST", "WORKERS", "SECRET", "HOME_DIR", "DRAMATIQ_PORT", "worker_processes"):
         monkeypatch.setenv(name, "5")
     assert oddities(Settings.names()) == [
@@ -85,7 +85,7 @@ def test_a_line_that_cannot_be_read_is_one_warning(cli, tmp_path):
 
 def test_what_is_odd_is_one_json_line_of_run(cli, tmp_path):
     (tmp_path / ".env").write_text("not a setting\n")
-    # A port that is taken ends the run after the warnings.
+    # The metrics port is taken, so `run` ends right after its warnings.
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = cli("run", LOG_FORMAT="json", METRICS_PORT=port, REDIS_ULR="x", **CREDENTIALS)

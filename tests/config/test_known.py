@@ -1,4 +1,4 @@
-"""What the job at hand is about stands in no line, whatever the text around it; what a line is looked up by does."""
+"""No line of the log shows a value of the job at hand, whatever the text around it; the fields by which a line is found stay readable."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_lines_of_libraries_and_tracebacks_too() -> None:
 
 
 def test_a_large_webhook_costs_time_that_grows_with_it_alone() -> None:
-    # Looked at when a text is written, and then no more than 2,000 values.
+    # The values are listed only when a text is masked, and at most 2,000 of them.
     payload = {str(number): f"value {number}" for number in range(10_000)}
     assert masked("all is well", payload=payload) == "all is well"
     assert masked("has value 9999 here", payload=payload) == "has ••• here"

@@ -1,4 +1,4 @@
-"""The log, as a process really writes it: one JSON object a line, whoever speaks, and nothing personal."""
+"""The log as a real process writes it: each line is one JSON object, also a library's, and shows nothing personal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 def run(program: str, *, code: int = 0, **environment: str) -> list[dict[str, object]]:
     """Run `program` with the log set up; every line on stdout and stderr must be one JSON object."""
-    # The libraries as our own processes load them.
+    # Load structlog as our processes do.
     start = (
         "from config.spared import spared\nwith spared(): import structlog\n"
         "from config import setup_logging, log_loop_exception\nsetup_logging('json', 'INFO')\n"
@@ -50,7 +50,7 @@ def run(program: str, *, code: int = 0, **environment: str) -> list[dict[str, ob
 
 @pytest.fixture
 def _logging_restored():
-    """The state of a process's log that `setup_logging` replaces."""
+    """Put back what `setup_logging` replaces in this process."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
@@ -304,7 +304,7 @@ def test_a_pipe_that_nobody_reads_stops_no_work():
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline() == b"worked\n"
-        # Read all that is there, and only then let it write another.
+        # Read all that is in the pipe, and only then let the process write its last line.
         written = [json.loads(process.stderr.readline())]
         os.set_blocking(process.stderr.fileno(), False)
         rest = process.stderr.read() or b""
@@ -322,7 +322,7 @@ def test_a_pipe_that_nobody_reads_stops_no_work():
 
 
 def test_a_line_goes_into_a_pipe_in_one_piece():
-    """Longer ones of several processes would mix, and be no JSON any more."""
+    """Longer lines of several processes would mix in the pipe, and be no JSON any more."""
     (short, long, many) = run(
         """
         import structlog

@@ -1,4 +1,4 @@
-"""Redaction: no number, address or name survives, wherever it stands; identifiers and times do."""
+"""Redaction masks phone numbers, addresses and names wherever they occur, and leaves identifiers and times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ phones = st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
 long_phones = st.from_regex(r"\+[1-9][0-9]{8,14}", fullmatch=True)
 emails = st.emails()
 anything = st.text(max_size=40)
-# What may stand around a number without a plus for it still to be one.
+# Between any two of these, a number without a plus still counts as a phone number.
 fences = st.sampled_from(
     ["", " ", "'", '"', ": ", ", ", " (", ") ", "\n", " -> ", "; ", " [", "] ", "/", "tel:"]
 )
@@ -90,7 +90,7 @@ def test_no_address_survives_anywhere(before, email, after):
 
 
 def text_of_a_call(name: str, key: str, form: str) -> str:
-    """How libraries write a call with this personal value."""
+    """Return a call with this personal value as libraries write it."""
     message = Message(
         "contacts", "add_contact", (), {"channel": "sms", key: name, "custom_fields": {"1": name}}, {}
     )
@@ -107,7 +107,7 @@ def text_of_a_call(name: str, key: str, form: str) -> str:
 
 @given(names, personal, st.sampled_from(["repr", "json", "nested json", "bare", "kwargs"]))
 def test_no_name_survives_in_the_text_of_a_call(name, key, form):
-    # A mask shows first letters, and a name may be part of the text around it: that of a call without the name shows as much.
+    # A short name may also occur in the text around it: then the text of a call without the name contains it, too.
     without = redact_text(text_of_a_call("", key, form))
     shown = redact_text(text_of_a_call(name, key, form))
     assert name not in shown or name in without
@@ -132,7 +132,7 @@ def test_what_a_line_is_found_by_may_be_a_number():
         assert scrub_field(key, "order-1234567890") == "order-1234567890"
         assert scrub_field(key, "for +32470123456") == "for +32•••••56"
         assert scrub_field(key, "ada@example.com") == "a•••@e•••"
-    # A key is more likely to be made of the number itself.
+    # An idempotency key is often made of the phone number, so the number in it is masked.
     assert scrub_field("idempotency_key", "add 32470123456") == "add 32•••••56"
 
 
@@ -248,14 +248,14 @@ def test_values_that_cannot_be_shown_or_never_end():
 
 
 def seconds_of(text):
-    """The time of this thread that a look takes."""
+    """Return the CPU seconds that a look at ``text`` takes."""
     started = time.thread_time()
     redact_text(text)
     is_personal_key.__wrapped__(text)
     return time.thread_time() - started
 
 
-# A beginning makes an expression look further, the run goes on for as long as it looks, and the end is not what it looks for.
+# Texts that provoke backtracking: a regular expression begins to match at the beginning, goes on through the run, and fails at the end.
 BEGINNINGS = ["", "name", "name=x", "name='", "custom_fields=[", "://", "+1", "a@"]
 RUNS = [
     " ",
@@ -286,7 +286,7 @@ ENDS = ["", "@", ": x="]
 def test_a_text_of_eight_times_the_length_does_not_take_its_square(beginning, run):
     for end in ENDS:
         short, long = (beginning + run * (length // len(run)) + end for length in (1_000, 8_000))
-        # Whatever else runs here makes a look longer, never shorter: the quickest counts, and one long look that is quick enough will do.
+        # Other programs can only slow a look down: take the quickest at the short text, and let one quick look at the long text suffice.
         of_short = min(seconds_of(short) for _ in range(3))
-        # Eight times as long where it grows with the text, 64 times where it grows with the square.
+        # Linear time is 8 times as long, quadratic time 64 times.
         assert any(seconds_of(long) < 24 * of_short + 0.001 for _ in range(5))

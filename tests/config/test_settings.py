@@ -1,4 +1,4 @@
-"""Settings: the defaults, where they come from, and what an operator is told when they are wrong."""
+"""Settings: the defaults, where values come from, and the error messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DEFAULTS = {
 
 @pytest.fixture(autouse=True)
 def _clean_place(monkeypatch, tmp_path):
-    """Neither the environment nor the `.env` of whoever runs the tests takes part."""
+    """Hide the environment and the `.env` of the person who runs the tests."""
     for name in [*DEFAULTS, "SECRETS_DIR"]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -297,7 +297,7 @@ def test_the_folder_of_secrets_may_be_named_in_the_env_file(tmp_path):
 
 
 def test_quotes_around_the_folder_of_secrets_are_left_out(monkeypatch, tmp_path):
-    """Docker hands on those of its `--env-file`."""
+    """Docker passes on the quotes in its `--env-file`."""
     (tmp_path / "KEY_PREFIX").write_text("file")
     monkeypatch.setenv("SECRETS_DIR", f'"{tmp_path}"')
     assert load_settings(require_credentials=False).key_prefix == "file"

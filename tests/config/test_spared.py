@@ -1,4 +1,4 @@
-"""Parts of libraries that are hidden while these are loaded, and no longer."""
+"""`spared` hides optional parts of libraries while the libraries are loaded, and no longer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from config.spared import SPARED, spared
 
 
 def told_by(code: str) -> str:
-    """What a new Python prints."""
+    """Return what ``code`` prints in a new Python."""
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 def test_who_wants_them_afterwards_gets_them() -> None:
-    """Here as in a development environment, all but one of them are installed."""
+    """A development environment has all of them but better_exceptions."""
     names = ", ".join(name for name in SPARED if name != "better_exceptions")
     assert told_by(f"import workers.process, coupontools.transport, {names}; print('loaded')") == "loaded"
 
