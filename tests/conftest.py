@@ -20,20 +20,20 @@ from tests.harness.ports import keep_closed
 from tests.harness.still_clock import StillClock
 from workers.embedded import EmbeddedRedis
 
-# Python's garbage collector would look again and again at tests that are being collected, and find nothing.
+# While pytest collects the tests, Python's garbage collector would scan them again and again, and find nothing to free.
 gc.disable()
 
-# Whoever starts the tests in the background of a script has Ctrl-C ignored, and every process that they start would inherit that.
+# A shell script that starts the tests in the background makes them ignore SIGINT, and every process that they start would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How fast examples are made and tried says something about the machine, not about the code.
+# On a busy machine Hypothesis would call examples too slow, whatever the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
 def pytest_collection_finish() -> None:
-    """From here on it looks again, and never at the tests themselves."""
+    """Switch the garbage collector on again, but let it skip the tests themselves."""
     gc.freeze()
     gc.enable()
 
@@ -52,7 +52,7 @@ def _sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def _nursery() -> Iterator[Nursery | None]:
-    # Elsewhere libraries of the system do not outlive a fork.
+    # Only on Linux do the system's libraries survive a fork.
     if sys.platform != "linux":
         yield None
         return
@@ -62,7 +62,7 @@ def _nursery() -> Iterator[Nursery | None]:
 
 @pytest.fixture
 def as_process(_nursery: Nursery | None) -> Callable[..., Done]:
-    """Runs a command to its end as a process of its own, in no other environment than what is given."""
+    """Run a command to its end as a process of its own, with only the environment given."""
     return partial(run_process, nursery=_nursery)
 
 
@@ -85,21 +85,21 @@ def fragile_house(_sandbox: Sandbox, _nursery: Nursery | None) -> Iterator[House
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port at which nobody listens, unless the test starts a server there: nobody else is given it before that server has started."""
+    """A port at which nobody listens until the test starts a server there; until then no other program gets this port."""
     with keep_closed() as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def _quick_redis_server() -> Iterator[EmbeddedRedis]:
-    """A Redis that waits for no disk: for tests of what scripts do, and not of what outlives a fall."""
+    """A Redis that does not write its commands to disk: for tests of what scripts do, not of what survives a crash."""
     with EmbeddedRedis("--appendonly", "no") as server:
         yield server
 
 
 @pytest.fixture
 def still(_quick_redis_server: EmbeddedRedis) -> Iterator[StillClock]:
-    """An empty Redis whose scripts find a clock that stands still."""
+    """An empty Redis whose scripts read a clock that only the test moves."""
     with redis.Redis.from_url(_quick_redis_server.url, socket_timeout=30) as client:
         client.flushall()
         yield StillClock(client)

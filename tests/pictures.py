@@ -24,13 +24,13 @@ from workers.embedded import EmbeddedRedis
 from workers.history import KEPT_MINUTES
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-#: Width, and whether it is dark.
+#: The width of the window, and whether the page is dark.
 WIDE, NARROW, DARK = (1200, False), (390, False), (1200, True)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is the case, which page shows it, and how it is looked at."""
+    """What to prepare, the page that shows it, and the windows in which its picture is taken."""
 
     name: str
     path: str
@@ -39,7 +39,7 @@ class Scene:
 
 
 def enqueue_batch(house: House) -> str:
-    """A batch whose group some rows name wrongly."""
+    """Enqueue a batch in which some rows name a wrong group; return the path of one job's page."""
     group = house.new_group("sms", "Pizza lovers")
     for number in range(3000):
         _, redis_id, body = message(
@@ -65,14 +65,14 @@ def enqueue_batch(house: House) -> str:
 
 
 def pause(house: House) -> None:
-    """An operator's hold; what it parks is to be seen."""
+    """Begin an operator's hold, and wait until it has parked jobs."""
     house.run("pause", "--scope", "sms", "--reason", "the vendor moves house until 14:00")
     wait_for(lambda: house.redis.keys("coupontools:parked:*"), seconds=60, what="parked jobs")
     time.sleep(3)
 
 
 def remember(house: House) -> None:
-    """Two days that never were: the same at every run."""
+    """Write two made-up days of history, the same at every run."""
     this = int(house.redis.time()[0]) // 60
     with house.redis.pipeline(transaction=False) as pipeline:
         for minute in range(this - KEPT_MINUTES + 1, this):
@@ -104,7 +104,7 @@ SCENES = (
 
 
 def main() -> int:
-    """Take them all; 1 where there is no browser."""
+    """Take all pictures; return 1 if there is no browser."""
     if problem := missing_browser():
         print(f"pictures: {problem}", file=sys.stderr)
         return 1
@@ -128,7 +128,7 @@ def main() -> int:
 
 
 def import_a_file(house: House, web: WebProcess) -> None:
-    """Takes the pictures of an import: what is read of the file, and how far it has come."""
+    """Take the pictures of an import: of what was read from its file, and of its progress."""
     group = house.new_group("sms", "Summer")
     with open_browser() as driver, tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         file = Path(folder, "people.csv")
@@ -151,14 +151,14 @@ def import_a_file(house: House, web: WebProcess) -> None:
 
 
 def sign_in(driver: WebDriver, web: WebProcess) -> None:
-    """Signs in as an operator."""
+    """Sign in as an operator."""
     driver.get(f"{web.url}/sign-in")
     driver.find_element(By.ID, "token").send_keys(TOKEN)
     driver.find_element(By.CSS_SELECTOR, "main button").click()
 
 
 def shoot(driver: WebDriver, file: Path) -> None:
-    """Takes one picture of a page, as long as it is, but not so long that nobody looks at its end."""
+    """Take a picture of a whole page, but cut off the end of a very long one."""
     if driver.find_elements(By.CSS_SELECTOR, "[data-live]"):
         live = "return document.querySelector('[data-live-state]').textContent"
         wait_for(lambda: driver.execute_script(live) == "Live", what="what moves")

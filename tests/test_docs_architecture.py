@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-#: Files that the line of a job names beside the one they are reached from.
+#: The page names some files without their folder, which is one of these.
 BESIDE = ("workers/broker", "actors", "delivery")
 
 

@@ -1,4 +1,4 @@
-"""docs/integrate.md: its messages are sent and answered, and its reader reads, takes over and notices what it missed."""
+"""docs/integrate.md: its messages are answered, and its reader reads, takes over from a dead reader, and notices lost events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.test_readme import redis_cli_folder, run, runnable
 from workers.broker.entries import FIELDS
 
 TEXT = (Path(__file__).parents[1] / "docs/integrate.md").read_text(encoding="utf-8")
-#: In place of Node's client: what it would send, as one line of JSON.
+#: Stands in for the Redis client of Node: prints the commands that the client would send, as one line of JSON.
 NODE_CLIENT = """
 const commands = [];
 const transaction = {
@@ -32,14 +32,14 @@ export function createClient() { return client; }
 
 
 def block(language: str) -> str:
-    """The first example in this language that is not run as it stands."""
+    """Return the page's first example in this language that is not marked as runnable."""
     return next(
         text for text in re.findall(rf"(?<!-->\n)```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
     )
 
 
 def ignore(event: dict[str, Any]) -> None:
-    """Does nothing with an event."""
+    """Do nothing with an event."""
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_reader_takes_over_from_one_that_died(house: House, reader: ModuleTy
 
     with pytest.raises(KeyboardInterrupt):
         reader.read("one", die, block=100)
-    # Another one that was read and never acknowledged, and is gone from the stream.
+    # A second event was read and never acknowledged, and is gone from the stream.
     gone = house.redis.xadd("coupontools:events", {"type": "t", "event": '{"id": "2"}'})
     house.redis.xreadgroup("billing", "one", {"coupontools:events": ">"})
     house.redis.xdel("coupontools:events", gone)

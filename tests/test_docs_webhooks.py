@@ -1,4 +1,4 @@
-"""docs/webhooks.md: its web application is served and posted to, and its reader reads what came of what the receiver took."""
+"""docs/webhooks.md: its web application enqueues webhooks, and its reader reads the events about webhooks that the receiver took."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT = (Path(__file__).parents[1] / "docs/webhooks.md").read_text(encoding="utf-
 
 
 def post(url: str, body: bytes) -> int:
-    """The status of a POST."""
+    """Return the status of a POST, 0 if nobody answers."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=60) as answer:  # noqa: S310
             return int(answer.status)

@@ -1,4 +1,4 @@
-"""examples/: each page's shell blocks, run in order in a copy of its folder where nothing of this project is in reach."""
+"""examples/: each page's shell blocks run in order, in a copy of its folder, out of reach of this project's code."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.harness import House
 from tests.test_readme import redis_cli_folder
 
 FOLDER = Path(__file__).parents[1] / "examples"
-#: Set by `make examples`: what a page installs is installed, from the registries.
+#: Set by `make examples`: run the install commands of the pages, too, which download from registries.
 INSTALL = os.environ.get("EXAMPLES") == "install"
-#: A command that succeeds, and prints versions, where the language of an example is here; and the Debian packages that bring it.
+#: For each example: a command that prints versions, and fails if the language is missing; and the Debian packages to install then.
 LANGUAGES = {
     "go": (
         "test -d /usr/share/gocode/src/github.com/gomodule/redigo && go version",
@@ -33,16 +33,16 @@ LANGUAGES = {
     "redis-cli": ("redis-cli --version", "redis-tools"),
     "ruby": ("ruby -r redis -e 'puts %(Ruby #{RUBY_VERSION}, redis #{Redis::VERSION})'", "ruby ruby-redis"),
 }
-#: What each page shows.
+#: The events that each example causes.
 EVENTS = {"contact.added", "contacts.listed", "group.created", "groups.listed", "webhook.rejected"}
 
 
 def environment(house: House, tmp_path: Path) -> dict[str, str]:
-    """What a stranger's shell has: none of this project's programs, modules or settings, but where Redis is."""
+    """Return the environment of a stranger's shell: none of this project's programs, modules or settings but the address of Redis."""
     own = Path(sys.executable).parent
     folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder) != own]
     if not shutil.which("redis-cli") and (bundled := redis_cli_folder()):
-        # Alone: beside it lies a server.
+        # Link redis-cli alone: its folder also has a Redis server.
         (tmp_path / "bin").mkdir()
         (tmp_path / "bin/redis-cli").symlink_to(Path(bundled) / "redis-cli")
         folders.append(str(tmp_path / "bin"))
@@ -53,7 +53,7 @@ def environment(house: House, tmp_path: Path) -> dict[str, str]:
 
 
 def make_venv(folder: Path) -> None:
-    """Makes the environment that the page of Python makes, with our copies of what it would download."""
+    """Make the environment that the Python page makes, with our copies of the packages that it would download."""
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python3.*/site-packages")
     for name in ("redis", "dramatiq"):

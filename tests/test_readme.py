@@ -1,4 +1,4 @@
-"""README and the reference, held to what the code does: examples are run, tables are compared."""
+"""README and the reference say what the code does: their examples run, and their tables match the models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from actors.event_data import Failure
 from tests.harness import House
 
 ROOT = Path(__file__).parents[1]
-#: What every answer tells of how it came about.
+#: Fields of every answer that say how the job was answered.
 NO_CALL = {"attempts", "replayed", "reconciled"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "jobs-and-events.md").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ def redis_cli_folder() -> str | None:
 
 
 def run(house: House, tmp_path: Path, text: str) -> str:
-    """Runs each example of a page in turn, as a reader would; answers all that was printed."""
+    """Run each example of a page in turn, as a reader would; return all that they print."""
     with_cli = redis_cli_folder()
     tools = [str(Path(sys.executable).parent), *filter(None, [with_cli, os.environ["PATH"]])]
     environment = {

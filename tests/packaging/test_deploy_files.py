@@ -1,4 +1,4 @@
-"""docs/deploy: its units and its manifest name settings, commands and queues that exist, and the times that fit them."""
+"""docs/deploy: its units and its manifest name existing settings, commands and queues, and leave a process enough time to stop."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
         (tmp_path / unit.name).write_text(here, encoding="utf-8")
     command = ["systemd-analyze", "verify", *(str(tmp_path / unit.name) for unit in UNITS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    # It may find fault with the machine's own units, too.
+    # systemd-analyze may find fault with the machine's own units, too.
     assert [line for line in (done.stdout + done.stderr).splitlines() if "coupontools" in line] == []
 
 

@@ -76,7 +76,7 @@ def test_compose_keeps_what_was_enqueued():
 def test_compose_takes_the_redis_of_the_env_file_and_bounds_memory_and_logs():
     services = COMPOSE["services"]
     assert services["worker"]["environment"]["REDIS_URL"] == "${REDIS_URL:-redis://redis:6379/0}"
-    # Else a copy of the example would point the container at itself.
+    # Otherwise a copy of .env.example would make the worker's container look for Redis inside itself.
     assert dotenv_values(ROOT / ".env.example")["REDIS_URL"] == ""
     for service in services.values():
         assert service["mem_limit"]
@@ -109,11 +109,11 @@ def test_compose_publishes_what_serves_http_to_this_machine_alone(name, prefix, 
 
 
 def commands() -> list[list[str]]:
-    """Every command line of ours that these files run."""
+    """Return every command line of ours that these files run."""
     procfile = [line.partition(":")[2] for line in (ROOT / "Procfile").read_text().splitlines()]
     services = COMPOSE["services"]
     return [
-        # A shell that stays in between takes the signals for itself.
+        # Without `exec`, a shell would stay in between and take the signals for itself.
         *(shlex.split(line.removeprefix(" exec ")) for line in procfile),
         *(["coupontools-worker", *services[name]["command"]] for name in ("sandbox", "receive", "web")),
         ["coupontools-worker", "check", "--live"],
@@ -124,7 +124,7 @@ def commands() -> list[list[str]]:
 def test_commands_in_the_files_exist(command, as_process):
     script, subcommand, *options = command
     entry = EntryPoint(script, PROJECT["project"]["scripts"][script], "console_scripts")
-    # It is what `python -m workers.cli` calls, and is run so here.
+    # `python -m workers.cli`, which runs below, calls the same function.
     assert entry.load() is workers.cli.main
     done = as_process(subcommand, "--help", environment={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
@@ -189,7 +189,7 @@ def test_ci_runs_the_checks_the_tests_and_a_minute_of_chaos():
 
 
 def test_the_wheel_holds_every_file(tmp_path):
-    """What is installed in the image must hold what the code reads at run time."""
+    """The image installs the wheel: a file that the code reads at run time must not be missing there."""
     source = tmp_path / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

