@@ -50,7 +50,7 @@ def api(sandbox: Sandbox) -> Iterator[Api]:
 
 @dataclass(frozen=True)
 class Received:
-    """What a socket saw: the bytes, and how the connection stood at the end (fin, rst or open)."""
+    """The bytes that a socket received, and how the connection was at the end (fin, rst or open)."""
 
     data: bytes
     ending: str
@@ -75,7 +75,7 @@ class Received:
 
 @pytest.fixture
 def wire(sandbox: Sandbox) -> Callable[..., Received]:
-    """`wire("sms/addgroup", {...}, patience=...)`: one call over a bare socket, read to the end of either or of the last of ``answers``."""
+    """`wire("sms/addgroup", {...}, patience=...)`: one call over a bare socket; it is read until ``answers`` answers or its end came."""
 
     def call(endpoint: str, parameters: dict[str, Any], patience: float = 20.0, answers: int = 1) -> Received:
         body = json.dumps(parameters).encode()
@@ -100,7 +100,7 @@ def wire(sandbox: Sandbox) -> Callable[..., Received]:
                     len(data.split(b"HTTP/1.1 ")) > answers
                     and Received(data[data.rindex(b"HTTP/1.1 ") :], "").complete
                 ):
-                    # The answer is there; what is left to learn is whether the server closes.
+                    # All answers are there. Wait a moment longer to see whether the server closes the connection.
                     connection.settimeout(CLOSING_SECONDS)
 
     return call

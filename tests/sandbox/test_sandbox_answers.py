@@ -31,7 +31,7 @@ SMS_CONTACTS = [
 
 
 def shape(value: Any) -> Any:
-    """The keys and types of a document, in its order."""
+    """Return the keys and types of a document, in its order."""
     if isinstance(value, dict):
         return [(key, shape(part)) for key, part in value.items()]
     if isinstance(value, list):

@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page's examples use curl")
 def test_the_shell_examples_do_what_the_page_says(sandbox: Sandbox) -> None:
-    # Settings are reset by the last block; what the page says of the doubles is looked at before that.
+    # The last block resets the sandbox, so count the doubles that the page promises before running it.
     *examples, settings = blocks("sh")
     start = ["sh", "-e", "-c"]
     environment = {"SANDBOX": sandbox.url, "PATH": "/usr/local/bin:/usr/bin:/bin", "NO_PROXY": "*"}

@@ -1,4 +1,4 @@
-"""The sandbox serves what the client calls, and says in words what it lacks."""
+"""The sandbox serves every endpoint that the client calls, and names a missing one when it starts."""
 
 from __future__ import annotations
 

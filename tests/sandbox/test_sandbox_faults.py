@@ -14,19 +14,19 @@ Api = Callable[..., httpx.Response]
 Wire = Callable[..., Any]
 
 CALL = ("sms/addgroup", {"group_name": "Pizza"})
-# Long enough for a busy machine to take a call up, since nothing answers it.
+# How long to wait where no answer comes: a busy machine, too, has taken up the call by then.
 PATIENCE = 2.0
 SAVED = b'"saved_successfully"'
 
 
 def last(sandbox: Sandbox) -> dict[str, Any]:
-    """The only call there was."""
+    """Return the only call in the sandbox's log."""
     (request,) = sandbox.requests()
     return request
 
 
 def took_effect(sandbox: Sandbox) -> bool:
-    """Whether the call made its group, with the log saying the same."""
+    """Return whether the call made its group, and check that the log and the counts agree."""
     made = sandbox.state()["counts"]["groups"] == 1
     assert last(sandbox)["carried_out"] is made
     assert sandbox.stats()["endpoints"]["sms/addgroup"] == {
@@ -224,7 +224,7 @@ def test_an_answer_that_is_left_over_for_the_next_request(sandbox: Sandbox, api:
     sandbox.faults("left_over", count=1)
     first = api("sms/addgroup", group_name="A").json()
     assert first["groupid"] == 119251
-    # The next call on this connection gets the answer of the one before, though it was carried out itself.
+    # The next call on this connection is carried out, too, but gets the answer of the call before it.
     response = api("sms/addgroup", group_name="B")
     assert (response.reason_phrase, response.json()) == ("Again", first)
     assert [group["group_id"] for group in sandbox.state()["groups"]] == ["gro_119251", "gro_119252"]

@@ -66,7 +66,7 @@ def test_a_wrong_setting_ends_it_with_a_sentence() -> None:
 
 @contextmanager
 def running(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
-    """A sandbox process of our own, and the line it said once it listened."""
+    """Start a sandbox process; yield it, and the line that it prints when it begins to listen."""
     command = [sys.executable, "-W", "error", "-m", "sandbox", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:

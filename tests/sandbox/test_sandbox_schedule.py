@@ -14,7 +14,7 @@ CALLS = 120
 
 
 def struck(sandbox: Sandbox, api: Api, calls: int = CALLS) -> list[str | None]:
-    """Which fault befell each of so many calls."""
+    """Make this many calls; return the fault that each one met."""
     before = sandbox.stats()["total"]["calls"]
     for _ in range(calls):
         api("sms/grouplist")

@@ -26,7 +26,7 @@ def listed(sandbox: Sandbox, api: Api, *shapes: str, rows: list[dict[str, Any]] 
 
 
 def names(sandbox: Sandbox, api: Api, shape: str) -> tuple[Any, Any]:
-    """The group's name in both listings."""
+    """Return the group's name in `userlist` and in `grouplist`."""
     told = listed(sandbox, api, shape).json()["group_name"]
     (group,) = api("sms/grouplist").json()["group"]
     return told, group["name"]
@@ -178,7 +178,7 @@ def test_verifications_that_say_nothing(sandbox: Sandbox, api: Api, shape: str, 
 def test_a_refused_call_is_refused_in_each_shape(sandbox: Sandbox, api: Api, shape: str) -> None:
     sandbox.faults("shaped", shapes=[shape])
     answer = api("sms/userlist", smsgroup="gro_1")
-    # What stands before the document is no JSON.
+    # Some shapes put text that is no JSON before the document.
     told = json.loads(answer.content[answer.content.index(b"{") :])
     assert (answer.status_code, told["status"]["errors"]["error_code"]) == (422, [514])
 
