@@ -1,4 +1,4 @@
-"""Which column of a file holds what."""
+"""Which column of a file contains which argument."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_columns_are_taken_by_their_own_names_or_by_those_that_are_given():
         ("Mobile;Naam", {}, True, "no column 'phone'; the file has: Mobile, Naam"),
         ("Mobile;mobile;Naam;Naam", {"phone": "Mobile"}, True, "named twice: mobile$"),
         ('"Mobile\n', {"phone": "Mobile"}, True, "header cannot be read"),
-        # Without a header the first contact would be lost without a word, taken for the names of the columns.
+        # Without a header, the first contact would be taken for the names of the columns, and lost without a word.
         (
             "+32470000001,Ada",
             {"phone": "+32470000001"},

@@ -1,4 +1,4 @@
-"""Contacts out of CSV files: what spreadsheets save, and what goes wrong in them."""
+"""Contacts from CSV files: the dialects that spreadsheets save, and the faults of such files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_dialect_gives_the_same_contact(write, delimiter, bom, newline):
     }
 
 
-#: What makes trouble in a file, and what a contact is made of.
+#: Characters that make trouble in a file, and parts of contacts.
 PARTS = (
     '"', ",", ";", "\t", "\n", "\r\n", "\r", "'", "=", " ", "+32470123456", "Zoë", "\ufeff", "\udcff",
     # Line ends to Python's `splitlines`, but not to a file.
@@ -65,7 +65,7 @@ PARTS = (
 @example(before="", header="phone,first_name", parts=["\r", '"', "+32470123456", '"', "\u2028", "Zoë"])
 @example(before="sep=;\n", header="phone;first_name", parts=["\r", "+1", "\r", "+2"])
 def test_whatever_a_file_holds_its_rows_are_told_once_in_their_order(tmp_path_factory, before, header, parts):
-    """A refused row that a separator of Unicode's stood in was kept as two."""
+    """For example, a refused row that contains a Unicode line separator must not be kept as two rows."""
     path = tmp_path_factory.getbasetemp() / "whatever.csv"
     path.write_bytes("".join([before, header, "\n", *parts]).encode("utf-8", "surrogateescape"))
     with ContactsFile(path, "sms") as contacts, KeptRows(None, contacts.columns) as kept:
@@ -100,7 +100,7 @@ def test_line_numbers_are_those_of_the_file(write):
 @pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;  "])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_a_line_that_names_the_delimiter_to_a_spreadsheet_is_passed_over(write, first, newline):
-    """Whoever exported for Excel was told that `sep=` is an unknown column."""
+    """Otherwise a file exported for Excel is refused, because `sep=` is an unknown column."""
     path = write(newline.join([first, "phone;first_name", "+1;Zoë", '+2;"a"b', "+3;Ann"]))
     with ContactsFile(path, "sms") as contacts:
         assert contacts.most_rows == 3
@@ -117,11 +117,11 @@ def test_a_line_that_names_the_delimiter_to_a_spreadsheet_is_passed_over(write, 
         ('+2,"b\n+3,c\n+4,d\n', (3, 5)),
         # The next quote of the file opens a cell, so what follows it is no delimiter.
         ('+2,"b\n+3,c\n+4,"d"\n', (3, 5)),
-        # The next quote ends a line, or a cell: a name holds no line breaks.
+        # The next quote ends a line, or a cell, but a name contains no line breaks.
         ('+2,"b\n+3,c\n+4,"\n', (3, 5)),
         ('+2,"b\n+3,"\n+4,d\n\n', (3, 4)),
         ('"+2,b\n+3,c\n",d\n', (3, 5)),
-        # In a custom field: it holds no row, or half of one.
+        # In a custom field, which may contain line breaks, but no row, and no half of one.
         ('+2,b,"gold\n+3,c,silver\n+4,d,"\n', (3, 5)),
         ('+2,b,"gold\n+3\n"\n', (3, 5)),
         ('+2,b,"gold\n0470,c\n"\n', (3, 5)),
@@ -137,7 +137,7 @@ def test_a_stray_quote_costs_the_lines_that_it_spans_and_never_makes_one_contact
     found = rows(write(f"{head}{content}"))
     assert [(row.line, row.last_line) for row in found if row.problem] == [refused]
     assert "is a quote missing" in str(found[1].problem)
-    # What comes behind the record is read, and what the record swallowed is kept.
+    # The rows after the record are read, and the lines that it swallowed are kept.
     assert [row.line for row in found] == [2, 3, *range(refused[1] + 1, content.rstrip().count("\n") + 4)]
     assert [row.cells for row in found[2:]] == [["+4", "d"]] * (len(found) - 2)
     kept = "".join(cell for row in found[1:] for cell in row.cells)

@@ -1,4 +1,4 @@
-"""Where each number or address of a file stands first."""
+"""The line in which each number or address of a file comes first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a spreadsheet would run, and what it leaves alone."""
+"""Cells that a spreadsheet would run as formulas, and cells that it leaves alone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_no_cell_of_a_refused_file_runs_and_all_of_it_can_be_imported_again(tmp_
         header, *rows = csv.reader(file)
     assert header == ["phone", "first_name", "'=cmd()", "error"]
     assert not [cell for row in rows for cell in row if cell != as_text(cell)]
-    # Cells without a column stand behind the error.
+    # Cells without a column come after the error.
     assert rows[0][3:] == [
         "has 2 more cells than the header has names: =extra(), more",
         "'=extra()",

@@ -1,4 +1,4 @@
-"""Numbers as people write them at home, and as spreadsheets spoil them."""
+"""Phone numbers as people write them in their country, and as spreadsheets spoil them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from workers.imports.national_numbers import Country
         ("US", "12025550123", "+12025550123"),
         ("GB", "07700 900123", "+447700900123"),
         ("IT", "02 1234 5678", "+390212345678"),
-        # Another country's.
+        # A number of another country.
         ("BE", "0033 6 12 34 56 78", "+33612345678"),
-        # Left to the rule of the job.
+        # Left unchanged: the job's own rule for numbers decides.
         ("BE", "+33 6 12", "+33 6 12"),
         ("BE", "(0)470 12 34 56", "(0)470 12 34 56"),
     ],

@@ -1,4 +1,4 @@
-"""One run over a file: where it is stopped, and goes on."""
+"""Imports that are stopped and go on, and imports whose batch is cancelled meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.imports.whole import Import
 
 
 class Stopping:
-    """A watcher that stops the import once some rows are enqueued, if it is to."""
+    """A watcher that, with ``stops``, stops the import once some rows are enqueued."""
 
     def __init__(self, *, stops: bool) -> None:
         self.signals: list[int] = []
@@ -42,7 +42,7 @@ class Stopping:
 
 
 class Cancelling(Stopping):
-    """A watcher beside which an operator cancels the batch once some rows are enqueued."""
+    """A watcher that cancels the batch, as an operator would, once some rows are enqueued."""
 
     def __init__(self, house: House) -> None:
         super().__init__(stops=False)
@@ -75,7 +75,7 @@ def run(
 def test_one_that_was_stopped_is_not_told_as_finished_before_it_has_gone_on(
     house: House, tmp_path: Path
 ) -> None:
-    """A restart of the operators' page in the middle of an import told `batch.finished` of what was enqueued by then, and never again."""
+    """Else a restart of the operators' page during an import causes `batch.finished` for the rows so far, and never for the whole batch."""
     group, file = house.new_group(), tmp_path / "people.csv"
     file.write_text("phone\n" + "".join(f"+3247{number:07}\n" for number in range(AT_ONCE + 20)))
     house.worker(COUPONTOOLS_RATE_LIMIT=0)
@@ -92,7 +92,7 @@ def test_one_that_was_stopped_is_not_told_as_finished_before_it_has_gone_on(
 def test_one_that_goes_on_to_find_everybody_in_the_group_is_told_as_finished(
     house: House, tmp_path: Path
 ) -> None:
-    """Nothing was left to enqueue, so nobody told how many there are, and `batch.finished` never came."""
+    """Nothing is left to enqueue, but the import must still set the size of the batch, or `batch.finished` never comes."""
     there = [f"+3247{number:07}" for number in range(AT_ONCE, AT_ONCE + 20)]
     group, file = house.new_group(contacts=[{"phone": number} for number in there]), tmp_path / "people.csv"
     file.write_text(
@@ -110,13 +110,13 @@ def test_one_that_goes_on_to_find_everybody_in_the_group_is_told_as_finished(
 
 
 def test_one_whose_batch_is_cancelled_enqueues_nobody_more(house: House, tmp_path: Path) -> None:
-    """It went on to its end, and each of its rows was answered as cancelled, one by one."""
+    """Otherwise the import goes on to its end, and every row is enqueued only to be answered as cancelled."""
     file = tmp_path / "people.csv"
     file.write_text("phone\n" + "".join(f"+3247{number:07}\n" for number in range(3 * AT_ONCE)))
     with pytest.raises(BatchCancelled):
         run(house, file, house.new_group(), watcher=Cancelling(house))
     assert house.redis.llen("dramatiq:bulk") == AT_ONCE
-    # Nothing more comes, so its reader is told of its end.
+    # No more jobs come, so the batch is finished once these are answered.
     house.worker(COUPONTOOLS_RATE_LIMIT=0)
     wait_for(lambda: house.tally()["batch.finished"], what="the end", show=house.log_tail)
     (finished,) = (event for event in house.events() if event["type"] == "coupontools.batch.finished")

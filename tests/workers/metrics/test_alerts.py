@@ -1,4 +1,4 @@
-"""What the alert rules say of each way to stand still, by promtool where it is installed, and by a small reader of their own anywhere."""
+"""The alert that fires for each way to stand still, found by our own small reader of PromQL, and by promtool where it is installed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def well(**changes: str) -> dict[str, str]:
     return series
 
 
-#: What is seen, at which minute, and the alerts that fire then.
+#: For each case: the series, the minute, and the alerts that fire then.
 CASES = {
     "all is well": (well(), 85, set()),
     "no metrics at all": ({}, 5, {"WorkersMissing"}),
@@ -156,7 +156,7 @@ def test_promtool_says_the_same(tmp_path: Path) -> None:
                 "name": case,
                 "interval": "1m",
                 "input_series": [{"series": name, "values": text} for name, text in series.items()],
-                # An alert that fires is counted, whatever it is labelled.
+                # Count the alerts that fire, whatever their labels.
                 "promql_expr_test": [
                     {
                         "expr": f'count(count by (alertname) (ALERTS{{alertstate="firing",alertname="{alert}"}}))',

@@ -33,7 +33,7 @@ def scrape(port: int) -> dict[str, float]:
 
 
 def folder_of_counts(pid: int) -> Path:
-    """Where a worker process keeps its counts."""
+    """Return the folder in which a worker process keeps its counts."""
     environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     (folder,) = (each for each in environment if each.startswith(b"PROMETHEUS_MULTIPROC_DIR="))
     return Path(folder.partition(b"=")[2].decode())
@@ -53,11 +53,11 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House, closed_po
     worker = house.worker(
         METRICS_PORT=port,
         WORKER_PROCESSES=2,
-        # Long enough that a busy machine does not look like a dead worker.
+        # With this long heartbeat, a worker that is slow on a busy machine still counts as living.
         WORKER_HEARTBEAT_SECONDS=20,
     )
     same = {"channel": "sms", "group_id": group}
-    # A count that begins with its first 1 has no increase, and no alert on it would fire.
+    # Every count must begin with 0: the first 1 of a new series is no increase, and an alert would not fire.
     zeros = [key for key, value in scrape(port).items() if value == 0]
     outcomes = [key for key in zeros if key.startswith("coupontools_outcomes_total{")]
     assert len(outcomes) == len(JOBS) * len(ERROR_KINDS)
@@ -68,7 +68,7 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House, closed_po
     house.wait_answered(ids)
     house.answer(house.enqueue("add_contact", same, phone="+32470000000"))
     house.answer(house.enqueue("add_contact", {**same, "group_id": "gro_999999"}, phone="+32470000000"))
-    # Of an attempt, one count is written after the other: these are the last ones of the two that came last.
+    # An attempt writes its counts one after the other: wait for the last counts of the last two attempts.
     last = ("coupontools_replays_total", "dramatiq_message_rejects_total")
     wait_for(
         lambda: (
@@ -100,7 +100,7 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House, closed_po
     wait_for(lambda: total(scrape(port), "dramatiq_messages_total") == 24, what="both attempts")
     assert total(scrape(port), "dramatiq_message_retries_total") == 1
 
-    # A process that is gone takes its gauges and its files along; its counts stay.
+    # When a process is gone, its gauges and files go, too, but its counts stay.
     gone = worker.children()[0]
     folder = folder_of_counts(gone)
     assert len(list(folder.glob(f"*_{gone}.db"))) == 3
@@ -113,7 +113,7 @@ def test_attempts_and_state_of_all_processes_on_one_page(house: House, closed_po
 
 
 def test_what_leaves_no_dead_letter_is_not_counted_as_one(house: House, closed_port: int):
-    """An operator who cancelled a batch was told at once that most jobs fail, and to look among dead letters where there were none."""
+    """Otherwise cancelling a batch fires the alert that most jobs fail, which sends the operator to dead letters that do not exist."""
     port, group = closed_port, house.new_group()
     house.worker(METRICS_PORT=port)
     assert run_command("pause", environment=house.environment()).returncode == 0
@@ -125,7 +125,7 @@ def test_what_leaves_no_dead_letter_is_not_counted_as_one(house: House, closed_p
     for name in ("first", "second"):
         house.answer(house.enqueue("create_group", channel="sms", name=name, idempotency_key="one"))
     house.answer(house.enqueue("add_contact", same, phone="none"))
-    # Of an attempt, one count is written after the other: this is the last one of the job that came last.
+    # An attempt writes its counts one after the other: wait for the last count of the last job.
     wait_for(
         lambda: (
             total(counted := scrape(port), "dramatiq_messages_total") >= 6
@@ -158,15 +158,15 @@ def test_one_process_has_files_without_holes_and_a_page_for_this_machine_alone_a
     fragile_house: House,
     closed_port: int,
 ):
-    """One start serves for all of these: it is a real one, which costs two seconds."""
+    """One test for all three, because each real start costs two seconds."""
     port = closed_port
     worker = fragile_house.worker(METRICS_PORT=port)
-    # Where the disk has no room for a hole, writing there ended every process by SIGBUS, over and over and without a line.
+    # On a full disk, a write into a hole of a mapped file would end every process by SIGBUS, again and again and without a line.
     files = list(folder_of_counts(worker.children()[0]).glob("*.db"))
     assert len(files) == 3 + 3
     for file in files:
         assert file.stat().st_blocks * 512 >= file.stat().st_size > 0
-    # Every address of 127.0.0.0/8 is this machine; a server of all addresses would answer here, too.
+    # Every address of 127.0.0.0/8 is this machine: a server that listens on all addresses would answer here, too.
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.2:{port}/metrics", timeout=60)
     fragile_house.redis.rpush("dramatiq:reads", "no-such-body")
@@ -206,7 +206,7 @@ def test_half_sent_requests_keep_nobody_out_and_hold_few_threads(
     port, before = closed_port, set(threading.enumerate())
 
     def threads() -> int:
-        """How many it has: of those that were there before, one may end meanwhile."""
+        """Return how many threads the server has. Threads from before do not count: one of them may end meanwhile."""
         return len(set(threading.enumerate()) - before)
 
     with exposition(Settings(), port), ExitStack() as stack:
@@ -214,11 +214,11 @@ def test_half_sent_requests_keep_nobody_out_and_hold_few_threads(
             half = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=120))
             half.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
         assert total(scrape(port), "coupontools_redis_up") == 1
-        # The places and the thread that accepts; and a thread that has given its place back may still be on its way to its end.
+        # One thread for each place, the thread that accepts, and threads that have given back their place but not ended yet.
         assert threads() <= 2 * server.PLACES
-        # Nobody else asks any more: the last ones are cut when their time is over.
+        # With no new requests coming, the last half-sent ones are closed when their time is over.
         wait_for(lambda: threads() == 1, what="the end of the half-sent requests")
         assert half.recv(1) == b""
         assert total(scrape(port), "coupontools_redis_up") == 1
-    # The thread of the last answer ends when that has been read.
+    # The thread of the last answer ends once the answer has been read.
     wait_for(lambda: threads() == 0, what="the end of all threads")

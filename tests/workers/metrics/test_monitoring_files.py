@@ -1,4 +1,4 @@
-"""docs/monitoring: every metric in the alert rules and the dashboard exists, and every label it is asked for by."""
+"""docs/monitoring: every metric and label that the alert rules and the dashboard use exists."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_metric_and_label_exists():
 
 
 def test_no_label_is_one_of_prometheus_own():
-    # It gives `job` and `instance` to every target, and renames a metric's own.
+    # Prometheus gives the labels `job` and `instance` to every target, and renames a metric's own labels of these names.
     assert not [name for name, metric in METRICS.items() if {"job", "instance"} & set(metric.labels)]
 
 

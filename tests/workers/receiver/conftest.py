@@ -31,7 +31,7 @@ class Receiver(Served):
     def ask(
         self, method: str, path: str, body: Any = None, *, seconds: float = 20, **options: Any
     ) -> tuple[int, dict[str, str], dict[str, Any]]:
-        """Status, headers and body of the answer to one request."""
+        """Send one request; return the status, headers and body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
         try:
             connection.request(method, path, body, **options)
@@ -43,31 +43,31 @@ class Receiver(Served):
         return answer.status, headers, json.loads(text) if text else {}
 
     def status(self, method: str, path: str, body: Any = None, **options: Any) -> int:
-        """The status of the answer; 0 if there is none."""
+        """Send one request; return the status of the answer, 0 if there is none."""
         try:
             return self.ask(method, path, body, **options)[0]
         except (OSError, http.client.HTTPException):
             return 0
 
     def post(self, body: Any, **options: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
-        """Posts a webhook under the right token."""
+        """Post a webhook under the right token."""
         return self.ask("POST", f"/webhooks/{TOKEN}", body, **options)
 
     def memory(self) -> int:
-        """The most memory it ever had, in bytes."""
+        """Return the most memory that the process ever had, in bytes."""
         text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         (line,) = (line for line in text.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
 
 
 def webhook(number: int = 1, **fields: Any) -> bytes:
-    """A body that can be enqueued."""
+    """Return the body of a webhook that can be enqueued."""
     return json.dumps({"id": f"evt_{number}", "type": "coupon_validated", **fields}).encode()
 
 
 def enqueued(house: House) -> dict[str, dict[str, Any]]:
-    """Every message on the queue, by its message id."""
-    # At one moment: a message may come between two looks.
+    """Return every message on the queue, by its message id."""
+    # Read both keys at one moment: a message may come between two reads.
     with house.redis.pipeline(transaction=True) as pipeline:
         pipeline.hgetall("dramatiq:webhooks.msgs")
         pipeline.llen("dramatiq:webhooks")
@@ -79,7 +79,7 @@ def enqueued(house: House) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def start(house: House) -> Callable[..., Receiver]:
-    """Starts a receiver of the house, or of another one, with these settings."""
+    """Start a receiver of the house, or of another one, with these settings."""
 
     def start(home: House = house, port: int = 0, **settings: object) -> Receiver:
         return Receiver(home.environment(RECEIVER_TOKEN=TOKEN, **settings), port, home.nursery)

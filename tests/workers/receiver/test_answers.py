@@ -1,4 +1,4 @@
-"""What the receiver takes, what it answers, and what stands in its log."""
+"""What the receiver takes, what it answers, and what it logs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST = 256 * 1024
 
 
 def padded(size: int) -> bytes:
-    """A webhook of so many bytes."""
+    """Return a webhook of this many bytes."""
     body = webhook(text="")
     return webhook(text="x" * (size - len(body)))
 
@@ -96,7 +96,7 @@ REQUESTS = [
     ("PUT", PATH, 405),
     ("OPTIONS", PATH, 405),
     ("POST", f"{PATH}?from=vendor", 200),
-    # As a proxy is asked.
+    # With an absolute URL, as a proxy is asked.
     ("POST", f"http://hooks.example.com:8080{PATH}", 200),
     ("POST", f"HTTPS://hooks.example.com{PATH}?from=vendor", 200),
     ("GET", "http://hooks.example.com/health", 200),
@@ -140,7 +140,7 @@ def test_an_oversized_body_is_not_read_on(receiver: Receiver):
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender:
         sender.sendall(head.encode())
-        # Answered before a byte of the body was sent.
+        # The answer comes before a byte of the body was sent.
         assert sender.recv(4096).startswith(b"HTTP/1.1 413 ")
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     sent = 0
@@ -152,7 +152,7 @@ def test_an_oversized_body_is_not_read_on(receiver: Receiver):
         while sent < 200_000_000:
             sender.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
             sent += 65536
-    # What did not go through the receiver lies in the kernel's buffers.
+    # Most of what was sent is in the kernel's buffers, unread by the receiver.
     assert sent < 20_000_000
 
 
@@ -185,11 +185,11 @@ def test_no_token_is_logged(receiver: Receiver):
 def test_sigterm_answers_what_has_begun_and_exits_with_0(house: House, start: Callable[..., Receiver]):
     body = webhook()
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    # For as long as a busy machine may need until the rest is sent: it ends when all is answered.
+    # Longer than a busy machine needs until the rest is sent; the receiver ends as soon as all is answered.
     with start(SHUTDOWN_SECONDS=240) as receiver:
         with socket.create_connection(("127.0.0.1", receiver.port), timeout=120) as sender:
             sender.sendall(head + body[:10])
-            # Requests are begun in their order: when this one is answered, the other is in hand.
+            # Requests begin in their order: when this one is answered, the other has begun.
             assert receiver.status("GET", "/health") == 200
             receiver.process.send_signal(signal.SIGTERM)
             wait_for(lambda: receiver.log_lines("receiver.stopping"))
@@ -269,7 +269,7 @@ def test_it_needs_no_credentials_and_reads_its_token_from_a_file(
 def test_under_key_names_that_are_not_the_workers_it_says_so_and_serves(
     house: House, start: Callable[..., Receiver]
 ):
-    """What it took lay in a queue that no worker has, and nothing said so. Not to take it would lose it for good."""
+    """The webhooks wait in a queue that no worker takes, which the log must say. Refusing them would lose them for good."""
     house.worker()
     with start(BROKER_NAMESPACE="other") as receiver:
         assert receiver.post(webhook())[0] == 200

@@ -1,4 +1,4 @@
-"""A connection on a loop of the test's own: what cuts it off."""
+"""Which clients the receiver cuts off, tested on one connection on the test's own loop."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def ok(_scope: Any, _receive: Any, send: Any) -> None:
-    """An application that answers each request alike."""
+    """An application that answers every request with ok."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
 @asynccontextmanager
 async def connected(most: int = 10) -> AsyncIterator[tuple[Connections, socket.socket]]:
-    """All connections of a server, and a client of it; both have small buffers."""
+    """Yield all connections of a server, and a client of it; both have small buffers."""
     every = Connections(most)
     config = server_config(
         ok, backlog=10, keep_alive_seconds=30, drain_seconds=5, http=partial(Connection, every)
@@ -51,7 +51,7 @@ async def connected(most: int = 10) -> AsyncIterator[tuple[Connections, socket.s
 
 
 async def asking_for_ever(client: socket.socket) -> None:
-    """Sends one request after the other until the connection is closed."""
+    """Send one request after the other until the connection is closed."""
     while True:
         await asyncio.get_running_loop().sock_sendall(client, REQUEST * 100)
 

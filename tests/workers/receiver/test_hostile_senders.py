@@ -1,4 +1,4 @@
-"""A thousand senders of half a request, and a thousand of too much: others are served meanwhile, and memory stays bounded."""
+"""While a thousand senders send half a request, or too much, others are served and the receiver's memory stays bounded."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tests.harness import House, wait_for
 from tests.workers.receiver.conftest import TOKEN, Receiver, enqueued, webhook
 
 SENDERS = 1000
-#: What the receiver may need for all of them beyond what it needs for one, in bytes.
+#: How much more memory the receiver may need for all of them than for one, in bytes.
 GROWTH = 64 * 1024 * 1024
 HEAD = f"POST /webhooks/{TOKEN} HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.fixture(autouse=True)
 def _for_real(house: House) -> None:
-    """Its memory is measured, from its own start on."""
+    """The receiver's memory is measured, so it must not start with the nursery's."""
     house.for_real()
 
 
 @pytest.fixture(autouse=True)
 def _enough_files() -> Iterator[None]:
-    """Lets this process open a connection for each sender."""
+    """Let this process open a connection for each sender."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], min(before[1], 4 * SENDERS)), before[1]))
     yield
@@ -38,7 +38,7 @@ def _enough_files() -> Iterator[None]:
 
 
 def is_closed(sender: socket.socket) -> bool:
-    """Whether the receiver closed this connection."""
+    """Return whether the receiver closed this connection."""
     with selectors.DefaultSelector() as selector:
         selector.register(sender, selectors.EVENT_READ)
         if not selector.select(0):
@@ -50,10 +50,10 @@ def is_closed(sender: socket.socket) -> bool:
 
 
 def all_are_closed(senders: list[socket.socket]) -> bool:
-    """Leaves out those that are closed, and has one that is not send a byte more. Answers whether none is left."""
+    """Remove the closed ones from ``senders``, and let one of the others send a byte. Return whether none is left."""
     senders[:] = [sender for sender in senders if not is_closed(sender)]
     if senders:
-        # A byte now and then is no whole request.
+        # A byte now and then must not keep the connection open.
         with suppress(ConnectionError):
             senders[-1].send(b"x")
     return not senders
@@ -135,7 +135,7 @@ def test_oversized_senders_stop_nobody(house: House, receiver: Receiver):
 def test_a_sender_that_never_reads_its_answers_loses_its_place(receiver: Receiver):
     many = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
     with socket.socket() as sender:
-        # Before it connects: a window that shrinks later lets the kernel drop what came, and both sides wait for minutes.
+        # Set this before connecting: if the window shrinks later, the kernel drops what came, and both sides wait for minutes.
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sender.settimeout(240)
         sender.connect(("127.0.0.1", receiver.port))
@@ -145,6 +145,6 @@ def test_a_sender_that_never_reads_its_answers_loses_its_place(receiver: Receive
 
 
 def send_for_ever(sender: socket.socket, data: bytes) -> None:
-    """Sends until the connection is closed, or nobody has read on for as long as its timeout."""
+    """Send until the connection is closed, or until nothing was read for the socket's time-out."""
     while True:
         sender.sendall(data)

@@ -1,4 +1,4 @@
-"""The receiver while Redis is away, frozen or full, and when the receiver itself is killed: what was told 200 is in Redis."""
+"""Every webhook answered with 200 is in Redis, also if Redis was away, frozen or full, or the receiver was killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workers.receiver.intake import Intake
 
 
 def check_unavailable(receiver: Receiver) -> None:
-    """A webhook is told to come again, and the process is healthy all the same."""
+    """Check that a webhook is answered with 503 and Retry-After, while the process stays healthy."""
     status, headers, told = receiver.post(webhook())
     assert (status, headers["retry-after"]) == (503, "5")
     assert told == {"error": "Redis is away or full; send the webhook again"}
@@ -82,11 +82,11 @@ def test_when_the_time_to_drain_is_over_all_are_told(fragile_house: House, start
         )
         whole.sendall(request)
         half.sendall(request[:-5])
-        # Requests are begun in their order: when this one is answered, the others are in hand.
+        # Requests begin in their order: when this one is answered, the others have begun.
         assert receiver.status("GET", "/health") == 200
 
         def is_over() -> bool:
-            # However often it is told.
+            # Repeated signals must not disturb the shutdown.
             receiver.process.send_signal(signal.SIGTERM)
             return receiver.process.poll() is not None
 
@@ -121,7 +121,7 @@ def test_what_was_told_200_outlives_redis_and_the_receiver(
             try:
                 status, _, told = receiver.post(webhook(number))
             except (OSError, HTTPException):
-                # Killed in the middle of its answer.
+                # The receiver was killed in the middle of its answer.
                 continue
             assert status in {200, 503}
             if status == 200:
