@@ -32,22 +32,22 @@ class Browser:
         self.client = self.another()
 
     def another(self, **headers: str) -> httpx.AsyncClient:
-        """A client with cookies of its own."""
+        """Return a client with cookies of its own."""
         transport = httpx.ASGITransport(app=self.app)
         return httpx.AsyncClient(transport=transport, base_url=BASE, headers=BROWSER | headers)
 
     async def sign_in(self, token: str = TOKEN, **headers: str) -> httpx.Response:
-        """Signs in, and keeps the cookie."""
+        """Sign in, and keep the cookie."""
         return await self.client.post(
             "/sign-in", data={"token": token, "next": "/"}, headers={"Origin": BASE} | headers
         )
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
-        """Asks for a page."""
+        """Ask for a page."""
         return await self.client.get(path, **options)
 
     async def send(self, path: str, form: dict[str, Any], *, of: str = "/") -> httpx.Response:
-        """Sends a form with the token that the page `of` gives its forms, and follows to the page that says what came of it."""
+        """Send a form with the form token of the page ``of``, and follow the redirect to the page with the result."""
         token = form_token((await self.get(of)).text)
         return await self.client.post(
             path, data={**form, "form_token": token}, headers={"Origin": BASE}, follow_redirects=True
@@ -55,7 +55,7 @@ class Browser:
 
 
 def form_token(page: str) -> str:
-    """The token in the forms of a page."""
+    """Return the token in the forms of a page."""
     return re.findall(r'name="form_token" value="([0-9a-f]+)"', page)[0]
 
 
@@ -64,11 +64,11 @@ Open = Callable[..., AbstractAsyncContextManager[Browser]]
 
 @pytest.fixture
 def page(house: House, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Opens the page of the house with these settings."""
+    """Open the page of the house with these settings."""
 
     @asynccontextmanager
     async def opened(**settings: object) -> AsyncIterator[Browser]:
-        # A worker counts as living for so long that a busy machine does not look like a dead one.
+        # With this long heartbeat, a worker that is slow on a busy machine still counts as living.
         own = {"WEB_TOKEN": TOKEN, "WEB_IMPORT_TOKEN": IMPORT_TOKEN, "WORKER_HEARTBEAT_SECONDS": 20}
         given = house.environment(**{**own, **settings})
         for name, value in given.items():

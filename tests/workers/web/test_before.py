@@ -1,4 +1,4 @@
-"""The pictures of the last hour and the last two days show what was counted, each minute read once."""
+"""The pictures of the last hour and the last two days show what was counted, and each minute is read once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MARKUP = "<script>alert(1)</script>"
 async def test_what_was_answered_stands_in_the_pictures_and_as_numbers(house: House, page: Open) -> None:
     minute = int(house.redis.time()[0]) // 60
     key = "coupontools:minute"
-    # Well within both spans, whenever the minute ends.
+    # Minutes well within the two spans, so that the end of the present minute does not matter.
     house.redis.hset(
         f"{key}:{minute - 30}",
         mapping={"contacts|succeeded": 1200, "contacts|first": 1, "bulk|failed:rejected": 7},

@@ -1,4 +1,4 @@
-"""The page in a real browser: it signs in, moves by itself, says that it has lost the server, and runs nothing that came from outside."""
+"""The page in a real browser: it updates itself, says when it has lost the server, and runs nothing that came from outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from workers.web.pages import PAGES
 
 pytestmark = pytest.mark.skipif(bool(missing_browser()), reason=missing_browser())
 
-#: Each of these would set a mark, if a browser took it for markup.
+#: Each of these would set `window.ran` if a browser took it for markup, and a template would multiply the numbers.
 MARKUP = (
     '<script>window.ran = 1</script><img src=x onerror="window.ran = 2"><svg onload="window.ran = 3">'
     "\"'><a href=javascript:window.ran=4 autofocus onfocus=window.ran=5>{{ 7919 * 7907 }}"
@@ -76,7 +76,7 @@ def full(house: House) -> House:
 
 @pytest.fixture
 def web(full: House, tmp_path: Path, closed_port: int) -> Iterator[WebProcess]:
-    """The page of that house, at a port that nobody else is given while it is restarted; and a file to import."""
+    """The page of that house, at a port that no other program gets while the page is restarted, and a file to import."""
     (tmp_path / "people.csv").write_text(
         f'phone,first_name,{"<b>"}\n12,"{MARKUP.replace(chr(34), chr(34) * 2)}",\n'
     )
@@ -96,12 +96,12 @@ def sign_in(driver: WebDriver, web: WebProcess, wanted: str = "/") -> None:
 
 
 def text_of(driver: WebDriver) -> str:
-    # In one step: what moves by itself may replace an element between two.
+    # In one step: the page may update an element between two steps.
     return str(driver.execute_script("return document.body.innerText"))
 
 
 def every_page(driver: WebDriver, web: WebProcess, file: Path) -> Iterator[str]:
-    """Opens every page of the navigation, what its tables link to, and what its own buttons show; and uploads a file."""
+    """Upload a file; open every page of the navigation, pages that its tables link to, and what their buttons show. Yield their names."""
     driver.get(f"{web.url}/imports")
     driver.find_element(By.ID, "file").send_keys(str(file))
     driver.find_element(By.CSS_SELECTOR, "main button").click()
@@ -140,7 +140,7 @@ def test_it_moves_by_itself_says_that_it_has_lost_the_server_and_finds_it_again(
         wait_for(lambda: "Live" in text_of(driver), what="the first news", show=lambda: text_of(driver))
         full.enqueue_many("list_groups", [{"channel": "sms"}] * 731)
         wait_for(lambda: "731" in text_of(driver), what="what is new", show=lambda: text_of(driver))
-        # The markup in its sentences came in by the news, too.
+        # The update has also brought the markup in the page's sentences.
         assert "<script>window.ran" in text_of(driver)
         assert driver.execute_script("return window.ran") is None
         assert web.end() == 0
@@ -154,7 +154,7 @@ def test_it_moves_by_itself_says_that_it_has_lost_the_server_and_finds_it_again(
 
 @pytest.mark.story
 def test_it_tells_the_servers_time_and_says_when_it_is_signed_out(full: House, web: WebProcess) -> None:
-    """It told the time of this machine, and that the server does not answer when it had answered that nobody is signed in."""
+    """It must not show the browser's time, nor say that the server does not answer when the server says that nobody is signed in."""
     with open_browser() as driver:
         wrong = "Date.now = () => 0; Date.prototype.toISOString = () => '1970-01-01T00:00:00Z'"
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": wrong})
@@ -162,7 +162,7 @@ def test_it_tells_the_servers_time_and_says_when_it_is_signed_out(full: House, w
         wait_for(lambda: "Live" in text_of(driver), what="the first news", show=lambda: text_of(driver))
         shown = driver.find_element(By.CSS_SELECTOR, "[data-live-time]").text
         told = datetime.combine(datetime.now(UTC), datetime.strptime(shown, "%H:%M:%S UTC").time(), UTC)  # noqa: DTZ007
-        # Told a moment ago, maybe before midnight.
+        # The time shown is a moment old, maybe from before midnight.
         assert (datetime.now(UTC) - told) % timedelta(days=1) < timedelta(minutes=10)
         driver.delete_all_cookies()
         assert web.end() == 0
@@ -205,10 +205,10 @@ def test_nothing_that_came_from_outside_runs_on_any_page(web: WebProcess, tmp_pa
             markup = "main img, main script, main a[href^=javascript], main [onload], main [onfocus]"
             assert not driver.find_elements(By.CSS_SELECTOR, markup), path
             shown = text_of(driver)
-            # What a template would make of it.
+            # The product of the two numbers, which a template would show.
             assert "62615533" not in shown, path
             seen += "<script>window.ran" in shown
-        # On nearly all of them it stands to be read.
+        # Nearly all pages show the markup as text.
         assert seen > 5
         log = [entry["message"] for entry in driver.get_log("browser")]
         assert [message for message in log if "Content Security Policy" in message] == []
@@ -223,7 +223,7 @@ def test_axe_finds_nothing(web: WebProcess, tmp_path: Path, width: int, dark: bo
     axe = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
 
     def violations() -> list[Any]:
-        # By the debugger, which the Content-Security-Policy does not bind.
+        # The debugger runs it: the Content-Security-Policy does not apply there.
         driver.execute_script(axe)
         found: list[Any] = driver.execute_async_script(
             "const done = arguments[0]; axe.run().then(result => done(result.violations.map("

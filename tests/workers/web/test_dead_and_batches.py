@@ -27,7 +27,7 @@ def bury(
     died: int = 0,
     **more: Any,
 ) -> str:
-    """A dead letter as settle.lua leaves it; answers its message id."""
+    """Put a dead letter into Redis as settle.lua does; return its message id."""
     arguments = {"channel": "sms", "group_id": "gro_1", "phone": PHONE, "first_name": "Jan", **more}
     _, redis_id, body = message("add_contact", arguments, queue_name=queue)
     reason = {
@@ -47,7 +47,7 @@ def bury(
 
 
 def letters(text: str) -> list[int]:
-    """The numbers in the reasons that a page shows, in its order."""
+    """Return the numbers in the reasons that a page shows, in its order."""
     return [int(part.split("<")[0]) for part in text.split("alert(1)&lt;/script&gt; ")[1:]]
 
 
@@ -56,7 +56,7 @@ async def test_letters_are_listed_newest_first_over_all_queues_and_pages(
 ) -> None:
     monkeypatch.setattr(dead, "ON_A_PAGE", 4)
     for number in range(10):
-        # Two queues, and always two at the same time.
+        # The letters are in two queues, and always two have the same time.
         bury(house, number, queue=("contacts", "bulk")[number % 2], died=NOON + number // 2)
     bury(house, 99, kind="expired", died=NOON - 3_600_000)
     async with page() as browser:
@@ -80,7 +80,7 @@ async def test_letters_are_listed_newest_first_over_all_queues_and_pages(
             refused = await browser.get(f"/dead?{wrong}")
             assert refused.status_code == 400
             assert MARKUP not in refused.text
-        # Where few are of the kind that is wanted, a request looks at so many, and says that there may be more.
+        # If few letters are of the wanted kind, a request looks only at MOST_READ, and says that there may be more.
         monkeypatch.setattr(dead, "MOST_READ", 3)
         assert "Look further back" in (await browser.get("/dead?kind=expired")).text
 
@@ -129,7 +129,7 @@ async def test_all_that_are_chosen_are_sent_again_or_purged_at_most_so_many_at_o
         await browser.sign_in()
         said = await browser.send("/dead/retry", {"kind": "expired"}, of="/dead")
         assert "7 sent again. There are more." in said.text
-        # What failed again meanwhile would come first once more: the next ones are those that died before.
+        # Letters that failed again meanwhile would come first: the next step takes only letters that died before the first step.
         for number in range(100, 107):
             bury(house, number, kind="expired")
         older = dict(re.findall(r'type="hidden" name="(kind|until)" value="([^"]+)"', said.text))
@@ -147,7 +147,7 @@ async def test_all_that_are_chosen_are_sent_again_or_purged_at_most_so_many_at_o
 
 
 async def test_a_batch_is_shown_its_failed_rows_downloaded_and_cancelled(house: House, page: Open) -> None:
-    # An id may end with a blank.
+    # The id of a batch may end with a blank.
     batch = f"spring {MARKUP} "
     counts = {"channel": "sms", "group_id": "gro_999999", "batch_id": batch, "batch_size": 3}
     ids = [house.enqueue("add_contact", counts, phone=f"+3247012345{n}", first_name="=Jan") for n in range(2)]
@@ -170,7 +170,7 @@ async def test_a_batch_is_shown_its_failed_rows_downloaded_and_cancelled(house: 
         )
         rows = told.text.splitlines()
         assert (rows[0].split(",")[:2], len(rows)) == (["phone", "first_name"], 3)
-        # A spreadsheet would run it.
+        # Without the apostrophe, a spreadsheet would run the cell.
         assert "'=Jan" in rows[1]
         said = await browser.send("/batch/cancel", {"id": batch}, of=path)
         assert "The batch is cancelled" in said.text

@@ -1,4 +1,4 @@
-"""Nobody comes in without a token, by whatever route and method, and no other site can act for somebody who has."""
+"""Nobody gets in without a token, by any route or method, and no other site can act for somebody who has one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def guarded_paths(browser: Browser) -> list[str]:
-    """Every path of the application that needs a token, and one that there is not."""
+    """Return every path of the application that needs a token, and two that do not exist."""
     paths = [route.path for route in browser.routes.routes if isinstance(route, Route)]
     assert {"/health", "/sign-in", "/"} < set(paths)
     return [*(path for path in paths if path not in {"/health", "/sign-in"}), "/nothing", "/static"]
@@ -48,7 +48,7 @@ async def test_every_route_refuses_every_method_of_who_has_no_token(page: Open) 
                     foreign = {"Origin": "https://evil.example"}
                     answer = await stranger.request(method, path, headers=headers | foreign)
                     assert answer.status_code == 403, (method, path, headers)
-            # A browser is shown where to sign in, and comes back to where it wanted to go.
+            # A browser is led to the page for signing in, and from there back to the page that it wanted.
             answer = await stranger.get(f"{path}?a=b")
             assert (answer.status_code, answer.headers["location"][:14]) == (303, "/sign-in?next=")
 
@@ -77,7 +77,7 @@ async def test_a_foreign_origin_and_a_form_without_its_token_are_refused_with_th
                     continue
                 answer = await browser.client.post(path, data={"form_token": token}, headers={"Origin": BASE})
                 assert answer.status_code == 403, (path, token)
-        # Nothing was done, and the session still stands.
+        # Nothing was done, and the session is still valid.
         assert house.events() == []
         assert (await browser.get("/")).status_code == 200
 
@@ -133,10 +133,10 @@ async def test_wrong_tokens_wait_for_their_turn_and_the_right_one_never(
             return answer.status_code
 
         statuses = await asyncio.gather(*map(wrong, range(100)))
-        # Ten find a turn; how many more, as time goes on, says the machine.
+        # Ten find a turn; how many more depends on how fast the machine is.
         assert set(statuses) <= {401, 429}
         assert statuses.count(401) >= 10
-        # From here on no wrong one has a turn, however slow this machine is.
+        # From here on no wrong token has a turn, however slow this machine is.
         monkeypatch.setattr(tokens, "LONGEST_SECONDS", -1.0)
         assert await wrong(0) == 429
         assert (await browser.get("/", headers={"Authorization": "Bearer wrong"})).status_code == 429
@@ -171,7 +171,7 @@ async def test_every_answer_tells_the_browser_what_it_may_not_do(page: Open) -> 
         assert (await browser.get("/static/page.css")).headers["cache-control"] == "no-cache"
         for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/none.css", "/static/"):
             assert (await browser.get(path)).status_code in {303, 404}
-        # It has an end, unlike what GET tells there.
+        # HEAD ends, unlike the stream of GET.
         assert (await browser.client.head("/live", headers=BEARER)).status_code == 200
         text = (await browser.get("/", headers=BEARER)).text
         assert "<script src=" in text

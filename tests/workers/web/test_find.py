@@ -1,4 +1,4 @@
-"""A job is found as `job` finds it; what is personal in it is shown when somebody asks, and the log notes that."""
+"""A job is found as the command `job` finds it; its personal data is shown only when somebody asks, and the log notes that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARKUP = "<script>alert(1)</script>"
 
 
 def answer(house: House, **data: Any) -> dict[str, Any]:
-    """An event as a worker writes it, made up."""
+    """Put a made-up event on the stream as a worker does; return it."""
     event = {
         "specversion": "1.0",
         "id": "job-1",
@@ -59,7 +59,7 @@ async def test_a_job_is_shown_masked_until_somebody_asks(house: House, page: Ope
         assert "Jan &lt;script&gt;alert(1)" in openly.text
         assert MARKUP not in openly.text
         assert [(line["event"], line["message_id"]) for line in lines] == [("web.shown", "job-1")]
-        # The address is one of a form: nobody comes back to it by a link or a reload.
+        # Only a form leads to this address: a link or a new visit must not show the data again.
         assert (await browser.get("/job/openly?id=job-1")).status_code == 405
 
 
@@ -122,7 +122,7 @@ async def test_a_search_that_takes_too_long_is_given_up_and_a_job_can_be_cancell
     waiting = house.enqueue("list_groups", channel="sms", correlation_id="order-2")
     async with page() as browser:
         await browser.sign_in()
-        # Its two ids differ, so it is looked for among all that waits.
+        # The message has another id in Redis, so it is looked for among all waiting messages.
         said = await browser.send("/job/cancel", {"id": waiting}, of="/find")
         assert "It is cancelled" in said.text
         assert house.redis.hkeys("coupontools:cancelled") == [f"m:{waiting}".encode()]

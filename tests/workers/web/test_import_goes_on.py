@@ -1,4 +1,4 @@
-"""An import that did not begin, or that goes on: it goes to the group that was chosen last, and what was enqueued is never denied."""
+"""Imports that did not begin or that go on fill the group that was chosen last, and never deny what was enqueued."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.workers.web.conftest import Browser, Open
 from tests.workers.web.test_imports import shows, uploaded
 from workers.web.import_run import Run
 
-#: More than are enqueued at once.
+#: More rows than are enqueued in one step.
 MANY = 520
 PEOPLE = "phone\n" + "".join(f"+3247{number:07}\n" for number in range(MANY))
 
 
 async def stopped_in_the_middle(browser: Browser, monkeypatch: pytest.MonkeyPatch, **chosen: str) -> str:
-    """Begins an import that is stopped after some of its rows; returns its path."""
+    """Begin an import that is stopped after some of its rows; return its path."""
     path = await uploaded(browser, PEOPLE)
     with monkeypatch.context() as patched:
         read = Run.read
@@ -39,7 +39,7 @@ async def stopped_in_the_middle(browser: Browser, monkeypatch: pytest.MonkeyPatc
 async def test_one_goes_on_after_a_restart_also_where_redis_comes_later(
     fragile_house: House, page: Open, tmp_path: Path
 ) -> None:
-    """A host that was restarted starts both at once: the import stayed stopped, with Redis's absence for a reason."""
+    """A host that restarts starts the page and Redis at once: the import must wait for Redis, not stay stopped."""
     house = fragile_house
     where = {"STATE_DIR": tmp_path, "REDIS_URL": house.server.url}
     group = house.new_group(contacts=[])
@@ -62,7 +62,7 @@ async def test_one_goes_on_after_a_restart_also_where_redis_comes_later(
 
 
 async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open, tmp_path: Path) -> None:
-    """That of a first try, which did not begin, was filled instead."""
+    """It must not fill the group of a first try that did not begin."""
     wrong, right = house.new_group(contacts=[]), house.new_group(contacts=[])
     async with page(STATE_DIR=tmp_path) as browser:
         await browser.sign_in()
@@ -72,7 +72,7 @@ async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open
         house.worker()
         await browser.send(path, {"do": "begin", "group_id": right, "present": "skip"}, of=path)
         await shows(browser, path, "Done: all is answered")
-        # The same where both are to be new ones; the first exists by now.
+        # The same with two new groups, of which the first try has created the first.
         house.sandbox.faults("envelope", code=514, endpoint="sms/userlist", count=1)
         path = await uploaded(browser, "phone\n+32470123456\n")
         for name in ("Wrong", "Right"):
@@ -90,7 +90,7 @@ async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open
 async def test_one_that_has_just_stopped_begins_anew_and_is_nobody_else_s(
     house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until its thread had ended, a moment after it was shown as stopped, it was not begun and nothing said so."""
+    """Its thread ends a moment after it is shown as stopped: a new beginning in this moment must not be dropped without a word."""
     group = house.new_group(contacts=[])
     end_reading, end, goes_on, elsewhere = Run._end_reading, Run.end, threading.Event(), []
     async with page(STATE_DIR=tmp_path) as browser:
@@ -122,7 +122,7 @@ async def test_one_that_has_just_stopped_begins_anew_and_is_nobody_else_s(
 async def test_one_that_is_stopped_while_its_group_is_created_says_so(
     house: House, page: Open, tmp_path: Path
 ) -> None:
-    """It said that nothing was enqueued, and the group came to be a moment later."""
+    """It must not say that nothing was enqueued: the group may be created a moment later."""
     house.worker()
     assert house.run("pause", "--reason", "stock-taking").returncode == 0
     async with page(STATE_DIR=tmp_path) as browser:
@@ -145,7 +145,7 @@ async def test_one_that_is_stopped_while_its_group_is_created_says_so(
 async def test_what_was_enqueued_is_not_denied(
     house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that was stopped in the middle of its file, and could not go on, was a draft again: "nothing was enqueued"."""
+    """One that was stopped in the middle of its file and cannot go on must not become a draft again: "nothing was enqueued"."""
     async with page(STATE_DIR=tmp_path) as browser:
         await browser.sign_in()
         path = await stopped_in_the_middle(browser, monkeypatch, group_id="gro_1")
@@ -166,7 +166,7 @@ def forget_that_it_began(folder: Path) -> None:
 async def test_what_was_enqueued_is_not_denied_after_a_kill(
     house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its process was killed between the first rows and the note that it began: "no contact was enqueued"."""
+    """If its process is killed between the first rows and the note that it began, it must not say "no contact was enqueued"."""
     async with page(STATE_DIR=tmp_path) as browser:
         await browser.sign_in()
         path = await stopped_in_the_middle(browser, monkeypatch, group_id="gro_1")
@@ -208,7 +208,7 @@ async def test_those_whom_it_has_added_itself_are_not_told_as_there_before(
 async def test_an_import_goes_on_in_the_process_that_was_there_before_its_own_ended(
     house: House, page: Open, tmp_path: Path
 ) -> None:
-    """It stood still: the other had given up at its start, said that somebody carries it out, and let nobody begin it."""
+    """Else it stands still: the other process has given up at its start, says that somebody carries it out, and lets nobody begin it."""
     group = house.new_group(contacts=[])
     async with page(STATE_DIR=tmp_path) as first, page(STATE_DIR=tmp_path) as second:
         await first.sign_in()
@@ -219,7 +219,7 @@ async def test_an_import_goes_on_in_the_process_that_was_there_before_its_own_en
         second.desk.workshop.start()
         text = await shows(second, path, "another process of `coupontools-worker web` carries it out")
         assert f"0 of {MANY} answered" in text
-        # Who is not the one that carries it out stops nothing, and does not say that it has.
+        # A process that does not carry out the import cannot stop it, and does not say that it has.
         for what in ("halt", "discard"):
             answer = await second.send(f"{path}/{what}", {}, of=path)
             assert (answer.status_code, "is the one that can stop it" in answer.text) == (409, True)

@@ -25,7 +25,7 @@ MOST_MEMORY_MIB = 256
 
 
 def people(path: Path) -> Path:
-    """A file whose names are markup, and whose every 500th number is wrong."""
+    """Write a file whose names are markup, and whose every 500th number is wrong."""
     every = ROWS // WRONG
     with path.open("w", encoding="utf-8") as file:
         file.write("Mobile,first_name\n")
@@ -36,23 +36,23 @@ def people(path: Path) -> Path:
 
 
 def text_of(driver: WebDriver) -> str:
-    """What stands on the page; it must never have run anything."""
+    """Return the text of the page, and check that no markup has run."""
     assert driver.execute_script("return window.ran") is None
     return str(driver.execute_script("return document.body.innerText"))
 
 
 def shows(driver: WebDriver, text: str, seconds: float = 60) -> None:
-    """Waits until the page, which moves by itself, shows a text."""
+    """Wait until the page, which updates itself, shows a text."""
     wait_for(lambda: text in text_of(driver), seconds=seconds, what=text, show=lambda: text_of(driver))
 
 
 def press(driver: WebDriver, text: str) -> None:
-    """Presses a button."""
+    """Press a button."""
     driver.find_element(By.XPATH, f"//main//button[contains(., '{text}')]").click()
 
 
 def answered(driver: WebDriver) -> int:
-    """How many are answered, as the page says."""
+    """Return how many rows are answered, as the page says."""
     found = driver.execute_script(
         "const p = document.querySelector('[data-part=progress] progress'); return p && p.value"
     )

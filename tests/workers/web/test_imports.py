@@ -1,4 +1,4 @@
-"""A file is uploaded, read as somebody says, checked, imported and watched; and nobody else sees what is in it."""
+"""A file is uploaded, read as somebody chooses, checked, imported and watched, and nobody else sees what is in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workers.web import import_shelf
 from workers.web.imports import PAGE
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-#: A header that nobody knows all of, a wrong number, somebody twice, and markup in a name.
+#: Unknown columns, a wrong number, a contact that comes twice, and markup in a name.
 PEOPLE = f"Mobile;first_name;Shoe size\n0470123456;Ada {MARKUP};41\n12;Wrong <b>One</b>;42\n+32470123456;Ada;43\n0470654321;Bo;44\n"
 CHOSEN = {"column-0": "phone", "column-1": "first_name", "column-2": "(ignored)", "country": "BE"}
 
@@ -31,7 +31,7 @@ CHOSEN = {"column-0": "phone", "column-1": "first_name", "column-2": "(ignored)"
 async def upload(
     browser: Browser, content: str | bytes, name: str = "people.csv", channel: str = "sms", **options: Any
 ) -> httpx.Response:
-    """Uploads a file as the form does; the answer leads to the import."""
+    """Upload a file as the form does; return the answer, which leads to the import."""
     client = options.get("client") or browser.client
     token = form_token((await client.get("/imports")).text)
     return await client.post(
@@ -43,14 +43,14 @@ async def upload(
 
 
 async def uploaded(browser: Browser, content: str, **options: Any) -> str:
-    """Uploads a file, and returns the path of its import."""
+    """Upload a file; return the path of its import."""
     answer = await upload(browser, content, **options)
     assert answer.status_code == 303, answer.text
     return str(answer.headers["location"])
 
 
 async def shows(browser: Browser, path: str, sentence: str) -> str:
-    """Waits until a page shows a sentence."""
+    """Wait until a page shows a sentence; return the page's text."""
     text = ""
 
     async def look() -> bool:
@@ -63,7 +63,7 @@ async def shows(browser: Browser, path: str, sentence: str) -> str:
 
 
 async def until(condition: Callable[[], Any], show: Callable[[], str]) -> None:
-    """Waits for a coroutine's answer, with the deadline of `wait_for`."""
+    """Wait until a coroutine returns something true, with the deadline of `wait_for`."""
     deadline = time.monotonic() + 240
     while not await condition():
         assert time.monotonic() < deadline, show()
@@ -71,12 +71,12 @@ async def until(condition: Callable[[], Any], show: Callable[[], str]) -> None:
 
 
 def rows(text: str) -> list[list[str]]:
-    """The rows of a CSV text."""
+    """Return the rows of a CSV text."""
     return list(csv.reader(io.StringIO(text), delimiter=";"))
 
 
 def modes(folder: Path) -> tuple[set[int], set[int]]:
-    """The rights of the files of all imports, and of their folders."""
+    """Return the modes of the files of all imports, and of their folders."""
     found = [path for path in folder.rglob("*") if "imports" in path.parts]
     files, folders = (
         {path.stat().st_mode & 0o777 for path in found if path.is_dir() is kind} for kind in (False, True)
@@ -91,12 +91,12 @@ async def test_a_file_is_read_as_somebody_says_checked_imported_and_what_was_wro
     async with page(STATE_DIR=tmp_path) as browser:
         with structlog.testing.capture_logs() as log:
             await browser.sign_in(IMPORT_TOKEN)
-            # Whoever may only import is led there.
+            # Somebody who may only import is led to the page of imports.
             assert (await browser.get("/")).headers["location"] == "/imports"
             path = await uploaded(browser, PEOPLE, name=f"{MARKUP}.csv")
             text = (await browser.get(path)).text
             assert "choose …" in text
-            # What is missing is told, and what was filled in is kept.
+            # The page says what is missing, and keeps what was filled in.
             answer = await browser.send(
                 path, {"do": "begin", "country": "BE", "group_id": "no id", "new_group": MARKUP}, of=path
             )
@@ -110,7 +110,7 @@ async def test_a_file_is_read_as_somebody_says_checked_imported_and_what_was_wro
             )
             assert "must be the two letters of a country" in answer.text
             assert "&#39;no id&#39; must" in answer.text
-            # How the first rows are read.
+            # The page shows how the first rows are read.
             answer = await browser.send(path, CHOSEN | {"do": "check", "group_id": group}, of=path)
             assert answer.status_code == 200
             assert "+32470123456" in answer.text
@@ -134,7 +134,7 @@ async def test_a_file_is_read_as_somebody_says_checked_imported_and_what_was_wro
                 "Mobile",
                 "12",
             ]
-            # Begun again it says that there is nothing to do.
+            # If it is begun again, the page says that it has ended.
             assert "has ended" in (await browser.send(path, {"do": "begin"}, of=path)).text
             text += (await browser.get("/imports")).text
         for markup in ("<img", "<script>alert", "<b>"):
@@ -155,7 +155,7 @@ async def test_nobody_else_sees_what_is_in_a_file(house: House, page: Open, tmp_
         path = await uploaded(browser, PEOPLE, name="secret-name.csv")
         operators = await uploaded(browser, PEOPLE, name="bosses.csv", client=boss)
         for client in (other, boss):
-            # A draft is nobody's business.
+            # Nobody else sees a draft.
             assert (await client.get(path)).status_code == 404
         await browser.send(path, CHOSEN | {"do": "begin", "group_id": "gro_1"}, of=path)
         await shows(browser, path, "0 of 2 answered")
@@ -165,7 +165,7 @@ async def test_nobody_else_sees_what_is_in_a_file(house: House, page: Open, tmp_
             data=CHOSEN | {"do": "begin", "group_id": "gro_2", "form_token": token},
             headers={"Origin": BASE},
         )
-        # The second token opens what was begun with it alone.
+        # The second token opens only what was begun with it.
         for suffix in ("", "/live", "/refused.csv"):
             assert (await other.get(operators + suffix)).status_code == 404
         for client in (other, boss):
@@ -186,7 +186,7 @@ async def test_nobody_else_sees_what_is_in_a_file(house: House, page: Open, tmp_
         for action in ("halt", "discard"):
             answer = await other.post(f"{path}/{action}", data={"form_token": own}, headers={"Origin": BASE})
             assert answer.status_code == 403
-        # An operator may stop it, and take the file away.
+        # An operator may stop the import, and remove the file.
         for action in ("halt", "discard"):
             answer = await boss.post(f"{path}/{action}", data={"form_token": token}, headers={"Origin": BASE})
             assert answer.status_code == 303
@@ -201,7 +201,7 @@ async def test_nobody_else_sees_what_is_in_a_file(house: House, page: Open, tmp_
 def test_what_is_taken_away_while_its_record_is_written_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that was told to stop writes so just then: the folder could not be removed, and the import was there again."""
+    """A thread that is told to stop may write the record just then: the folder could not be removed, and the import would be back."""
     shelf = import_shelf.Shelf(tmp_path / "imports")
     record = import_shelf.Record("one", "somebody", "importer", "people.csv", "sms", time.time())
     shelf.put(io.BytesIO(b"phone\n"), record)
@@ -264,7 +264,7 @@ async def test_one_that_was_stopped_goes_on_and_its_day_ends(
         assert record is not None
         run = browser.desk.workshop.run_of(record)
         assert run is not None
-        # From here on the import writes its record no more.
+        # From here on, the import does not write its record any more.
         await asyncio.to_thread(wait_for, lambda: run.followed, what="the end of the reading")
         record.at -= import_shelf.KEPT_SECONDS + 1
         browser.desk.workshop.shelf.save(record)
@@ -285,7 +285,7 @@ async def test_groups_are_listed_and_created_by_jobs(house: House, page: Open, t
         house.worker()
         await browser.send(path, {"do": "groups", "new_group": "New <i>ones</i>"}, of=path)
         await shows(browser, path, "There are no groups yet")
-        # What was typed is kept.
+        # The page keeps what was typed.
         assert 'value="New &lt;i&gt;ones&lt;/i&gt;"' in (await browser.get(path)).text
         await browser.send(path, {"do": "begin", "new_group": "New <i>ones</i>"}, of=path)
         await shows(browser, path, "Done: all is answered")
@@ -320,7 +320,7 @@ async def test_what_cannot_be_imported_is_told(
         assert answer.status_code == status
         assert sentence in answer.text
         assert modes(tmp_path)[0] == set()
-        # Without Redis, too, rows can be looked at.
+        # Rows can be looked at without Redis, too.
         path = await uploaded(browser, "phone,first_name\n+32470123456,Ada\n")
         assert "+32470123456" in (await browser.get(path)).text
         await browser.send(path, {"do": "begin", "group_id": "gro_1"}, of=path)

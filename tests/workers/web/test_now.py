@@ -32,7 +32,7 @@ async def test_it_shows_what_status_shows(house: House, page: Open) -> None:
         assert '<td data-label="Ready" class="number">1,234</td>' in text
         assert "no worker takes what waits in contacts, misspelt" in text
         assert "no worker is running" in text
-        # Nobody knows how long: a hold, say, ends by itself.
+        # How long the queue will take is not known: whatever stops it, a hold for example, may end at any time.
         assert ">not known<" in text
 
 
@@ -45,11 +45,11 @@ async def test_a_pause_is_a_form_with_a_reason_and_shown_as_text(house: House, p
         assert "paused by an operator" in answer.text
         assert MARKUP not in answer.text
         assert "&lt;script&gt;alert(2)" in answer.text
-        # As in the log.
+        # The reason is masked, as in the log.
         assert "+32470123456" not in answer.text
         (hold,) = [event for event in house.events() if event["type"].endswith("account.held")]
         assert (hold["data"]["scope"], hold["data"]["message"][: len(MARKUP)]) == ("sms", MARKUP)
-        # Told once.
+        # The page says so once.
         assert "sms is paused" not in (await browser.get("/")).text
         assert "sms was paused already" in (await browser.send("/pause", {"scope": "sms"})).text
         assert "the pause of sms is over" in (await browser.send("/resume", {"scope": "sms"})).text
@@ -90,10 +90,10 @@ def test_the_process_tells_what_moves_and_ends_while_somebody_watches(house: Hou
             while ">1</td>" not in seen.get("lanes", ""):
                 line = stream.readline()
                 seen = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else seen
-            # What has not changed is not sent again.
+            # Parts of the page that have not changed are not sent again.
             assert "workers" not in seen
             web.process.send_signal(signal.SIGTERM)
-            # Ends by itself, though this connection stays open until then.
+            # The stream ends by itself: this client keeps its connection open.
             stream.read()
         assert web.end() == 0
         assert web.log_lines("web.stopped")
@@ -125,6 +125,6 @@ def test_it_asks_redis_for_no_more_with_more_jobs(house: House) -> None:
 
 
 def commands(client: redis.Redis) -> dict[str, int]:
-    """How often each command was carried out."""
+    """Return how often each command was carried out."""
     told: Any = client.info("commandstats")
     return {name.removeprefix("cmdstat_"): each["calls"] for name, each in told.items()}
