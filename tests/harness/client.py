@@ -24,7 +24,7 @@ def contact(number: int) -> dict[str, Any]:
 
 
 def pages(amount: int, size: int = 500) -> Iterator[bytes]:
-    """A listing's document in pieces, its status at the end."""
+    """Yield a listing's document in pieces, with its status at the end."""
     yield (
         json.dumps({"group_id": "gro_1", "amount_of_contacts": str(amount)}).encode()[:-1] + b', "contact": ['
     )

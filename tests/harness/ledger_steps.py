@@ -26,7 +26,7 @@ from tests.harness.unparking import unpark
 from workers.redis_link import ThreadRunner
 
 KEYS = Keys()
-#: When leases ended that ended long ago; each gets a time of its own, because a verdict names its call by the time it ended.
+#: When leases that ended long ago have ended. Each gets a time of its own, because a verdict names its call by the end of its lease.
 LONG_AGO_MS = 10**11
 #: The end of the fingerprint of a message in conflict.
 DIFFERENTLY = ", differently"

@@ -25,7 +25,7 @@ def _spelled(draw: Draw, code: int) -> object:
 
 
 def _success(draw: Draw, good: Document) -> bytes:
-    """The API's own word that the call happened, written in one way or another."""
+    """Return an answer in which the API itself says that the call happened, written in one way or another."""
     status = draw.choice([200, 200, 200, 201, 400, 500])
     document = json.dumps(good | {"first_name": "NAME"}).encode()
     match draw.choice(["plain", "before", "encoding", "data", "errors"]):
@@ -45,7 +45,7 @@ def _success(draw: Draw, good: Document) -> bytes:
 
 
 def _refusal(draw: Draw) -> bytes:
-    """The API's own word that the call did not happen."""
+    """Return an answer in which the API itself says that the call did not happen."""
     status = draw.choice([200, 400, 404, 422])
     document = failed(_spelled(draw, draw.choice([200, 300, 301, 302, 303, 304, 305, 514, 999, 103, 1000])))
     return draw.choice(
@@ -61,7 +61,7 @@ def _refusal(draw: Draw) -> bytes:
 
 
 def _silence(draw: Draw, good: Document, another: Document) -> bytes:
-    """An answer from which nobody can tell whether the call happened."""
+    """Return an answer from which nobody can tell whether the call happened."""
     whole = json.dumps(good).encode()
     return draw.choice(
         [

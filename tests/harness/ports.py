@@ -13,7 +13,7 @@ __all__ = ["keep_closed"]
 @contextmanager
 def keep_closed() -> Iterator[int]:
     """Reserve a port at which nobody listens: nobody who asks for any free port gets it meanwhile, but a server may be told to take it."""
-    # Elsewhere than on Linux no server could take it while a socket has it.
+    # Only on Linux can a server take a port that a socket keeps.
     if (sock := keep_port()) is None:
         yield free_port()
         return

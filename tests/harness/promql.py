@@ -1,4 +1,4 @@
-"""As much of PromQL as the alert rules use, so that their logic is tested where no promtool is installed.
+"""As much of PromQL as the alert rules use, so that their logic is also tested where promtool is not installed.
 
 A vector is a dictionary from a frozenset of labels to a number; samples come once a minute. Other expressions raise ValueError.
 https://prometheus.io/docs/prometheus/latest/querying/operators/
@@ -227,7 +227,7 @@ def _apply(operator: str, left: Any, right: Any, on: list[str] | None) -> Any:
 
 
 def _quantile(share: float, buckets: Vector) -> Vector:
-    """Return the upper edge of the bucket in which the quantile lies: enough to tell seconds from milliseconds."""
+    """Return the upper edge of the bucket that contains the quantile: enough to tell seconds from milliseconds."""
     counts = sorted(
         (float(dict(labels)["le"].replace("+Inf", "inf")), value) for labels, value in buckets.items()
     )

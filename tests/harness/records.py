@@ -19,7 +19,7 @@ KEYS = Keys()
 DAY_MS = 86_400_000
 COVER_MS = round(LONG_POLICY.cover * 1000)
 AFTER_MS = round(LONG_POLICY.read_back_after * 1000)
-#: 90 days, and the patience of an hour that jobs of these tests have.
+#: How long an unsettled record is kept: 90 days, and the deadline of an hour that the jobs of these tests have.
 LIFE_MS = 90 * DAY_MS + 3_600_000
 NOW_US = NOW * 1000 + MICROS
 MINUTE = f"{KEYS.minutes}:{NOW // 60_000}"

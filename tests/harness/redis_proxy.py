@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 READ_AT_ONCE = 65536
-#: How long closing waits for connections that wait for Redis, in seconds; that Redis may be frozen.
+#: How long closing waits, in seconds, for connections that wait for Redis, which may be frozen.
 CLOSING_SECONDS = 5.0
 #: Requests that set up the connection or a transaction, so no error may take their place.
 OF_THE_CONNECTION = frozenset({"auth", "hello", "client", "select", "multi", "exec", "discard", "watch"})
@@ -91,7 +91,7 @@ class RedisProxy:
             del self._errors[kind]
 
     def reset_connections(self) -> None:
-        """Resets each connection, as load balancers do with those that nobody has used for a while."""
+        """Reset each connection, as load balancers do with idle ones."""
 
         def reset() -> None:
             for task, client in self._serving.items():
@@ -164,7 +164,7 @@ class RedisProxy:
                     back.cancel()
                     await asyncio.gather(back, return_exceptions=True)
                     redis_writer.write(data)
-                    # Redis has run it when its reply is here; the client never sees it.
+                    # When the reply is here, Redis has run the command; the client never sees the reply.
                     await redis_reader.read(1)
                     self.dropped += 1
                     return

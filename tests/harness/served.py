@@ -26,7 +26,7 @@ class Served(Logged):
         port: int = 0,
         nursery: Nursery | None = None,
     ) -> None:
-        """``name`` begins the names of its log events; the ``nursery`` starts it, if one is given."""
+        """Start the command, in the ``nursery`` if one is given; the names of its log events begin with ``name``."""
         super().__init__(name)
         self._name = name
         self.port = port
