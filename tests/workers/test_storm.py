@@ -1,6 +1,6 @@
 """Worker processes are killed, frozen and told to stop at random moments under load: nothing is stranded, doubled or answered wrongly.
 
-The figures are printed (pytest -s). `make chaos` sends two hundred signals of each kind.
+The figures are printed (pytest -s). `make long` sends two hundred signals of each kind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.harness import House, RunningWorker, wait_for
 
 SIGNALS = round(20 * float(os.environ.get("CHAOS_SCALE", "1")))
 QUEUES = ("webhooks", "groups", "contacts", "reads", "bulk")
-#: Jobs before each signal.
+#: Jobs enqueued before each signal.
 JOBS = 12
 #: Of a moment: from the start of a process, which loads for a second or two, to where it has nothing to do.
 LATEST_SECONDS = 2.0
@@ -109,7 +109,7 @@ def test_nothing_is_stranded(house: House, number: signal.Signals) -> None:
     ids: list[str] = []
     for turn in range(SIGNALS):
         ids += _enqueue(house, group, turn)
-        # A random moment is the point here; nothing is waited for.
+        # The signal must come at a random moment, so this waits for no condition.
         time.sleep(dice.uniform(0.0, LATEST_SECONDS))
         storm.strike()
         wait_for(

@@ -17,7 +17,7 @@ HOUR = 90
 
 
 def well(**changes: str) -> dict[str, str]:
-    """Return the series of a worker that has work and does it; a change names a series by its queue or kind: ``oldest_contacts``."""
+    """Return the series of a worker that has work and does it; a change names series by parts of their names: ``oldest__contacts``."""
     series = {
         "coupontools_redis_up": f"1x{HOUR}",
         "coupontools_redis_writable": f"1x{HOUR}",
