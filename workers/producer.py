@@ -62,11 +62,15 @@ def job_message(
 
 
 def enqueue_all(
-    client: redis.Redis, keys: Keys, messages: list[Enqueued], counted: tuple[str, str, int] | None = None
+    client: redis.Redis,
+    keys: Keys,
+    messages: list[Enqueued],
+    counted: tuple[str, str, str, int] | None = None,
 ) -> int:
     """Enqueue the messages in one step, and return how many were new.
 
-    ``counted`` is the batch that counts how many were enqueued: the key of its counts, its id and the ms that the counts are kept.
+    ``counted`` is the batch that counts how many were enqueued: the key of its counts, its id, the lane of these messages and
+    the ms that the counts are kept.
 
     Raises:
         redis.RedisError: Redis refused some or all of them, or its answer was lost. Calling again with the same messages is safe: those
@@ -80,8 +84,8 @@ def enqueue_all(
         names += [queue.ready, queue.bodies, keys.answered(message.message_id), keys.marks(number)]
         arguments += [message.message_id, mark, message.body]
     if counted is not None:
-        key, batch_id, ttl_ms = counted
+        key, batch_id, lane, ttl_ms = counted
         names.append(key)
-        arguments += [batch_id, str(ttl_ms)]
+        arguments += [batch_id, lane, str(ttl_ms)]
     new: int = ThreadRunner(client).run(SCRIPTS["enqueue_all"], names, arguments)
     return new

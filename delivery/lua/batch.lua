@@ -4,8 +4,8 @@
 --   batch    hash    id; size: how many jobs it has, as far as anybody said; began_at (when the job that was answered first
 --                    was sent, or an import began to enqueue; ms), finished_at (ms); told: 1 once batch.finished was written; lane:
 --                    where its jobs are; enqueued: how many jobs all runs of an import have enqueued; others: how many jobs were
---                    answered before the first of these was enqueued; succeeded, replayed, failed:<kind>: how many ended as that;
---                    answered: how many in all
+--                    answered before the first of these was enqueued; imports: the lane of these; succeeded, replayed, failed:<kind>:
+--                    how many ended as that; answered: how many in all; <lane>|succeeded and so on: how many of one lane
 --   batches  zset    digest of the id -> when its last job was answered (ms)
 
 local BATCHES_KEPT = 10000
@@ -24,11 +24,22 @@ local function kept_for(batch, size, ttl_ms, life_ms)
   return whole(awaited and life_ms or ttl_ms)
 end
 
--- Writes batch.finished, once, when as many jobs are answered as there are.
+-- How many jobs were answered that no import enqueued: services may have jobs of their own in a batch.
+local function answered_for_others(batch)
+  local sum = 0
+  for name, count in pairs(batch) do
+    local lane = string.match(name, '^(.-)|')
+    if lane and lane ~= batch.imports then sum = sum + tonumber(count) end
+  end
+  return math.max(sum, tonumber(batch.others) or 0)
+end
+
+-- Writes batch.finished, once, when as many jobs are answered as there are, and all that imports have enqueued.
 local function finish_batch(key, events, maxlen, ttl_ms)
   local batch, failed = read_batch(key), {}
-  local size = tonumber(batch.size) or 0
-  if batch.told or size == 0 or (tonumber(batch.answered) or 0) < size then return end
+  local size, answered = tonumber(batch.size) or 0, tonumber(batch.answered) or 0
+  if batch.told or size == 0 or answered < size then return end
+  if batch.imports and answered - answered_for_others(batch) < tonumber(batch.enqueued) then return end
   for name, count in pairs(batch) do
     local kind = string.match(name, '^failed:(.+)$')
     if kind then failed[kind] = tonumber(count) end
@@ -37,7 +48,7 @@ local function finish_batch(key, events, maxlen, ttl_ms)
     specversion = '1.0', id = 'batch.finished/' .. batch.id, source = '/coupontools-worker', type = 'coupontools.batch.finished',
     time = rfc3339(now), datacontenttype = 'application/json', dataschema = 'urn:coupontools-worker:batch.finished:v1', batchid = batch.id,
     data = {
-      batch_id = batch.id, total = size, succeeded = tonumber(batch.succeeded) or 0, replayed = tonumber(batch.replayed) or 0,
+      batch_id = batch.id, total = answered, succeeded = tonumber(batch.succeeded) or 0, replayed = tonumber(batch.replayed) or 0,
       failed = failed, began_at = rfc3339(tonumber(batch.began_at) or now), finished_at = rfc3339(now),
     },
   }
@@ -77,6 +88,7 @@ local function count_answer(counts, since, events, maxlen)
   -- A producer's clock may be ahead: no batch begins after its first answer.
   redis.call('HSETNX', key, 'began_at', whole(math.min(since, now)))
   redis.call('HINCRBY', key, counts.as, 1)
+  redis.call('HINCRBY', key, counts.lane .. '|' .. counts.as, 1)
   local answered = redis.call('HINCRBY', key, 'answered', 1)
   -- The batch's pace is that of the lane whose job is answered first.
   if answered == 1 then redis.call('HSET', key, 'lane', counts.lane) end

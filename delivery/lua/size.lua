@@ -13,7 +13,7 @@ local id, digest, size, ttl_ms, life_ms, maxlen = ARGV[1], ARGV[2], tonumber(ARG
 redis.call('HSETNX', batch, 'id', id)
 local before = read_batch(batch)
 -- Jobs of others under this id count too, if they are answered.
-size = math.max(size, before.enqueued and tonumber(before.enqueued) + (tonumber(before.others) or 0) or 0)
+size = math.max(size, before.enqueued and tonumber(before.enqueued) + answered_for_others(before) or 0)
 -- Of several sizes, the largest counts.
 if size > (tonumber(before.size) or 0) then redis.call('HSET', batch, 'size', whole(size)) end
 redis.call('PEXPIRE', batch, kept_for(before, size, ttl_ms, life_ms))

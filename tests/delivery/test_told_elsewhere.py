@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from delivery import Ledger
+from delivery import Ledger, sizing
 from delivery.answer import STAGED
 from delivery.claim import Claim
 from delivery.settlement import (
@@ -34,7 +34,7 @@ from tests.harness.records import (
     record,
 )
 from tests.harness.still_clock import NOW, StillClock
-from tests.harness.sync_ledger import finish
+from tests.harness.sync_ledger import LONG_POLICY, finish
 
 
 def test_the_caller_s_list_keeps_the_latest_for_an_hour(
@@ -97,6 +97,7 @@ def test_the_jobs_of_a_batch_are_counted_each_once_and_its_end_is_told(
         "began_at": began,
         "lane": "contacts",
         "succeeded": "1",
+        "contacts|succeeded": "1",
         "answered": "1",
     }
     for _ in range(2):
@@ -111,7 +112,9 @@ def test_the_jobs_of_a_batch_are_counted_each_once_and_its_end_is_told(
     finish(still_ledger.settle(jobs[2], "t1", Replayed(events=[EVENT])))
     ended = first | {
         "failed:rejected": "1",
+        "contacts|failed:rejected": "1",
         "replayed": "1",
+        "contacts|replayed": "1",
         "answered": "3",
         "told": "1",
         "finished_at": str(NOW + 9),
@@ -119,11 +122,33 @@ def test_the_jobs_of_a_batch_are_counted_each_once_and_its_end_is_told(
     assert batch(still) == ended
     assert still.lives(KEYS.batch(short_digest("spring")), DAY_MS)
     finish(still_ledger.settle(jobs[3], "t1", DONE))
-    assert batch(still) == ended | {"succeeded": "2", "answered": "4"}
+    assert batch(still) == ended | {"succeeded": "2", "contacts|succeeded": "2", "answered": "4"}
     assert still.lives(KEYS.batch(short_digest("spring")), DAY_MS)
     [event] = [entry for entry in still.all()[KEYS.events] if entry["type"] == "coupontools.batch.finished"]
     data = json.loads(event["event"])["data"]
     assert (data["total"], data["succeeded"], data["replayed"], data["failed"]) == (3, 1, 1, {"rejected": 1})
+
+
+def test_an_import_s_batch_ends_with_its_rows_whatever_a_service_has_in_it(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    """Jobs that a service put into the batch were taken for rows: it was told as finished while rows waited."""
+    key = KEYS.batch(short_digest("spring"))
+    rows = [
+        dataclasses.replace(claimed(f"row {number}", batch_id="spring"), queue="bulk") for number in (1, 2)
+    ]
+    own = [claimed(f"own {number}", batch_id="spring") for number in (1, 2, 3)]
+    still.redis.hset(key, mapping={"id": "spring", "enqueued": 2, "imports": "bulk"})
+    finish(still_ledger.settle(own[0], "t1", DONE))
+    still.ask(*sizing(KEYS, LONG_POLICY, "spring", 0))
+    assert batch(still)["size"] == "3"
+    for job in (own[1], rows[0], own[2]):
+        finish(still_ledger.settle(job, "t1", DONE))
+        assert "told" not in batch(still)
+    finish(still_ledger.settle(rows[1], "t1", FAILED))
+    [event] = [entry for entry in still.all()[KEYS.events] if entry["type"] == "coupontools.batch.finished"]
+    data = json.loads(event["event"])["data"]
+    assert (data["total"], data["succeeded"], data["failed"]) == (5, 4, {"rejected": 1})
 
 
 def test_a_batch_of_one_job_ends_with_its_answer(

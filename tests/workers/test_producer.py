@@ -23,7 +23,7 @@ def test_a_lost_answer_may_be_repeated(house: House):
 def test_what_a_worker_has_answered_meanwhile_is_not_enqueued_again(house: House):
     """A repeat, or an import that goes on while workers run: counted once more, its batch would never be whole."""
     message = job_message("list_groups", {"channel": "sms"})
-    counted = (Keys().batch("digest"), "spring", 60_000)
+    counted = (Keys().batch("digest"), "spring", "reads", 60_000)
     assert enqueue_all(house.redis, Keys(), [message], counted) == 1
     house.redis.delete("dramatiq:reads", "dramatiq:reads.msgs")
     house.redis.set(Keys().answered(message.message_id), "+")
@@ -34,12 +34,12 @@ def test_what_a_worker_has_answered_meanwhile_is_not_enqueued_again(house: House
 
 def test_a_batch_remembers_how_many_of_others_were_answered_before(house: House):
     """Those are in its answers, too: else it would be told as finished while its own jobs wait."""
-    counted = (Keys().batch("digest"), "spring", 60_000)
+    counted = (Keys().batch("digest"), "spring", "reads", 60_000)
     house.redis.hset(counted[0], "answered", 4)
     for _ in range(2):
         assert enqueue_all(house.redis, Keys(), [job_message("list_groups", {"channel": "sms"})], counted)
         house.redis.hincrby(counted[0], "answered", 1)
     assert house.redis.hmget(counted[0], "others", "enqueued") == [b"4", b"2"]
-    other = (Keys().batch("other"), "autumn", 60_000)
+    other = (Keys().batch("other"), "autumn", "reads", 60_000)
     assert enqueue_all(house.redis, Keys(), [job_message("list_groups", {"channel": "sms"})], other)
     assert house.redis.hget(other[0], "others") is None

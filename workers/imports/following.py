@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A batch's counts at one moment."""
+    """A batch's counts at one moment, without jobs that services have put on other lanes under its id."""
 
     enqueued: int = 0
     answered: int = 0
@@ -132,10 +133,19 @@ class Following:
         told = {
             name.decode("utf-8", "replace"): int(count) for name, count in found.items() if count.isdigit()
         }
+        of_services: Counter[str] = Counter()
+        for name, count in told.items():
+            lane, _, outcome = name.partition("|")
+            if outcome and lane != BULK:
+                of_services[outcome] += count
         return Counts(
             enqueued=told.get("enqueued", 0),
-            answered=told.get("answered", 0),
-            succeeded=told.get("succeeded", 0),
-            failed=sum(count for name, count in told.items() if name.startswith("failed:")),
+            answered=told.get("answered", 0) - of_services.total(),
+            succeeded=told.get("succeeded", 0) - of_services["succeeded"],
+            failed=_failed(told) - _failed(of_services),
             known=bool(found),
         )
+
+
+def _failed(counts: Mapping[str, int]) -> int:
+    return sum(count for name, count in counts.items() if name.startswith("failed:"))

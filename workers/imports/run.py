@@ -202,7 +202,7 @@ class ImportRun:
         if client is None or not people:
             return
         patience = self._patience()
-        counted = (batch_key(self.keys, self.batch_id), self.batch_id, batch_life_ms(self.policy))
+        counted = (batch_key(self.keys, self.batch_id), self.batch_id, BULK, batch_life_ms(self.policy))
         try:
             patience.ask(self.check_cancelled)
             if not self.tally.enqueued and not self._goes_on:

@@ -51,18 +51,29 @@ def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillCl
     keys += ["ready:2", "bodies:2", "answered:d", "marks"]
     messages = ["a", "ma", "A", "b", "mb", "B", "c", "mc", "C", "d", "md", "D"]
     # The second was answered before, and the third stands on its queue already.
-    assert still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", 5 * DAY_MS]) == 2
+    assert (
+        still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", "contacts", 5 * DAY_MS])
+        == 2
+    )
     assert still.all() == {
         "answered:b": "+",
         "ready:1": ["a"],
         "bodies:1": {"a": "A"},
         "ready:2": ["d"],
         "bodies:2": {"c": "C", "d": "D"},
-        "batch": {"id": "spring", "began_at": str(NOW), "enqueued": "2"},
+        "batch": {"id": "spring", "imports": "contacts", "began_at": str(NOW), "enqueued": "2"},
     }
     assert still.lives("batch", 5 * DAY_MS)
-    assert still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", 5 * DAY_MS]) == 0
-    assert still.all()["batch"] == {"id": "spring", "began_at": str(NOW), "enqueued": "2"}
+    assert (
+        still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", "contacts", 5 * DAY_MS])
+        == 0
+    )
+    assert still.all()["batch"] == {
+        "id": "spring",
+        "imports": "contacts",
+        "began_at": str(NOW),
+        "enqueued": "2",
+    }
 
 
 def test_what_was_answered_in_a_batch_before_its_import_is_no_part_of_the_import(still: StillClock) -> None:
@@ -71,10 +82,10 @@ def test_what_was_answered_in_a_batch_before_its_import_is_no_part_of_the_import
     still.redis.hset("batch", mapping={"id": "spring", "began_at": 5, "answered": 3})
     for answered in (3, 4):
         still.redis.hset("batch", "answered", answered)
-        still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "spring", DAY_MS])
+        still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "spring", "contacts", DAY_MS])
         assert still.all()["batch"]["others"] == "3"
     still.redis.hdel("batch", "others")
-    still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "spring", DAY_MS])
+    still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "spring", "contacts", DAY_MS])
     assert "others" not in still.all()["batch"]
 
 
@@ -107,12 +118,14 @@ def test_what_was_pushed_before_a_queue_refused_is_counted(still: StillClock) ->
         "batch",
     ]
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "b", "mb", "B", "spring", DAY_MS])
+        still.ask(
+            SCRIPTS["enqueue_all"], keys, ["a", "ma", "A", "b", "mb", "B", "spring", "contacts", DAY_MS]
+        )
     assert still.all() == {
         "ready:1": ["a"],
         "bodies:1": {"a": "A"},
         "ready:2": "something else",
-        "batch": {"id": "spring", "began_at": str(NOW), "enqueued": "1"},
+        "batch": {"id": "spring", "imports": "contacts", "began_at": str(NOW), "enqueued": "1"},
     }
 
 

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.keys import Keys
+from delivery import batch_key
 from tests.harness import House, wait_for
 from workers.imports.run import AT_ONCE
 
@@ -179,6 +182,40 @@ def test_a_batch_s_name_may_be_used_again_once_the_counts_of_what_was_cancelled_
         done = command(*arguments)
         assert (done.returncode, "3 enqueued" in done.stdout) == (0, True), done
     assert json.loads(command("batches", "spring", "--json").stdout)["cancelled"] is False
+
+
+def test_jobs_that_a_service_puts_into_the_batch_are_no_rows(house: House, tmp_path):
+    """The command ended while rows waited, and told rows as added that were not."""
+    group = house.new_group()
+    house.sandbox.faults("envelope", code=301, endpoint="sms/addcontact", count=1)
+    arguments = [sys.executable, "-m", "workers.cli", "import", str(people(tmp_path / "people.csv", 3))]
+    arguments += ["--channel", "sms", "--group-id", group, "--batch-id", "spring", "--json", "--wait"]
+    with (
+        subprocess.Popen(
+            arguments, env=house.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as following,
+        ExitStack() as stack,
+    ):
+        stack.callback(following.kill)
+        counts = batch_key(Keys(), "spring")
+        wait_for(lambda: house.redis.hget(counts, "size"), seconds=60, what="all rows are enqueued")
+        house.worker("--queues", "contacts")
+        own = {"channel": "sms", "group_id": group, "batch_id": "spring"}
+        house.wait_answered(
+            house.enqueue_many("add_contact", [own | {"phone": f"+3246000000{n}"} for n in range(5)])
+        )
+        assert house.tally() == {"contact.added": 4, "contact.failed": 1}
+        assert following.poll() is None
+        house.worker("--queues", "bulk")
+        output, errors = following.communicate(timeout=240)
+    assert following.returncode == 0, errors
+    told = json.loads(output)
+    assert (told["added"], told["failed"]) == (3, 0)
+    wait_for(lambda: house.tally()["batch.finished"] == 1, what="batch.finished")
+    finished = next(event for event in house.events() if event["type"] == "coupontools.batch.finished")[
+        "data"
+    ]
+    assert (finished["total"], finished["succeeded"], finished["failed"]) == (8, 7, {"rejected": 1})
 
 
 def test_a_command_whose_key_names_are_not_those_of_the_workers_changes_nothing(

@@ -6,7 +6,7 @@
 --
 -- KEYS  4 for each message: ready (list of ids), bodies (hash id -> message), answered and marks (how it was answered, see delivery's
 --       answered.lua and marks.lua); then, if they are one batch's, its counts (see batch.lua)
--- ARGV  3 for each message: id, mark, message; then, for a batch, its id and the ms that its counts are kept
+-- ARGV  3 for each message: id, mark, message; then, for a batch, its id, the lane of these messages, and the ms that its counts are kept
 -- Answers how many were new.
 
 local batch = #KEYS % 4 == 1 and KEYS[#KEYS]
@@ -18,7 +18,8 @@ end
 
 if batch then
   -- Write the counts first: if Redis refuses that, no message may be on its queue without being counted.
-  redis.call('HSETNX', batch, 'id', ARGV[#ARGV - 1])
+  redis.call('HSETNX', batch, 'id', ARGV[#ARGV - 2])
+  redis.call('HSETNX', batch, 'imports', ARGV[#ARGV - 1])
   redis.call('HSETNX', batch, 'began_at', whole(now))
   local others = redis.call('HEXISTS', batch, 'enqueued') == 0 and redis.call('HGET', batch, 'answered')
   if others then redis.call('HSETNX', batch, 'others', others) end
