@@ -113,7 +113,7 @@ def hold_and_go_on(house: House, code: int, endpoints: list[str], scopes: list[s
     house.sandbox.clear_faults()
     answers = house.wait_answered(asked)
     for (event,) in answers.values():
-        # The hold has spent no attempt.
+        # The refused call does not count as an attempt.
         assert (event["data"]["attempts"], "error" in event["data"]) == (1, False), event
     wait_for(lambda: len(told(house, "released")) == len(told(house, "held")), what="the release")
     assert sorted(data["scope"] for data in told(house, "released")[before:]) == scopes

@@ -1,4 +1,4 @@
-"""The private Redis of the demo and the tests: its port is its own."""
+"""The private Redis of the demo and the tests: no other program gets its port."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_no_line_shows_a_secret_or_a_person(house: House) -> None:
         message=f"Group of {phone(1)} {email(1)} not found",
         probability=0.03,
     )
-    # Its own job's values are masked in any text; those of somebody else cannot be known.
+    # A job's own values are masked in any text. Values of other jobs cannot be known, so only jobs that have these values get this text.
     house.sandbox.faults(
         "envelope",
         endpoint="sms/addcontact",

@@ -21,7 +21,7 @@ from tests.harness import House, wait_for
 
 @pytest.fixture
 def producer(house: House) -> Iterator[dict[str, dramatiq.Actor[Any, Any]]]:
-    """Actors as another service declares them: a name, a queue and nothing else."""
+    """Actors as another service declares them, with a name, a queue and nothing else."""
     broker = RedisBroker(url=house.server.url)
 
     def declare(name: str, queue: str) -> dramatiq.Actor[Any, Any]:

@@ -149,7 +149,7 @@ def test_a_supervisor_that_stood_still_itself_counts_anew(house: House) -> None:
     wait_for(lambda: time.monotonic() - stopped_at > 8, what="the silence")
     before = _waits(worker.process.pid)
     worker.process.send_signal(signal.SIGCONT)
-    # Its supervisor goes on alone for a moment, and finds all the silence there was. For longer it would be right to kill its child.
+    # For a moment only the supervisor goes on, and sees how long its child was silent. After a longer one, it should kill the child.
     wait_for(lambda: _waits(worker.process.pid) >= before + 5, what="some looks")
     os.kill(child, signal.SIGCONT)
     group = house.new_group()
@@ -199,7 +199,7 @@ def test_it_stops_while_redis_is_away(fragile_house: House, frozen: bool) -> Non
 
 
 def test_a_supervisor_that_is_killed_leaves_nobody_behind(house: House) -> None:
-    # One that held the other's end of the wire would keep it alive: only real ones show what they are handed.
+    # A process that inherited the supervisor's end of the other's socket would keep the other alive. Only real starts show this.
     house.for_real()
     worker = house.worker(WORKER_PROCESSES=2)
     children = worker.children()

@@ -1,4 +1,4 @@
-"""The five jobs against a server that knows nothing but the vendor's document, and answers its examples to the letter."""
+"""The five jobs against a server that knows only the vendor's document, and answers with its examples to the letter."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_an_older_commit_works_beside_this_one_and_after_it(house: House, folder
                 struck[f"a process of {which} killed"] += 1
                 with suppress(ProcessLookupError):
                     os.kill(children[0], signal.SIGKILL)
-            # A random moment is the point here; nothing is waited for.
+            # The next blow must come at a random moment, so this waits for no condition.
             sleep(dice.random())
         # And back: what the newer one has in hand when it is told to stop, the older one carries out.
         struck["newer told to stop"] += 1

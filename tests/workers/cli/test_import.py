@@ -299,7 +299,7 @@ def test_numbers_of_a_country_are_read_and_wrong_ones_refused_with_the_reason(
     assert short == "line 6: phone: is no possible number of BE: it is too short"
     assert amount.startswith("line 7: phone: a spreadsheet made an amount of this number")
     assert repeated.startswith("line 8: the same contact as in line 2")
-    # The refused rows are as they were, so the same command reads them again.
+    # The refused rows are kept unchanged, so the same command can read them again.
     assert (tmp_path / "people.refused.csv").read_text().splitlines()[1].startswith("0470 12,")
 
 

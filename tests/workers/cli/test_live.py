@@ -184,6 +184,6 @@ def test_a_probe_costs_at_most_four_empty_pythons(house: House, tmp_path: Path):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # The least of several: what else the machine does makes each dearer, never cheaper.
+    # Take the smallest of several: other programs can only make a run cost more.
     empty = min(cpu("-c", "") for _ in range(7))
     assert min(cpu("-m", "workers.cli", "check", "--live") for _ in range(7)) <= 4 * empty

@@ -55,7 +55,7 @@ def test_texts_of_strangers_drive_no_terminal(odd_house: House, command, argumen
     assert done.stdout.replace("\n", "").isprintable()
     if "--json" in arguments:
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        # Escaped, not lost.
+        # The odd text is escaped, not lost.
         assert ODD in _texts(lines)
 
 

@@ -236,7 +236,7 @@ def test_a_job_that_is_only_tried_again_grows_old_and_a_delay_does_not(house: Ho
         body["options"] |= {} if due is None else {"eta": due}
         house.redis.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))
         house.redis.zadd("coupontools:delayed:groups", {redis_id: at})
-    # The retry is the oldest; one delay has not ended, the other ended 30 s ago.
+    # The retry (90 s) is the oldest: of the two jobs with an eta, one is not due, and the other has been due for 30 s.
     assert 89 <= told(command)["queues"]["groups"]["oldest_seconds"] < 300
 
 
@@ -254,7 +254,7 @@ def test_no_more_jobs_are_read_however_many_wait(house: House, command):
     # Names of keys, for queues that no worker knows.
     constant |= {"scan"}
     assert house.redis.info("commandstats")["cmdstat_hget"]["calls"] <= len(QUEUES)
-    # The others are the connection's own.
+    # The connection itself sends the others, or this test when it resets the counts.
     allowed = {f"cmdstat_{name}" for name in (*constant, "client", "hello", "config", "select")}
     assert {name.partition("|")[0] for name in used} <= allowed
 

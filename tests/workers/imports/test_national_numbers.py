@@ -14,7 +14,7 @@ from workers.imports.national_numbers import Country
         ("be", "0470/12.34.56", "+32470123456"),
         ("BE", "0470\u201112\u201134\u201156", "+32470123456"),
         ("BE", "0032 470 12 34 56", "+32470123456"),
-        # A spreadsheet took the plus, or the 0.
+        # A spreadsheet removed the plus, or the 0.
         ("BE", "32470123456", "+32470123456"),
         ("BE", "470123456", "+32470123456"),
         # Antwerp: its area code looks like the country's prefix.

@@ -80,7 +80,7 @@ def test_each_reason_is_told_once_an_outage(
         scripted = failure(refusals.client, "EVAL", ADD, 0)
     # As after a failover: Redis is back, and a replica is not.
     few = TooFewReplicas("replicas that have the claim: 0; REDIS_WAIT_REPLICAS: 1")
-    # As when an operator changes the password: Redis closes each connection, and lets none in any more.
+    # As when an operator changes the password: Redis closes every connection, and refuses new ones with the old password.
     house.redis.acl_setuser("stranger", enabled=True, passwords=["+new"])
     with (
         redis.Redis(port=house.server.port, username="stranger", password="old") as stranger,
