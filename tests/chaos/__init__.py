@@ -1,1 +1,1 @@
-"""Everything at once: jobs of all kinds, while processes, Redis and the API are broken, drawn from a seed (`make chaos`)."""
+"""Send jobs of all kinds while processes, Redis and the API are broken; a seed draws the jobs and the blows (`make chaos`)."""

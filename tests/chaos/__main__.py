@@ -21,15 +21,15 @@ from tests.harness import House
 from tests.harness.older import NoHistory, check_out
 from workers.embedded import EmbeddedRedis
 
-#: How long nothing may be answered, once nothing is broken any more, before what is left counts as stranded.
+#: If no job is answered for this long after everything is mended, the jobs that are left count as stranded.
 PATIENCE_SECONDS = 120.0
-#: How often a line tells where it stands, where there is no terminal, in seconds.
+#: How often the progress is written where there is no terminal, in seconds.
 LINE_SECONDS = 30.0
 _told = 0.0
 
 
 def main() -> int:
-    """Run it once. Return 1 if the account does not come out even."""
+    """Run once. Return 1 if the account has faults."""
     parser = argparse.ArgumentParser(prog="make chaos", description=sys.modules[__name__].__doc__)
     parser.add_argument(
         "--seed", type=int, default=None, help="draws the same jobs and blows again (default: of the clock)"
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def run(house: House, load: Load, blows: Blows, seconds: float) -> Account:
-    """Break things for so long, mend all, wait for what is left, and draw up the account."""
+    """Break things for ``seconds``, mend everything, wait for the jobs that are left, and draw up the account."""
     load.start()
     struck: Counter[str] = Counter()
     end = time.monotonic() + seconds
@@ -86,7 +86,7 @@ def run(house: House, load: Load, blows: Blows, seconds: float) -> Account:
 
 
 def wait_for_the_rest(house: House, sent: set[str]) -> None:
-    """Wait until all is answered, or nothing more is for a long time."""
+    """Wait until every job is answered, or until none was answered for ``PATIENCE_SECONDS``."""
     seen, since = 0, time.monotonic()
     while time.monotonic() - since < PATIENCE_SECONDS:
         answered = {event["id"].split("/")[0] for event in house.events()}
@@ -98,7 +98,7 @@ def wait_for_the_rest(house: House, sent: set[str]) -> None:
 
 
 def live(line: str) -> None:
-    """Show where it stands: one line that is written over on a terminal, elsewhere a line every so often."""
+    """Show the progress: on a terminal in one line that is overwritten, elsewhere in a line every ``LINE_SECONDS``."""
     global _told  # noqa: PLW0603 - when the last line was written
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{line}")

@@ -1,4 +1,4 @@
-"""The final account: what was enqueued beside what was answered, and what the API did."""
+"""The final account: the jobs that were enqueued, how they were answered, and what the API did."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness import House
 
 
 class Account:
-    """Everything that is counted, and each thing that is wrong as a line of `faults`."""
+    """The counts, and one line in `faults` for each thing that is wrong."""
 
     LANES: ClassVar = ("webhooks", "groups", "contacts", "reads", "bulk")
 

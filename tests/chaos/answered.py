@@ -17,7 +17,7 @@ class Answered:
         self._ids: set[str] = set()
 
     def holds(self, message_ids: set[str]) -> bool:
-        """Whether each of these has an answer."""
+        """Return whether each of these messages has an answer."""
         entries: Any = self._house.redis.xrange("coupontools:events", min=self._read_to)
         for entry, fields in entries:
             self._read_to = f"({entry.decode()}"

@@ -1,4 +1,4 @@
-"""What breaks: each blow is a method. Those against processes and Redis mend what they broke; the API's weather lasts meanwhile."""
+"""The blows: each is a method. A blow against a process or Redis mends what it broke; a fault of the API lasts while other blows fall."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness import House
 from tests.harness.house import RunningWorker
 from tests.harness.refusals import Refusals
 
-#: What the workers' Redis user may be refused, one at a time: all that the project's scripts and connections send.
+#: The commands that the workers' Redis user may be refused, one at a time: all that the project's scripts and connections send.
 COMMANDS = (
     "del", "eval", "evalsha", "exists", "get", "getex", "hdel", "hexists", "hget", "hgetall", "hincrby", "hlen", "hmget", "hset", "hsetnx",
     "hstrlen", "llen", "lpush", "lrange", "lrem", "ltrim", "pexpire", "pttl", "rpush", "sadd", "scard", "script", "set", "sismember",
@@ -35,11 +35,11 @@ WIRE_FAULTS = [
     {"kind": "empty", "carry_out": True},
     {"kind": "html"},
 ]
-#: Nothing has been released yet, so a commit stands for the release before this one: the first that reads the form that this one
-#: writes. What cannot read it is refused as soon as no worker like it lives; tests/workers/test_versions.py runs such ones.
+#: Nothing has been released yet, so a commit stands for the previous release: the first commit that can read the form of stored data
+#: that this one writes. Workers of an older commit are refused once none of them is alive; tests/workers/test_versions.py runs those.
 OLDER = "80031974b29deccd7bcc67a9eba808f5a113e8d6"
 SETTINGS = {
-    # Without it a failover doubles what was sent within the replica's lag; see docs/guarantees.md.
+    # Without this setting, a failover doubles the calls that were sent within the replica's lag; see docs/guarantees.md.
     "REDIS_WAIT_REPLICAS": 1,
     "WORKER_HEARTBEAT_SECONDS": 2,
     "WORKER_PROCESSES": 2,
@@ -87,12 +87,12 @@ class Blows:
         )
 
     def draw(self) -> Callable[[], None]:
-        """The next blow, after a short while."""
+        """Return the next blow, after a short pause."""
         time.sleep(self._draw.random())
         return self._draw.choice(self.all)
 
     def close(self) -> None:
-        """Break no more: all faults are taken away, and two workers run."""
+        """Remove all faults, and make sure that two workers run."""
         self._house.sandbox.clear_faults()
         self._refusals.__enter__()
         self._house.run_process("resume", "--scope", "sms")
@@ -105,7 +105,7 @@ class Blows:
         return self._house.worker(wait=False, project=project, REDIS_URL=self._refusals.url, **SETTINGS)
 
     def _seconds(self, most: float = 3.0) -> None:
-        """How long a blow lasts."""
+        """Wait while a blow lasts."""
         time.sleep(0.3 + self._draw.random() * most)
 
     def _process(self) -> int | None:
@@ -133,7 +133,7 @@ class Blows:
     def restart_a_worker(self) -> None:
         at = self._draw.randrange(2)
         code = self._workers[at].terminate()
-        # Before its first line it may not listen yet, and has nothing in hand.
+        # Before its first log line, a worker may not handle the signal yet, and has nothing in hand.
         assert code == 0 or not self._workers[at].log_text, f"a worker told to stop ended with {code}"
         self._workers[at] = self._start()
 
@@ -141,7 +141,7 @@ class Blows:
         self._house.server.kill()
         self._seconds()
         self._house.server.start()
-        # A user that was made at run time is gone with the server.
+        # The workers' Redis user was made at run time, so the restarted server does not have it.
         self._refusals.__enter__()
 
     def fail_over(self) -> None:
@@ -190,7 +190,7 @@ class Blows:
         self._fault("account_error", code=self._draw.choice([1000, 101, 103]))
 
     def _fault(self, kind: str, **parameters: object) -> None:
-        """The API stays like this while other blows fall, until the next change of its weather."""
+        """Give the API this fault. It lasts while other blows fall, until one of them changes the API's faults."""
         self.calm()
         self._house.sandbox.faults(kind, seed=self._draw.getrandbits(30), **parameters)
 

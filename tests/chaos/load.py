@@ -1,4 +1,4 @@
-"""The jobs that other services send meanwhile, and what must come of each."""
+"""The jobs that other services send during a run, and how each may be answered."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import redis
 from tests.harness import House
 from tests.harness.house import message
 
-#: What may come of a job, by what it was: the ends of its event's type and the kinds of errors.
-#: Of two jobs about one contact, with other names, the one that comes second is a conflict, whichever was enqueued first.
+#: How each kind of job may be answered: ends of event types, and kinds of errors.
+#: If two jobs add one contact with different names, the one that is carried out second is a conflict, whichever was enqueued first.
 ADDED = frozenset({"contact.added", "conflict"})
-#: Body and id in one step.
+#: Stores the body and pushes the id in one step.
 PUSH = "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) redis.call('RPUSH', KEYS[2], ARGV[1])"
 FORGED = frozenset({"webhook.rejected"})
 GENUINE = frozenset({"webhook.verified"})
@@ -35,9 +35,9 @@ class Sent:
 
 
 class Load:
-    """Sends jobs at a pace, until it is stopped; goes on when Redis is back.
+    """Sends jobs at a steady pace until it is stopped, and goes on when Redis is back.
 
-    ``copies`` is how many replicas must have a job before it counts as sent: what a failover may forget, its sender must send again.
+    ``copies`` is how many replicas must have a job before it counts as sent: a sender must repeat a job that a failover may lose.
     """
 
     def __init__(self, house: House, draw: Random, per_second: float, *, copies: int = 0) -> None:
@@ -61,13 +61,13 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, once what was begun is in Redis."""
+        """Stop once the job that is being sent is in Redis."""
         self._over.set()
         self._thread.join()
         self._client.close()
 
     def flood(self, count: int) -> None:
-        """Forged webhooks, many at once."""
+        """Enqueue many forged webhooks at once."""
         for _ in range(count):
             self._job(
                 "verify_webhook",
@@ -76,7 +76,7 @@ class Load:
             )
 
     def batch(self, count: int) -> str:
-        """Contacts of one batch, which may be cancelled."""
+        """Enqueue contacts in one batch, which may be cancelled; return its id."""
         batch_id = f"batch {next(self._numbers)}"
         for _ in range(count):
             self._contact(ADDED | {"cancelled"}, batch_id=batch_id)
@@ -85,7 +85,7 @@ class Load:
     def _run(self) -> None:
         began = time.monotonic()
         for number in itertools.count():
-            # What could not be sent while Redis was away is sent as soon as it is back.
+            # Jobs that were due while Redis was away are sent as soon as it is back.
             if self._over.wait(max(0.0, began + number * self._pause - time.monotonic())):
                 return
             self._one()
@@ -95,7 +95,7 @@ class Load:
         if draw < 0.55:
             self._contact(ADDED)
         elif draw < 0.65 and self._phones:
-            # Somebody sends a contact once more; one with another name is another job.
+            # Somebody sends a contact again. With another name it is another job.
             name = self._draw.choice([None, "Ada"])
             phone = self._draw.choice(self._phones)
             self._job(
@@ -159,12 +159,12 @@ class Load:
         self._push(queue, redis_id, json.dumps(body | {"queue_name": queue}))
 
     def _push(self, queue: str, redis_id: str, body: str) -> None:
-        """Put it into Redis, however often that takes. A push whose answer was lost is made again: the same message, twice."""
+        """Push the message until Redis has it. A push whose answer was lost is repeated, so the message may be there twice."""
         while True:
             try:
                 with self._client.pipeline(transaction=False) as pipeline:
                     pipeline.eval(PUSH, 2, f"dramatiq:{queue}.msgs", f"dramatiq:{queue}", redis_id, body)
-                    # WAIT speaks of what its own connection has written: on a new one it is content with nothing.
+                    # WAIT only waits for the writes of its own connection: on a new connection it would return at once.
                     pipeline.execute_command("WAIT", self._copies, 1000)
                     _, copies = pipeline.execute()
                 if copies >= self._copies:

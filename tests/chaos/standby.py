@@ -1,4 +1,4 @@
-"""A replica that takes the place of the workers' Redis when that dies, with what it had at that moment."""
+"""A replica that takes the place of the workers' Redis when that dies, with the data that it has at that moment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.embedded import EmbeddedRedis
 
 
 class Standby:
-    """Follows a server. What it holds may be some milliseconds old, or as old as it was frozen."""
+    """Follows a server. Its data may be some milliseconds old, or as old as the time for which it was frozen."""
 
     def __init__(self, server: EmbeddedRedis) -> None:
         self._server = server
@@ -32,7 +32,7 @@ class Standby:
         self._replica.__exit__(kind, error, trace)
 
     def take_over(self, seconds_behind: float) -> None:
-        """Kill the server, and start it anew with the replica's data; the replica missed all of the last seconds."""
+        """Kill the server, and start it anew with the replica's data, which lacks the last ``seconds_behind`` seconds."""
         wait_for(self._follows, seconds=60, what="a replica that follows")
         process = self._replica.process
         assert process
@@ -42,7 +42,7 @@ class Standby:
         process.send_signal(signal.SIGCONT)
         with redis.Redis(port=self._replica.port, socket_timeout=60) as client:
             client.replicaof("NO", "ONE")
-            # A replica that has just been given everything writes its file anew, in the background. Then every write is on its disk.
+            # After a full synchronisation, a replica rewrites its file in the background. When that has ended, every write is on its disk.
             wait_for(
                 lambda: not client.info("persistence")["aof_rewrite_in_progress"], what="the replica's file"
             )
