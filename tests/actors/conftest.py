@@ -1,4 +1,4 @@
-"""The hand-written server and the client of the API's own tests, for what an answer means to a job."""
+"""The hand-written server and the client from the tests of the API's client, for tests of what an answer means to a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job is one file: what is forgotten in it is told at import, and so at every start, in words that say what to add and where."""
+"""A job is one file. If something is missing in it, its import fails, and so does every start; the error says what to add and where."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from delivery import Outcome
 
 
 def whole(**left_out: Any) -> dict[str, Any]:
-    """The body of a job's class, with all that it must have; names given as None are left out."""
+    """Return the body of a job's class with all that it must have, without the names in ``left_out``."""
 
     async def call(self: Job, api: Coupontools, call: Call) -> Outcome:
         return Outcome("contact.deleted", {})
@@ -66,13 +66,13 @@ def test_a_job_without_one_of_its_methods_is_told_which(name: str) -> None:
 
 
 def test_a_job_whose_queue_has_no_lane_is_told() -> None:
-    """Nobody would know its share, and no worker would take it."""
+    """No worker would take such a job, and its queue would have no share of the pace."""
     with pytest.raises(TypeError, match=r"add the queue `removals` to QUEUES in config/names.py"):
         type("DeleteContact", (Job,), whole() | {"queue": "removals"})
 
 
 def test_a_job_that_could_be_read_back_but_does_not_say_so_is_told() -> None:
-    """Its lost answers would be called again, and doubled."""
+    """Its calls whose answers were lost would be made again, and doubled."""
     with pytest.raises(
         TypeError, match=r"class DeleteContact: set `effect = True`, or take out `listing\(\)`"
     ):

@@ -1,4 +1,4 @@
-"""Every rule for a job's arguments: what is taken, in which form, and what is refused under which name."""
+"""Every rule for a job's arguments: what is accepted, and in which form; what is refused, and which field the error names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("add_contact", {**SMS, "phone": "(+32) 470 123456"}, {"phone": "+32470123456"}),
     ("add_contact", {**SMS, "phone": "+1234567"}, {"phone": "+1234567"}),
     ("add_contact", {**SMS, "phone": "+123456789012345"}, {"phone": "+123456789012345"}),
-    # The vendor's own example is no number that anybody has.
+    # The vendor's own example, which is nobody's number.
     ("add_contact", {**SMS, "phone": "+123456789"}, {"phone": "+123456789"}),
     ("add_contact", EMAIL, {"email": "zoe@example.com", "phone": None}),
     ("add_contact", {**EMAIL, "email": "test@test.test"}, {"email": "test@test.test"}),
@@ -107,7 +107,7 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
         for zero in ("(0)", "( 0 )", "(-0)")
     ],
     ("add_contact", {**SMS, "first_name": "\udcff"}, ["first_name"]),
-    # Digits of other scripts are digits to \d, and none to a telephone.
+    # \d matches digits of other scripts, too, but no telephone can dial them.
     ("add_contact", {**SMS, "phone": "+٣٢٤٧٠١٢٣٤٥٦"}, ["phone"]),
     *[
         ("add_contact", {**EMAIL, "email": wrong}, ["email"])
@@ -139,7 +139,7 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("add_contact", {**SMS, "Phone": "+32470123456"}, ["Phone"]),
     ("add_contact", {**SMS, "name": "Pizza"}, ["name"]),
     ("add_contact", {"phone": "0", "colour": 1}, ["channel", "group_id", "phone", "colour"]),
-    # What is wrong between arguments is told with what is wrong with each.
+    # Faults of single arguments and faults between arguments are reported together.
     ("add_contact", {"channel": "sms", "group_id": "bad"}, ["group_id", "phone"]),
     ("add_contact", {**without(SMS, "phone"), "email": "zoe@example.com"}, ["phone", "email"]),
     (
@@ -225,7 +225,7 @@ def test_the_derived_key_of_a_contact_is_the_contact_whatever_its_names() -> Non
 def test_what_is_empty_or_blank_or_of_another_case_asks_for_nothing_more(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """Else the same contact would be a conflict, or stand there twice."""
+    """Otherwise the same contact would be a conflict, or would be added twice."""
     fingerprints = {JOBS["add_contact"].parse({**SMS, **given}).fingerprint() for given in (one, other)}
     assert len(fingerprints) == 1
 

@@ -1,4 +1,4 @@
-"""Answers that no document shows, through the whole house: what each job ends as."""
+"""Answers that the API's documents do not show: how each job ends, with a real worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness import House
 
-#: How the verification's answer is written, and what a webhook ends as, whether its body is at hand or its id alone.
+#: The form of the verification's answer -> how a job with a webhook ends, whether it has the body or only the id.
 VERIFICATIONS = {
     "error_beside_ok": "unverifiable",
     "message_alone": "unverifiable",
@@ -16,7 +16,7 @@ VERIFICATIONS = {
     "other_webhook": "expired",
     "under_data": "verified",
 }
-#: How a listing writes addresses, and the address of a contact that is there, though the answer was lost.
+#: How a listing writes addresses -> the address of a contact that was added although the answer was lost.
 ADDRESSES = {"ascii_addresses": "ada@faß.de", "escaped_addresses": "o'brien@example.com"}
 MANY = 1234
 
@@ -47,7 +47,7 @@ def contacts(house: House) -> dict[str, str]:
         house.sandbox.faults("shaped", shapes=[shape], endpoint="email/userlist", containing=group_id)
         house.sandbox.faults("close_after", endpoint="email/addcontact", containing=group_id, count=1)
         expected[house.enqueue("add_contact", channel="email", group_id=group_id, email=address)] = "added"
-    # Whose address is another's in an older spelling of domains and names.
+    # In an older spelling of domains and names, this address is another contact's.
     group_id = house.new_group("email", contacts=[{"email": "strauss@example.com"}])
     house.sandbox.faults("close_before", endpoint="email/addcontact", containing=group_id, count=1)
     lost = {"channel": "email", "group_id": group_id, "email": "strauß@example.com"}
@@ -61,7 +61,7 @@ def contacts(house: House) -> dict[str, str]:
 
 
 def listings(house: House) -> dict[str, bool]:
-    """Enqueue listings whose amount is written with a comma, and tell whether each is complete."""
+    """Enqueue listings whose amount is written with a comma, and return whether each is complete."""
     expected = {}
     for shapes in (["amount_with_commas"], ["amount_with_commas", "missing_row"]):
         group_id = house.new_group("sms")

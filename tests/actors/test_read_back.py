@@ -1,4 +1,4 @@
-"""Reading back through a real socket: what a listing tells of lost calls, and when it may say `absent`."""
+"""Reading back through a real socket: which verdict a listing gives on a lost call, and when it may be `absent`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = 1000
 
 
 class Known:
-    """The ledger's side: ids that are some job's answer already, and rows that showed too little in an earlier look."""
+    """Stands for the ledger: ids that are some job's answer already, and rows that showed too little in an earlier look."""
 
     def __init__(self, *claimed: str, doubtful: Mapping[str, int] | None = None) -> None:
         self._claimed = set(claimed)
@@ -80,10 +80,10 @@ async def told_of_group(api: Coupontools, *baseline: str, claimed: tuple[str, ..
         (contacts("32470000001", "32470000009"), ("found", "absent")),
         (contacts("+32 470 00 00 01", "32470000009"), ("found", "absent")),
         (contacts(), ("absent", "absent")),
-        # More than were listed: the one that is not there may be among the rest.
+        # The amount says that rows are missing: a contact that is not listed may be one of them.
         (contacts("32470000001", amount="2"), ("found", "undecided")),
         (contacts(amount=1), ("undecided", "undecided")),
-        # An amount that says less than was listed takes nothing away.
+        # An amount that is lower than the number of rows changes nothing.
         (contacts("32470000001", "32470000009", amount="1"), ("found", "absent")),
         # An amount that cannot be read proves nothing.
         (contacts("32470000001", amount=""), ("found", "undecided")),
@@ -120,10 +120,10 @@ async def test_a_listing_that_is_refused_tells_nothing(wire: Any, connect: Any) 
         (groups("Pizza"), (), ("gro_0",), "absent"),
         (groups("Pizza", " Pizza "), ("gro_0",), (), "found"),
         (groups("Pizza", "Pizza"), (), (), "undecided"),
-        # A listing that is not complete tells nothing: the group, or a second one of its name, may be among the rest.
+        # An incomplete listing proves nothing: the group, or a second one of its name, may be among the missing rows.
         (groups("Burger", amount=2), (), (), "undecided"),
         (groups("Pizza", amount=2), (), (), "undecided"),
-        # So may an older group of the name, where the listing before the call was not complete.
+        # The listing before the call was incomplete, so this group may be older than the call.
         (groups("Pizza"), ("*",), (), "undecided"),
         (groups("Burger"), ("*",), (), "absent"),
     ],
@@ -165,7 +165,7 @@ async def test_what_stood_before_the_first_call_is_noted(
     ["zoë@bücher.example", "Zoë@BÜCHER.example", "zoë@xn--bcher-kva.example", " zoë@bücher.example "],
 )
 async def test_an_address_is_known_in_each_of_its_forms(wire: Any, connect: Any, listed: str) -> None:
-    """One that is not recognised would be taken for absent, and added twice."""
+    """A contact whose address is not recognised would be taken for absent, and added twice."""
     job = AddContact.model_validate({"channel": "email", "group_id": GROUP_ID, "email": "zoë@bücher.example"})
     document = {**OK, "amount_of_contacts": "1", "contact": [{"ID": "con_1", "email": listed}]}
     api = connect(await wire.answer(wire.http(200, document)))
@@ -210,7 +210,7 @@ async def told_of(
         ("32470000567", "n/a", "undecided"),
         ("32470000567", "Ada", "undecided"),
         ("32470000567", "32470000567 / 32470000568", "undecided"),
-        # Here anybody can tell that it is another's.
+        # These are certainly another contact's.
         ("32470000567", "32*****568", "absent"),
         ("32470000567", "33*****567", "absent"),
         ("32470000567", "32**11**567", "absent"),
@@ -220,7 +220,7 @@ async def told_of(
     ],
 )
 async def test_a_number_in_another_dress(wire: Any, connect: Any, needle: str, row: str, word: str) -> None:
-    """Each of these was taken for somebody else's, and the contact was added twice."""
+    """If the contact's own row were taken for somebody else's, the contact would be added twice."""
     job = AddContact.model_validate({"channel": "sms", "group_id": GROUP_ID, "phone": f"+{needle}"})
     (verdict,) = await told_of(job, wire, connect, contacts(row), unknown(job.needle()))
     assert verdict.word == word
@@ -282,7 +282,7 @@ async def test_a_row_that_comes_twice_stands_for_one_that_is_missing(wire: Any, 
 async def test_a_row_that_stood_there_before_the_call_is_not_the_one(
     wire: Any, connect: Any, row: str | None
 ) -> None:
-    """One contact without a number left every lost call of its group unknown, for ever."""
+    """Otherwise one contact without a number would leave every lost call of its group undecided, for ever."""
     job = AddContact.model_validate({"channel": "sms", "group_id": GROUP_ID, "phone": "+32470000001"})
     known = Known()
     (first,) = await told_of(job, wire, connect, contacts(row), unknown(job.needle()), known=known)
@@ -344,7 +344,7 @@ async def test_a_group_in_another_dress(
     if word == "found":
         assert verdict.evidence == {"group_id": "gro_1", "name": row and row.strip()}
         assert job.found(verdict.evidence).data["name"] == row.strip()  # type: ignore[union-attr]
-    # One that stood there before the call, or is another job's, is not the one.
+    # A group that was there before the call, or is another job's answer, is not this job's.
     api = connect(await wire.answer(wire.http(200, listing)))
     noted = await job.baseline(api, Call())
     assert noted == ([] if word == "absent" else ["gro_1"])
@@ -365,11 +365,11 @@ async def test_of_too_many_nameless_groups_none_is_told(wire: Any, connect: Any)
 
 
 async def test_many_lost_calls_in_a_group_of_cut_numbers_hold_up_nobody(wire: Any, connect: Any) -> None:
-    """Each of them against each row would take minutes."""
+    """Comparing each call with each row would take minutes."""
     job = AddContact.model_validate({"channel": "sms", "group_id": GROUP_ID, "phone": "+32470000001"})
     listing = contacts(*[f"324{number:06d}" for number in range(20_000)])
     asked = [unknown(f"324{number:06d}99") for number in range(10_000, 30_000)]
-    # CPU, not time: other programs may take most of the machine.
+    # Measure CPU time: other programs may take most of the machine.
     before = time.process_time()
     words = Counter(verdict.word for verdict in await told_of(job, wire, connect, listing, *asked))
     assert time.process_time() - before < 20
@@ -377,7 +377,7 @@ async def test_many_lost_calls_in_a_group_of_cut_numbers_hold_up_nobody(wire: An
 
 
 async def test_of_two_names_that_are_cut_alike_none_is_told(wire: Any, connect: Any) -> None:
-    """Where the API cuts names, the group may be either job's; where it does not, a longer name shows it."""
+    """If the API cuts names, the group may be either job's. A longer name in the listing shows that it does not."""
     job = CreateGroup.model_validate({"channel": "sms", "name": "Pizza Ma"})
     asked = unknown("Pizza Ma"), unknown("Pizza Margherita")
     words = [verdict.word for verdict in await told_of(job, wire, connect, groups("Pizza Ma"), *asked)]
@@ -391,7 +391,7 @@ async def test_of_two_names_that_are_cut_alike_none_is_told(wire: Any, connect: 
 
 
 def test_one_name_is_one_name_however_it_is_spelled() -> None:
-    """Two jobs whose names the API shows alike go one after the other, or each takes the other's group for its own."""
+    """Two jobs whose names the API shows alike must go one after the other, or each would take the other's group for its own."""
     names = [
         CreateGroup.model_validate({"channel": "sms", "name": name}) for name in ("R&D", "R&amp;D", "r&d")
     ]

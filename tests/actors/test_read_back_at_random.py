@@ -1,7 +1,7 @@
-"""Answers and listings drawn at random against a model of what is really there: no call that happened is made again, and what can
-be told is told.
+"""Draw answers and listings at random, and compare the verdicts with what is really there: no call that happened is made again, and
+few verdicts are undecided without need.
 
-The figures are printed (pytest -s); READ_BACK_CASES draws more.
+The figures are printed (pytest -s); READ_BACK_CASES sets how many cases are drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GROUP_ID = "gro_1"
 Dress = Callable[[str], object]
 Rows = list[tuple[str, Any]]
 OK = {"status": {"status": "OK"}}
-#: What a listing may lack, or say, that proves it to be incomplete or old.
+#: The flaws that show that a listing is incomplete or old.
 FLAWS = ["repeated", "missing", "foreign", "nameless", "amount", "bad", "paged", "kept", "failing"]
 
 
@@ -45,12 +45,12 @@ class Lost:
     job: Any
     value: str
     unknown: Unknown
-    #: The row that it brought about, if it happened.
+    #: The id of the row that the call created, if it happened.
     effect: str | None
 
 
 class Shelf:
-    """A server that answers with the document that was laid out last."""
+    """A server that answers every request with ``answer``."""
 
     def __init__(self) -> None:
         self.api: Coupontools
@@ -66,7 +66,7 @@ class Shelf:
 
 
 class World:
-    """One listing, what is really there, and a server that shows it as it likes."""
+    """One listing: what is really there, and a server that shows it in forms drawn at random."""
 
     prefix: ClassVar[str]
     evidence: ClassVar[str]
@@ -74,7 +74,7 @@ class World:
     shows: ClassVar[str]
     values: ClassVar[list[str]]
     outsiders: ClassVar[list[str]]
-    #: Dresses in which a value is still shown whole, and others.
+    #: Dresses that show a value whole, and dresses that hide a part of it.
     whole: ClassVar[list[Dress]]
     hidden: ClassVar[list[Dress]]
 
@@ -106,7 +106,7 @@ class World:
     # -- What happens ---------------------------------------------------------------------------------------------------------
 
     async def step(self) -> None:
-        """Somebody else adds something, a job does, or a listing is read."""
+        """Let somebody else or a job add something, lose a call's answer, or read the listing."""
         match self.draw.choice(["outsider", "answered", "lost", "lost", "look", "look"]):
             case "outsider":
                 self.appears(self.draw.choice(self.outsiders))
@@ -126,7 +126,7 @@ class World:
         raise NotImplementedError
 
     async def call(self, job: Any, value: str, record: str, baseline: Iterable[str] = ()) -> None:
-        """Make a call. Half of them happen, and the answer to half of them tells."""
+        """Make a call. Half of the calls happen, and half of the answers show whether their call happened."""
         self.now += 1
         happened = self.draw.random() < 0.5
         row_id = self.appears(value) if happened else f"{self.prefix}999"
@@ -160,7 +160,7 @@ class World:
         raise NotImplementedError
 
     async def look(self) -> None:
-        """Read the listing for all that were lost, and do as it tells."""
+        """Read the listing for all lost calls, and do what each verdict says."""
         if not self.lost:
             return
         rows, document, sound = self.listing()
@@ -197,13 +197,13 @@ class World:
         return self._shelf.api
 
     def dressed(self) -> Rows:
-        """Return all rows in one dress, or each in another."""
+        """Return all rows in one dress, or each in a dress of its own."""
         style = self.draw.choice(self.whole + self.hidden) if self.draw.random() < 0.4 else None
         some = self.whole if self.draw.random() < 0.7 else self.whole + self.hidden
         return [(row_id, (style or self.draw.choice(some))(value)) for row_id, value in self.rows.items()]
 
     def listing(self) -> tuple[Rows, dict[str, Any], bool]:
-        """Return the rows as they are shown, the document, and whether it proves that it holds them all."""
+        """Return the rows as they are shown, the document, and whether it has no flaw."""
         shown = self.dressed()
         self.draw.shuffle(shown)
         rows: list[dict[str, Any]] = [{"ID": row_id, self.shows: text} for row_id, text in shown]
@@ -233,20 +233,20 @@ class World:
         return shown, document, flaw is None
 
     def foreign(self) -> dict[str, Any]:
-        """Return what another group's listing says otherwise."""
+        """Return the fields in which another group's listing differs."""
         return {}
 
-    # -- Was it told rightly? -------------------------------------------------------------------------------------------------
+    # -- Is the verdict right? ------------------------------------------------------------------------------------------------
 
     def check_found(self, lost: Lost, row_id: str) -> None:
         raise NotImplementedError
 
     def could_tell(self, lost: Lost, rows: Rows, known: dict[str, int]) -> bool:
-        """Could a person have told, who knows all dresses there are?"""
+        """Return whether a person who knows all dresses could have decided."""
         raise NotImplementedError
 
     def may_be(self, text: Any, value: str) -> bool:
-        """May this be the value, in any dress? What is empty may be anything."""
+        """Return whether this text may be the value in any dress. An empty text may be anything."""
         return not text or text in {dress(value) for dress in self.whole + self.hidden}
 
 
@@ -413,7 +413,7 @@ class Groups(World):
         self.claims.add(row_id)
 
     def may_be(self, text: Any, value: str) -> bool:
-        # A shorter name in any case may be this one, cut: nobody knows where.
+        # A shorter name, in upper or lower case, may be this one: nobody knows where the API cuts names.
         return super().may_be(text, value) or value.casefold().startswith((text or "").rstrip("…").casefold())
 
     def could_tell(self, lost: Lost, rows: Rows, known: dict[str, int]) -> bool:
@@ -439,5 +439,5 @@ async def test_nothing_is_doubled_and_what_can_be_told_is_told(
     verdicts = tally["found"] + tally["absent"] + tally["undecided"]
     sys.stdout.write(f"\n{kind.__name__}: {CASES} cases, {verdicts} verdicts, {dict(tally)}\n")
     assert min(tally["found"], tally["absent"], tally["answers told"]) > CASES / 4
-    # What is left: two jobs whose names may be cut alike, and country codes whose length nobody knows.
+    # The rest are pairs of jobs whose names may be cut alike, and country codes whose length nobody knows.
     assert tally["undecided, though a person could have told"] <= verdicts * 0.02

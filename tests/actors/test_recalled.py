@@ -1,4 +1,4 @@
-"""What is kept of an outcome is enough for the same job to tell it again."""
+"""The kept part of an outcome is enough for the same job to rebuild it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_is_kept_tells_the_outcome_again(
 
 
 def test_no_argument_is_kept() -> None:
-    """They are most of what a week of successes takes in Redis, and they are people's."""
+    """Arguments would take most of the memory that a week of successes needs in Redis, and they are personal data."""
     for actor, arguments, evidence in (
         ("add_contact", SMS, {"contact_id": "con_12345678", "first_name": "Ada"}),
         ("create_group", GROUP, {"group_id": "gro_119251"}),

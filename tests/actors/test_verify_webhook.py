@@ -12,7 +12,7 @@ EXAMPLES = {
     path.stem: json.loads(path.read_text(encoding="utf-8"))
     for path in sorted((Path(__file__).parents[2] / "sandbox/examples").glob("*.json"))
 }
-#: What the API's answer lets one compare, beside id, type and datetime.
+#: The fields that can be compared with the API's answer, besides id, type and datetime.
 COMPARED = {
     "coupon": {"campaign", "session", "coupon_code"},
     "coupon_edit": {"coupon"},
@@ -24,7 +24,7 @@ COMPARED = {
 
 
 def forged(body: dict[str, Any], field: str) -> dict[str, Any]:
-    """The body with one field changed."""
+    """Return the body with one field changed."""
     other = {"datetime": "2001-01-01 00:00:00", "type": "coupon_forged"}
     return {**body, field: other.get(field, f"{body[field]}x")}
 
@@ -99,7 +99,7 @@ def test_delivered_again_is_replayed_and_changed_is_compared(house: House) -> No
     assert not first["data"]["replayed"]
     assert again["data"] == {**first["data"], "replayed": True, "attempts": 0}
     assert changed["type"] == "coupontools.webhook.rejected"
-    # With what the API told a moment ago.
+    # One call: the changed body was compared with the API's answer to the first job.
     assert house.sandbox.stats()["endpoints"]["webhook/verification"]["calls"] == 1
 
 
