@@ -47,13 +47,13 @@ def ledger(house: House) -> Ledger:
 
 @pytest.fixture
 def task(house: House) -> Callable[..., Task]:
-    """Makes a job that one worker has outstanding; ``name`` is its message and, unless it is given another, its idempotency key."""
+    """Makes a job that a worker has outstanding; ``name`` is its message id and, unless another is given, its idempotency key."""
     return task_maker(house.redis)
 
 
 @pytest.fixture
 def still_ledger(still: StillClock) -> Ledger:
-    """A ledger whose scripts find a clock that stands still."""
+    """A ledger whose scripts read a clock that stands still."""
     return Ledger(still, Keys(), replace(LONG_POLICY, rate=10, secret="mine"))
 
 
@@ -64,7 +64,7 @@ def still_task(still: StillClock) -> Callable[..., Task]:
 
 
 def task_maker(client: redis.Redis) -> Callable[..., Task]:
-    """Returns what makes a job."""
+    """Return a function that makes a job."""
 
     def make(
         name: str, actor: str = "add_contact", *, since: int = 0, patience: float = 3600.0, **given: Any
@@ -107,7 +107,7 @@ def task_maker(client: redis.Redis) -> Callable[..., Task]:
 
 @pytest.fixture
 def claim(still: StillClock, still_ledger: Ledger) -> Callable[..., Claim]:
-    """Claims a job, and takes a slot of a pace that nobody else uses."""
+    """Claims a job while no slot of the pace is taken."""
 
     def claim_it(task: Task, token: str = "t1", **given: Any) -> Claim:
         still.redis.delete(KEYS.pace)
@@ -118,7 +118,7 @@ def claim(still: StillClock, still_ledger: Ledger) -> Callable[..., Claim]:
 
 @pytest.fixture
 def claimed(still: StillClock, still_ledger: Ledger, still_task: Make) -> Make:
-    """Makes a job that is claimed with the token t1, so that only what a settlement did is seen."""
+    """Makes a job that is claimed with the token t1, and removes the pace, so that a test sees only what a settlement changes."""
 
     def make(*arguments: Any, **given: Any) -> Task:
         job = still_task(*arguments, **given)
@@ -131,7 +131,7 @@ def claimed(still: StillClock, still_ledger: Ledger, still_task: Make) -> Make:
 
 @pytest.fixture
 def tell(still_ledger: Ledger, still_task: Callable[..., Task]) -> Callable[..., Changes]:
-    """Tells a signal; returns which holds began and ended."""
+    """Settles with a signal; returns which holds began and ended."""
     job = still_task("job")
 
     def tell_it(signal: Signal, token: str = "t1") -> Changes:
@@ -150,7 +150,7 @@ def lines() -> Lines:
 @pytest.fixture
 async def means(still: StillClock, lines: Lines) -> Means:
     api: Any = None
-    # The leases of attempts go by the machine's clock, those in Redis by the one that stands still.
+    # Attempts measure their leases by the machine's clock, Redis by the one that stands still.
     return Means(Ledger(still, KEYS, POLICY), api, Gate(4), POLICY, LogLine([lines]))
 
 

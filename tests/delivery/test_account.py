@@ -26,19 +26,19 @@ OUTAGE_JOBS = 2000 if "CHAOS_SCALE" in os.environ else 500
 
 
 def contacts(group_id: str, count: int) -> list[dict[str, Any]]:
-    """Arguments of so many different add_contact jobs."""
+    """Return the arguments of ``count`` different add_contact jobs."""
     return [
         {"channel": "sms", "group_id": group_id, "phone": f"+3248{number:07d}"} for number in range(count)
     ]
 
 
 def calls(house: House, endpoint: str = "sms/addcontact") -> list[float]:
-    """When each call arrived at the sandbox, in seconds."""
+    """Return when each call arrived at the sandbox, in seconds."""
     return [entry["monotonic"] for entry in house.sandbox.requests() if entry["endpoint"] == endpoint]
 
 
 def most_in_a_second(times: list[float]) -> int:
-    """The most calls in any window of one second."""
+    """Return the most calls in any window of one second."""
     times = sorted(times)
     most, first = 0, 0
     for last, at in enumerate(times):
@@ -53,7 +53,7 @@ def parked(house: House) -> int:
 
 
 def sent(house: House) -> int:
-    """Commands that workers have sent; what scripts do inside is not counted."""
+    """Return how many commands the workers have sent; commands within scripts are not counted."""
     stats: Any = house.redis.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval", "blmove"))
 
@@ -70,8 +70,8 @@ def test_one_pace_for_all_processes(house: House) -> None:
         f"\n{PACED_JOBS} jobs at 20/s over 2 processes: {took:.1f} s, at most {most} in any second\n"
     )
     assert len(times) == PACED_JOBS
-    # None arrives before its slot, and the first slot is not before the first job. What a busy machine holds up arrives later, together
-    # with the next; so only where the tests run one by one it is counted how many arrive in a second.
+    # No call arrives before its slot, and the first slot is not before the first job. On a busy machine a call may arrive late, together
+    # with the next ones, so the calls in a second are only counted where the tests run one by one.
     early = [number for number, at in enumerate(times) if at < began + number / 20 - 0.01]
     assert not early
     assert most <= 22 or not os.environ.get("CHAOS_SCALE")
@@ -89,7 +89,7 @@ def test_a_webhook_goes_ahead_of_an_import(house: House) -> None:
     took = time.monotonic() - began
     sys.stdout.write(f"\nwebhook behind 2,000 contacts at 10/s: {took * 1000:.0f} ms\n")
     assert event["type"] == "coupontools.webhook.verified"
-    # Its place: not behind what an import has ahead of it.
+    # The webhook did not wait behind the whole import.
     before = [entry for entry in house.sandbox.requests() if entry["endpoint"] != "webhook/verification"]
     arrived = calls(house, "webhook/verification")[0]
     assert sum(began < entry["monotonic"] < arrived for entry in before) <= 20
@@ -107,8 +107,8 @@ def test_a_waiting_backlog_costs_next_to_nothing(house: House) -> None:
     sys.stdout.write(
         f"\n100,000 waiting jobs at 5/s over 2 processes: {a_second:.0f} Redis commands a second\n"
     )
-    # Two for each job that is called, four ticks a second from each process, as many looks for deadlines from one of them, two for each
-    # idle queue of each, and a few claims that come too early.
+    # Two commands for each call, four ticks a second from each process, as many looks for deadlines from one process, two for each idle
+    # queue of each process, and a few claims that come too early.
     assert a_second < 75
 
 
@@ -135,7 +135,7 @@ def test_wrong_credentials_hold_the_account_and_burn_no_job(house: House) -> Non
     worker = house.worker(WORKER_PROCESSES=2, COUPONTOOLS_RATE_LIMIT=50)
     ids = house.enqueue_many("add_contact", contacts(group_id, 100))
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
-    # What had its slot already, the other process calls all the same. One may be out to probe.
+    # The other process still makes the calls that have their slots. One job may be out as the probe.
     wait_for(lambda: parked(house) >= len(ids) - 1, what="all are parked", show=house.log_tail)
     in_flight = len(house.sandbox.requests())
     began = time.monotonic()
@@ -178,14 +178,14 @@ def test_a_channel_is_held_alone(house: House) -> None:
     assert house.answer(held)["type"] == "coupontools.contact.added"
     released = next(event for event in house.events() if event["type"] == "coupontools.account.released")
     assert released["data"]["scope"] == "sms"
-    # The line follows the script that writes the event.
+    # The line is logged after the script that writes the event.
     wait_for(lambda: worker.log_lines("account.released"), what="the line")
     assert [line["scope"] for line in worker.wait_lines("account.held")] == ["sms"]
     assert [line["scope"] for line in worker.log_lines("account.released")] == ["sms"]
 
 
 def test_a_held_channel_s_backlog_does_not_hide_the_other_s_jobs(house: House) -> None:
-    """More of them than a worker holds lie before the others in the queue."""
+    """Ahead of the others in the queue are more held jobs than a worker has places."""
     sms, email = house.new_group("sms"), house.new_group("email")
     for endpoint in ("sms/addcontact", "sms/userlist"):
         house.sandbox.faults("account_error", code=103, endpoint=endpoint)
@@ -210,7 +210,7 @@ def test_a_hold_spends_no_deadline(house: House) -> None:
     house.sandbox.faults("account_error", code=101)
     house.worker()
     first, second = contacts(group_id, 2)
-    # Another begins the hold, and goes: a busy machine may take more than two seconds for the first call.
+    # Another job begins the hold, and is cancelled: on a busy machine the first call may take longer than this job's two seconds.
     other = house.enqueue("add_contact", first)
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
     message_id = house.enqueue("add_contact", {**second, "deadline_seconds": 2})
@@ -225,20 +225,20 @@ def test_a_hold_spends_no_deadline(house: House) -> None:
 
 @pytest.mark.story
 def test_an_outage_is_not_hammered_and_ends_by_itself(house: House, closed_port: int) -> None:
-    """The API is down, not the stand-in's memory: its port refuses for a while, then serves."""
+    """The API's port refuses connections for a while; then a sandbox serves it."""
     house.worker(
         WORKER_PROCESSES=2,
         WORKER_CONCURRENCY=64,
         COUPONTOOLS_RATE_LIMIT=200,
         COUPONTOOLS_BASE_URL=f"http://127.0.0.1:{closed_port}",
-        # A port that refuses does so at once; a stand-in that a busy machine holds up must not be one more outage.
+        # A closed port refuses at once. The long time-outs keep a slow sandbox on a busy machine from counting as one more outage.
         COUPONTOOLS_CONNECT_TIMEOUT_SECONDS=20,
         COUPONTOOLS_TIMEOUT_SECONDS=60,
     )
     group_id = "gro_119251"
     ids = house.enqueue_many("add_contact", contacts(group_id, OUTAGE_JOBS))
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
-    # What had its slot already, the other process calls all the same. Some may be out to probe.
+    # The other process still makes the calls that have their slots. Some jobs may be out as probes.
     wait_for(lambda: parked(house) >= OUTAGE_JOBS - 5, what="all are parked", show=house.log_tail)
     opened = time.monotonic()
     lines_at_opening = sum(
@@ -263,7 +263,7 @@ def test_an_outage_is_not_hammered_and_ends_by_itself(house: House, closed_port:
         f"\noutage of {OUTAGE_SECONDS} s under {OUTAGE_JOBS:,} jobs: {attempts} attempts, then {rate:.0f} jobs/s at a limit of 200\n"
     )
     assert attempts <= 40
-    # The backlog waits where it is, or it would be long in coming back.
+    # The backlog stays parked: if its jobs were put off one by one, it would take long to come back.
     assert put_off < 200
     assert counts["surplus_contacts"] == 0
     assert counts["contacts"] == OUTAGE_JOBS

@@ -1,4 +1,4 @@
-"""What a failed call tells of the account, which holds the log tells of, and how a call that is no job's own waits for its slot."""
+"""The signal that a failed call gives about the account, the holds that are logged, and how a listing waits for its slot."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from tests.harness.still_clock import StillClock
             AccountRefused("moved", status=302),
             {"word": "refused", "text": "moved", "bare": True, "lost": True},
         ),
-        # Other processes print it, and do not know whose number it is.
+        # Other processes print the text, and do not know which number to mask in it.
         (
             AccountRefused("refused for +32470123456", code=101, status=200),
             {"word": "refused", "text": "refused for +32•••••56", "code": "101"},
@@ -78,7 +78,7 @@ def test_a_failed_call_says_of_the_account_what_its_answer_meant(
 
 
 def test_only_a_secret_that_is_refused_is_told_as_that(still_task: Make) -> None:
-    """The number alone may stand for something else elsewhere."""
+    """In another kind of answer, the same number may mean something else."""
     error = MayHaveHappened("odd", code=BAD_CREDENTIALS)
     assert not trouble(still_task("job"), meaning_of(error, effect=True, shortest_pause=1.5), error).by_secret
 
@@ -98,11 +98,11 @@ def test_the_log_tells_which_holds_began_and_ended() -> None:
 @pytest.mark.parametrize(
     ("rate", "ahead_us", "slept"),
     [
-        # No pace, no slot.
+        # Without a rate limit there are no slots.
         (0, 60_000_000, []),
         (10, 0, [0.0]),
         (10, 150_000, [0.15]),
-        # Beyond what may be reserved, it asks again when it may.
+        # The slot is too far ahead to be reserved, so the listing asks again when it may reserve.
         (10, 1_200_000, [1.0, 0.2]),
     ],
 )

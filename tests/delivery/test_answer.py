@@ -1,4 +1,4 @@
-"""What is settled of a job: how a long listing is cut into batches, what is remembered, and what its events and its dead letter say."""
+"""The settlement of a job: how a long listing is cut into batches, what is remembered, and what events and dead letters contain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Padded:
             yield {"page": page, "rows": "x" * (size - self._least)}
 
     def close(self) -> None:
-        """Nothing is to be freed."""
+        """Do nothing: there is nothing to free."""
 
 
 class OnePage:
@@ -53,7 +53,7 @@ class OnePage:
         yield {"page": self._page, "rows": ""}
 
     def close(self) -> None:
-        """Nothing is to be freed."""
+        """Do nothing: there is nothing to free."""
 
 
 def pages_of(settlement: MorePages | Done) -> list[int]:
@@ -77,11 +77,11 @@ def test_a_batch_ends_with_the_page_that_makes_it_longer_than_one_script_takes(
 ) -> None:
     task = still_task("job")
     outcome = Outcome("contacts.listed", {}, subject="gro_1")
-    # A subject of five characters and its name.
+    # Leave room for the subject, which each event has besides its page.
     pages = Padded(task, [size - len(',"subject":"gro_1"') for size in sizes])
     *more, last = done_in_pages(task, outcome, pages, PROGRESS)
     assert isinstance(last, Done)
-    # Several are made ready first, and then written.
+    # If there are several batches, all are staged before the first is written.
     assert (last.staged, bool(last.events)) == ((True, False) if more else (None, True))
     settled = more or [last]
     assert [pages_of(each) for each in settled] == batches
@@ -91,7 +91,7 @@ def test_a_batch_ends_with_the_page_that_makes_it_longer_than_one_script_takes(
     assert [each.first for each in more if isinstance(each, MorePages)] == [
         page == 0 for page in range(len(more))
     ]
-    # A repeat of one is known by its number.
+    # A repeated batch is recognised by its number.
     assert [each.batch for each in more if isinstance(each, MorePages)] == list(range(len(more)))
     assert last.outcome
     assert json.loads(last.outcome) == {
@@ -138,10 +138,10 @@ def test_of_an_outcome_so_much_is_remembered_as_others_read(
 @pytest.mark.parametrize(
     ("told", "pages", "data"),
     [
-        # As a release wrote it before there were smaller ones, and as it is written now.
+        # A whole outcome, as older releases wrote every one; and a listing, as it is written now.
         ({"event": "contact.added", "data": {"x": 1}, "subject": "con_1"}, [], [{"x": 1}]),
         ({"event": "contacts.listed", "pages": 2, "subject": "con_1"}, [1, 2], [{"page": 1}, {"page": 2}]),
-        # One of its pages is gone, or all are, or there is one too many.
+        # One of the pages is gone, or all are, or there is one too many.
         ({"event": "contacts.listed", "pages": 2, "subject": "con_1"}, [1], None),
         ({"event": "contacts.listed", "pages": 1, "subject": "con_1"}, [], None),
         ({"event": "contacts.listed", "pages": 1, "subject": "con_1"}, [1, 2], None),
@@ -196,7 +196,7 @@ def test_the_answer_to_a_question_is_told_with_how_long_it_holds(still_task: Mak
     [
         ("rejected", Failed, True),
         ("unknown", EndedUnknown, True),
-        # Sending it again cannot help.
+        # Sending such a job again cannot help.
         ("conflict", Failed, False),
         ("cancelled", Failed, False),
     ],
@@ -241,7 +241,7 @@ def test_a_failure_has_an_event_and_a_dead_letter_where_it_helps_to_send_it_agai
         (Rejected("no", code=514, status=200), Failure("rejected", "no", 514)),
         (Rejected("no", status=404), Failure("rejected", "no")),
         (Rejected("no", code=514), Failure("rejected", "no", 514)),
-        # The API said nothing at all.
+        # The API refused nothing: there is no status and no code.
         (Rejected("a fault of ours"), Failure("internal", "a fault of ours")),
         (Rejected("no", code=514, details=("a", "b")), Failure("rejected", "no: a; b", 514)),
     ],
@@ -279,5 +279,5 @@ def test_an_event_of_a_job_names_what_it_belongs_to(still_task: Make) -> None:
         "traceparent": "00-1-2-01",
         "originalid": "first",
     }
-    # What there is none of is left out.
+    # Fields without a value are left out.
     assert not {"subject", "batchid"} & event.keys()

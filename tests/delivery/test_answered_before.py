@@ -1,4 +1,4 @@
-"""What settle.lua makes of a message whose id was answered before, and of an answer whose event was refused."""
+"""What settle.lua does with a message whose id was answered before, and with an answer whose event Redis refused."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_message_under_a_used_id_is_set_aside_once(
 
 
 def due_answer(still: StillClock, ledger: Ledger, job: Task, settlement: Settlement, **given: Any) -> None:
-    """Settle where the stream refuses: the answer is noted as due, and its events are not written."""
+    """Settle while the stream cannot be written: the answer is noted as due, and its events are not written."""
     still.redis.set(KEYS.events, "something else")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         finish(ledger.settle(job, "t1", settlement, **given))
@@ -120,7 +120,7 @@ def test_an_answer_whose_event_was_refused_is_given_by_a_repeat(
 def test_an_answer_that_is_due_is_given_though_its_record_became_another_s(
     still: StillClock, still_ledger: Ledger, claimed: Make, settlement: Settlement
 ) -> None:
-    """And that record, with its name, is left to whoever has it now."""
+    """The record, with the lock of its name, is left to the job that has it now."""
     job = claimed("job", "create_group")
     settlement = (
         dataclasses.replace(settlement, claim="gro_1") if isinstance(settlement, Done) else settlement

@@ -1,4 +1,4 @@
-"""One attempt at a job: its slot, its lease, a fault of ours on the way, and what a refusal tells of the account."""
+"""One attempt at a job: its slot, its lease, a fault of ours during the call, and what a refusal shows about the account."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def task(house: House) -> Task:
 
 @pytest.fixture
 def outage(house: House) -> Callable[[], Any]:
-    """Lets a hold begin that lets the next claim probe."""
+    """Begins a hold of which the next claim is the probe."""
     return lambda: put_hold(house.redis, KEYS, "account/outage")
 
 
 class OtherSlots(Ledger):
-    """A ledger whose slots are a while ahead, or behind; until then something happens."""
+    """A ledger whose slots are ``wait_ms`` away; after each claim it calls ``meanwhile``."""
 
     meanwhile: Callable[[], None]
     wait_ms = 1.0
@@ -81,7 +81,7 @@ class OtherSlots(Ledger):
 
 
 class Faulty(AddContact):
-    """Adds the contact, and stumbles over the answer."""
+    """Adds the contact, and then raises a fault of ours."""
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         await super().call(api, call)
@@ -93,7 +93,7 @@ async def test_a_job_does_not_call_when_a_hold_began_while_it_slept_until_its_sl
 ) -> None:
     def hold_begins() -> None:
         gate.hold("account/refused")
-        # The worker stops as well, or the job would come back after the hold.
+        # Stop the worker as well, or the job would come back after the hold.
         gate.drain()
 
     ledger = OtherSlots(SyncRunner(house.redis), KEYS, LONG_POLICY)
@@ -108,7 +108,7 @@ async def test_a_job_does_not_call_when_a_hold_began_while_it_slept_until_its_sl
 async def test_a_job_does_not_call_when_its_slot_has_passed(
     house: House, api: Coupontools, gate: Gate, task: Task
 ) -> None:
-    """A process that stood still would send at once all that it had reserved, beside what others have reserved since."""
+    """Otherwise a process that stood still would make all its reserved calls at once, on top of those that others have reserved since."""
     paced = replace(LONG_POLICY, rate=10)
     ledger = OtherSlots(SyncRunner(house.redis), KEYS, paced)
     ledger.wait_ms, ledger.meanwhile = -1000.0, gate.drain
@@ -121,7 +121,7 @@ async def test_a_job_does_not_call_when_its_slot_has_passed(
 async def test_a_fault_of_ours_after_bytes_had_left_is_read_back(
     house: House, api: Coupontools, ledger: Ledger, gate: Gate, task: Task
 ) -> None:
-    """The job would be answered as failed, and its retry would add the contact twice."""
+    """Otherwise the job would be answered as failed, and its retry would add the contact twice."""
     task.job = Faulty.model_validate(task.job.model_dump())
     await Delivery(ledger, api, gate, LONG_POLICY, LogLine()).deliver(task)
     assert house.counts()["contacts"] == 1
@@ -142,10 +142,10 @@ def test_nothing_is_sent_under_a_lease_that_ends_before_the_call_must(ledger: Le
 async def test_a_lease_is_renewed_while_a_listing_goes_on(
     house: House, ledger: Ledger, task: Task, wire: Any
 ) -> None:
-    """The worker would send nothing more, though its lease still stands in Redis."""
+    """Otherwise the worker would send nothing more, although its lease in Redis goes on."""
     await ledger.claim(task, "t1")
     house.redis.hset(ledger.record(task), "le", 0)
-    # It renews soon, and what it renews lasts as long as the ledger says.
+    # The worker renews early; a renewed lease lasts as long as the ledger's policy says.
     soon = replace(LONG_POLICY, cover=0.03)
     lease = Lease(ledger, soon, task, "t1", claimed_at=now(), claim=Claim("call", deadline=task.deadline))
     async with lease.kept():
@@ -155,7 +155,7 @@ async def test_a_lease_is_renewed_while_a_listing_goes_on(
 
 
 async def test_a_listing_has_the_time_that_a_hold_gave_back(ledger: Ledger, task: Task) -> None:
-    """The job's own deadline passed during a hold; the one in force, which its claim tells, has not."""
+    """The job's own deadline passed during a hold, but the deadline in force, which the claim returned, has not."""
     await ledger.claim(task, "t1")
     soon, late = replace(LONG_POLICY, cover=0.03), replace(task, since=1)
 

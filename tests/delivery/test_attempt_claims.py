@@ -1,4 +1,4 @@
-"""What an attempt makes of a claim that lets nobody call."""
+"""What an attempt does when its claim does not return `call`."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_what_the_api_told_another_job_answers_this_one_without_a_call(
     answer = event(still)
     assert (answer["type"], answer["data"]["reason"]) == ("coupontools.webhook.rejected", "not_found")
     assert (only(lines)[0], lines.calls) == ("succeeded", 0)
-    # What the API may learn later is not remembered.
+    # The API may know the webhook later, so this answer is not remembered.
     assert record(still, means.ledger, task) == {}
 
 
@@ -155,7 +155,7 @@ async def test_a_claim_that_is_parked_tells_the_gate_and_one_that_is_paced_comes
     still.redis.flushall()
     put_hold(still.redis, KEYS, "account/asked", retry_at=NOW + 5000, length=5000)
     assert (await attempt(means, job()))[1] is False
-    # Nobody else is let in before that.
+    # The gate lets nobody in before the pause is over.
     waiting = asyncio.create_task(means.gate.enter("contacts", frozenset(), None, 3600))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -207,7 +207,7 @@ async def test_while_a_job_calls_the_next_may_claim(
     entered: list[str] = []
 
     class Slow(Scripted):
-        """While its call is under way, another job comes."""
+        """While its call is under way, another job enters."""
 
         async def call(self, api: Coupontools, call: Call) -> Outcome:
             async with asyncio.timeout(60):
@@ -229,7 +229,7 @@ async def test_how_many_attempts_a_message_had_is_known_when_it_leaves_without_a
     put_record(still, means.ledger, task, s="waiting", n=3)
     await attempt(means, task)
     assert task.attempts == 4
-    # The next claim says nothing of attempts.
+    # The next claim does not return the number of attempts.
     still.redis.sadd("acks", "job")
     put_record(still, means.ledger, task, s="running", t="another", cl=NOW - 1000, le=NOW + 9000)
     task.cost.api_calls = 1

@@ -1,4 +1,4 @@
-"""How an attempt ends by what its call said: what stands in Redis, what is logged, and whether it must claim again."""
+"""How an attempt ends after its call: what is in Redis, what is logged, and whether the job must be claimed again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_job_that_was_carried_out_is_answered(
     assert (fields["attempt"], fields["api_calls"], fields["correlation_id"]) == (1, 1, "c-1")
     assert not {"error", "error_kind", "error_code", "retry_in_ms", "reconciled"} & fields.keys()
     assert lines.calls == 1
-    # Its good answer is noted for the account.
+    # The good answer is noted for the account.
     assert still.all()[KEYS.troubles]["well:sms/add_contact"] == str(NOW)
 
 
@@ -86,7 +86,7 @@ async def test_what_the_api_refuses_for_good_fails(
         message,
         "add_contact",
     )
-    # The API works.
+    # A refusal for good shows that the API works.
     assert "well:sms/add_contact" in still.all()[KEYS.troubles]
 
 
@@ -98,7 +98,7 @@ async def test_what_the_api_refuses_for_good_fails(
         (NotCarriedOut("later", status=429, retry_after=5.0), True, "waiting", 5000),
         (MayHaveHappened("broken off", outage=True), True, "unknown", 7000),
         (MayHaveHappened("broken off", retry_after=9.0), True, "unknown", 9000),
-        # Nothing had left: it is as safe to call again as it ever was.
+        # No byte had left, so it is safe to call again.
         (MayHaveHappened("broken off"), False, "waiting", 2000),
     ],
 )
@@ -124,7 +124,7 @@ async def test_of_the_last_reason_so_much_is_kept(
     task = job(NotSent("x" * 501))
     await attempt(means, task)
     assert record(still, means.ledger, task)["why"] == "x" * 500
-    # The log has it all.
+    # The log has the whole text.
     assert only(lines)[1]["error"] == "x" * 501
 
 
@@ -136,7 +136,7 @@ async def test_while_the_account_is_refused_no_attempt_is_spent(
     assert ended is False
     found = record(still, means.ledger, task)
     assert (found["state"], found["attempts"]) == ("waiting", "0")
-    # It stays in hand, to be parked for the hold that it began.
+    # The message stays in hand, to be parked for the hold that it began.
     assert still.all()["acks"] == {"job"}
     assert json.loads(still.all()[KEYS.holds]["account/refused"])["code"] == "101"
     assert (only(lines)[0], only(lines)[1]["error_code"]) == ("held", 101)
@@ -172,7 +172,7 @@ async def test_a_message_that_became_another_s_meanwhile_is_interrupted(
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
 ) -> None:
     class Taken(Scripted):
-        """While its call was under way, its record went to another."""
+        """While its call is under way, its record gets another token."""
 
         async def call(self, api: Coupontools, call: Call) -> Outcome:
             still.redis.hset(means.ledger.record(task), "t", "another")
@@ -214,7 +214,7 @@ async def test_a_fault_of_ours_ends_the_job_only_where_nothing_had_left(
 async def test_a_call_that_is_given_up_at_the_deadline_is_put_back_and_counts_as_an_attempt(
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
 ) -> None:
-    """A listing that dripped: it changed nothing, and the next claim answers that the deadline passed."""
+    """A listing that came too slowly changed nothing. The next claim finds that the deadline passed."""
     task = job(OutOfTime())
     _, ended = await attempt(means, task)
     assert ended is True
@@ -223,7 +223,7 @@ async def test_a_call_that_is_given_up_at_the_deadline_is_put_back_and_counts_as
     assert still.all()["delayed"] == {"job": NOW}
     outcome, fields = only(lines)
     assert (outcome, fields["retry_in_ms"], fields["error"]) == ("retrying", 0, "the deadline passed")
-    # Nobody was asked whether the account works.
+    # Such an end shows nothing about the account.
     assert (fields["api_calls"], lines.calls, KEYS.troubles in still.all()) == (0, 0, False)
 
 
@@ -231,7 +231,7 @@ async def test_a_refusal_that_is_an_answer_is_told_as_one(
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
 ) -> None:
     class Asked(Scripted):
-        """The API says no, and that is what was asked."""
+        """Takes the API's refusal as its answer."""
 
         def refused(self, error: Rejected) -> Outcome | None:
             return Outcome("webhook.rejected", {"reason": str(error.code)})
@@ -249,7 +249,7 @@ async def test_an_id_that_was_used_while_its_call_was_under_way_is_set_aside_and
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
 ) -> None:
     class Late(Scripted):
-        """Meanwhile another message under its id is answered."""
+        """While its call is under way, another message with its id is answered."""
 
         async def call(self, api: Coupontools, call: Call) -> Outcome:
             still.redis.set(KEYS.answered("job"), "+another")
@@ -262,7 +262,7 @@ async def test_an_id_that_was_used_while_its_call_was_under_way_is_set_aside_and
     assert event(still)["type"] == "coupontools.message.rejected"
     assert [(outcome, fields["error"]) for outcome, fields in lines.lines] == [("interrupted", USED_ID)]
     assert lines.rejected == ["contacts"]
-    # What it did is on record all the same.
+    # The outcome of its call is on record all the same.
     assert record(still, means.ledger, task)["state"] == "done"
 
 
@@ -314,7 +314,7 @@ async def test_what_calls_took_is_added_up(
     [
         (False, False, False, 1),
         (True, False, False, 0),
-        # Whoever is let out to probe a hold calls though the hold is known.
+        # A probe calls although its hold is known.
         (True, True, False, 1),
         (False, False, True, 0),
         (True, True, True, 0),
@@ -351,7 +351,7 @@ async def test_a_job_sleeps_until_its_slot_and_then_looks_whether_it_may_still_c
 
 
 class TwoBatches:
-    """Pages of which each fills a batch; a test does something between them."""
+    """Three pages, each of which fills a batch; ``between`` is called before the last one."""
 
     count, size = 3, 3 * BATCH_BYTES
     closed = False
@@ -391,7 +391,7 @@ async def test_a_long_listing_is_answered_batch_by_batch(
 async def test_a_long_listing_whose_record_becomes_another_s_tells_no_more(
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task]
 ) -> None:
-    """Its worker was believed dead: whoever has the record now answers, from the first page on."""
+    """Its worker was taken for dead, and the worker that has the record now answers from the first page on."""
     task = job()
     key = means.ledger.record(task)
     pages = TwoBatches(lambda: still.redis.hset(key, "t", "another"))

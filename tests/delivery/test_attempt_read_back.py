@@ -1,4 +1,4 @@
-"""What an attempt makes of a listing: that it reads back, or that notes what is there before a call."""
+"""What an attempt does with a listing, to read back a lost call or to note the baseline before a call."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_listing_that_tells_of_a_lost_call_lets_it_claim_again(
         "1",
         {"contact_id": "con_1"},
     )
-    # A listing is a call, too; and it rests for a third of what lost calls wait.
+    # A listing counts as a call. It then rests for a third of the time that lost calls wait.
     assert (lines.calls, lines.listings, task.cost.api_calls) == (1, 1, 1)
     assert still.all()[KEYS.reader(task.listing)] == "rest"
     assert still.redis.pttl(KEYS.reader(task.listing)) <= 2334
@@ -76,7 +76,7 @@ async def test_without_room_for_a_listing_a_lost_call_waits(
     ticket = await means.gate.enter(task.queue, task.holds, None, 3600)
     with means.gate.one_listing() as is_room:
         assert is_room
-        # It was there when it asked, and is gone when the claim is answered.
+        # There was room when the job asked for a claim, and there is none when the claim returns.
         tried.claim = await means.ledger.claim(task, tried.token)
         assert tried.claim.verb == "read_back"
         assert await tried._read_back() is True
@@ -92,7 +92,7 @@ async def test_without_room_for_a_listing_a_lost_call_waits(
 async def test_what_is_not_there_yet_may_still_come(
     still: StillClock, means: Means, job: Callable[..., Task], ended: int, word: str
 ) -> None:
-    """The API may be working on a call that ended a moment before the listing began."""
+    """The API may still be at work on a call whose answer was lost a moment before the listing began."""
     task = job()
     lost(still, means, task, ended)
     read_back = ReadBack(means.ledger, means.api, means.policy, task, "t1")
@@ -114,7 +114,7 @@ async def test_what_is_not_there_yet_may_still_come(
     ("word", "due", "told", "decides"),
     [
         ("found", True, ["found"], True),
-        # Before it is time to look, only what is found counts.
+        # Before its next look is due, only `found` counts for a call.
         ("found", False, ["found"], True),
         ("absent", True, ["absent"], True),
         ("absent", False, [], False),
@@ -163,13 +163,13 @@ async def test_a_hundred_who_wait_are_named(
 @pytest.mark.parametrize(
     ("lost_at", "retry_after", "pause_ms", "rest_ms"),
     [
-        # As long as lost calls wait, and a third of that.
+        # The call waits as long as lost calls do, and the listing rests for a third of that.
         (NOW - 9000, None, 7000, 2333),
         (NOW - 9000, 5.0, 7000, 5000),
         (NOW - 9000, 60.0, 60_000, 60_000),
         # An hour at most.
         (NOW - 9000, 99_999.0, 3_600_000, 3_600_000),
-        # It looked for others.
+        # The job looked up the calls of others, and has no lost call of its own.
         (None, 60.0, 0, 60_000),
     ],
 )
@@ -238,10 +238,10 @@ async def test_a_group_s_baseline_is_noted_before_its_call_or_it_waits_for_room(
 async def test_a_group_whose_job_was_stopped_while_its_baseline_was_read_is_not_created(
     still: StillClock, still_task: Make, means: Means, stop: str
 ) -> None:
-    """Whoever cancelled or paused was told that no new call is made, and minutes later, when the listing had ended, it was made."""
+    """`cancel` and `pause` promise that no new call begins; otherwise this one would begin minutes later, when the listing has ended."""
 
     class Group(CreateGroup):
-        """It is stopped while its listing is read."""
+        """The job is stopped while its listing is read."""
 
         async def baseline(self, api: Coupontools, call: Call) -> list[str]:
             if stop == "pause":

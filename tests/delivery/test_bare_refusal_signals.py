@@ -1,4 +1,4 @@
-"""What settle.lua makes of refusals without a code: a hold, or a call that waits alone."""
+"""What settle.lua does about refusals without a code: it begins a hold, or lets the call wait alone."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_a_call_that_is_refused_while_another_passes_waits_alone(still: StillClo
     assert found[KEYS.alone] == {"this one": f"1 {NOW + 4000}"}
     assert still.lives(KEYS.alone, DAY_MS)
     assert found[KEYS.troubles]["passed"] == str(NOW)
-    # Refused again it waits longer, and nobody else waits for it.
+    # If the call is refused again, it waits longer, and no other call waits with it.
     for times, pause_ms in ((2, 8000), (3, 16_000)):
         assert tell(BARE) == Changes()
         assert still.all()[KEYS.alone] == {"this one": f"{times} {NOW + pause_ms}"}
     still.redis.hset(KEYS.alone, "this one", f"40 {NOW}")
     tell(BARE)
     assert still.all()[KEYS.alone] == {"this one": f"41 {NOW + 600_000}"}
-    # When it has passed itself, it is one of many again.
+    # Once the call itself has passed, it does not wait alone any more.
     tell(WELL)
     assert KEYS.alone not in still.all()
 

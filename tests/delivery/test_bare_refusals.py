@@ -1,4 +1,4 @@
-"""Refusals without a code of the vendor's (a 403, a redirect): of the account or of one call, nobody knows, so others find out."""
+"""Refusals without a code of the vendor's (a 403, a redirect) may concern the account or one call; other calls probe which it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = Keys()
 
 
 def contacts(group_id: str, count: int, first: int = 0) -> list[dict[str, Any]]:
-    """Arguments of so many different add_contact jobs."""
+    """Return the arguments of ``count`` different add_contact jobs."""
     return [
         {"channel": "sms", "group_id": group_id, "phone": f"+3248{first + number:07d}"}
         for number in range(count)
@@ -30,7 +30,7 @@ def contacts(group_id: str, count: int, first: int = 0) -> list[dict[str, Any]]:
 
 
 def refuse(ledger: Ledger, task: Task, about: str = "") -> Any:
-    """The API refuses the job's call, or the call that is named, without a code; the holds that this begins."""
+    """Let the API refuse the job's call, or the call ``about``, without a code; return the holds that began."""
     signal = Signal(
         word="refused",
         call=task.job.actor,
@@ -43,13 +43,13 @@ def refuse(ledger: Ledger, task: Task, about: str = "") -> Any:
 
 
 def pass_by(ledger: Ledger, task: Task) -> Any:
-    """The API answers the job's call; the holds that this ends."""
+    """Let the API answer the job's call; return the holds that ended."""
     return finish(ledger.settle(task, "another", NoSettlement(), it_works(task))).changes.ended
 
 
 @pytest.mark.parametrize("call", ["a contact", "a listing that reads back"])
 def test_one_call_that_is_always_refused_stops_nobody(house: House, call: str) -> None:
-    """It came first in the queue, and won every probe: none of thirty others was added in two minutes."""
+    """Otherwise such a call, first in the queue, would win every probe, and none of the other contacts would be added."""
     refused, others = house.new_group(), house.new_group(name="Burger")
     if call == "a contact":
         house.sandbox.faults("redirect", endpoint="sms/addcontact", containing=refused)
@@ -89,7 +89,7 @@ def test_a_call_that_was_carried_out_and_then_redirected_is_read_back(house: Hou
 def test_what_was_redirected_is_held_until_a_call_passes(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """Its look-up passes, but says nothing of calls that change something; the call itself may follow it at once."""
+    """Its look-up passes, but shows nothing about calls that change something. The next such call may probe at once."""
     redirected = task("redirected")
     put_hold(house.redis, KEYS, "account/refused", bare=True, lost=True, about=redirected.about)
     fields = {"s": "unknown", "fp": redirected.fingerprint, "en": 1, "rb": 1, "cl": 1}
@@ -135,7 +135,7 @@ def test_a_flood_of_the_kind_that_was_refused_leaves_the_probe_to_others(
 
 
 def test_probes_are_taken_from_all_over_those_who_wait(house: House) -> None:
-    """Neighbours are often of one group, which may be refused as a whole."""
+    """Neighbours in the queue are often contacts of one group, and the API may refuse all calls for that group."""
     place = "account/refused|contacts|sms/add_contact"
     ranks = []
     for tried in range(8):
@@ -163,14 +163,14 @@ def test_a_refused_call_that_is_the_only_one_left_probes_but_not_for_ever(
     claim = finish(ledger.claim(refused, "of refused"))
     assert (claim.verb, claim.probe) == ("call", True)
     refuse(ledger, refused)
-    # Another may have come meanwhile: the next probe is not this one's.
+    # Another job may have come meanwhile, so this one may not take the next probe, too.
     assert '"any"' not in str(house.redis.hget(KEYS.holds, "account/refused"))
 
 
 def test_a_kind_of_call_that_is_always_refused_holds_its_channel_and_not_the_account(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """Each of its calls would hold the account once more; others passed a moment ago."""
+    """Otherwise each of its calls would hold the whole account again, although other calls passed a moment ago."""
     email = task("email", "create_group", channel="email")
     assert refuse(ledger, task("first"))
     assert pass_by(ledger, email)
@@ -179,7 +179,7 @@ def test_a_kind_of_call_that_is_always_refused_holds_its_channel_and_not_the_acc
     [hold] = refuse(ledger, task("last"))
     assert (hold["scope"], hold["kind"]) == ("sms", "refused")
     assert finish(ledger.claim(email, "t1")).verb == "call"
-    # A call that passes shows that not everything is refused; the next wait alone again.
+    # A call that passes shows that not everything is refused: the next refused call waits alone again.
     pass_by(ledger, task("well", "list_contacts"))
     assert not house.redis.exists(KEYS.holds)
     assert not refuse(ledger, task("after"))

@@ -1,4 +1,4 @@
-"""Batches: each job counted once, in the step that answers it; answers where the caller waits; cancelled jobs call nobody."""
+"""Batches: each job is counted once, in the step that answers it; answers go to reply lists; cancelled jobs make no call."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def counts(house: House, batch_id: str) -> dict[str, int]:
 
 
 def answered_by_minute(house: House) -> Counter[str]:
-    """What was answered, by lane and outcome, of all minutes together."""
+    """Return what was answered in all minutes together, by lane and outcome."""
     told: Counter[str] = Counter()
     for key in house.redis.scan_iter(f"{KEYS.minutes}:*"):
         assert 47 * 3600 < house.redis.ttl(key) <= 48 * 3600
@@ -56,14 +56,14 @@ def test_a_batch_is_counted_once_a_job_whatever_happens(house: House) -> None:
     worker = house.worker(WORKER_PROCESSES=2, WORKER_HEARTBEAT_SECONDS=1, RETRY_MIN_SECONDS=0.1)
     jobs = contacts(group_id, 150, batch_id="spring")
     jobs += [{"channel": "sms", "group_id": group_id, "phone": "no number", "batch_id": "spring"}] * 10
-    # Delivered twice, and once more under another id.
+    # Deliver some messages twice, and send some jobs once more under other message ids.
     ids = house.enqueue_many("add_contact", jobs)
     for entry in house.redis.lrange("dramatiq:contacts", 0, 20):
         house.redis.rpush("dramatiq:contacts", entry)
     again = house.enqueue_many("add_contact", jobs[:5])
     for kills in range(2):
         wait_for(lambda: house.redis.xlen("coupontools:events") > 20, show=house.log_tail)
-        # Else the second kill would meet the process that the first one ended.
+        # Otherwise the second kill would hit the process that the first one ended.
         worker.wait_started(2 + kills)
         os.kill(worker.children()[0], signal.SIGKILL)
     ThreadRunner(house.redis).run(*sizing(KEYS, POLICY, "spring", 165))
@@ -95,7 +95,7 @@ def test_a_batch_is_counted_once_a_job_whatever_happens(house: House) -> None:
         "contacts|failed:invalid": 10,
         **({"contacts|replayed": kinds["replayed"]} if kinds["replayed"] else {}),
     }
-    # What comes later adds to the counts, and tells nothing more.
+    # A job that comes later adds to the counts, but writes no second batch.finished.
     house.answer(house.enqueue("add_contact", {**jobs[0], "phone": "+32479999999", "batch_size": 165}))
     assert counts(house, "spring")["answered"] == 166
     assert len(finished(house)) == 1
@@ -157,13 +157,13 @@ def test_what_is_cancelled_calls_nobody_and_is_answered_wherever_it_waits(house:
     # How many were added meanwhile depends on how fast this machine is.
     assert all(answers[late][0]["data"].get("error", {}).get("kind") == "cancelled" for late in later)
     assert ends["cancelled"] > len(later)
-    # What was in flight ends as it did.
+    # Only the calls that were in flight, one for each place, were still made.
     assert len(house.sandbox.requests()) - calls <= 4
     assert ends["added"] == house.counts()["contacts"]
     assert house.redis.zcard("dramatiq:contacts.XQ") == 0
     assert house.run("resume", "--scope", "sms").returncode == 0
     assert house.answer(other)["type"] == "coupontools.contact.added"
-    # The mark catches those that come later, too.
+    # The mark also catches jobs that come later.
     late = house.answer(
         house.enqueue(
             "add_contact", {**contacts(group_id, 1)[0], "phone": "+32450000001", "batch_id": "autumn"}
@@ -173,14 +173,17 @@ def test_what_is_cancelled_calls_nobody_and_is_answered_wherever_it_waits(house:
 
 
 def test_a_batch_s_name_may_be_used_again_once_its_counts_are_gone(house: House) -> None:
-    """It was cancelled whole, for 90 days after the last `cancel` of anything. What was cancelled then, and waits still, stays so."""
+    """Otherwise each later batch of that name would be cancelled, for 90 days after the last `cancel` of anything.
+
+    A job that was sent before the mark, and still waits, stays cancelled.
+    """
     house.worker(WORKER_PROCESSES=1)
     job = {"channel": "sms", "group_id": house.new_group(), "batch_id": "newsletter"}
 
     def add(number: int, sent: int | None = None) -> str:
         queue, redis_id, body = message("add_contact", {**job, "phone": f"+3247{number:07d}"})
         if sent:
-            # It was to be carried out now.
+            # The job was sent earlier, to be carried out now.
             body["options"]["eta"], body["message_timestamp"] = body["message_timestamp"], sent
         house.redis.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))
         house.redis.rpush(f"dramatiq:{queue}", redis_id)
@@ -192,7 +195,7 @@ def test_a_batch_s_name_may_be_used_again_once_its_counts_are_gone(house: House)
 
     assert house.run("cancel", "--batch", "newsletter").returncode == 0
     assert end(add(1)) == "cancelled"
-    # A month passes for what was kept, but not for a job that had its time in it.
+    # A month passes: the counts are gone, and the mark is a month old.
     house.redis.delete(KEYS.batch(short_digest("newsletter")))
     month_ago = round(time.time() * 1000) - 30 * 86_400_000
     house.redis.hset(KEYS.cancelled, "b:newsletter", month_ago)

@@ -1,4 +1,4 @@
-"""What is cancelled: how fast it is answered, and that what may have been carried out waits for its look-up."""
+"""Cancelled jobs: how fast they are answered, and that a job whose call may have happened waits for its look-up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_mark_of_a_batch_lies_as_far_ahead_as_its_counts_live(still: StillCl
 def test_no_more_than_a_thousand_are_answered_in_a_second(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """A reader of the stream could not follow a million that are cancelled at once."""
+    """A reader of the stream could not follow if a million cancelled jobs were answered at once."""
     cancel(house, *map(str, range(400)))
     jobs = map(str, range(400))
 
@@ -62,7 +62,7 @@ def test_no_more_than_a_thousand_are_answered_in_a_second(
 def test_what_may_have_been_carried_out_waits_for_its_look_up_and_is_marked(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """Unmarked it would be brought forward and put off four times a second until then."""
+    """Without that mark, the job would be brought forward and put off four times a second until then."""
     job = task("lost")
     assert finish(ledger.claim(job, "t")).verb == "call"
     finish(ledger.settle(job, "t", Lost(delay=3_600_000)))

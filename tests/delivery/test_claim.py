@@ -1,4 +1,4 @@
-"""What is read of a claim's answer, verb by verb; what an answer does not say stays as if nothing were known."""
+"""How a claim's answer is read, verb by verb; a field that the answer does not have keeps its default."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from delivery.claim import Claim
 
-#: Of a claim that says nothing but its verb.
+#: The fields of a claim whose answer has only the verb and the deadline.
 SILENT = {
     "deadline": 9000,
     "attempts": 0,
@@ -48,7 +48,7 @@ SILENT = {
             },
         ),
         ("call", [1, b"0", b"0", 40_000, b"", b"0"], {"attempts": 1, "lease": 40_000}),
-        # A group before whose call nothing of its name was there: that was looked up, too.
+        # An empty baseline: somebody looked, and there was no group of the name before the call.
         ("call", [1, b"0", b"0", 40_000, b"[]", b"0"], {"attempts": 1, "lease": 40_000, "baseline": ()}),
         ("parked", [b"sms/refused"], {"hold": "sms/refused"}),
         ("benched", [b"700"], {"wait": 700}),

@@ -1,4 +1,4 @@
-"""What claim.lua puts on record before a call, and what it answers of a job or a message that was answered before."""
+"""What claim.lua puts on record before a call, and what it returns for a job or a message that was answered before."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_what_is_asked_for_does_not_run_out(
         still.redis.pexpire(key, 1000)
     assert claim(job) == Claim("replay", job.deadline, outcome=b'{"x":1}')
     assert still.lives(still_ledger.record(job), DAY_MS)
-    # Its pages outlive it, so that whoever replays it finds them all.
+    # The pages outlive the record, so that every replay finds all of them.
     assert still.lives(pages, DAY_MS + 60_000)
     assert still.redis.pttl(pages) > DAY_MS
 
@@ -185,7 +185,7 @@ def test_a_lease_counts_until_its_last_millisecond(
 def test_a_claim_of_the_future_is_given_as_long_again_as_a_call_may_take(
     still: StillClock, still_ledger: Ledger, still_task: Make, claim: Ask
 ) -> None:
-    """The clock was set back since, and nobody knows when it began."""
+    """The clock was set back since, so nobody knows when the call began."""
     job = still_task("job")
     put_record(still, still_ledger, job, s="running", t="other", cl=NOW + 1, le=NOW + 9 * COVER_MS)
     assert claim(job) == Claim("deferred", job.deadline, reason="busy", wait=COVER_MS + 5)
@@ -199,7 +199,7 @@ def test_a_dead_worker_s_call_that_changed_nothing_leaves_no_trace(
 ) -> None:
     job = still_task("job", actor)
     put_record(still, still_ledger, job, s="running", t="other", cl=NOW - 900, le=NOW - 1)
-    # Others have the account's pace: what is not claimed is seen as it was left.
+    # A pause keeps the job from calling again, so that the record is seen as the dead worker's call leaves it.
     still.redis.hset(KEYS.holds, "sms/paused", json.dumps({"kind": "paused", "scope": "sms"}))
     assert claim(job).verb == "parked"
     found = record(still, still_ledger, job)

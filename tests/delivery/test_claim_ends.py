@@ -1,4 +1,4 @@
-"""Which jobs claim.lua lets end without a call: found, cancelled, worn, expired; and what counts against a deadline."""
+"""Which jobs end without a call, as claim.lua decides (found, cancelled, worn, expired); and what counts against a deadline."""
 
 from __future__ import annotations
 
@@ -79,20 +79,20 @@ MARKED = NOW - 1000
     ("sent", "counts", "word"),
     [
         (MARKED, {}, "cancelled"),
-        # Its id is used again.
+        # The batch's name is used again.
         (MARKED + 1, {}, "call"),
         (MARKED + 1, {"id": "spring", "began_at": MARKED + 1}, "call"),
-        # The counts that lived then still do.
+        # The counts of the cancelled batch are still there.
         (MARKED + 1, {"id": "spring", "began_at": MARKED}, "cancelled"),
         (MARKED + 1, {"id": "spring"}, "cancelled"),
-        # It was cancelled before, and waited longer than what was counted meanwhile.
+        # The job was sent before the mark was set, and the counts are those of a later batch.
         (MARKED, {"id": "spring", "began_at": MARKED + 1}, "cancelled"),
     ],
 )
 def test_a_batch_s_mark_catches_what_was_sent_before_and_later_jobs_as_long_as_its_counts_live(
     still: StillClock, still_task: Make, claim: Ask, sent: int, counts: dict[str, Any], word: str
 ) -> None:
-    """A batch of that name a month later was cancelled whole."""
+    """Otherwise a batch of the same name a month later would be cancelled, too."""
     job = still_task("job", batch_id="spring")
     job.receipt = dataclasses.replace(job.receipt, sent=sent)
     still.redis.hset(KEYS.cancelled, "b:spring", MARKED)
@@ -105,7 +105,7 @@ def test_a_batch_s_mark_catches_what_was_sent_before_and_later_jobs_as_long_as_i
 def test_a_message_s_mark_catches_no_later_message_of_its_id(
     still: StillClock, still_task: Make, claim: Ask, sent: int, word: str
 ) -> None:
-    """An import gives its messages ids that follow from its batch: one row was cancelled under each use of that batch for 90 days."""
+    """An import derives its message ids from its batch's name: a cancelled row would be cancelled in each later import of that name."""
     job = still_task("job")
     job.receipt = dataclasses.replace(job.receipt, sent=sent)
     still.redis.hset(KEYS.cancelled, "m:job", MARKED)
@@ -146,7 +146,7 @@ def test_a_cancelled_call_that_may_have_happened_is_looked_up_first(
     unknown(still, still_ledger, job)
     cancel(still, "m:job")
     assert claim(job).verb == "read_back"
-    # It is not to be brought forward again and again meanwhile.
+    # The mark `u:` keeps the job from being brought forward again and again meanwhile.
     assert still.all()[KEYS.cancelled] == {"m:job": str(NOW), "u:job": str(NOW)}
 
 
@@ -161,7 +161,7 @@ def test_a_cancelled_call_that_may_have_happened_is_looked_up_first(
 def test_a_thousand_cancelled_jobs_are_answered_in_a_second(
     still: StillClock, still_task: Make, claim: Ask, told: str, word: str, pace: str
 ) -> None:
-    """A reader of the stream must be able to follow."""
+    """If more were answered at once, a reader of the stream could not follow."""
     cancel(still, "m:job", pace=told)
     answer = claim(still_task("job"))
     assert answer.verb == word
@@ -233,7 +233,7 @@ def test_when_the_deadline_has_passed_it_ends(
     assert claim(job) == dataclasses.replace(answer, deadline=job.deadline)
     found = record(still, still_ledger, job)
     assert (found["state"], found["token"], found["fingerprint"]) == (state, "t1", job.fingerprint)
-    # Nobody calls it any more, so it does not wait alone any more; of a lost call, nor does its listing.
+    # The job calls no more, so its call is no longer noted as one that waits alone; for a lost call, its listing is not.
     assert still.all()[KEYS.alone].keys() == ({job.about} if state == "unknown" else {job.listing})
 
 
@@ -259,7 +259,7 @@ def test_time_that_stood_still_since_it_was_enqueued_is_added(
     for began, ended in past:
         put_past_hold(still.redis, KEYS, "sms", NOW + began, NOW + ended)
     assert claim(job).deadline == job.deadline + adds
-    # And that which goes on.
+    # The time of a hold that goes on is added, too.
     still.redis.hset(KEYS.still, "sms", NOW - 7000)
     still.redis.sadd("acks", "job")
     assert claim(job).deadline == job.deadline + adds + 7000

@@ -1,4 +1,4 @@
-"""What claim.lua parks for a hold, and whom it makes the hold's probe."""
+"""Which jobs claim.lua parks for a hold, and which job it makes the hold's probe."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_when_a_hold_s_time_has_come_one_claim_is_its_probe(
         ({"bare": True, "about": "another"}, True),
         ({"bare": True, "about": "its own"}, False),
         ({"bare": True, "about": "its own", "any": True}, True),
-        # Where jobs of other kinds are parked, it is their turn.
+        # If jobs of other kinds are parked, it is their turn to probe.
         ({"bare": True, "about": "another", "others": True}, False),
         ({"bare": True, "about": "another", "others": True, "call": "sms/create_group"}, True),
     ],
@@ -170,7 +170,7 @@ def test_a_job_whose_secret_is_refused_is_given_to_workers_that_have_another(
 def test_a_call_that_is_refused_while_others_pass_waits_alone(
     still: StillClock, still_task: Make, claim: Ask, until: int, word: str, wait: int
 ) -> None:
-    """But not beyond its deadline, and not for a time that a clock ahead has set."""
+    """It does not wait beyond its deadline, nor until a time that was set by a clock that was ahead."""
     job = still_task("job")
     still.redis.hset(KEYS.alone, job.about, f"3 {until}")
     answer = claim(job)

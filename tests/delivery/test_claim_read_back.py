@@ -37,7 +37,7 @@ def test_a_lost_call_is_looked_up_when_its_time_has_come(
     assert still.lives(KEYS.reader(job.listing), COVER_MS)
     assert found[KEYS.unknown(job.listing)] == {still_ledger.record(job): NOW}
     told = record(still, still_ledger, job)
-    # The message to wake when a verdict is in.
+    # The record names the message to wake when there is a verdict.
     assert (told["waiting_in"], told["bodies"], told["id"], told["message"]) == (
         "delayed",
         "bodies",
@@ -46,7 +46,7 @@ def test_a_lost_call_is_looked_up_when_its_time_has_come(
     )
     assert told["deadline"] == str(job.deadline)
     assert (told["state"], "token" in told) == ("unknown", False)
-    # Asked once more with the same token, the right to read is its own still.
+    # A repeated claim with the same token still has the reader lock.
     assert claim(job).verb == "read_back"
 
 
@@ -90,7 +90,7 @@ def test_while_another_reads_the_listing_a_look_up_waits_for_it(
     still.redis.set(KEYS.reader(job.listing), "other", px=left)
     answer = claim(job)
     if left == 30 and answer.verb == "read_back":
-        # It ran out meanwhile.
+        # The reader lock ran out meanwhile.
         return
     assert (answer.verb, answer.reason) == ("deferred", "unknown")
     assert least <= answer.wait <= most
@@ -130,7 +130,7 @@ def test_a_look_up_does_not_wait_for_a_kind_of_call_that_fails(
 def test_a_look_up_probes_as_the_listing_that_it_is(
     still: StillClock, still_ledger: Ledger, still_task: Make, claim: Ask
 ) -> None:
-    """Where the listing was refused, this job would meet the same refusal as the one before it."""
+    """If the listing itself was refused, this job would meet the same refusal as the one before it."""
     job = still_task("job")
     unknown(still, still_ledger, job)
     put_hold(still.redis, KEYS, "sms/refused", bare=True, about=job.about)
@@ -180,7 +180,7 @@ def test_a_read_never_reads_back_for_others(still: StillClock, still_task: Make,
     [
         # The deadline comes after the look.
         (AFTER_MS + 1, AFTER_MS),
-        # It comes first: one look so long before it, or half-way.
+        # The deadline comes first: one look five seconds before it, or half-way if that is later.
         (AFTER_MS, AFTER_MS - 5000),
         (6000, 3000),
     ],

@@ -1,4 +1,4 @@
-"""What claim.lua makes of held time, and of a call whose worker died."""
+"""How claim.lua counts held time, and what it does about a call whose worker died."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOUR_MS = 3_600_000
 def test_a_hold_of_its_own_channel_takes_nothing_from_a_job_s_time(
     house: House, ledger: Ledger, task: Callable[..., Task], scope: str, over: bool
 ) -> None:
-    # Five hours of its own, ten ago; for eight or nine of them the channel `scope` was refused.
+    # The job has five hours, and was enqueued ten hours ago. For eight or nine of those ten, the channel `scope` was refused.
     job = task("job", since=now_ms() - 10 * HOUR_MS, patience=5 * 3600)
     assert job.job.scope == "sms"
     began = now_ms() - 9 * HOUR_MS
@@ -64,7 +64,7 @@ def test_a_hold_that_lasts_adds_to_a_job_s_time_only_what_came_after_the_enqueue
 def test_a_dead_worker_s_call_that_may_have_happened_is_read_back(
     house: House, ledger: Ledger, task: Callable[..., Task], actor: str
 ) -> None:
-    """Called again, it would be carried out twice."""
+    """If the call were made again, it might be carried out twice."""
     job = task("job", actor)
     finish(ledger.claim(job, "t1"))
     if job.job.named:
@@ -84,7 +84,7 @@ async def test_what_five_workers_died_with_only_ends(
     actor: str,
     ends: tuple[str, bytes | None],
 ) -> None:
-    """A job that kills whoever has it would do so for ever; if a call of it may have left, nobody knows what it did."""
+    """Otherwise a job that kills its worker would kill one after the other. If its call may have left, nobody knows what the call did."""
     job = task("job", actor)
     finish(ledger.claim(job, "t1"))
     house.redis.hset(ledger.record(job), "le", 1)
@@ -108,7 +108,7 @@ async def test_what_five_workers_died_with_only_ends(
 def test_a_dead_worker_s_call_that_changed_nothing_is_made_again(
     house: House, ledger: Ledger, task: Callable[..., Task], actor: str
 ) -> None:
-    """A group is asked for only once its baseline is noted; without one, no listing could tell the job's group."""
+    """A group is created only once its baseline is noted: without a baseline, no listing could show which group is the job's."""
     job = task("job", actor)
     finish(ledger.claim(job, "t1"))
     house.redis.hset(ledger.record(job), "le", 1)
@@ -136,7 +136,7 @@ def test_a_record_does_not_run_out_while_it_is_asked_for(
 
 @pytest.fixture
 def jon_and_john(task: Callable[..., Task]) -> tuple[Task, Task]:
-    """One number, two names, no keys of their own."""
+    """Two jobs with one number and two names, which have no keys of their own."""
     number = {"idempotency_key": None, "phone": "+32470999999"}
     return task("jon", first_name="Jon", **number), task("john", first_name="John", **number)
 
@@ -153,7 +153,7 @@ def test_the_same_contact_waits_as_long_as_the_message_of_the_first_is_there(
     finish(ledger.settle(jon, "t1", op()))
     assert finish(ledger.claim(john, "t2")).reason == "busy"
     house.redis.sadd("acks", "john")
-    # An operator dropped it: nobody is there to be waited for.
+    # An operator dropped the first message, so there is nothing to wait for.
     house.redis.hdel("bodies", "jon")
     assert finish(ledger.claim(john, "t2")).verb == ("call" if op is Waiting else "read_back")
 
@@ -165,7 +165,7 @@ def test_a_first_contact_that_ended_as_unknown_is_read_back_for_the_second(
     jon, john = jon_and_john
     finish(ledger.claim(jon, "t1"))
     finish(ledger.settle(jon, "t1", EndedUnknown(events=[], reason="{}")))
-    # As a lost call that nobody could tell of before its deadline leaves it.
+    # This is how a lost call leaves its record if every look was undecided until the deadline.
     house.redis.hset(ledger.record(jon), mapping={"en": 1, "rb": 1})
     assert finish(ledger.claim(john, "t2")).verb == "read_back"
     _, [unknown] = finish(ledger.unknowns.of(john.listing))
@@ -190,11 +190,11 @@ def test_a_second_contact_whose_time_runs_out_leaves_the_record_to_the_first(
 def test_two_kinds_of_job_that_read_one_listing_do_not_judge_each_other_s_records(
     ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """A kind that looks for something else would find nothing, and the other's call would be made again."""
+    """Otherwise a kind that looks for something else would find nothing, and the other kind's call would be made again."""
     added = task("added")
 
     class RemoveContact(AddContact):
-        """A second kind, made up."""
+        """A made-up second kind of job."""
 
         actor = "remove_contact"
 
@@ -212,7 +212,7 @@ def test_two_kinds_of_job_that_read_one_listing_do_not_judge_each_other_s_record
 def test_a_claim_that_must_wait_for_the_pace_leaves_nothing_behind(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """What has no state has no lifetime either: it would stay for ever."""
+    """A record without a state has no lifetime either, and would stay for ever."""
     job = task("job")
     house.redis.hset(KEYS.pace, mapping={"tat": (now_ms() + 5000) * 1000})
     assert finish(ledger.claim(job, "t1")).verb == "paced"
@@ -228,7 +228,7 @@ def test_no_key_of_one_s_own_is_the_name_of_a_listing_without_one(
 
 
 def test_a_name_whose_holder_is_gone_is_free(house: House, ledger: Ledger, task: Callable[..., Task]) -> None:
-    """An operator dropped the message: nobody else would ever free the name, for months."""
+    """If an operator drops the holder's message, nothing else frees the name: it would stay taken for months."""
     first, second = task("first", "create_group"), task("second", "create_group")
     finish(ledger.claim(first, "t1"))
     finish(ledger.renew(first, "t1", []))
@@ -243,7 +243,7 @@ def test_a_name_whose_holder_is_gone_is_free(house: House, ledger: Ledger, task:
 def test_what_was_looked_up_for_nobody_does_not_let_a_retry_call(
     house: House, ledger: Ledger, jon_and_john: tuple[Task, Task]
 ) -> None:
-    """The API may have carried the call out since: a retry must look for itself."""
+    """The API may have carried the call out since, so a retry must look for itself."""
     jon, _ = jon_and_john
     finish(ledger.claim(jon, "t1"))
     finish(ledger.settle(jon, "t1", Lost()))

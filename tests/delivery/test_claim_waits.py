@@ -118,7 +118,7 @@ def test_a_name_is_taken_while_its_holder_may_still_create_the_group(
         assert (answer.verb, answer.reason) == ("deferred", "busy")
         assert record(still, still_ledger, job)["baseline"] == '["gro_1"]'
         return
-    # What was seen before others had the name is no baseline any more.
+    # Another job has had the name since, so the old baseline does not count any more.
     assert answer == Claim("call", job.deadline, attempts=2, lease=COVER_MS)
     assert "baseline" not in record(still, still_ledger, job)
     assert still.all()[lock(job)] == still_ledger.record(job)

@@ -10,7 +10,7 @@ from delivery.scripts import SCRIPTS
 from tests.harness.still_clock import StillClock
 
 ZERO = datetime(1970, 1, 1, tzinfo=UTC)
-#: Days around which the calendar turns, and the milliseconds at which its smaller parts do.
+#: Days at the turns of months and years, and the milliseconds of a day at the turns of seconds, minutes and hours.
 DAYS = [
     f"{year}-{day}"
     for year in (1970, 1999, 2000, 2001, 2004, 2026, 2027, 2099, 2100, 2101, 2400)
@@ -35,7 +35,7 @@ MILLISECONDS = (0, 1, 999, 1000, 59_999, 60_000, 3_599_999, 3_600_000, 86_399_99
 @pytest.mark.parametrize("after", MILLISECONDS)
 def test_a_time_in_an_event_is_that_of_the_calendar(still: StillClock, after: int) -> None:
     script = SCRIPTS["size"]
-    # The function alone, with nothing of the script around it.
+    # Run only the function, without the script around it.
     source = script.source.split("-- size.lua")[0] + "return rfc3339(tonumber(ARGV[1]))"
     for day in DAYS:
         moment = datetime.fromisoformat(f"{day}T00:00:00+00:00") + timedelta(milliseconds=after)

@@ -1,4 +1,4 @@
-"""What is around attempts: whose message is let go, what is answered at once, and the line of the log."""
+"""What happens around attempts: messages are released, some jobs are answered at once, and each attempt has a log line."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ async def test_the_line_of_an_attempt_tells_how_long_it_took(
     assert "retry_in_ms" not in fields
     # The next attempt counts anew.
     assert (task.cost.api_calls, task.cost.api_seconds) == (0, 0.0)
-    # A clock that differs makes no negative time.
+    # A producer's clock that is ahead makes no negative time.
     task.since, task.cost.fetched = NOW + 9000, 100.0
     means.log_line.finished(task, "succeeded", 2)
     assert lines.lines[1][1]["queue_ms"] == 0
@@ -192,7 +192,7 @@ async def test_the_line_of_an_attempt_tells_tenths_of_a_millisecond_and_when_it_
 async def test_a_key_that_a_sender_chose_is_not_shown(
     means: Means, lines: Lines, job: Callable[..., Task], key: str | None, *, shown: bool
 ) -> None:
-    """Senders make keys of numbers and names."""
+    """Senders make keys from telephone numbers and names."""
     task = job(idempotency_key=key)
     means.log_line.finished(task, "succeeded", 1)
     assert only(lines)[1]["idempotency_key"] == (task.key if shown else task.digest)
@@ -201,7 +201,7 @@ async def test_a_key_that_a_sender_chose_is_not_shown(
 async def test_a_hold_that_is_over_parks_nobody_and_is_not_believed_any_more(
     still: StillClock, means: Means, deliver: Delivery, lines: Lines, job: Callable[..., Task]
 ) -> None:
-    """This process was told of it, and another one's probe has ended it since."""
+    """This process has learnt of the hold, and another process's probe has ended it since."""
     task = job()
     means.gate.hold("sms/refused")
     await deliver.deliver(task)

@@ -1,4 +1,4 @@
-"""Answers of a server that fails, or that sends one twice, through the whole house: one effect and one true answer each."""
+"""A server fails, or sends an answer twice: with a real worker, each job has one effect and one true answer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.harness import House
 
 
 def contacts(count: int) -> list[dict[str, Any]]:
-    """Arguments of so many different add_contact jobs."""
+    """Return the arguments of ``count`` different add_contact jobs."""
     return [{"channel": "sms", "group_id": "gro_1", "phone": f"+3247{number:07d}"} for number in range(count)]
 
 
 def added(house: House, count: int) -> list[dict[str, Any]]:
-    """The data of the answers to so many jobs; each added its contact once, and tells the id that it has."""
+    """Enqueue ``count`` jobs, check that each added its contact once and answered with its id, and return the data of the answers."""
     house.sandbox.add_groups("sms", group_id="gro_1")
     house.worker()
     answers = house.wait_answered(house.enqueue_many("add_contact", contacts(count)), seconds=60)

@@ -1,4 +1,4 @@
-"""The gate of one process: who is let in, in what order, and that no way out keeps a slot."""
+"""The gate of one process: which jobs it lets in, in what order, and that a job gives its place back however it leaves."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_every_lane_with_work_has_its_share_of_the_turns() -> None:
 
 
 async def test_a_lane_that_was_idle_saves_nothing_up() -> None:
-    """It would have all turns for as long as it was away."""
+    """Otherwise a lane that comes back would have all turns for as long as it was away."""
     crowd = Crowd(Gate(1))
     await crowd.add("first", lane="contacts")
     for number in range(50):
@@ -97,7 +97,7 @@ async def test_a_place_that_was_lent_goes_to_who_has_least() -> None:
 
 
 async def test_a_lane_without_a_place_comes_first_though_it_has_just_had_one() -> None:
-    """For its weight it has had more than the lane that holds all others, but it is sure of a tenth of the places."""
+    """For its weight, the lane has had more than the one that has all other places, but each lane is sure of a tenth of the places."""
     crowd = Crowd(Gate(10))
     for number in range(9):
         await crowd.add(f"contact {number}")
@@ -124,7 +124,7 @@ async def test_listings_never_have_more_than_a_quarter_of_the_places() -> None:
     assert crowd.inside == ["read 1", "contact", "read 2"]
     for name in ("read 1", "read 2", "read 3", "read 4", "read 5"):
         await crowd.let_go(name)
-    # One that reads back counts like one of theirs.
+    # A listing that reads back counts as well.
     with gate.one_listing() as is_room:
         assert is_room
         await crowd.add("read 6", lane="reads")
@@ -136,7 +136,7 @@ async def test_listings_never_have_more_than_a_quarter_of_the_places() -> None:
 
 
 async def test_a_lane_that_has_no_room_claims_no_turn() -> None:
-    """Nobody could take it, and all other lanes would wait for it."""
+    """No job could take the turn, and all other lanes would wait for it."""
     crowd = Crowd(Gate(4))
     for number in range(3):
         await crowd.add(f"read {number}", lane="reads")
@@ -208,7 +208,7 @@ async def test_a_hold_sends_away_those_whom_it_concerns_and_nobody_else() -> Non
 
 
 async def test_a_hold_of_one_kind_of_call_keeps_nobody_from_asking() -> None:
-    """What was called before may be looked up."""
+    """Lost calls of that kind may still be looked up."""
     crowd = Crowd(Gate(1))
     await crowd.add("inside")
     kind = "sms/outage/add_contact"
@@ -242,7 +242,7 @@ async def test_a_process_that_is_benched_sends_back_who_waits_and_claims_no_turn
     it_is(51.0)
     with pytest.raises(Benched):
         await crowd.gate.enter("contacts", SMS, None, LONG)
-    # However short it is to be, it is not nothing.
+    # A process is benched for a moment at least.
     crowd.gate.bench(0.0)
     assert crowd.gate._benched_until == 51.0 + Pause.benched_first
     it_is(60.0)
@@ -253,7 +253,7 @@ async def test_a_process_that_is_benched_sends_back_who_waits_and_claims_no_turn
 
 
 async def test_who_is_cancelled_when_a_hold_has_just_sent_it_away_gives_back_no_place() -> None:
-    """It had none: one job too many would be let in."""
+    """The job had no place: if it gave one back, one job too many would be let in."""
     crowd = Crowd(Gate(2))
     for name in ("a", "b", "c"):
         await crowd.add(name)
@@ -322,7 +322,7 @@ async def test_cancelling_gives_the_slot_to_the_next(at: str) -> None:
         await turns()
         await crowd.let_go("a")
     elif at == "let in":
-        # In one turn of the loop: b's future is done, and b has not run yet.
+        # After one turn of the loop, b's future is done, and b has not run yet.
         crowd.leave["a"].set()
         await asyncio.sleep(0)
         crowd.tasks["b"].cancel()
@@ -339,7 +339,7 @@ async def test_cancelling_gives_the_slot_to_the_next(at: str) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 async def test_slots_never_leak_whatever_happens(seed: int) -> None:
-    """Jobs come, go, fail and are cancelled while holds and pauses come and go; at the end every slot is free."""
+    """Jobs come, go, fail and are cancelled while holds and pauses come and go; at the end every place is free."""
     chance = random.Random(seed)  # noqa: S311 - must repeat, not resist guessing
     concurrency = chance.randint(1, 5)
     gate = Gate(concurrency, claims=chance.choice([None, 1, 2]))

@@ -1,4 +1,4 @@
-"""What the gate of one process does at which moment: holds that are believed, the pace, who is overdue."""
+"""When the gate of one process acts: how long it believes in a hold and waits for the pace, and when it lets overdue jobs in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoopClock:
         await turns(8)
 
     def waking(self, gate: Gate) -> list[float]:
-        """When the gate is to look again."""
+        """Return when the gate will look again."""
         return [
             timer.when()
             for timer in self.timers
@@ -100,7 +100,7 @@ async def test_a_lane_that_yields_comes_back_when_it_was_told_last(clock: LoopCl
 async def test_the_gate_has_one_timer_at_most_and_none_where_nobody_waits_for_a_time(
     clock: LoopClock,
 ) -> None:
-    """One for each claim that came too early would be a crowd of them, which all ask Redis at once."""
+    """With a timer for each claim that came too early, a crowd of jobs would ask Redis at once."""
     crowd, began = Crowd(Gate(1)), clock.now
     gate = crowd.gate
     gate.pace(5.0, "contacts", "")
@@ -111,7 +111,7 @@ async def test_the_gate_has_one_timer_at_most_and_none_where_nobody_waits_for_a_
         gate.pace(seconds, "contacts", "")
         assert clock.waking(gate) == [began + seconds]
     gate.pace(9.0, "contacts", "bulk")
-    # First for the pace, then for the lane.
+    # The gate waits first for the pace, then for the lane.
     assert clock.waking(gate) == [began + 8.0]
     await clock.at(began + 8.0)
     assert (crowd.inside, clock.waking(gate)) == ([], [began + 9.0])
@@ -120,7 +120,7 @@ async def test_the_gate_has_one_timer_at_most_and_none_where_nobody_waits_for_a_
     assert clock.waking(gate) == [], "b waits for a place, and no time brings one"
     await crowd.let_go("a")
     assert crowd.inside == ["b"]
-    # Nobody's patience is waited for who is inside.
+    # No timer waits for the deadline of a job that is inside.
     assert [timer for timer in clock.timers if not timer.cancelled() and timer.when() > clock.now] == []
     await crowd.end()
 
@@ -139,7 +139,7 @@ async def test_a_gate_that_drains_waits_for_no_time(clock: LoopClock) -> None:
 async def test_whoever_goes_or_becomes_overdue_the_others_keep_their_order(
     clock: LoopClock, seed: int
 ) -> None:
-    """Some come back with the number they had, so that numbers come in any order."""
+    """Some jobs come back with the numbers they had, so numbers come in any order."""
     chance = random.Random(seed)  # noqa: S311 - must repeat, not resist guessing
     gate, began = Gate(1), clock.now
     numbers = chance.sample(range(100), 14)

@@ -1,4 +1,4 @@
-"""Holds: what they stop costs nothing, comes back in order, and loses no time by it; the figures are printed (pytest -s)."""
+"""Holds: parked jobs cost nothing, come back in order, and lose no time of their deadlines; the figures are printed (pytest -s)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.harness.unparking import unpark
 KEYS = Keys()
 HOUR_MS = 3_600_000
 LONG = "CHAOS_SCALE" in os.environ
-#: How many jobs of a held channel stand before the others.
+#: How many jobs of a held channel are ahead of the others.
 PARKED = 100_000 if LONG else 100
 #: Their patience in seconds: shorter than the hold, and longer than it takes to call them all.
 PATIENCE = 600 if LONG else 8
 
 
 def contacts(channel: str, group_id: str, count: int, **more: Any) -> list[dict[str, Any]]:
-    """Arguments of so many different add_contact jobs."""
+    """Return the arguments of ``count`` different add_contact jobs."""
     who: Callable[[int], dict[str, str]] = (
         (lambda n: {"phone": f"+3248{n:07d}"})
         if channel == "sms"
@@ -51,7 +51,7 @@ def parked(house: House) -> int:
 
 
 def commands(house: House) -> int:
-    """Commands that workers have sent; what scripts do inside is not counted."""
+    """Return how many commands the workers have sent; commands within scripts are not counted."""
     stats: Any = house.redis.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval", "blmove"))
 
@@ -99,7 +99,7 @@ def test_what_was_parked_comes_back_in_the_order_in_which_it_was_enqueued(house:
     jobs = contacts("sms", group_id, 60)
     for job in jobs:
         house.enqueue("add_contact", job)
-        # Messages of one millisecond have no order.
+        # Messages of the same millisecond have no order.
         time.sleep(0.002)
     wait_for(lambda: parked(house) == 60, show=house.log_tail)
     assert calls(house).total() == 0
@@ -107,7 +107,7 @@ def test_what_was_parked_comes_back_in_the_order_in_which_it_was_enqueued(house:
     wait_for(lambda: calls(house)["sms/addcontact"] == 60, show=house.log_tail)
     called = [entry["body"]["phone"] for entry in house.sandbox.requests()]
     wanted = [job["phone"] for job in jobs]
-    # As many as run at once may pass each other.
+    # Jobs that run at the same time may pass each other.
     assert max(abs(called.index(phone) - at) for at, phone in enumerate(wanted)) <= 8
 
 
@@ -154,7 +154,7 @@ def test_a_kind_of_call_that_fails_holds_no_other(house: House) -> None:
 
 
 def test_an_outage_ends_with_its_last_job(house: House) -> None:
-    """Nobody would be left to find out that it is over."""
+    """Otherwise no job would be left to find out that the outage is over."""
     house.worker(COUPONTOOLS_BASE_URL="http://127.0.0.1:9")
     jobs = contacts("sms", "gro_1", 20, deadline_seconds=2)
     house.wait_answered(house.enqueue_many("add_contact", jobs), seconds=60)
@@ -190,7 +190,7 @@ def refusal(task: Task, code: str = "101", **more: Any) -> Signal:
 def test_holds_are_credited_however_many_there_were(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """A long one and sixty short ones since."""
+    """There was one long hold, and sixty short ones since."""
     enqueued = now_ms() - 30 * HOUR_MS
     put_past_hold(house.redis, KEYS, "sms", enqueued + HOUR_MS, enqueued + 25 * HOUR_MS)
     for number in range(60):
@@ -220,7 +220,7 @@ def test_overlapping_holds_are_credited_once(house: House, ledger: Ledger, task:
 def test_the_deadline_in_force_bounds_a_delay(
     house: House, ledger: Ledger, task: Callable[..., Task], op: type[Waiting | Lost]
 ) -> None:
-    """Two hours old with an hour of patience, held for three: the backoff was cut to nothing."""
+    """A job of one hour was enqueued two hours ago, and held for three: without that time, its backoff would be cut to nothing."""
     job = task("job", since=now_ms() - 2 * HOUR_MS, patience=3600)
     put_past_hold(house.redis, KEYS, "sms", job.since, job.since + 3 * HOUR_MS)
     claim = finish(ledger.claim(job, "t1"))
@@ -232,7 +232,7 @@ def test_the_deadline_in_force_bounds_a_delay(
 def test_only_the_kind_of_call_that_was_refused_ends_a_refusal(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """Listings work while contacts are refused: the hold came and went with each of them."""
+    """Otherwise each listing that works would end the hold, and each refused contact would begin it again."""
     contact, listing = task("contact"), task("listing", "list_contacts")
     settle(ledger, contact, "t1", refusal(contact))
     assert not settle(ledger, listing, "t2", it_works(listing)).ended
@@ -266,7 +266,7 @@ def test_a_refusal_that_ended_two_minutes_ago_has_nothing_to_do_with_a_new_one(
 def test_another_call_probes_a_refusal_without_a_code_and_the_refused_one_waits_alone(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """A firewall's 403 for one contact stopped the whole account and won every probe."""
+    """Otherwise a firewall's 403 for one contact would stop the whole account, and that contact would win every probe."""
     refused, other = task("refused"), task("other")
     settle(ledger, refused, "t1", refusal(refused, "", bare=True))
     hold = {"bare": True, "about": refused.about}
@@ -276,12 +276,12 @@ def test_another_call_probes_a_refusal_without_a_code_and_the_refused_one_waits_
     assert (claim.verb, claim.probe) == ("call", True)
     began = now_ms()
     assert settle(ledger, other, "t3", it_works(other)).ended
-    # It comes back, and is refused again: nobody else waits for it.
+    # The refused job comes back and is refused again; no other job waits for it.
     house.redis.sadd("acks", "refused")
     for wait in (2000 * 2, 4000 * 2, 8000 * 2):
         claim = finish(ledger.claim(refused, "t4"))
         assert (claim.verb, claim.reason) == ("deferred", "refused alone")
-        # What has passed since the refusal is waited for no more, and a busy machine lets much pass.
+        # The time since the refusal is taken off the wait, and on a busy machine much time may pass.
         assert wait - (now_ms() - began) - 1 <= claim.wait <= wait + 1
         house.redis.sadd("acks", "refused")
         began = now_ms()
@@ -304,7 +304,7 @@ def test_what_a_hold_lets_out_is_of_the_kind_that_was_refused(
     unpark(house.redis, KEYS)
     assert house.redis.zrange("coupontools:delayed:contacts", 0, -1) == [b"contact"]
     assert not house.redis.exists("coupontools:delayed:reads")
-    # None of that kind is left: after ten minutes any may find out.
+    # No job of that kind is left: after ten minutes any job may probe.
     house.redis.delete("coupontools:delayed:contacts")
     put_hold(house.redis, KEYS, "account/refused", since=now_ms() - 1000)
     unpark(house.redis, KEYS)
@@ -339,7 +339,7 @@ def test_a_clock_set_back_ends_no_pause_late(house: House, ledger: Ledger, task:
     assert not house.redis.exists(KEYS.holds)
 
 
-#: Writes so many jobs of which nobody knows whether they were carried out, and puts them into the line.
+#: Writes this many ``unknown`` records, and lets them wait for the listing.
 MANY_UNKNOWN = """
 for number = 0, ARGV[1] - 1 do
     local name = 'coupontools:job:none:add_contact:' .. number
@@ -350,13 +350,13 @@ end
 
 
 def test_every_unknown_has_its_turn_however_many_there_are(house: House, ledger: Ledger) -> None:
-    """Beyond the first 20,000 nobody ever looked, and each look stopped Redis for a tenth of a second."""
+    """Otherwise the calls after the first 20,000 would never be looked up."""
     listing, count = "add_contact:contacts:sms:gro_1", 21_000
     key = KEYS.unknown(listing)
     house.redis.eval(MANY_UNKNOWN, 1, key, count)
     _, first = finish(ledger.unknowns.of(listing))
     assert len(first) == 20_000
-    # They are told that nothing could be told, and go to the end of the line.
+    # They stay undecided, and go to the end of the line.
     house.redis.zadd(key, {unknown.record: now_ms() + HOUR_MS for unknown in first})
     _, second = finish(ledger.unknowns.of(listing))
     due = set(house.redis.zrangebyscore(key, 0, now_ms()))
@@ -384,7 +384,7 @@ def test_only_a_failing_connection_holds_the_account(
     assert house.redis.hkeys(KEYS.holds) == [b"sms/outage/add_contact"]
     assert finish(ledger.claim(contact, "c1")).verb == "parked"
     assert finish(ledger.claim(group, "c2")).verb == "call"
-    # What was called before is still looked up.
+    # Lost calls of that kind are still looked up.
     lost = task("lost")
     house.redis.hset(
         ledger.record(lost), mapping={"s": "unknown", "fp": lost.fingerprint, "en": 1, "rb": 1, "cl": 1}
@@ -393,12 +393,12 @@ def test_only_a_failing_connection_holds_the_account(
 
 
 def test_one_host_with_an_old_secret_does_not_stop_the_other(house: House) -> None:
-    """A refusal of the credentials concerns those who use the same secret."""
+    """A refusal of the credentials concerns only the workers that use the same secret."""
     group_id = house.new_group()
     old = house.worker(COUPONTOOLS_CLIENT_SECRET="an-old-secret", WORKER_PROCESSES=1)
     first = house.enqueue_many("add_contact", contacts("sms", group_id, 20))
     wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
-    # Nobody else is there: what it has is parked, and no time is lost.
+    # There is no other worker: its jobs are parked, and their deadlines stand still.
     wait_for(lambda: parked(house) == 20, what="all are parked", show=house.log_tail)
     house.worker(WORKER_PROCESSES=1)
     began = time.monotonic()
@@ -412,6 +412,6 @@ def test_one_host_with_an_old_secret_does_not_stop_the_other(house: House) -> No
     assert "account held since" in told
     assert f":{child})" in told
     assert house.tally()["account.released"] == 0
-    # The hold is the old secret's, and goes with it.
+    # The hold concerns the old secret, and ends when no worker uses that any more.
     assert old.terminate() == 0
     wait_for(lambda: house.tally()["account.released"] == 1, show=house.log_tail)

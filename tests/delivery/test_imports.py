@@ -1,4 +1,4 @@
-"""Delivery knows no job, and nothing of what runs it."""
+"""Delivery imports no job, and nothing of the processes that run it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import delivery
 
 FOLDER = Path(delivery.__file__).parent
-# The HTTP library takes a third of the time in which a command starts, and only a worker process calls the API.
+# Loading the HTTP library takes a third of the time in which a command starts, and only a worker process calls the API.
 FOREIGN = {"actors", "aiohttp", "dramatiq", "email_validator", "httpx", "workers"}
 
 

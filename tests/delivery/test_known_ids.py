@@ -1,4 +1,4 @@
-"""What the ledger knows of the ids that stand in listings, and when a lost call began."""
+"""What the ledger knows about the ids in listings, and when a lost call began."""
 
 from __future__ import annotations
 

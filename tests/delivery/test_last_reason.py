@@ -1,4 +1,4 @@
-"""A job that ends by its deadline says what put it off last."""
+"""When a job ends at its deadline, its error contains the last reason why it was put off."""
 
 from __future__ import annotations
 

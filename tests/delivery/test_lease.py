@@ -1,4 +1,4 @@
-"""Until when bytes may leave for a claimed job, to the moment, and how its lease is kept while a listing goes on."""
+"""Until exactly when bytes may leave for a claimed job, and how its lease is renewed while it reads a listing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness.attempts import POLICY
 from tests.harness.records import KEYS, Make, put_record
 from tests.harness.still_clock import NOW, StillClock
 
-#: What this machine's clock shows while it stands still.
+#: The time of this machine's clock when a test begins.
 HERE = 1000.0
 #: A call takes at most thirty seconds, a lease lasts forty.
 SHORT = dataclasses.replace(POLICY, timeout=30.0, cover=40.0, rate=10)
@@ -71,7 +71,7 @@ def test_bytes_leave_while_the_lease_outlasts_the_call(
 def test_a_slot_may_be_used_a_tenth_of_a_second_late(
     here: Here, lease: Callable[..., Lease], rate: float, after: float, *, missed: bool
 ) -> None:
-    """Without a pace there is none to miss."""
+    """Without a pace there is no slot to miss."""
     its = lease(rate=rate, wait=250, lease=40_000)
     here.now += after
     assert its.slot_missed is missed
@@ -80,7 +80,7 @@ def test_a_slot_may_be_used_a_tenth_of_a_second_late(
 async def test_a_renewed_lease_lasts_from_when_it_was_asked_for(
     still: StillClock, here: Here, lease: Callable[..., Lease], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its answer may come late."""
+    """The answer to the renewal may come late."""
     its = lease(lease=40_000)
     here.now += 35.0
     run = still.run
@@ -127,7 +127,7 @@ async def test_a_listing_may_go_on_until_the_deadline_and_at_least_as_long_as_a_
 async def test_a_lease_is_renewed_three_times_while_it_lasts(
     still: StillClock, here: Here, lease: Callable[..., Lease], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that two slow renewals in a row do not lose it."""
+    """Two slow renewals in a row must not lose the lease."""
     slept: list[float] = []
     pause = asyncio.sleep
     enough = asyncio.Event()

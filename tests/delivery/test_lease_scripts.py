@@ -1,4 +1,4 @@
-"""What note.lua, keep.lua and reserve.lua give a worker: a lease, the right to list, a slot of the pace."""
+"""What renew.lua and reserve.lua give a worker: a lease, the reader lock, a slot of the pace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COVER_MS = LONG_POLICY.cover * 1000
 def test_the_lease_begins_anew_when_the_baseline_is_noted(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """The listing before it spends the lease: another worker would take the call over while it is under way."""
+    """Reading the baseline spends the lease: without a new one, another worker would take the call over while it is under way."""
     job = task("job", "create_group")
     finish(ledger.claim(job, "t1"))
     house.redis.hset(ledger.record(job), "le", 1)
@@ -28,7 +28,7 @@ def test_the_lease_begins_anew_when_the_baseline_is_noted(
 def test_the_right_to_list_lasts_as_long_as_the_listing(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """A second worker would read the listing that the first is still reading."""
+    """Otherwise a second worker would read the listing that the first is still reading."""
     job = task("job")
     reader = KEYS.reader(job.listing)
     house.redis.set(reader, "t1", px=60_000)
@@ -39,7 +39,7 @@ def test_the_right_to_list_lasts_as_long_as_the_listing(
 
 
 def test_a_slot_that_is_not_reserved_is_asked_for_again(house: House, ledger: Ledger) -> None:
-    """A listing would leave before its time."""
+    """Otherwise a listing would be sent before its slot."""
     house.redis.hset(KEYS.pace, mapping={"tat": (now_ms() + 5000) * 1000})
     wait, reserved = finish(ledger.reserve("contacts"))
     assert not reserved

@@ -1,4 +1,4 @@
-"""What the ledger's scripts answer in corners that no order of steps brings about: clocks, names, probes, lost records."""
+"""What the ledger's scripts return in cases that no order of steps brings about: clocks, names, probes, lost records."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HOUR_MS = 3_600_000
 def test_a_name_is_kept_from_a_job_whose_time_a_hold_has_extended(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """Both called, one listing judged both, and both were answered with one group."""
+    """Otherwise both jobs would call, one listing would decide about both, and both would be answered with one group."""
     first = task("first", "create_group")
-    # Five seconds of its own, ten ago; but for eight of them the account was refused.
+    # The second job has five seconds, and was enqueued ten seconds ago; but for eight of those ten its channel was held.
     second = task("second", "create_group", since=now_ms() - 10_000, patience=5.0)
     put_past_hold(house.redis, KEYS, "sms", now_ms() - 9000, now_ms() - 1000)
     assert finish(ledger.claim(first, "t1")).verb == "call"
@@ -42,7 +42,7 @@ def test_whoever_wants_a_taken_name_asks_ever_less_often(
     for number, waited in enumerate((0, 10, 100, 1000)):
         waiting = task(f"w{number}", "create_group", since=now_ms() - waited * 1000)
         pauses.append(finish(ledger.claim(waiting, f"w{number}")).wait)
-    # A quarter of the time that each has waited, and what a busy machine adds to that.
+    # Each pause is a quarter of the time that the job has waited, or more on a busy machine.
     assert pauses == sorted(pauses)
     assert all(pause >= least for pause, least in zip(pauses, (300, 2500, 25_000, 30_000), strict=True))
     assert pauses[-1] == 30_000
@@ -52,7 +52,7 @@ def test_a_clock_set_back_stops_nobody(house: House, ledger: Ledger, task: Calla
     ahead = now_ms() + HOUR_MS
     house.redis.hset(KEYS.pace, mapping={"tat": ahead * 1000})
     assert finish(ledger.claim(task("a"), "t1")).verb == "call"
-    # But a slot that somebody may have reserved counts: nobody reserves one that lies further ahead than ten seconds.
+    # But a slot that is at most ten seconds ahead counts: somebody may have reserved it.
     house.redis.hset(KEYS.pace, mapping={"tat": (now_ms() + 9000) * 1000})
     assert finish(ledger.claim(task("b"), "t2")).verb == "paced"
     house.redis.delete(KEYS.pace)
@@ -74,7 +74,7 @@ def test_a_probe_is_told_that_it_is_one_whatever_it_may_do(
     claim = finish(ledger.claim(lost, "t2"))
     assert (claim.verb, claim.probe) == ("read_back", True)
     house.redis.delete(KEYS.unknown(lost.listing))
-    # The repeat of a claim whose reply was lost says the same.
+    # The repeat of a claim whose reply was lost returns the same.
     put_hold(house.redis, KEYS, "account/outage")
     other = task("other")
     first, repeat = finish(ledger.claim(other, "t3")), finish(ledger.claim(other, "t3"))
@@ -96,7 +96,7 @@ def test_what_no_listing_tells_is_asked_for_ever_less_often(
         finish(ledger.unknowns.judge(lost.listing, "t", verdicts, Rests(1, 10, 60)))
         after = now_ms()
         due = int(house.redis.hget(ledger.record(lost), "rb") or 0)
-        # The script took its time from a moment between the two, however long they are apart.
+        # The script read the clock between these two moments, however far apart they are.
         assert before - 1 <= due - pause * 1000 <= after + 1
 
 
@@ -104,16 +104,16 @@ def test_what_no_listing_tells_is_asked_for_ever_less_often(
 def test_an_answer_outweighs_a_record_that_was_lost(
     house: House, ledger: Ledger, task: Callable[..., Task], actor: str
 ) -> None:
-    """Redis failed over to a replica that did not have it yet."""
+    """Redis failed over to a replica that did not have the record yet."""
     job = task("job", actor)
     finish(ledger.claim(job, "t1"))
     house.redis.delete(ledger.record(job))
     assert finish(ledger.settle(job, "t1", Lost())).ours
     record = house.redis.hgetall(ledger.record(job))
     assert (record[b"s"], record[b"fp"]) == (b"unknown", job.fingerprint.encode())
-    # Which groups had the name before is lost as well: none that has it may be taken for this job's.
+    # The baseline is lost as well, so no group of the name may be taken for this job's.
     assert record.get(b"bl") == (b'["*"]' if actor == "create_group" else None)
-    # And a lost record whose call was answered is done.
+    # A lost record whose call was answered becomes `done`.
     house.redis.delete(ledger.record(job))
     house.redis.sadd("acks", "job")
     assert finish(ledger.settle(job, "t1", Done(events=[], outcome="{}"))).ours
@@ -123,7 +123,7 @@ def test_an_answer_outweighs_a_record_that_was_lost(
 def test_an_answer_outweighs_a_record_that_says_that_nobody_knows(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """The worker stood still beyond its lease and was taken for dead; then the answer that it waited for came."""
+    """The worker stood still beyond its lease and was taken for dead; then the answer to its call came."""
     job = task("job")
     finish(ledger.claim(job, "t1"))
     house.redis.hset(ledger.record(job), "le", now_ms() - 1)
@@ -143,7 +143,7 @@ def test_what_is_not_settled_is_remembered_longer_than_what_is(
     assert house.redis.ttl(short.record(job)) > week
     finish(short.settle(job, "t1", Lost()))
     assert house.redis.ttl(short.record(job)) > week
-    # Its dead letter may be sent again for a week, and must be read back first.
+    # The dead letter may be sent again for a week, and that job must read back first.
     house.redis.hset(short.record(job), "t", "t2")
     finish(short.settle(job, "t2", EndedUnknown(events=[], reason="{}")))
     assert house.redis.hget(short.record(job), "s") == b"unknown"
@@ -155,7 +155,7 @@ def test_what_is_not_settled_is_remembered_longer_than_what_is(
 
 
 def test_a_listing_that_tells_of_nobody_still_puts_the_reader_to_rest(house: House, ledger: Ledger) -> None:
-    """The right to list would stay with a reader that has ended, for as long as a call may take."""
+    """Otherwise a reader that has ended would keep the reader lock for as long as a call may take."""
     listing = "contacts:sms:gro_1"
     house.redis.set(KEYS.reader(listing), "t", px=HOUR_MS)
     finish(ledger.unknowns.judge(listing, "t", [], Rests(60, 10, 60)))

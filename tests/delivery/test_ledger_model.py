@@ -1,4 +1,4 @@
-"""The real scripts on a real Redis against the model of the state diagram: any order of any steps, by hypothesis."""
+"""The real scripts on a real Redis, compared with the model of the state diagram; hypothesis draws the steps and their order."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from tests.harness.ledger_steps import InFlight, LedgerSteps
 from workers.embedded import EmbeddedRedis
 
 SCALE = float(os.environ.get("CHAOS_SCALE", "1"))
-#: Enough to get into one another's way; more only make it rarer that two steps meet.
+#: Enough messages to get in one another's way; with more of them, two steps would seldom meet.
 MOST_MESSAGES = 6
-#: One rule with a weight for each step: rules of their own would be switched off too often to reach the deep states.
+#: The steps of one rule, each as often as its weight. If each step were a rule, hypothesis would switch off too many of them at a time
+#: to reach the deep states.
 STEPS = (
     ("enqueue",) * 2
     + ("work",) * 6
@@ -39,14 +40,14 @@ STEPS = (
     + ("pause",)
     + ("resume",) * 2
     + ("unpark",) * 2
-    # Several steps at once, since what lies behind them is seldom reached one by one.
+    # Several steps at once: the states behind them are seldom reached one step at a time.
     + ("lose_an_answer",) * 3
     + ("read_back",) * 4
 )
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Draws the next step, and which of those that could take it does."""
+    """Draws the next step, and the message or the claim that takes it."""
 
     client: redis.Redis
     verbs: Counter[str]
@@ -83,7 +84,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 if own := [message for message in steps.messages if message.place == worker]:
                     steps.claim(own[pick % len(own)], worker, reply_lost=reply_lost)
             case "claim":
-                # Also one that this worker has not, or not any more.
+                # Also a message that this worker does not have, or no longer has.
                 steps.claim(steps.messages[pick % len(steps.messages)], worker, reply_lost=reply_lost)
             case "send":
                 if flight := self.one_of("call", pick):
@@ -128,7 +129,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return flights[pick % len(flights)] if flights else None
 
     def read_back(self, worker: str, *, told: bool) -> None:
-        """All that waits falls due and is claimed; whoever is to list does so, and what it found is claimed again."""
+        """Let all that waits fall due, claim it, and read the listing if a claim says so; then once more, to claim what was found."""
         steps = self.steps
         for _ in range(2):
             self.time_passes(97)
@@ -142,7 +143,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 steps.judge(flight)
 
     def time_passes(self, pick: int) -> None:
-        """Mostly everything that waits falls due; at times only some of it."""
+        """Let everything that waits fall due, or at times only some of it."""
         if pick % 4:
             self.steps.delayed_fall_due()
         for number, key in enumerate("abc"):
@@ -158,7 +159,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.steps.check_records()
 
     def teardown(self) -> None:
-        """Everything that is still under way comes to its end: nothing is lost, and nothing is left behind."""
+        """Bring everything that is still under way to its end: nothing may be lost or left behind."""
         if not hasattr(self, "steps"):
             return
         self.verbs += self.steps.verbs

@@ -1,4 +1,4 @@
-"""What the ledger tells its scripts and reads of their answers: how much at once, in which units, and what there is none of."""
+"""What the ledger passes to its scripts and reads from their answers: how much at once, in which units, and what is left out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def row(number: int, *, began: int = 5, look_at: int = NOW, baseline: bytes = b"
 
 
 def test_records_that_wait_are_read_five_hundred_at_once_up_to_twenty_thousand() -> None:
-    """So that no script takes long, and no listing looks for more than it can hold."""
+    """Otherwise a script would take long, or a listing would look for more calls than it can hold."""
     ledger, asked = ledger_of(
         lambda args: [str(NOW).encode(), *itertools.chain(*(row(args[0] + n) for n in range(args[1])))]
     )
@@ -67,7 +67,7 @@ def test_records_that_wait_are_read_five_hundred_at_once_up_to_twenty_thousand()
 
 
 def test_records_that_wait_are_read_until_one_is_not_due() -> None:
-    """They come in the order of their next look."""
+    """Records come in the order of their next look."""
     pages = iter(
         [
             [b"1000", *row(0, look_at=999), *row(1, look_at=1000)],
@@ -76,7 +76,7 @@ def test_records_that_wait_are_read_until_one_is_not_due() -> None:
     )
     ledger, asked = ledger_of(lambda _: next(pages))
     began_at, found = finish(ledger.unknowns.of("some"))
-    # It is the first script that tells when the look began.
+    # The look began at the first script's time.
     assert began_at == 1000
     assert [unknown.due for unknown in found] == [True, True, True, False]
     assert [args[0] for _, _, args in asked.given] == [0, 2]
@@ -144,7 +144,7 @@ def test_a_claim_tells_times_in_milliseconds_and_what_the_job_is(still_task: Mak
         "named": False,
         "since": task.since,
         "deadline": task.deadline,
-        # Ninety days, and as long as its message may wait.
+        # Ninety days, and the time for which the message may wait.
         "life": 90 * DAY_MS + 60_000,
         "interval": 100_000,
         "horizon": 200.0,
@@ -217,7 +217,7 @@ def test_a_settlement_goes_by_the_deadline_that_the_claim_told_or_by_its_own(sti
 
 
 def test_a_settlement_that_owns_no_record_says_nothing_of_the_job_s(still_task: Make) -> None:
-    """Its arguments may not even be readable."""
+    """The arguments of such a job may not even be readable."""
     body = {"id": "evt_1", "type": "coupon_claimed"}
     for actor, more in (("create_group", {}), ("verify_webhook", {"payload": body}), ("add_contact", {})):
         task = still_task("job", actor, **more)

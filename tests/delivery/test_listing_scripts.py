@@ -1,4 +1,4 @@
-"""What stands in Redis of records that wait for a listing, and what its verdicts change."""
+"""What Redis has of the records that wait for a listing, and what the listing's verdicts change."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def judge(still: StillClock, word: str, evidence: Any = None, token: str = "mine
 
 
 def waiting_record(still: StillClock, **fields: Any) -> None:
-    """A record whose message waits for a look that was due a moment ago."""
+    """Write a record whose message waits for a look that is due."""
     still.redis.hset("bodies", "a", "{}")
     still.redis.zadd("delayed", {"a": NOW + DAY_MS})
     unknown_record(
@@ -191,7 +191,7 @@ def test_whoever_read_the_listing_lets_it_rest(still: StillClock) -> None:
 def test_a_verdict_of_the_ledger_takes_the_pauses_of_its_rests(
     still: StillClock, still_ledger: Ledger, still_task: Callable[..., Task]
 ) -> None:
-    """The pauses are seconds there, and milliseconds here."""
+    """The pauses are seconds in `Rests`, and milliseconds in Redis."""
     lost = still_task("lost")
     record = still_ledger.record(lost)
     still.redis.hset(record, mapping={"s": "unknown", "en": 5, "b": "bodies", "id": "lost"})

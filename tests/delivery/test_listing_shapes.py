@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.harness import House
 
-#: A shape, and what becomes of a job whose call happened, then of one whose call did not; the answers of both were lost.
+#: The shape of the listing -> how a job ends whose call happened, and one whose call did not; the answers to both are lost.
 CONTACTS = {
     "double_zero": ("contact.added", "contact.added"),
     "float_numbers": ("contact.added", "contact.added"),
@@ -14,10 +14,10 @@ CONTACTS = {
     "notice": ("contact.added", "contact.added"),
     "next_page": ("contact.added", "unknown"),
     "masked": ("unknown", "contact.added"),
-    # What showed no number in the first look stood there before the second call.
+    # The row without a number is known from the first look, so it was there before the second call.
     "no_address": ("unknown", "contact.added"),
     "other_group": ("unknown", "unknown"),
-    # The row that is left out is the contact's.
+    # The row that is missing is the contact's.
     "repeated_row": ("unknown", "unknown"),
 }
 GROUPS = {
@@ -26,7 +26,7 @@ GROUPS = {
     "counted_names": ("unknown", "group.created"),
     "cut_names": ("unknown", "group.created"),
 }
-#: Seconds that a job waits which nobody can tell. Any other has all the time that a busy machine needs.
+#: The deadline of a job that stays undecided, in seconds. Any other job has all the time that a busy machine needs.
 PATIENCE = 2
 
 

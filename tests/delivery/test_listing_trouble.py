@@ -1,4 +1,4 @@
-"""What a listing that could not be read back tells of the account."""
+"""Which signal a look-up gives about the account when its listing could not be read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from delivery.retry import meaning_of
 
 
 def test_a_slow_listing_is_no_outage_of_the_account(still_task: Callable[..., Task]) -> None:
-    """Its look waits by itself; a breaker would stop every job of that kind for it."""
+    """Only the look-up itself waits; an outage would stop every job of that kind."""
     error = MayHaveHappened("no answer in time", outage=True)
     meaning = meaning_of(error, effect=False, shortest_pause=1.0)
     assert (meaning.signal, meaning.connect) == ("outage", False)

@@ -1,4 +1,4 @@
-"""Listings that take longer than a lease: they are kept, and given up at the deadline."""
+"""Listings that take longer than a lease: the lease is renewed, and the listing is given up at the deadline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_two_jobs_of_one_key_do_not_take_a_long_listing_from_each_other(house: H
     ids = [house.enqueue("list_contacts", arguments) for _ in range(2)]
     answers = house.wait_answered(ids, seconds=60)
     assert sorted(events[0]["data"]["replayed"] for events in answers.values()) == [False, True]
-    # Where this machine stood still for half a second the listing was read anew, by the one that had read it.
+    # If this machine stood still for half a second, the job that read the listing read it anew.
     broken_off = [
         line for line in worker.log_lines("job.finished") if line.get("error_kind") == "MayHaveHappened"
     ]
@@ -36,13 +36,13 @@ def test_a_listing_is_given_up_at_the_deadline_and_costs_nothing(house: House) -
     worker = house.worker(**SHORT)
     ids = [
         house.enqueue("list_contacts", channel="sms", group_id=group_id, deadline_seconds=2),
-        # Its listing is the one that notes what is there before the first call.
+        # The listing of this job reads the baseline.
         house.enqueue("create_group", channel="sms", name="Pizza", deadline_seconds=2),
     ]
     answers = house.wait_answered(ids, seconds=60)
     assert {events[0]["data"]["error"]["kind"] for events in answers.values()} == {"expired"}
     assert not [entry for entry in house.sandbox.requests() if entry["endpoint"] == "sms/addgroup"]
-    # Neither holds up who comes next.
+    # Neither job holds up the next one.
     house.sandbox.clear_faults()
     again = house.answer(house.enqueue("create_group", channel="sms", name="Pizza"))
     assert again["type"] == "coupontools.group.created"
@@ -50,7 +50,7 @@ def test_a_listing_is_given_up_at_the_deadline_and_costs_nothing(house: House) -
 
 
 def test_a_read_back_that_drips_or_is_put_off_holds_up_nobody(house: House) -> None:
-    """One kept the right to list for as long as it dripped, so that others ended as `unknown`; the other paused the whole account."""
+    """Otherwise the slow listing would keep the reader lock, so that others end as `unknown`, and the 503 would pause the whole account."""
     drips, put_off, others = (house.new_group(name=name) for name in ("A", "B", "C"))
     house.sandbox.faults("close_after", endpoint="sms/addcontact", containing=drips)
     house.sandbox.faults("close_after", endpoint="sms/addcontact", containing=put_off)

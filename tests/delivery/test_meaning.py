@@ -1,4 +1,4 @@
-"""What an answer means: each real failure, raised through the real transport by a real socket, and what follows from it."""
+"""What an answer means: each real failure, raised through the real transport by a real socket, and what retry.py makes of it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def connect_time_out(wire: Any, connect: Connect) -> AsyncIterator[Coupont
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        # The handshake of TLS belongs to connecting, and this one never ends.
+        # The TLS handshake is a part of connecting, and this one never ends.
         yield connect(f"https://127.0.0.1:{listener.getsockname()[1]}", connect_timeout=SHORT)
 
 
@@ -126,7 +126,7 @@ def broken() -> list[Any]:
         "within its body": head + b'{"status": {"st',
     }
     rows = [
-        # One lost connection says nothing of the service as a whole; silence does.
+        # A lost connection shows nothing about the service as a whole; no answer in time does.
         pytest.param(Broken(words, end, signal), id=f"{end} {where}")
         for where, words in said.items()
         for end, signal in (("close", "none"), ("reset", "none"), ("silence", "outage"))
@@ -200,7 +200,7 @@ def same(meaning: Meaning) -> tuple[Meaning, Meaning]:
 
 
 HELD = same(Meaning("held", "refused"))
-# Nobody knows whether it was the account or this call.
+# Nobody knows whether the account or only this call is refused.
 BARE = same(Meaning("held", "refused", bare=True))
 REDIRECTED = Meaning("held", "refused", bare=True, lost=True), Meaning("held", "refused", bare=True)
 REFUSED = same(Meaning("refused", "well"))
@@ -274,7 +274,7 @@ async def test_answered(
 
 
 async def test_retry_after_as_a_date(wire: Any, connect: Connect) -> None:
-    # Not when this file is loaded: minutes may pass until its turn.
+    # Do not compute this when the file is loaded: minutes may pass before the test runs.
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     api = connect(await wire.answer(wire.http(429, GATEWAY, [("Retry-After", later)])))
     meaning = meaning_of(await error_of(create(api)), effect=True, shortest_pause=SHORTEST)
@@ -311,6 +311,6 @@ def test_a_mistaken_retry_after_does_not_stop_the_account_for_a_year() -> None:
 
 
 def test_a_retry_after_that_is_not_the_account_s_does_not_stop_the_account() -> None:
-    """One listing's 503 would pause everybody."""
+    """Otherwise one listing's 503 would pause every job."""
     error = MayHaveHappened("busy", status=503, retry_after=7.0)
     assert meaning_of(error, effect=False, shortest_pause=1.0).pause is None

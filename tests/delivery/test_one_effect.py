@@ -28,7 +28,7 @@ WIRE_FAULTS = (
 
 
 def fault_a_third(house: House, *faults: dict[str, Any], endpoints: list[str] | None = None) -> None:
-    """Spoils a third of all calls, each fault as often as the others."""
+    """Spoil a third of all calls, with each fault as often as the others."""
     left = 1 / 3
     for number, fault in enumerate(faults):
         # Each fault is drawn only for calls that no earlier one took.
@@ -40,7 +40,7 @@ def fault_a_third(house: House, *faults: dict[str, Any], endpoints: list[str] | 
 
 
 def contacts(group_id: str, count: int, start: int = 0) -> list[dict[str, Any]]:
-    """Arguments of so many different add_contact jobs."""
+    """Return the arguments of ``count`` different add_contact jobs."""
     return [
         {"channel": "sms", "group_id": group_id, "phone": f"+3247{number:07d}"}
         for number in range(start, start + count)
@@ -48,7 +48,7 @@ def contacts(group_id: str, count: int, start: int = 0) -> list[dict[str, Any]]:
 
 
 def assert_each_once(house: House, answers: dict[str, list[dict[str, Any]]], count: int) -> None:
-    """0 lost, 0 doubled, exactly 1 event each."""
+    """Check that no contact was lost or doubled, and that each job has exactly one event."""
     counts = house.counts()
     types = Counter(event["type"] for events in answers.values() for event in events)
     assert types == {"coupontools.contact.added": count}, types
@@ -58,7 +58,7 @@ def assert_each_once(house: House, answers: dict[str, list[dict[str, Any]]], cou
 
 
 def report(what: str, house: House, began: float) -> None:
-    """Prints the figures."""
+    """Print the figures."""
     stats = house.sandbox.stats()["total"]
     sys.stdout.write(f"\n{what}: {time.monotonic() - began:.1f} s, calls {stats}, {house.tally()}\n")
 
@@ -109,7 +109,7 @@ def test_every_worker_process_killed_again_and_again(house: House) -> None:
             seconds=90,
             show=house.log_tail,
         )
-        # Both are there again: on a busy machine this comes so late that the next kill would meet those that were killed before.
+        # Wait until both run again: on a busy machine the next kill would otherwise hit the processes that were killed before.
         worker.wait_started(2 + kills)
         for pid in worker.children():
             os.kill(pid, signal.SIGKILL)
@@ -126,7 +126,7 @@ def test_one_listing_serves_a_whole_group(house: House) -> None:
     began = time.monotonic()
     house.worker(WORKER_PROCESSES=2, READ_BACK_AFTER_SECONDS=1)
     ids = house.enqueue_many("add_contact", contacts(group_id, 300))
-    # As long as calls go on, so do listings, one after the other: a busy machine takes long for 300, so somebody reads meanwhile.
+    # While calls go on, one listing follows another, and a busy machine takes long for 300 calls. So keep the reader lock until then.
     (waiting,) = wait_for(lambda: list(house.redis.scan_iter("coupontools:unknown:*")), what="a lost answer")
     reader = waiting.replace(b":unknown:", b":reader:")
     house.redis.set(reader, "somebody", ex=600)
@@ -154,7 +154,7 @@ def test_groups_of_one_name_each_get_their_own(house: House) -> None:
     assert {events[0]["type"] for events in answers.values()} == {"coupontools.group.created"}
     assert all(len(events) == 1 for events in answers.values())
     assert len({told["group_id"] for told in data}) == 60
-    # A repeated key: one group.
+    # The repeated key has the same group.
     assert answers[ids[-1]][0]["data"]["group_id"] == answers[ids[0]][0]["data"]["group_id"]
     groups = house.sandbox.state()["groups"]
     assert house.counts()["groups"] == 60, groups
@@ -192,7 +192,7 @@ def test_a_listing_without_addresses_never_leads_to_a_second_call(house: House) 
     assert [events[0]["data"]["error"]["kind"] for events in answers.values()] == ["unknown"] * 5
     stats = house.sandbox.stats()["endpoints"]
     assert stats["email/addcontact"]["calls"] == 5
-    # A dead letter's retry keeps the key, so it asks before it calls: with addresses in the listing it is told apart.
+    # A retry of a dead letter keeps its key, so it reads back before any call. The listing now has addresses, so the contact is found.
     house.sandbox.settings(email_listing=True)
     again = house.enqueue_many("add_contact", [{**job, "deadline_seconds": 60} for job in jobs])
     told = house.wait_answered(again, seconds=60)
@@ -219,7 +219,7 @@ def test_a_worker_frozen_past_its_lease(house: House, departed: bool) -> None:
     second = house.worker(**{**settings, "COUPONTOOLS_RATE_LIMIT": 0})
     answers = house.wait_answered(ids, seconds=90)
     first.signal_all(signal.SIGCONT)
-    # The woken worker says where it stands, and goes on: a job enqueued now may be either's.
+    # The woken worker goes on: a job that is enqueued now may be carried out by either.
     more = house.enqueue_many("add_contact", contacts(group_id, 10, start=500))
     house.wait_answered(more, seconds=60)
     assert second.terminate() == 0

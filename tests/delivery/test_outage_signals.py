@@ -1,4 +1,4 @@
-"""When failures are an outage, how one ends, and what a pause is that the API asks for."""
+"""When failures are an outage, how an outage ends, and which hold a pause that the API asks for begins."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_so_many_failures_in_a_row_are_an_outage(still: StillClock, tell: Tell, 
     assert (hold["retry_at"], hold["interval"]) == (NOW + 1000, 1000)
     # In an outage deadlines run.
     assert KEYS.still not in still.all()
-    # One more is not told of, and changes nothing.
+    # One more failure writes no event, and changes nothing.
     assert tell(replace(OUTAGE, connect=connect)) == Changes()
     assert holds(still) == {name: hold}
 

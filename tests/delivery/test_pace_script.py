@@ -51,7 +51,7 @@ def test_a_slot_beyond_the_horizon_is_not_reserved(
     still.redis.hset("pace", "tat", NOW_US + ahead_us)
     assert reserve(still) == answer
     if answer[1]:
-        # It is expected back.
+        # The lane is expected to ask again.
         assert pace(still) == {"tat": NOW_US + ahead_us, "w:contacts": NOW + max(200, answer[0]) + 250}
         assert still.lives("pace", DAY_MS)
 
@@ -67,11 +67,11 @@ def test_a_slot_further_ahead_than_anybody_may_reserve_is_not_believed(
 
 def test_of_the_lanes_that_wait_the_one_that_had_the_least_goes_first(still: StillClock) -> None:
     still.redis.hset("pace", mapping={"turn": 2, "p:contacts": 3, "p:reads": 2.5, "w:reads": NOW + 450})
-    # The other lane is told, and asked for a tenth of an interval's time at most.
+    # It is the other lane's turn, so this one asks again after an interval.
     assert reserve(still) == [100, 1]
     assert pace(still)["w:contacts"] == NOW + 450
     assert "tat" not in pace(still)
-    # A lane with nothing to its account begins where the one that was served last stood.
+    # A lane that has had nothing yet begins where the lane that was served last had begun.
     assert reserve(still, "groups") == [0, 0]
     assert (pace(still)["turn"], pace(still)["p:groups"]) == (2, 2.25)
 
@@ -81,9 +81,9 @@ def test_of_the_lanes_that_wait_the_one_that_had_the_least_goes_first(still: Sti
     [
         ({"p:reads": 2.5, "w:reads": NOW + 1}, False),
         ({"p:reads": 2.5, "w:reads": NOW}, True),
-        # As a worker with a lower limit marks its own.
+        # A worker with a lower limit marks its lane for this long.
         ({"p:reads": 2.5, "w:reads": NOW + 10_250}, False),
-        # Further ahead than it is ever expected: the clock was set back since.
+        # No lane is expected for longer than that: the clock was set back since.
         ({"p:reads": 2.5, "w:reads": NOW + 10_251}, True),
         ({"p:reads": 3, "w:reads": NOW + 9}, True),
         ({"p:contacts": 3, "w:contacts": NOW + 9}, True),
@@ -106,7 +106,7 @@ def test_lanes_of_which_a_process_has_more_are_expected(still: StillClock) -> No
 
 
 def test_a_worker_with_a_higher_limit_keeps_its_turn_until_it_asks_again(still: StillClock) -> None:
-    """Its two intervals were over before the slot that a slower worker had put ahead, so that its lane never had its turn."""
+    """Otherwise its two intervals would be over before the slot that a slower worker has reserved, and its lane would never have a turn."""
     slow, fast = 500_000, 25_000
     bulk = json.dumps({"lane": "bulk", "weight": 2, "waiting": ["bulk"]})
     contact = json.dumps({"lane": "contacts", "weight": 4, "waiting": ["contacts"]})
@@ -114,7 +114,7 @@ def test_a_worker_with_a_higher_limit_keeps_its_turn_until_it_asks_again(still: 
     still.redis.hset("pace", mapping={"turn": 2, "p:contacts": 3, "p:bulk": 2, "tat": NOW_US + slow})
     assert still.ask(script, ["pace"], [bulk, fast, 50]) == [450, 1]
     still.now += 449
-    # Whoever comes a moment before leaves the slot to it.
+    # A lane that asks a moment earlier leaves the slot to it.
     assert still.ask(script, ["pace"], [contact, slow, 1000])[1] == 1
     still.now += 1
     assert still.ask(script, ["pace"], [bulk, fast, 50]) == [50, 0]

@@ -52,7 +52,7 @@ def test_pages(rows: int, sizes: list[int]) -> None:
     assert [page["page"] for page in told] == list(range(1, len(sizes) + 1))
     assert {(page["pages"], page["channel"]) for page in told} == {(len(sizes), "sms")}
     assert [entry for page in told for entry in page["contacts"]] == [row(number) for number in range(rows)]
-    # A listing may be gone through again, and says the same.
+    # The pages may be read once more, and are the same.
     assert list(pages) == told
     pages.close()
 
@@ -147,10 +147,10 @@ def test_a_listing_that_a_second_worker_begins_anew_replaces_what_the_first_had_
 
 
 class OnePageAStep(StillClock):
-    """Its scripts write one page of a long listing at a time."""
+    """Runs scripts that write one page of a long listing at a time."""
 
     def run_now(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        """Run a script, and at random once more, as where its reply was lost."""
+        """Run a script, and at random once more, as if its reply had been lost."""
         script = replace(script, source=script.source.replace("AT_ONCE = 1024 * 1024", "AT_ONCE = 1"))
         answer = super().run_now(script, keys, args)
         return super().run_now(script, keys, args) if self.loses_reply() else answer
@@ -160,7 +160,7 @@ class OnePageAStep(StillClock):
 
 @dataclass(eq=False)
 class InHand:
-    """What a worker is about to do with a message; it may do so at any time, or never."""
+    """The settlements that a worker is about to make for a message, at any time or never."""
 
     task: Task
     token: str
@@ -168,7 +168,7 @@ class InHand:
 
 
 class Listers:
-    """Two messages under one key, and any number of workers that list, die, freeze, and are believed dead."""
+    """Two messages under one key, and any number of workers that list, die, freeze, and are taken for dead."""
 
     PAGES = 3
 
@@ -220,7 +220,7 @@ class Listers:
 def test_whoever_dies_when_each_message_has_all_pages_of_one_listing_in_order(
     still: StillClock, still_task: Callable[..., Task], seed: int
 ) -> None:
-    """What docs/proof/listing.pml proves of the model, at random of the scripts."""
+    """Check by random steps of the scripts what docs/proof/listing.pml proves for the model."""
     draw = random.Random(seed)  # noqa: S311 - steps, no secrets
     once = OnePageAStep(still.redis)
     once.loses_reply = lambda: draw.random() < 0.15
@@ -238,7 +238,7 @@ def test_whoever_dies_when_each_message_has_all_pages_of_one_listing_in_order(
             listers.in_hand.remove(draw.choice(listers.in_hand))
         elif step == "lease":
             once.now += COVER_MS + 1000
-    # The first answers its message, the second that of the other.
+    # The first round answers one message, the second the other.
     listers.in_hand.clear()
     for _ in range(2):
         once.now += COVER_MS + 1000

@@ -1,4 +1,4 @@
-"""How messages that meet a known hold are parked: together, in scripts of bounded length, and each told what became of it."""
+"""How messages that meet a known hold are parked: together, in scripts of bounded length; each learns whether it was parked."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ async def test_what_comes_at_nearly_the_same_moment_is_parked_by_one_script_and_
     tasks = [still_task(f"m{number}") for number in range(PARKED_AT_ONCE + 1)]
     parking = Parking(still_ledger, gate)
     assert await asyncio.gather(*(parking.park(HOLD, task) for task in tasks)) == [True] * len(tasks)
-    # It runs alone in Redis as long as it takes.
+    # While a script runs, Redis serves nobody else.
     assert scripts == [256, 1]
     assert parked(still, tasks[0]) == {task.receipt.id: task.since for task in tasks}
-    # Who comes later begins anew.
+    # A later message begins a new script.
     assert await parking.park(HOLD, still_task("later"))
     assert scripts == [256, 1, 1]
 
@@ -73,7 +73,7 @@ async def test_each_kind_of_call_is_parked_by_itself(
     [
         ("add_contact", DAY_MS, LIFE_MS),
         ("add_contact", LIFE_MS + DAY_MS, LIFE_MS + DAY_MS),
-        # What changes nothing may be asked for anew.
+        # A call that changes nothing may be made again.
         ("list_contacts", DAY_MS, DAY_MS),
     ],
 )
@@ -125,7 +125,7 @@ async def test_what_goes_wrong_is_told_to_all_who_wait(
     still_ledger: Ledger, still_task: Make, gate: Gate, monkeypatch: pytest.MonkeyPatch, fault: BaseException,
     told: type[BaseException],
 ) -> None:  # fmt: skip
-    """Also to those whose script had not even begun: they would wait for ever."""
+    """Otherwise the jobs whose script had not even begun would wait for ever."""
 
     async def park(*_: Any) -> bool:
         raise fault
@@ -134,7 +134,7 @@ async def test_what_goes_wrong_is_told_to_all_who_wait(
     parking = Parking(still_ledger, gate)
     tasks = [still_task(f"m{number}") for number in range(PARKED_AT_ONCE + 1)]
     waiting = [asyncio.create_task(parking.park(HOLD, task)) for task in tasks]
-    # One has gone meanwhile.
+    # One job is cancelled meanwhile.
     await asyncio.sleep(0)
     waiting[0].cancel()
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
@@ -147,7 +147,7 @@ async def test_what_goes_wrong_is_told_to_all_who_wait(
 async def test_who_began_may_go_and_the_others_are_parked_all_the_same(
     still_ledger: Ledger, still_task: Make, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event loop holds its tasks but weakly: nobody else may know of the one that parks."""
+    """An event loop has only weak references to its tasks: the task that parks could be collected while the others wait for it."""
     answers: list[weakref.ref[asyncio.Future[bool]]] = []
 
     async def park(*_: Any) -> bool:
@@ -163,7 +163,7 @@ async def test_who_began_may_go_and_the_others_are_parked_all_the_same(
     async with asyncio.timeout(60):
         while not answers:  # noqa: ASYNC110 - it is begun by a timer of the loop
             await asyncio.sleep(0.001)
-    # Closed rather than cancelled: the traceback would hold what it had at hand.
+    # Close it instead of cancelling it: a traceback would keep its local variables alive.
     began.close()
     gc.collect()
     answer = answers[0]()

@@ -1,4 +1,4 @@
-"""How a pause is told, and how it stops the clock of deadlines."""
+"""The events of a pause, and how it stops the clock of deadlines."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_end_of_a_pause_is_told_and_the_time_that_stood_still_is_kept(still:
         "message": "work goes on",
         "retry_at": None,
     }
-    # And so is that of the next.
+    # The time of the next pause is added.
     pause(still)
     still.now = NOW + 5700
     pause(still, "resume")
@@ -71,7 +71,7 @@ def test_what_holds_the_account_stops_the_clock_of_both_channels(still: StillClo
     pause(still, scope="sms")
     still.now = NOW + 30
     pause(still, "resume", scope="account")
-    # The channel is held on, once, however many holds there are.
+    # The channel is still held, and its time counts once however many holds there are.
     assert still.all()[KEYS.still] == {"sms": str(NOW), "account:sum": "30", "email:sum": "30"}
     still.now = NOW + 60
     pause(still, "resume", scope="sms")

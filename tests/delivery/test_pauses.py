@@ -1,4 +1,4 @@
-"""Every pause stands in delivery/retry.py: how long a job, a look or a hold waits is changed there, and nowhere else."""
+"""Every pause is defined in delivery/retry.py: how long a job, a look or a hold waits is changed there, and nowhere else."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ WAITING.append(ROOT / "workers/broker/lua/fetch.lua")
 #: What a number in a script may be: a unit, or small enough to be a position, a factor or a count.
 UNITS = {1000.0, 1_000_000.0}
 SMALL = 20
-#: How long Redis keeps a key is no pause, and a number of things is none either.
-#: How long a lease, a slot or a record lasts is no pause either.
+#: How long a lease, a slot or a record lasts is no pause.
 LEASED_OR_KEPT = {
     "ledger.py: KEPT_UNKNOWN_SECONDS",
     "policy.py: UNSETTLED_SECONDS",
@@ -29,6 +28,7 @@ LEASED_OR_KEPT = {
     "policy.py: LEASE_MARGIN_SECONDS",
     "policy.py: SLOT_GRACE_SECONDS",
 }
+#: How long Redis keeps a key is no pause, and neither is a count.
 KEPT = re.compile(r"local [A-Z_, ]*(?:TTL|KEPT|OUTLIVE)_MS\b.* = .*")
 COUNT = re.compile(r"local (?!.*_MS\b)[A-Z_]+ = .*")
 

@@ -1,4 +1,4 @@
-"""Which lane has the next place of a process, and what no lane may have."""
+"""Which lane gets the next place of a process, and how many places a lane may have."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def test_a_place_costs_a_lane_the_less_the_more_it_weighs(lane: str, place: floa
     for taken in (1, 2, 3):
         shares.take(lane)
         assert shares.rank(lane) == (True, taken * place)
-        # Who was idle begins where the last one that was let in had begun.
+        # A lane that was idle begins where the lane of the last place had begun.
         idle = "bulk" if lane != "bulk" else "reads"
         assert shares.rank(idle) == (True, (taken - 1) * place)
-    # And so does its first place.
+    # The cost of its first place is added to that.
     shares.take(idle)
     assert shares.rank(idle)[1] == 2 * place + 0.5
 
@@ -34,7 +34,7 @@ def test_a_lane_below_its_least_share_goes_before_all_others() -> None:
     for _ in range(2):
         assert shares.rank("bulk")[0] is False
         shares.take("bulk")
-    # It has its tenth; the others do not.
+    # The lane has its tenth; the others do not.
     assert shares.rank("bulk")[0] is True
     assert min(LANES, key=shares.rank) != "bulk"
     assert shares.in_flight()["bulk"] == 2
@@ -57,7 +57,7 @@ def test_of_lanes_that_have_their_share_the_one_that_had_least_for_its_weight_go
         order.append(lane)
     # Webhooks weigh twice as much.
     assert (order.count("webhooks"), order.count("contacts")) == (6, 3)
-    # Who was idle saved nothing up: it begins where the others are.
+    # A lane that was idle has saved nothing up: it begins where the others are.
     assert shares.rank("groups")[1] == pytest.approx(min(shares.rank(lane)[1] for lane in LANES))
 
 
@@ -70,7 +70,7 @@ def test_listings_have_a_quarter_of_the_places_at_most(concurrency: int, most: i
     assert not shares.may_take("reads")
     assert shares.may_take("contacts")
     shares.leave("reads")
-    # A listing that reads back counts as one, whatever its lane.
+    # A listing that reads back counts as well, whatever its lane.
     with shares.listing():
         assert not shares.may_list
     assert shares.may_take("reads")
@@ -83,7 +83,7 @@ def test_each_place_and_each_listing_is_counted_once() -> None:
             shares.take(lane)
             assert shares.in_flight()[lane] == count
         assert not shares.are_taken
-        # Of three listings at most one is read by a job of its own lane.
+        # Three listings may be read at once: one by the job of the lane `reads`, and two that read back.
         with shares.listing():
             assert shares.may_list
             with shares.listing():

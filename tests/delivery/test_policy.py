@@ -1,4 +1,4 @@
-"""The numbers that follow from the settings, each in the unit that whoever reads it expects."""
+"""The numbers that follow from the settings, each in the unit that its reader expects."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_pace_is_an_interval_and_how_far_ahead_of_it_slots_are_reserved(
 def test_how_long_an_attempt_and_a_wait_may_last() -> None:
     # A listing, two leases, and three slots of a pace of four a second.
     assert POLICY.longest_attempt == 300 + 80 + 0.75
-    # Twice the longest that the API may ask for.
+    # Twice the longest pause that the API may ask for.
     assert POLICY.longest_wait == 2 * 3600
     assert replace(POLICY, backoff=Backoff(1, 9000)).longest_wait == 2 * 9000
     assert replace(POLICY, read_back_after=9500.0).longest_wait == 2 * 9500

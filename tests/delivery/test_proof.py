@@ -1,4 +1,4 @@
-"""What the real scripts do, the model that `make prove` checks does as well: traces of theirs are replayed on it, step by step."""
+"""The model that `make prove` checks does what the real scripts do: traces of the scripts are replayed on it, step by step."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ KEY = "a"
 
 
 class TracedSteps(LedgerSteps):
-    """One key and at most two messages, each step noted as the model takes it, with what stands in Redis after it.
+    """One key and at most two messages. Notes each step in the form that the model takes, with the state of Redis after it.
 
-    What it says of Redis is what the plain model says, which every step compares with Redis.
+    That state is taken from the model in Python, which every step compares with Redis.
     """
 
     def begin(self) -> None:
@@ -35,7 +35,7 @@ class TracedSteps(LedgerSteps):
         self.lines.append(f"feed!{step}({a}, {b}, {c}, {word}, {last})")
 
     def note_time(self, *, reader_gone: bool = False) -> None:
-        """What time and operators have changed."""
+        """Note what time and operators have changed."""
         record = self.model.record(KEY)
         flags = [record.lease_valid and record.state == "running", record.due, self.model.paused]
         flags += [*(message.overdue for message in self.messages), False, False][:2]
@@ -118,7 +118,7 @@ class TracedSteps(LedgerSteps):
 
 
 def trace(client: redis.Redis, draw: random.Random) -> list[str]:  # noqa: PLR0912 - one branch a step
-    """The lines of some steps, each possible at its moment."""
+    """Return the lines of random steps, each of which is possible at its moment."""
     steps = TracedSteps(client, "add_contact", derived=draw.random() < 0.3)
     steps.begin()
     for _ in range(2):
@@ -181,6 +181,6 @@ def test_the_model_accepts_what_the_scripts_did(_redis_server: EmbeddedRedis, tm
         ["spin", "-T", "trace.pml"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
     )
     assert "rror" not in done.stdout + done.stderr, done.stdout[-1500:] + done.stderr[-1500:]
-    # Every line was taken.
+    # The model took every line.
     assert "processes created" in done.stdout
     assert len(lines) > TRACES * STEPS

@@ -1,4 +1,4 @@
-"""One webhook id is asked about once: other bodies under it share the answer, but never what the API does not know yet."""
+"""The API is asked once about a webhook id, for all bodies under it; if it does not know the id, only those that waited share that."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def told(text: str, *, lasts: bool) -> Done:
 
 
 def body_of(task: Callable[..., Task], name: str) -> Task:
-    """One of several bodies under one id."""
+    """Return a job with one of several bodies under one id."""
     return task(name, "verify_webhook", payload={"id": WEBHOOK, "type": "coupon_claimed", "n": name})
 
 
 def again(house: House, task: Task) -> None:
-    """Its message is fetched once more."""
+    """Let a worker fetch the job's message once more."""
     house.redis.sadd("acks", task.receipt.id)
     house.redis.delete(KEYS.pace)
 
@@ -41,7 +41,7 @@ def test_bodies_under_one_id_wait_for_one_answer(
     assert finish(ledger.claim(second, "t2")).reason == "busy"
     due = house.redis.zscore("delayed", "second")
     finish(ledger.settle(first, "t1", told('{"record": {"id": 1}}', lasts=True)))
-    # The answer wakes who waits for it, and serves who comes later.
+    # The answer wakes the jobs that wait for it, and serves later ones.
     assert (house.redis.zscore("delayed", "second") or 0) <= (due or 0)
     for job, token in ((second, "t3"), (other, "t4")):
         again(house, job)
@@ -58,7 +58,7 @@ def test_what_the_api_does_not_know_serves_only_who_waited_when_it_was_asked(
     forged, before, during, after = (body_of(task, name) for name in ("forged", "before", "during", "after"))
     assert finish(ledger.claim(forged, "t0")).verb == "call"
     assert finish(ledger.claim(before, "t1")).reason == "busy"
-    # The first call tells nothing; the next is made while `before` waits.
+    # The first call has no result; the next is made while `before` waits.
     finish(ledger.settle(forged, "t0", Waiting(), SILENT))
     again(house, forged)
     assert finish(ledger.claim(forged, "t2")).verb == "call"
@@ -69,7 +69,7 @@ def test_what_the_api_does_not_know_serves_only_who_waited_when_it_was_asked(
     again(house, during)
     assert finish(ledger.claim(during, "t5")).verb == "call"
     assert finish(ledger.claim(after, "t6")).reason == "busy"
-    # The API has learnt of it meanwhile.
+    # The API has learnt of the webhook meanwhile.
     finish(ledger.settle(during, "t5", told('{"record": {"id": 1}}', lasts=True)))
     again(house, after)
     assert finish(ledger.claim(after, "t7")).evidence == b'{"record": {"id": 1}}'

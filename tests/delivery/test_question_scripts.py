@@ -1,4 +1,4 @@
-"""What several jobs ask at once is asked once: what stands in Redis of it, and for how long."""
+"""A question that several jobs ask goes to the API once: what Redis keeps of it, and for how long."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_who_asks_what_is_being_asked_waits_for_the_answer(
     assert finish(still_ledger.claim(second, "t2")).reason == "busy"
     assert question(still)[1] == {"second": NOW_US + 5000}
     assert still.lives(key_of(still, "asking"), 600_000)
-    # It is noted when it came first.
+    # The moment at which it first asked is kept.
     still.redis.sadd("acks", "second")
     still.now = NOW + 6
     finish(still_ledger.claim(second, "t2"))
@@ -94,7 +94,7 @@ def test_an_answer_that_lasts_serves_everybody_for_a_minute(
     told, _ = question(still)
     assert told == {"known": '{"record":1}', "known_until": str(NOW + 60_000)}
     assert still.lives(key_of(still, "told"), 120_000)
-    # Who waits is woken.
+    # The job that waits is woken.
     assert still.all()["delayed"] == {"second": NOW}
     for ahead, word in ((0, "call"), (1, "told"), (60_000, "told"), (60_001, "call")):
         still.redis.sadd("acks", "second")
@@ -118,7 +118,7 @@ def test_what_the_api_does_not_know_serves_who_waited_before_it_was_asked(
     assert question(still)[0] == {"denied": '{"record":null}', "denied_began": str(NOW_US)}
     still.redis.delete(KEYS.pace)
     assert finish(still_ledger.claim(waits, "t2")).verb == "told"
-    # It does not wait any more.
+    # `waits` does not wait any more.
     assert question(still)[1] == {"came": NOW_US}
     assert record(still, still_ledger, waits)["state"] == "waiting"
     assert finish(still_ledger.claim(came, "t3")).verb == "call"

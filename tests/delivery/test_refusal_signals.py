@@ -1,4 +1,4 @@
-"""How a refusal with a code begins a hold, lengthens it and ends it: of the account, of a channel, of one secret."""
+"""How refusals with a code begin and lengthen a hold of the account, of a channel or of one secret, and what ends it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_refusal_with_a_code_begins_a_hold_that_is_told(still: StillClock, tel
         "retry_at": "2027-01-15T08:00:01.789Z",
     }
     assert still.all()[KEYS.still] == {"account": str(NOW), "sms": str(NOW), "email": str(NOW)}
-    # Whoever meets it once more changes nothing: it was no probe.
+    # A second refusal changes nothing, since that call was no probe.
     assert tell(REFUSED) == Changes()
     assert (holds(still), len(events(still))) == ({"account/refused": hold}, 1)
 
@@ -103,7 +103,7 @@ def test_a_refusal_that_returns_waits_no_longer_than_any(
         ({"call": "sms/add_contact"}, replace(WELL, pause=5), False),
         ({"call": "sms/add_contact"}, replace(WELL, word="none"), False),
         ({"call": "sms/add_contact"}, OUTAGE, False),
-        # What the listing tells says nothing of calls that change something.
+        # A listing that works shows nothing about calls that change something.
         ({"call": "sms/read_back", "lost": True}, replace(WELL, call="read_back"), False),
         ({"call": "sms/read_back"}, replace(WELL, call="read_back"), True),
         ({"call": "sms/add_contact", "lost": True}, WELL, True),
@@ -123,17 +123,17 @@ def test_what_went_well_ends_the_refusals_that_it_speaks_of(
     ("name", "hold", "signal", "again"),
     [
         ("account/refused", {}, REFUSED, True),
-        # Another kind of call, but the same scope: nobody else could have probed.
+        # Another kind of call, but the same scope: no other call could have probed.
         ("account/refused", {"call": "sms/create_group"}, REFUSED, True),
         ("account/refused", {}, replace(REFUSED, scope="sms"), False),
         ("sms/refused", {}, REFUSED, False),
-        # Without a code it says nothing of a scope; but with one it does, and so does the hold's.
+        # A refusal without a code says nothing about the scope; one with a code does, and so does a hold that began with a code.
         ("account/refused", {"bare": True, "about": "x"}, replace(BARE, scope="sms"), True),
         ("account/refused", {"bare": True, "about": "x"}, replace(REFUSED, scope="sms"), False),
         ("account/refused", {}, replace(BARE, scope="sms"), False),
         ("account/refused", {}, BARE, True),
         ("account/refused", {"bare": True, "about": "x"}, REFUSED, True),
-        # An outage of one kind of call, of which a refusal says nothing.
+        # A refusal says nothing about an outage of one kind of call.
         ("sms/outage/add_contact", {"call_only": True}, REFUSED, False),
     ],
 )
@@ -175,12 +175,12 @@ def test_while_another_secret_is_good_deadlines_run(still: StillClock, tell: Tel
     hold = holds(still)["account/refused/mine"]
     assert (hold["secret"], hold["any"]) == ("mine", True)
     assert KEYS.still not in still.all()
-    # The other is refused, too.
+    # The other secret is refused, too.
     put_hold(still.redis, KEYS, "account/refused/other", secret="other", any=True)
     still.redis.delete(KEYS.still)
     pause(still, scope="email")
     assert still.all()[KEYS.still].keys() == {"account", "sms", "email"}
-    # A secret that is good again sets the time of the others going.
+    # Once a secret is good again, deadlines run again, except those of the paused channel.
     still.now = NOW + 5
     assert len(tell(WELL).ended) == 1
     assert holds(still).keys() == {"account/refused/other", "email/paused"}

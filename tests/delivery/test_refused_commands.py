@@ -1,4 +1,4 @@
-"""Redis refuses one command of a claim, a settlement or a hold's script: no message, answer or hold is lost, and none is told twice."""
+"""If Redis refuses one command of a claim, a settlement or a hold's script, nothing is lost, and no event is written twice."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refusals(house: House) -> Iterator[Refusals]:
 
 
 class Case:
-    """One job that a worker has outstanding, its ledger as it is, and its ledger by a user to whom commands may be refused."""
+    """A job that a worker has outstanding, and two ledgers: `ledger` may send every command, `refused` may be refused some."""
 
     def __init__(self, house: House, refusals: Refusals, task: Callable[..., Task]) -> None:
         self.house = house
@@ -63,7 +63,7 @@ class Case:
         self._task = task
 
     def job(self, name: str = "job", actor: str = "add_contact", **given: Any) -> Task:
-        """A job under the real names of Redis's keys."""
+        """Return a job with the real names of Redis's keys."""
         job = self._task(name, actor, **given)
         queue = KEYS.queue(job.queue)
         acks = KEYS.acks("w1", job.queue)
@@ -84,7 +84,7 @@ class Case:
     def each_command_refused(
         self, prepare: Callable[[], Any], step: Callable[[Any], Any], after: Callable[[], Any] = lambda: None
     ) -> None:
-        """Takes the step with each of its commands refused, then again: what is left must be as if nothing had been refused."""
+        """Take the step with each of its commands refused in turn, then repeat it: Redis must end up as if nothing had been refused."""
         step(self._fresh(prepare))
         prepared = self._fresh(prepare)
         self._refusals.forget_calls()
@@ -111,7 +111,7 @@ class Case:
         return prepare()
 
     def left(self) -> dict[str, Any]:
-        """What stands in Redis, as far as it is compared."""
+        """Return what is in Redis, as far as it is compared."""
         held = {key: held for key, held in contents(self.house.redis).items() if key not in NOT_COMPARED}
         # A repeat may come in the next minute.
         minutes = [held.pop(key) and key for key in list(held) if key.startswith(KEYS.minutes)]
@@ -167,7 +167,7 @@ def test_of_a_settlement(case: Case, name: str) -> None:
 
 @pytest.mark.parametrize("settlement", [Waiting(delay=5000, uncount=True), Lost(delay=5000)])
 def test_of_a_settlement_that_puts_off(case: Case, settlement: Settlement) -> None:
-    """A repeat may find that all was written but the end: the message waits all the same, and no attempt is given back twice."""
+    """A repeat may find everything written but the end: the message must still wait, and no attempt may be given back twice."""
 
     def claimed() -> Task:
         job = case.job()
@@ -178,7 +178,7 @@ def test_of_a_settlement_that_puts_off(case: Case, settlement: Settlement) -> No
 
 
 def test_of_a_settlement_that_begins_a_hold(case: Case) -> None:
-    """The hold is there, and is told once, also when its event was refused at first."""
+    """The hold must begin, and its event be written once, even if the event was refused at first."""
 
     def claimed() -> Task:
         job = case.job()
@@ -214,7 +214,7 @@ def test_of_the_claims(case: Case) -> None:
         job = case.job()
         finish(case.ledger.claim(job, "t1"))
         finish(case.ledger.settle(job, "t1", Done(events=[EVENT], outcome="{}")))
-        # A mark is written anew where a second has passed since, which must not depend on when this runs.
+        # A mark is renewed if a second has passed since. Make it old, so that this does not depend on when the test runs.
         mark = case.house.redis.hget(KEYS.marks(job.marks), job.mark) or b""
         case.house.redis.hset(KEYS.marks(job.marks), job.mark, b"%08x" % (int(mark[:8], 16) - 60) + mark[8:])
         return case.job()
@@ -232,7 +232,7 @@ def test_of_the_claims(case: Case) -> None:
 
 @pytest.mark.parametrize("word", ["found", "absent", "undecided"])
 def test_of_a_verdict(case: Case, word: Any) -> None:
-    """The message behind it must be woken, whatever was written before."""
+    """The message that waits for the verdict must be woken, whatever was written before the refusal."""
 
     def lost() -> tuple[Task, Verdict]:
         job = case.job()
@@ -325,7 +325,7 @@ def pause_over(case: Case) -> Callable[[], Any]:
 
 
 def another_secret_is_good(case: Case) -> Callable[[], Any]:
-    """The time of deadlines begins to run, though no hold ends."""
+    """Let deadlines run again although no hold ends."""
     put_hold(case.house.redis, KEYS, "account/refused/mine", secret="mine", any=True, retry_at=10**14)
     case.house.redis.hset(KEYS.still, "sms", 1)
     told = {name: json.dumps({"secret": name, "silence_ms": 10**9}) for name in ("mine", "other")}
@@ -340,7 +340,7 @@ def resumed(case: Case) -> Callable[[], Any]:
     return lambda: finish(case.refused._runner.run(script, keys, arguments))
 
 
-#: Of each script that removes something: what is done before, and which commands remove.
+#: For each script that removes something: the function that prepares and returns the step, and the commands that remove.
 REMOVALS: dict[str, tuple[Callable[[Case], Callable[[], Any]], str]] = {
     "a claim that waits": (busy, "srem"),
     "a claim that is parked": (held, "srem"),
@@ -360,7 +360,7 @@ REMOVALS: dict[str, tuple[Callable[[Case], Callable[[], Any]], str]] = {
 
 @pytest.mark.parametrize("name", REMOVALS)
 def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(case: Case, name: str) -> None:
-    """What it adds would stand twice for as long as it may not remove."""
+    """Otherwise what the script adds would be in Redis twice for as long as it may not remove."""
     prepare, removals = REMOVALS[name]
     step = prepare(case)
     before = contents(case.house.redis)
@@ -371,7 +371,7 @@ def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(case: 
 
 
 def test_an_answer_in_hand_is_given_by_whoever_comes_next(case: Case) -> None:
-    """Its worker dies while Redis refuses the event: the contact was added, and must not be told as anything else."""
+    """If the worker dies while Redis refuses the event, the job must still be answered as done: the contact was added."""
     job = case.job()
     finish(case.ledger.claim(job, "t1"))
     with case._refusals.refused("xadd"), pytest.raises(ResponseError):
@@ -396,7 +396,7 @@ def test_an_event_that_is_refused_leaves_the_caller_s_list_as_it_was(case: Case)
 
 
 def test_an_answer_in_hand_is_never_replaced_by_a_failure(case: Case) -> None:
-    """What could not be written is tried again as a fault of ours; meanwhile somebody has mended the stream."""
+    """When the answer cannot be written, the worker settles a failure, as a fault of ours; meanwhile somebody has mended the stream."""
     job = case.job()
     finish(case.ledger.claim(job, "t1"))
     case.house.redis.set(KEYS.events, "mistaken")

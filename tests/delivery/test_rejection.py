@@ -22,7 +22,7 @@ TASK = Task(
 
 
 def test_a_redis_id_that_is_long_is_told_by_its_beginning_and_a_digest() -> None:
-    """Also where the message could be read, but its message_id was answered before: the id of an event must stay short."""
+    """The id of an event must stay short, also if the message could be read but its message_id was answered before."""
     long = "x" * 100_000
     task = replace(TASK, receipt=replace(RECEIPT, id=long))
     for _, text in (rejection("reads", long, "no job", b"{}"), *used_id(task, b"{}").events):
@@ -30,7 +30,7 @@ def test_a_redis_id_that_is_long_is_told_by_its_beginning_and_a_digest() -> None
         shown = event["data"]["redis_message_id"]
         assert (len(shown), shown[:60]) == (92, "x" * 60)
         assert event["id"] == f"reads/{shown}"
-    # Two that begin alike are told apart.
+    # Two ids that begin alike stay different.
     assert json.loads(rejection("reads", f"{long}y", "no job", None)[1])["data"]["redis_message_id"] != shown
 
 
@@ -39,7 +39,7 @@ def test_a_redis_id_that_is_short_is_told_whole() -> None:
     event = json.loads(text)
     assert event["id"] == f"reads/{'x' * 100}"
     assert event["data"]["raw"] == ""
-    # One character more, and it is told by its beginning.
+    # With one character more, the id is cut.
     _, text = rejection("reads", "x" * 101, "no job", None)
     assert len(json.loads(text)["data"]["redis_message_id"]) == 92
 

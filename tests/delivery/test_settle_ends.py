@@ -1,4 +1,4 @@
-"""What settle.lua leaves behind of a job that ends, key by key."""
+"""What settle.lua leaves in Redis of a job that has ended, key by key."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_what_nobody_knows_keeps_its_key_for_whoever_sends_it_again(
     told = record(still, still_ledger, job)
     assert (told["state"], told["fingerprint"], told["attempts"]) == ("unknown", job.fingerprint, "1")
     assert "token" not in told
-    # Longer than its dead letter.
+    # The record lives longer than the dead letter.
     assert still.lives(still_ledger.record(job), 8 * DAY_MS)
     assert (found["dead"], found[MINUTE]["contacts|failed:unknown"]) == ({"job": NOW}, "1")
 

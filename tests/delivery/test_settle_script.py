@@ -1,4 +1,4 @@
-"""What settle.lua writes: when a message is due again, what counts for the breaker, which pages are remembered."""
+"""What settle.lua writes: when a message is due again, what counts towards an outage, which pages are remembered."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_delay_never_outlasts_the_deadline(
     job = task("job", patience=3600)
     finish(ledger.claim(job, "t1"))
     assert finish(ledger.settle(job, "t1", op(delay=2 * HOUR_MS))).ours
-    # A lost call is looked for a moment before: at the deadline it would be too late.
+    # A lost call is looked up five seconds before the deadline: at the deadline it would be too late.
     moment = 5000 if op is Lost else 0
     assert house.redis.zscore("delayed", "job") == job.deadline - moment
 
@@ -40,7 +40,7 @@ def test_a_delay_never_outlasts_the_deadline(
 def test_a_time_out_counts_for_the_breaker_only_if_its_call_began_after_the_last_good_answer(
     house: House, ledger: Ledger, task: Callable[..., Task], took: int, opens: bool
 ) -> None:
-    """Slow calls of one moment would hold an account that has answered since."""
+    """Otherwise slow calls that began together would hold an account that has answered since."""
     run = OUTAGE_THRESHOLD - 1
     calls = "sms/add_contact"
     house.redis.hset(KEYS.troubles, mapping={f"run:{calls}": run, f"well:{calls}": now_ms() - HOUR_MS})
@@ -54,7 +54,7 @@ def test_a_time_out_counts_for_the_breaker_only_if_its_call_began_after_the_last
 def test_a_listing_in_one_batch_replaces_the_pages_of_an_earlier_one(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """A replay would answer with the pages of both."""
+    """Otherwise a replay would answer with the pages of both."""
     job = task("job", "list_contacts")
     finish(ledger.claim(job, "t1"))
     house.redis.rpush(KEYS.pages(job.job.actor, job.digest), "old 1", "old 2")
@@ -66,7 +66,7 @@ def test_a_listing_in_one_batch_replaces_the_pages_of_an_earlier_one(
 def test_a_call_under_an_id_that_was_answered_meanwhile_frees_its_name(
     house: House, ledger: Ledger, task: Callable[..., Task], settlement: Settlement
 ) -> None:
-    """Two messages of one id and two jobs, at one time: the name of the second would stay taken for months."""
+    """Two messages with one id and two jobs are carried out at the same time: the second one's name must not stay taken for months."""
     first, second = task("first", "create_group"), task("second", "create_group")
     second = dataclasses.replace(
         second,
@@ -80,12 +80,12 @@ def test_a_call_under_an_id_that_was_answered_meanwhile_frees_its_name(
     assert finish(ledger.settle(first, "t1", Done(events=[("told", "{}")], outcome="{}"))).answered
     settled = finish(ledger.settle(second, "t2", settlement))
     assert (settled.ours, settled.used, settled.answered) == (False, True, False)
-    # The message is still there to be set aside, and the first answer stands alone.
+    # The second message is still there to be set aside, and the first answer is the only one.
     assert house.redis.sismember("acks", "second")
     assert house.redis.xlen(KEYS.events) == 1
     house.redis.delete(KEYS.pace)
     if settlement.op == "lost":
-        # Who asks for the same reads back first.
+        # Another message of the same job reads back first.
         house.redis.sadd("acks", "again")
         again = dataclasses.replace(second, message_id="again", fingerprint=second.fingerprint)
         again.receipt = dataclasses.replace(second.receipt, id="again")
@@ -98,7 +98,7 @@ def test_a_call_under_an_id_that_was_answered_meanwhile_frees_its_name(
 
 
 def test_what_was_found_is_settled_by_whoever_was_told_first(house: House) -> None:
-    """Two messages of one lost call: each claim took the record from the other, and made its settlement stale, in turn."""
+    """With two messages of one lost call, each claim would otherwise take the record from the other and make its settlement stale."""
     steps = LedgerSteps(house.redis, "add_contact")
     steps.enqueue("a")
     steps.enqueue("a")

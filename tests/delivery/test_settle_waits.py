@@ -1,4 +1,4 @@
-"""What settle.lua leaves behind of a job that is to call again, or to be looked up."""
+"""What settle.lua leaves in Redis of a job that will call again or be looked up."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_message_that_was_taken_over_is_not_put_off_by_whoever_lost_it(
 def test_a_message_that_was_taken_over_is_answered_and_stays_where_it_is(
     still: StillClock, still_ledger: Ledger, claimed: Make, settlement: Settlement, *, letter: bool
 ) -> None:
-    """Who finds it there finds it answered."""
+    """The worker that has the message now finds it answered."""
     job = claimed("job")
     still.redis.delete("acks")
     still.redis.rpush("ready", "job")
@@ -128,7 +128,7 @@ def test_a_lost_call_is_looked_up_before_any_other(
         assert not {"token", "verdict", "evidence"} & told.keys()
         found = still.all()
         assert found[KEYS.unknown(job.listing)] == {still_ledger.record(job): NOW + pause}
-        # As a rule it waits for as long as it takes until it is looked up, or as it was told to.
+        # The message itself waits only for its delay.
         assert found["delayed"] == {"job": NOW + delay}
     assert still.lives(still_ledger.record(job), LIFE_MS)
 
@@ -136,7 +136,7 @@ def test_a_lost_call_is_looked_up_before_any_other(
 def test_a_record_that_was_forgotten_is_written_anew_by_a_lost_call(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
-    """A failover to a replica that lagged behind: the call would be made again."""
+    """After a failover to a replica that lagged behind, the call would otherwise be made again."""
     for actor, baseline in (("add_contact", None), ("create_group", '["*"]')):
         job = claimed(actor, actor)
         still.redis.delete(still_ledger.record(job))

@@ -1,4 +1,4 @@
-"""What a settlement and a signal tell settle.lua, and what its answer is taken for."""
+"""What a settlement and a signal pass to settle.lua, and how its answer is read."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ WAITS = {"owned": True, "delay": 0, "keep": False, "uncount": False}
 def test_what_is_settled_is_told_whole_and_what_there_is_none_of_is_left_out(
     settlement: Settlement, told: dict[str, Any], counted: str | None
 ) -> None:
-    """Lua takes JSON's null for a value."""
-    # Twice: the names of the fields are remembered.
+    """In Lua, JSON's null would count as a value."""
+    # Called twice, because the names of the fields are cached.
     assert settlement.arguments() == settlement.arguments() == told
     assert settlement.counted == counted
 

@@ -1,4 +1,4 @@
-"""Nobody stops anybody: the account's pace and a process's places are shared by the lanes; the figures are printed (pytest -s)."""
+"""The lanes share the account's pace and a process's places, so that none stops another; the figures are printed (pytest -s)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE = 20
 
 
 def contacts(group_id: str, count: int, first: int = 0, **more: Any) -> list[dict[str, Any]]:
-    """Arguments of so many different add_contact jobs."""
+    """Return the arguments of ``count`` different add_contact jobs."""
     return [
         {"channel": "sms", "group_id": group_id, "phone": f"+3248{first + number:07d}", **more}
         for number in range(count)
@@ -47,7 +47,7 @@ def enqueue_bulk(house: House, jobs: list[dict[str, Any]]) -> list[str]:
 
 @contextmanager
 def flood(house: House, webhook_id: Callable[[], str], per_second: float) -> Iterator[None]:
-    """Forged webhooks, each with a body of its own, until the end of the block."""
+    """Enqueue forged webhooks, each with a body of its own, until the end of the block."""
     ending = threading.Event()
 
     def run() -> None:
@@ -66,7 +66,7 @@ def flood(house: House, webhook_id: Callable[[], str], per_second: float) -> Ite
 
 @pytest.mark.parametrize("ids", ["fresh ids", pytest.param("one id", marks=pytest.mark.chaos)])
 def test_forged_webhooks_take_no_other_lane_s_share(house: House, ids: str) -> None:
-    """Thirty a second at a pace of twenty: more than the account could ever ask about."""
+    """Thirty forged webhooks a second, at a pace of twenty: more than the account could ever ask about."""
     group_id = house.new_group()
     house.worker(WORKER_PROCESSES=2, COUPONTOOLS_RATE_LIMIT=RATE)
     one = "evt_" + "f" * 20
@@ -88,7 +88,7 @@ def test_forged_webhooks_take_no_other_lane_s_share(house: House, ids: str) -> N
     sys.stdout.write(f"\nforged webhooks, {ids}, answered for each of {made} calls: {share}\n")
     assert share["contact.added"] >= 0.09
     assert share["groups.listed"] >= 0.09
-    # A group costs two calls: its baseline, too.
+    # A group costs two calls: one of them lists the baseline.
     assert share["group.created"] >= 0.045
 
 
@@ -107,7 +107,7 @@ def test_a_genuine_webhook_is_answered_at_once_whatever_else_waits(house: House)
         waited.append(calls(house).total() - made)
         assert event["type"] == "coupontools.webhook.verified"
     sys.stdout.write(f"\ngenuine webhooks behind 1,350 jobs were answered after so many calls: {waited}\n")
-    # Its turn comes within a few slots.
+    # A webhook's turn comes within a few slots.
     assert sorted(waited)[2] < 20
 
 
@@ -166,12 +166,12 @@ def test_a_process_that_stood_still_does_not_make_up_for_it(house: House) -> Non
     times = [entry["monotonic"] for entry in house.sandbox.requests()]
     first_second = sum(woken <= at < woken + 1 for at in times)
     sys.stdout.write(f"\nafter 3 s of SIGSTOP at 10/s: {first_second} calls in the second of the waking\n")
-    # What was reserved just before, and then the pace.
+    # First the slots that were reserved just before the stop, and then the pace.
     assert first_second <= 14
 
 
 def test_a_deadline_passes_for_a_job_that_nobody_has_fetched(house: House) -> None:
-    """Two seconds of patience behind a backlog of a minute."""
+    """The jobs have two seconds, and are behind a backlog of a minute."""
     group_id = house.new_group()
     house.worker(WORKER_PROCESSES=2, WORKER_CONCURRENCY=8, COUPONTOOLS_RATE_LIMIT=5)
     house.enqueue_many("add_contact", contacts(group_id, 300))
@@ -180,6 +180,6 @@ def test_a_deadline_passes_for_a_job_that_nobody_has_fetched(house: House) -> No
     answers = house.wait_answered(hurried, seconds=30)
     sys.stdout.write(f"\na deadline of 2 s behind 300 jobs at 5/s: {time.monotonic() - began:.1f} s\n")
     assert {events[0]["data"]["error"]["kind"] for events in answers.values()} == {"expired"}
-    # They ended long before their turn.
+    # The jobs ended long before their turn.
     assert house.tally()["contact.added"] < 200
     assert house.redis.scard("coupontools:forward:contacts") <= 3

@@ -1,4 +1,4 @@
-"""The account's shares and times against plain Python: slots by lane, and the deadline in force over any holds, drawn at random."""
+"""Slots by lane, and the deadline in force after random holds, compared with plain Python."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SCOPES = ("account", "sms")
 
 @pytest.mark.parametrize("seed", range(12))
 def test_slots_go_to_the_lanes_by_their_weights(still: StillClock, still_ledger: Ledger, seed: int) -> None:
-    """Two processes ask for the lanes that they have work of, which come and go; each lane that always has work gets its share.
+    """Two processes ask for slots for the lanes that they have work for, and each lane gets its share.
 
-    The clock stands still: a lane that has not asked for a while is not waited for any more, and a busy machine asks seldom.
+    The clock stands still: on a busy machine a lane might ask so seldom that the others would not wait for it any more.
     """
     chance = random.Random(seed)  # noqa: S311 - must repeat, not resist guessing
     steady = chance.sample(list(LANES), chance.randint(2, 5))
@@ -44,7 +44,7 @@ def test_slots_go_to_the_lanes_by_their_weights(still: StillClock, still_ledger:
         _, reserved = finish(still_ledger.reserve(lane, waiting))
         if reserved:
             got[lane] += 1
-            # The slot is used: the next is free, so that the test need not wait for it.
+            # Free the next slot, so that the test need not wait for it.
             still.redis.hset(KEYS.pace, "tat", NOW_US)
     weights = sum(LANES[lane] for lane in steady)
     for lane in steady:
@@ -58,7 +58,7 @@ def test_slots_go_to_the_lanes_by_their_weights(still: StillClock, still_ledger:
 def test_the_deadline_in_force_is_the_time_that_any_hold_took(
     house: House, ledger: Ledger, task: Callable[..., Task], seed: int
 ) -> None:
-    """Refusals and pauses of account and channel begin, overlap and end; what they took of a job's time is told by their events."""
+    """Refusals of the account and of a channel begin, overlap and end; their events show how much of a job's time they took."""
     chance = random.Random(seed)  # noqa: S311 - must repeat, not resist guessing
     job = task("job")
     moments = [round(time.time() * 1000)]
@@ -84,7 +84,7 @@ def test_the_deadline_in_force_is_the_time_that_any_hold_took(
 
 
 def held_spans(house: House) -> list[tuple[int, int]]:
-    """When anything that concerns the channel was held, as the event stream tells it; what overlaps is one."""
+    """Return the periods in which the channel was held, by the event stream; periods that overlap are one."""
     standing: set[str] = set()
     spans: list[tuple[int, int]] = []
     began = 0

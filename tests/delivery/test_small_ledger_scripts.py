@@ -1,4 +1,4 @@
-"""Leases that begin anew, parking, cancelling, and the size of a batch."""
+"""Renewed leases, parking, cancelling, and the size of a batch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_is_cancelled_is_remembered_as_long_as_a_record(still: StillClock) 
 
     assert cancel("m:a", "b:spring") == 2
     still.now = NOW + 5
-    # Cancelled once more, a batch is caught for as long again.
+    # If a batch is cancelled again, its mark lasts as long again.
     assert cancel("b:spring", "m:b") == 1
     tomorrow = NOW + DAY_MS
     assert still.all() == {
@@ -77,20 +77,20 @@ def test_what_is_cancelled_is_remembered_as_long_as_a_record(still: StillClock) 
 def test_a_batch_s_mark_catches_what_is_sent_no_longer_than_the_counts_live_that_live_now(
     still: StillClock, left_ms: int | None
 ) -> None:
-    """Where all was answered long before, the next batch of that name was cancelled although no counts were left."""
+    """Otherwise the mark would outlive the counts, and would also cancel the next batch of that name."""
     still.redis.hset("counts", "id", "spring")
     if left_ms:
         still.redis.pexpire("counts", left_ms)
     assert still.ask(SCRIPTS["cancel"], ["cancelled", "counts"], [DAY_MS, "b:spring", "m:a"]) == 2
     marks = still.all()["cancelled"]
     caught = min(left_ms or DAY_MS, DAY_MS)
-    # Redis counts down meanwhile; minutes are a moment on a machine that is busy.
+    # Redis counts down meanwhile; on a busy machine that may be minutes.
     assert caught - (600_000 if caught < DAY_MS else 0) <= int(marks["b:spring"]) - NOW <= caught
     assert marks["m:a"] == str(NOW + DAY_MS)
 
 
 def test_a_mark_is_gone_once_no_message_can_wait_for_it_any_more(still: StillClock) -> None:
-    """Who cancels every week would keep the marks of years."""
+    """Otherwise, if somebody cancels every week, the marks of years would be kept."""
     old = NOW - 90 * DAY_MS
     still.redis.hset(
         "cancelled", mapping={"m:old": old - 1, "b:old": old - 1, "u:last": old, "pace": f"{old} 3"}
@@ -116,7 +116,7 @@ def test_of_several_sizes_of_a_batch_the_largest_counts(still: StillClock) -> No
 def test_a_batch_has_the_jobs_of_others_that_were_answered_before_an_import_put_its_own_there(
     still: StillClock,
 ) -> None:
-    """Four answers of a service were taken for those of the import's jobs: it was told as finished when four of five waited."""
+    """Otherwise four answers to a service's jobs would count for the import's five, and the batch would be finished while four wait."""
     still.redis.hset("batch", mapping={"id": "spring", "answered": 5, "others": 4})
     say_size(still, 0)
     assert "size" not in still.all()["batch"]
@@ -132,7 +132,7 @@ def test_a_batch_has_the_jobs_of_others_that_were_answered_before_an_import_put_
         ({}, 5, 97),
         ({"size": 5}, 0, 97),
         ({"enqueued": 5, "answered": 4}, 0, 97),
-        # Nobody knows how many there are to be, or they are answered by now.
+        # The size is not known, or all jobs are answered.
         ({}, 0, 7),
         ({"answered": 4}, 0, 7),
         ({"answered": 5}, 5, 7),
@@ -153,7 +153,7 @@ def test_a_size_that_a_caller_tells_is_kept_as_long_as_what_jobs_tell_of_the_bat
     key = batch_key(KEYS, "spring")
     assert still.all()[key] == {"id": "spring", "size": "5"}
     assert still.lives(key, 90 * DAY_MS)
-    # Nobody waits for what nobody knows the size of.
+    # While the size is not known, no answers are awaited.
     assert still.ask(*sizing(KEYS, LONG_POLICY, "autumn", 0)) == 1
     assert still.lives(batch_key(KEYS, "autumn"), DAY_MS)
 
@@ -195,7 +195,7 @@ def test_a_batch_whose_jobs_are_answered_when_its_size_is_told_is_finished(still
             },
         }
         assert (still.all()["batch"]["told"], still.all()["batch"]["finished_at"]) == ("1", str(NOW))
-        # Once for each batch.
+        # The event is written once for each batch.
         say_size(still, 6)
 
 

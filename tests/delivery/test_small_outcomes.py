@@ -1,4 +1,4 @@
-"""What a success leaves in Redis: as little as tells the same job again, and that its message was answered."""
+"""A success leaves little in Redis: enough to answer the same job again, and a mark that its message was answered."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def carry_out(ledger: Ledger, task: Task) -> None:
 
 
 def again(house: House, task: Task, **changes: Any) -> Task:
-    """The same job in a message of its own, or the very message once more."""
+    """Return the same job, in a message of its own or in the same message fetched once more."""
     house.redis.sadd("acks", task.receipt.id)
     return dataclasses.replace(task, **changes)
 
 
 def value(house: House, task: Task) -> tuple[int, str]:
-    """Until which second the task's mark is good, and what had been asked for."""
+    """Return until which second the task's mark is good, and what the message asked for."""
     text: Any = house.redis.hget(KEYS.marks(task.marks), task.mark)
     return int(text[:8], 16), text[8:].decode()
 
@@ -61,7 +61,7 @@ def test_a_success_leaves_a_small_record_and_a_mark(house: House, task: Callable
         b"fp": job.fingerprint[:16].encode(),
         b"o": b'["con_12345678"]',
     }
-    # Else Redis keeps it in three times as many bytes.
+    # In another encoding, Redis would need three times as many bytes.
     assert house.redis.object("encoding", record) in {b"listpack", b"ziplist"}
     assert not house.redis.exists(KEYS.answered(job.message_id))
     second, asked = value(house, job)
@@ -72,7 +72,7 @@ def test_a_success_leaves_a_small_record_and_a_mark(house: House, task: Callable
 
 @pytest.mark.parametrize("stored", [OLD, SMALL])
 def test_either_form_is_read(house: House, task: Callable[..., Task], stored: int) -> None:
-    """By workers of this release: the number rises while records of the form before are still there."""
+    """Workers of this release must read both: the number rises while there are still records of the earlier form."""
     job = task("one")
     carry_out(of_form(house, stored), job)
     ledger = of_form(house, SMALL)
@@ -87,7 +87,7 @@ def test_either_form_is_read(house: House, task: Callable[..., Task], stored: in
     assert kind == "coupontools.contact.added"
     assert data == {**outcome_of(job).data, **Progress(replayed=True).data()}
     assert finish(ledger.settle(other, "t3", answer)).answered
-    # What it answers leaves a mark as well.
+    # A message that is answered by a replay leaves a mark as well.
     assert finish(ledger.claim(again(house, other), "t4")).verb == "answered"
     assert not house.redis.exists(KEYS.answered("two"))
 
@@ -113,7 +113,7 @@ def test_an_id_that_succeeded_is_used_for_any_other_job(house: House, task: Call
 
 
 def test_another_job_of_the_key_is_a_conflict(house: House, task: Callable[..., Task]) -> None:
-    """Though only the beginning of the first one's fingerprint is kept."""
+    """Only the beginning of the first job's fingerprint is kept, and that must be enough."""
     ledger, job = of_form(house, SMALL), task("one")
     carry_out(ledger, job)
     named = JOBS["add_contact"].parse({**job.job.model_dump(exclude_none=True), "first_name": "Ada"})  # type: ignore[attr-defined]
@@ -135,12 +135,12 @@ def test_a_mark_counts_until_its_time_is_over_and_is_remembered_anew_when_asked_
     assert value(house, job)[1] == asked
     assert house.redis.pttl(marks) > LONG_POLICY.ttl * 1000
     house.redis.hset(marks, job.mark, f"{this_second - 1:08x}{asked}")
-    # The job itself is still on record, so it is answered from memory.
+    # The outcome is still on record, so the message is answered by a replay.
     assert finish(ledger.claim(again(house, job), "t3")).verb == "replay"
 
 
 def test_marks_whose_time_is_over_go_as_others_come(house: House, task: Callable[..., Task]) -> None:
-    """Else those that share a key would lie there for as long as one of them is young."""
+    """Otherwise marks that share a key would stay for as long as one of them is young."""
     ledger, marks = of_form(house, SMALL), 7
     over = f"{now_ms() // SECOND_MS - 1:08x}0123456789"
     house.redis.hset(KEYS.marks(marks), mapping={f"old {n}": over for n in range(100)})
@@ -157,7 +157,7 @@ WHOLE_SECOND = NOW // SECOND_MS * SECOND_MS + SECOND_MS
 
 
 def put_marks(still: StillClock, until: dict[str, int], asked: str = "0123456789") -> str:
-    """Marks that are remembered until these seconds; return the key that they share."""
+    """Write marks that are remembered until these seconds; return the key that they share."""
     key = KEYS.marks(7)
     still.redis.hset(key, mapping={name: f"{second:08x}{asked}" for name, second in until.items()})
     return key
@@ -216,7 +216,7 @@ def test_marks_that_share_a_key_live_as_long_as_the_latest_of_them(
 
 
 def test_a_mark_is_remembered_no_longer_than_its_digits_can_say(still: StillClock, claimed: Make) -> None:
-    """A hundred years from now; one digit more would be read as the beginning of what was asked for."""
+    """In a hundred years the time needs one digit more, which would be read as the beginning of what was asked for."""
     ledger = Ledger(still, KEYS, dataclasses.replace(LONG_POLICY, ttl=100 * 365 * 86_400))
     job = succeed(ledger, claimed)
     assert still.all()[KEYS.marks(7)] == {job.mark: f"ffffffff{job.asked[:10]}"}
@@ -226,7 +226,7 @@ def test_a_mark_is_remembered_no_longer_than_its_digits_can_say(still: StillCloc
 def test_what_a_stranger_wrote_for_a_mark_is_none(
     still: StillClock, still_ledger: Ledger, claimed: Make, odd: str
 ) -> None:
-    """It ended the script that answers, for each eighth message of its key."""
+    """Otherwise such a mark would end settle.lua with an error, at each eighth message of the key."""
     job = claimed("job")
     job.marks = 7
     still.redis.hset(KEYS.marks(7), mapping={job.mark: odd, **{f"odd {n}": odd for n in range(7)}})

@@ -32,7 +32,7 @@ def test_names_in_redis_are_those_that_every_release_finds(make: Make) -> None:
     assert len(task.asked) == 20
     assert task.asked == short_digest(f"mine\n{task.fingerprint}")[:20]
     assert (task.marks, task.mark) == mark_of("mine")
-    # A key of one's own can be no other's message.
+    # An idempotency key has no line break, so it cannot be the name of another message's record.
     alone = make("alone", "list_contacts", idempotency_key=None)
     assert alone.key is None
     assert alone.record_name == "message\nalone"
@@ -53,7 +53,7 @@ def test_a_deadline_is_counted_from_the_enqueueing(
 def test_a_call_is_named_by_what_it_changes_or_reads(make: Make) -> None:
     contact, listing = make("a"), make("b", "list_contacts")
     assert contact.about == f"add_contact:{contact.digest}"
-    # Each read has a record of its own; two of them ask the same.
+    # Each read has a record of its own, but two reads of one listing are about the same.
     assert listing.about == "list_contacts:sms:gro_1" == make("c", "list_contacts").about
     assert (contact.listing, listing.listing) == (f"add_contact:{contact.job.listing()}", "none")
     assert (contact.place, listing.place) == ("contacts|sms/add_contact", "reads|sms/list_contacts")

@@ -1,4 +1,4 @@
-"""Where settle.lua counts an answer: the caller's list, its minute, its batch; and how it keeps pages."""
+"""Where settle.lua writes an answer besides the stream: the caller's list, its minute, its batch; and how it keeps pages."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_jobs_of_a_batch_are_counted_each_once_and_its_end_is_told(
         assert batch(still) == first
         assert finish(still_ledger.settle(jobs[0], "t1", DONE)) == OURS
     assert still.all()[KEYS.batches] == {short_digest("spring"): NOW}
-    # A hold may keep the others for longer than an outcome is remembered.
+    # A hold may keep the other jobs for longer than an outcome is remembered.
     assert still.lives(KEYS.batch(short_digest("spring")), LIFE_MS)
     still.now = NOW + 9
     finish(still_ledger.settle(jobs[1], "t1", FAILED))
@@ -171,7 +171,7 @@ def test_a_batch_began_no_later_than_its_first_answer_whatever_the_clock_of_who_
 def test_a_batch_began_when_its_first_job_was_sent_however_long_that_was_delayed(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
-    """One that was cancelled before the delay was over was told as one that is not, and its later jobs were carried out."""
+    """Otherwise a batch that was cancelled during the delay would count as not cancelled, and its later jobs would be carried out."""
     job = claimed("job", batch_id="spring")
     job.receipt = dataclasses.replace(job.receipt, sent=job.since - 3_600_000)
     finish(still_ledger.settle(job, "t1", FAILED))
@@ -211,7 +211,7 @@ def test_batches_of_long_ago_and_too_many_are_forgotten(
 def test_a_batch_of_which_answers_are_awaited_stays_in_the_list(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
-    """Paused for longer than outcomes are kept, a whole import was gone from the list of batches as soon as another had an answer."""
+    """Otherwise an import that is paused for longer than outcomes are kept would leave the list as soon as another batch has an answer."""
     still.redis.hset(KEYS.batch("awaited"), "id", "autumn")
     still.redis.zadd(KEYS.batches, {"awaited": NOW - 2 * DAY_MS, "gone": NOW - 2 * DAY_MS})
     finish(still_ledger.settle(claimed("job", batch_id="spring"), "t1", DONE))
@@ -235,7 +235,7 @@ def test_each_batch_of_pages_is_made_ready_and_kept_once_and_all_are_told_at_the
         assert still.all()[key] == ["a", "b"]
         assert still.all()[staged] == ["a", "{}", "b", "{}"]
         assert KEYS.events not in still.all()
-        # The lease goes on.
+        # The lease is renewed.
         assert record(still, still_ledger, job)["lease_end"] == str(still.now + COVER_MS)
     assert still.lives(key, DAY_MS + 60_000)
     assert still.redis.pttl(key) > DAY_MS
@@ -247,14 +247,14 @@ def test_each_batch_of_pages_is_made_ready_and_kept_once_and_all_are_told_at_the
         assert still.all()[key] == ["a", "b", "c"]
         assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b", "c"]
         assert staged not in still.all()
-    # The message is answered by the last alone.
+    # Only the last settlement answers the message.
     assert still.all()[MINUTE]["reads|succeeded"] == "1"
 
 
 def test_so_much_of_a_long_listing_is_written_at_a_time_and_whoever_claims_it_goes_on(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
-    """Its first pages were written at once: when the worker died, those of the next listing followed them, under the same ids."""
+    """Otherwise, if the worker dies after the first pages, the pages of a new listing would follow them under the same ids."""
     job = claimed("job", "list_contacts", reply_to="me")
     reply, staged = KEYS.reply("me"), KEYS.staged("list_contacts", job.digest)
     half = "x" * (512 * 1024)
@@ -263,12 +263,12 @@ def test_so_much_of_a_long_listing_is_written_at_a_time_and_whoever_claims_it_go
     assert finish(still_ledger.settle(job, "t1", STAGED)) == Settled(ours=True, used=False, more=True)
     assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b"]
     assert still.all()[staged][::2] == ["c", "d", "e"]
-    # Its worker dies. Not before its lease is over does another one go on, however late it is by then, and then the first does not.
+    # The worker dies. When its lease is over, another one goes on, even after the deadline, and from then on the first may not.
     assert finish(still_ledger.claim(job, "t2")).verb == "deferred"
     still.redis.zrem("delayed", "job")
     still.redis.sadd("acks", "job")
     still.now += COVER_MS + job.patience * 1000
-    # The reply to the first claim is lost: were the second told to call, its listing would follow the pages that are written.
+    # The reply to the first claim is lost. If the second returned `call`, its listing would follow the pages that are written.
     for _ in range(2):
         assert finish(still_ledger.claim(job, "t2")) == Claim("stands", job.deadline, attempts=1)
     assert not finish(still_ledger.settle(job, "t1", STAGED)).ours

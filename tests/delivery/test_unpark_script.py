@@ -1,4 +1,4 @@
-"""What unpark.lua brings back when a hold is over, and whom it lets out to probe while it lasts."""
+"""Which messages unpark.lua brings back when a hold is over, and which it lets out to probe while the hold lasts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def park(
 
 
 def unpark(still: StillClock, *, busy: bool = True) -> tuple[int, dict[str, Any]]:
-    """Run it once; return how many came back, and which holds began and ended."""
+    """Run the script once; return how many messages came back, and which holds began and ended."""
     moved, changes = still.ask(*unparking(KEYS, 1000, busy=busy))
     return moved, {word: [hold["kind"] for hold in its] for word, its in json.loads(changes or "{}").items()}
 
@@ -82,7 +82,7 @@ def test_five_hundred_come_back_at_once(still: StillClock) -> None:
     park(still, "sms/paused", *(f"b{number}" for number in range(300)), queue="bulk")
     park(still, "sms/paused", "c", "d", queue="reads")
     assert unpark(still)[0] == 500
-    # Place by place, in the order of their names; a full place gives what is left of the five hundred.
+    # The places are emptied in the order of their names, until five hundred have come back.
     assert (len(delayed(still, "bulk")), len(delayed(still)), len(delayed(still, "reads"))) == (300, 200, 0)
     assert still.redis.zcard(place) == 100
     assert unpark(still)[0] == 102
@@ -114,7 +114,7 @@ def test_what_every_secret_s_refusal_parked_comes_back_for_workers_that_have_ano
 
 def test_the_hold_of_a_secret_that_nobody_uses_any_more_ends(still: StillClock) -> None:
     put_hold(still.redis, KEYS, "account/refused/old", secret="old", any=True, retry_at=NOW + 900)
-    # Nobody says what it uses: then nobody knows.
+    # No worker says which secret it uses, so nobody knows whether this one is used.
     assert unpark(still) == (0, {})
     still.redis.hset(KEYS.workers, "w1", json.dumps({"secret": "mine", "silence_ms": 1000}))
     still.redis.zadd(KEYS.heartbeats, {"w1": NOW})
@@ -128,7 +128,7 @@ def test_the_hold_of_a_secret_that_nobody_uses_any_more_ends(still: StillClock) 
 def test_a_pause_that_the_api_asked_for_ends_by_itself(
     still: StillClock, retry_at: int, *, ends: bool
 ) -> None:
-    """Also one with more left than it lasts: the clock was set back since."""
+    """So does a pause with more time left than it lasts: the clock was set back since."""
     put_hold(still.redis, KEYS, "account/asked", retry_at=retry_at, length=20_000)
     park(still, "account/asked", "a")
     assert unpark(still) == ((1, {"ended": ["asked"]}) if ends else (0, {}))
@@ -159,7 +159,7 @@ def test_a_refusal_and_a_pause_last_though_nobody_waits(still: StillClock) -> No
     put_hold(still.redis, KEYS, "email/refused", bare=True, about="x")
     assert unpark(still, busy=False) == (0, {})
     assert holds(still).keys() == {"sms/refused", "sms/paused", "email/refused"}
-    # Whoever comes first after a refusal without a code is another call already.
+    # After a refusal without a code, the first job that comes is another call anyway.
     assert "any" not in holds(still)["email/refused"]
 
 
@@ -194,7 +194,7 @@ def test_when_a_hold_s_time_has_come_one_is_let_out(still: StillClock, retry_at:
     place = park(still, "sms/refused", "a", "b")
     put_hold(still.redis, KEYS, "sms/refused", retry_at=retry_at)
     for _ in range(2):
-        # Once: it has a moment to probe.
+        # The second run lets nobody out: the first message has a moment to probe.
         assert unpark(still) == (0, {})
         assert delayed(still) == ({"a": 1} if out else {})
     assert still.redis.zcard(place) == (1 if out else 2)
@@ -228,10 +228,10 @@ def test_whoever_was_let_out_in_the_future_is_followed_at_once(still: StillClock
 @pytest.mark.parametrize(
     ("name", "fields", "first"),
     [
-        # A refusal with a code speaks of one kind of call.
+        # A refusal with a code concerns one kind of call.
         ("sms/refused", {}, "same"),
         ("sms/refused", {"any": True}, "same"),
-        # One without a code perhaps of that very call alone.
+        # A refusal without a code perhaps concerns only that very call.
         ("sms/refused", {"bare": True, "about": "x"}, "other"),
         ("sms/outage/add_contact", {}, "same"),
     ],
@@ -284,7 +284,7 @@ def live(still: StillClock, name: str = "w1", **says: Any) -> None:
         ({"queues": ["contacts", "bulk"]}, "bulk"),
         ({"queues": ["bulk"]}, "bulk"),
         ({"queues": []}, None),
-        # Who does not say what it takes may take anything.
+        # A worker that does not name its queues may take any.
         ({}, "bulk"),
         ({"queues": "contacts"}, "bulk"),
     ],
@@ -299,7 +299,7 @@ def test_nobody_is_let_out_to_probe_into_a_queue_that_no_worker_takes(
     put_hold(still.redis, KEYS, name)
     unpark(still)
     assert delayed(still) | delayed(still, "bulk") == ({out: 1} if out else {})
-    # When the hold is over, all come back.
+    # When the hold is over, all messages come back.
     still.redis.delete(KEYS.holds)
     assert unpark(still)[0] == (1 if out else 2)
 
@@ -310,14 +310,14 @@ def test_nobody_is_let_out_to_probe_into_a_queue_that_no_worker_takes(
 def test_nobody_is_let_out_to_probe_whom_an_operator_holds(
     still: StillClock, paused: str, out: str | None
 ) -> None:
-    """It would be parked by that hold, and the others wait until all of its kind is."""
+    """It would be parked for the operator's hold, and the others would wait until all jobs of its kind are."""
     park(still, "account/refused", "sms", queue="bulk")
     park(still, "account/refused", "email", call="email/add_contact")
     put_hold(still.redis, KEYS, "account/refused", since=NOW - ANY_AFTER_MS)
     put_hold(still.redis, KEYS, paused)
     unpark(still)
     assert delayed(still) | delayed(still, "bulk") == ({out: 1} if out else {})
-    # Where nobody can probe at all, it is as before when they can again.
+    # If nobody can probe at all, the hold stays as it is until somebody can.
     assert ("any" in holds(still)["account/refused"]) is (paused == "sms/paused")
 
 
@@ -354,7 +354,7 @@ def test_a_dead_worker_takes_no_queue(still: StillClock) -> None:
 def test_when_the_only_workers_of_the_refused_kind_are_gone_any_may_probe(
     still: StillClock, queues: list[str], *, any_may: bool
 ) -> None:
-    """The account was well again, and all other work stood still until the kind counted as given up, ten minutes after the hold began."""
+    """Otherwise the account might work again, and all other work would still wait until ten minutes after the hold began."""
     live(still, queues=queues)
     for queue in ("bulk", "contacts"):
         park(still, "account/refused", f"refused {queue}", queue=queue)
@@ -368,7 +368,7 @@ def test_when_the_only_workers_of_the_refused_kind_are_gone_any_may_probe(
 
 
 def test_whose_queue_no_worker_takes_keeps_nobody_else_from_probing(still: StillClock) -> None:
-    """Neither another kind of call after a refusal with a code, nor the refused kind after one without."""
+    """Not another kind of call after a refusal with a code, and not the refused kind after a refusal without one."""
     live(still, queues=["groups"])
     park(still, "sms/refused", "refused", queue="bulk")
     park(still, "sms/refused", "other", queue="groups", call="sms/create_group")
@@ -407,14 +407,14 @@ def test_when_only_the_refused_call_is_left_it_may_probe(
 
 
 def test_where_others_wait_the_refused_kind_leaves_the_probe_to_them(still: StillClock) -> None:
-    """A flood of that kind would win each."""
+    """Otherwise a flood of the refused kind would win every probe."""
     park(still, "sms/refused", "same")
     park(still, "sms/refused", "other", queue="groups", call="sms/create_group")
     put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x")
     unpark(still)
     assert holds(still)["sms/refused"].get("others") is True
     assert delayed(still, "groups") == {"other": 1}
-    # The other has a moment to probe; then it is the turn of the refused kind again.
+    # The other job has a moment to probe; then it is the turn of the refused kind again.
     still.now = NOW + LET_OUT_AGAIN_MS - 1
     unpark(still)
     assert holds(still)["sms/refused"].get("others") is True
@@ -433,7 +433,7 @@ def test_when_others_have_come_not_anybody_may_probe_any_more(still: StillClock)
 
 
 def test_each_probe_of_a_refusal_without_a_code_is_taken_far_from_those_before(still: StillClock) -> None:
-    """Neighbours are often of one group, and what refuses one may refuse them all."""
+    """Neighbours are often contacts of one group, and the API may refuse all calls for that group."""
     for tried, rank in (
         ({}, 0),
         ({"tried": 1}, 61),
@@ -452,7 +452,7 @@ def test_a_probe_is_found_at_the_end_of_a_place_too(still: StillClock) -> None:
     park(still, "sms/refused", "a", "b", "c")
     put_hold(still.redis, KEYS, "sms/refused", bare=True, about="x", tried=3, letting=1)
     unpark(still)
-    # 0.85 of three is the third; two are let out, so it begins one before.
+    # 0.85 of three is the third message. Two are let out, so they begin one earlier.
     assert delayed(still).keys() == {"b", "c"}
 
 
@@ -471,7 +471,7 @@ def test_a_refusal_with_a_code_lets_out_the_oldest(still: StillClock) -> None:
 
 
 def test_an_outage_that_lasts_is_no_refusal(still: StillClock) -> None:
-    """Who may probe a refusal changes when nobody is left that was refused; an outage's probe is anybody's from the first."""
+    """Any job may probe an outage from the first; a refusal only once no job of the refused kind is left."""
     put_hold(still.redis, KEYS, "sms/outage/add_contact", since=NOW - ANY_AFTER_MS)
     put_hold(still.redis, KEYS, "email/paused")
     park(still, "email/paused", "held")

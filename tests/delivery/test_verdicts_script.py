@@ -1,4 +1,4 @@
-"""What verdicts.lua makes of a listing that tells of calls which are over."""
+"""What verdicts.lua does with verdicts on calls that are no longer the record's last one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.sync_ledger import finish
 def test_a_verdict_counts_only_for_the_call_it_was_made_for(
     house: House, ledger: Ledger, task: Callable[..., Task], word: str
 ) -> None:
-    """A listing from before the last call cannot show what that call did: "absent" would have it made twice."""
+    """A listing from before the last call cannot show what that call did: after `absent` it would be made twice."""
     lost = task("lost")
     finish(ledger.claim(lost, "t1"))
     finish(ledger.settle(lost, "t1", Lost()))
@@ -34,7 +34,7 @@ def test_a_verdict_counts_only_for_the_call_it_was_made_for(
 def test_what_was_found_is_not_overwritten_by_an_older_look(
     house: House, ledger: Ledger, task: Callable[..., Task]
 ) -> None:
-    """A reader that lost its right to list reads on, and has not seen what the next one found: the job would be called again."""
+    """A reader that lost the reader lock reads on without knowing what the next reader found: its `absent` would make the call again."""
     lost = task("lost")
     finish(ledger.claim(lost, "t1"))
     finish(ledger.settle(lost, "t1", Lost()))
