@@ -1,4 +1,4 @@
-"""Brokers inside the test process, for tests that look at one of their parts."""
+"""Brokers inside the test process, for tests of a broker's parts."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_the_documented_acl_is_enough(fragile_house: House) -> None:
     ids.append(house.enqueue("add_contact", channel="sms", group_id="gro_999999", phone="+32470000001"))
     house.push("contacts", "unreadable", "{")
     house.wait_answered(ids)
-    # Its letter is the one that `dead retry` refuses.
+    # The dead letter of this entry is the one that `dead retry` refuses.
     wait_for(lambda: house.tally()["message.rejected"] == 1, what="the rejection", show=house.log_tail)
     killed.kill()
     house.worker(WORKER_HEARTBEAT_SECONDS=1, WORKER_PROCESSES=2, REDIS_WAIT_REPLICAS=0, **as_worker)
@@ -50,13 +50,13 @@ def test_the_documented_acl_is_enough(fragile_house: House) -> None:
         ["events", "--json"],
     ):
         done = house.run(*command, **as_worker, WORKER_HEARTBEAT_SECONDS=20)
-        # Of two letters that are sent again, one was no readable job.
+        # One of the two letters to be sent again is no readable job.
         assert done.returncode == (1 if command[1:] == ["retry", "--all"] else 0), (command, done.stderr)
     wait_for(
         lambda: house.redis.hlen("dramatiq:contacts.msgs") == 0, what="the retried job", show=house.log_tail
     )
     for worker in house.workers:
         worker.terminate()
-    # The client library tells Redis its name (CLIENT SETINFO), and does not mind when it may not.
+    # The client library tells Redis its name (CLIENT SETINFO), and goes on if Redis refuses that.
     refused = {(entry["object"], entry["reason"]) for entry in house.redis.acl_log(128)}
     assert refused <= {("client", "command")}

@@ -1,4 +1,4 @@
-"""What the caretaker does at one look, by a clock that the test moves."""
+"""What the caretaker does at one look, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.broker.caretaker import Caretaker
 
 KEYS = Keys()
 READS = KEYS.queue("reads")
-#: A worker is dead after so many seconds of silence; it says that it lives four times as often.
+#: A worker is dead after this many seconds of silence. It sends heartbeats four times as often.
 HEARTBEAT = 100.0
 
 
@@ -49,7 +49,7 @@ def caretaker(broker: DurableBroker, clock: Clock) -> Iterator[Caretaker]:
 
 @pytest.fixture
 def silent_worker(house: House, caretaker: Caretaker) -> str:
-    """A worker that the caretaker may call dead at its next heartbeat: all was steady for long."""
+    """A worker that the caretaker may call dead at its next heartbeat, since nothing was wrong for long enough."""
     caretaker._tick()
     caretaker._steady_since -= HEARTBEAT
     house.redis.zadd(KEYS.heartbeats, {"silent": 1})
@@ -58,7 +58,7 @@ def silent_worker(house: House, caretaker: Caretaker) -> str:
 
 
 def waits_half_the_silence(house: House, caretaker: Caretaker, clock: Clock, worker: str) -> None:
-    """Asserts that the worker lives on until half of a deadly silence is over, and no longer."""
+    """Check that the worker counts as alive until half of the silence that means death is over, and no longer."""
     caretaker._tick()
     clock.now += HEARTBEAT / 4
     caretaker._tick()
@@ -75,7 +75,7 @@ def test_after_a_slow_answer_nobody_is_called_dead_before_all_could_be_heard(
 
     def run_slowly(*arguments: Any) -> Any:
         answer = run(*arguments)
-        # Longer than a quarter of the silence, and too short to look like a clock that was set.
+        # Longer than a quarter of the silence, but too short to look like a clock that was set.
         clock.now += HEARTBEAT * 0.3
         return answer
 
@@ -89,13 +89,13 @@ def test_after_a_slow_answer_nobody_is_called_dead_before_all_could_be_heard(
 def test_after_redis_s_clock_was_set_nobody_is_called_dead_before_all_could_be_heard(
     house: House, caretaker: Caretaker, clock: Clock, silent_worker: str, set_by: float
 ) -> None:
-    # As if the last answer had told the time before the clock was set.
+    # As if Redis's last answer were from before the clock was set.
     caretaker._clock_ms -= set_by * 1000
     waits_half_the_silence(house, caretaker, clock, silent_worker)
 
 
 def test_of_an_old_dead_letter_nothing_is_kept(house: House, caretaker: Caretaker) -> None:
-    """A letter that is no longer listed but has a body keeps somebody's number for ever."""
+    """A body without a listed letter would keep somebody's number for ever."""
     house.redis.zadd(READS.dead, {"old": 1, "young": time.time() * 1000})
     for parts in (READS.dead_bodies, READS.dead_reasons):
         house.redis.hset(parts, mapping={"old": "{}", "young": "{}"})

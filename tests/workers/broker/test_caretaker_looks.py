@@ -1,4 +1,4 @@
-"""What one look of the caretaker does and tells, and how long it rests, by a clock that the test moves."""
+"""What one look of the caretaker does and logs, and how long it rests, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers.broker.entries import LATEST
 
 KEYS = Keys()
 READS = KEYS.queue("reads")
-#: A worker is dead after so many seconds of silence, and beats four times as often.
+#: A worker is dead after this many seconds of silence. It sends heartbeats four times as often.
 SILENCE = 100.0
 BEAT = SILENCE / 4
 
@@ -60,7 +60,7 @@ def caretaker(broker: DurableBroker, clock: Clock) -> Iterator[Caretaker]:
 
 
 class Tended:
-    """Answers in tend.lua's place, and notes what it was told."""
+    """Answers in place of tend.lua, and notes what it was given."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -144,7 +144,7 @@ def test_what_a_worker_says_of_itself_is_written_between_heartbeats_if_it_change
 def test_while_another_worker_keeps_the_queues_this_one_asks_for_nothing(
     still: StillClock, caretaker: Caretaker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # By Redis's own clock, its time could be over before the look.
+    # With Redis's own clock, the keeper's time could be over before the look.
     monkeypatch.setattr(caretaker._runner, "run", still.run_now)
     still.redis.hset(KEYS.sweep, mapping={"keeper": "w2", "kept_until": NOW + 1900})
     assert caretaker._tick() == its_module.TICK_SECONDS
@@ -334,7 +334,7 @@ def test_a_worker_that_stops_leaves_no_trace_unless_something_is_still_in_hand(
 def test_what_it_sends_says_when_by_redis_s_clock(
     still: StillClock, caretaker: Caretaker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Redis that was frozen runs late what was sent to it, and would find everybody silent."""
+    """A Redis that was frozen runs late what was sent to it, and would otherwise find every worker silent."""
     caretaker._tick()
     clock.now += 30.0
     sent: list[int] = []
@@ -348,7 +348,7 @@ def test_what_it_sends_says_when_by_redis_s_clock(
 def test_nobody_is_called_dead_before_all_had_half_a_silence_to_be_heard(
     caretaker: Caretaker, clock: Clock, tended: Tended
 ) -> None:
-    # The first answer told what Redis's clock shows; until then nobody knew how far it had come.
+    # The time begins with the first answer, since only that shows Redis's clock.
     began = caretaker._steady_since
     for after, steady in ((10.0, False), (40.0, False), (SILENCE / 2 - 0.001, False), (SILENCE / 2, True)):
         clock.now = began + after
@@ -361,7 +361,7 @@ def test_nobody_is_called_dead_before_all_had_half_a_silence_to_be_heard(
     [
         (BEAT, 0, True),
         (BEAT + 0.001, 0, False),
-        # A clock that was set, ahead or back, does not tell who was silent.
+        # After a clock was set, ahead or back, nobody knows which workers were silent.
         (0.0, SILENCE * 500, True),
         (0.0, SILENCE * 500 + 1, False),
         (0.0, -SILENCE * 500, True),
@@ -377,7 +377,7 @@ def test_after_a_slow_answer_and_a_clock_that_was_set_all_have_that_time_anew(
     tended.ahead += jump_ms
     caretaker._tick()
     assert caretaker._steady_since == (0.0 if steady else clock.now)
-    # The clock is known from then on.
+    # The caretaker knows the new clock from then on.
     assert caretaker._clock_ms == pytest.approx(tended.ahead, abs=1)
 
 
@@ -449,13 +449,13 @@ def test_a_heartbeat_is_sent_though_another_keeps_the_queues(
         ({"next_due": 100}, None, 0, 0.1, None),
         ({"moved": 199}, None, 0, 0.25, None),
         ({"moved": 200}, None, 0, 0.0, None),
-        # What was parked counts as well.
+        # Messages that come back from parking count as well.
         ({"moved": 100, "on_hold": 1}, None, 99, 0.25, False),
         ({"moved": 100, "on_hold": 1}, None, 100, 0.0, False),
         ({"on_hold": 1, "messages": 1}, None, 0, 0.25, True),
         # A search goes on soon.
         ({}, 0.05, 0, 0.05, None),
-        # Where another keeps the queues nothing of this is done.
+        # If another worker keeps the queues, this one does nothing of that.
         ({"moved": 500, "on_hold": 1, "messages": 1, "kept_ms": 900}, 0.05, 0, 0.25, None),
     ],
 )
@@ -527,7 +527,7 @@ def test_what_waits_is_looked_at_for_its_deadline_in_parts(
     for after, looks in ((0.0, 1), (0.274, 1), (0.275, 2)):
         caretaker._bring_forward(1000.0 + after)
         assert len(given) == looks
-    # A day of patience, and twice the longest that the API may ask for; in milliseconds.
+    # The default deadline of a day, and twice the longest pause that the API may ask for; in milliseconds.
     assert given[0] == ("overdue", [broker.broker_id, 86_400_000, 250, 7_200_000, "reads"])
 
 
@@ -566,7 +566,7 @@ def test_its_thread_goes_on_whatever_redis_does(
     assert waited == [0.2, 0.7, its_module.TICK_SECONDS, 0.3]
     assert told == ["caretaker is answered", "caretaker lost 1005.0", "caretaker is answered"]
     assert [line["event"] for line in lines] == ["caretaker.fault"]
-    # While Redis was away nobody's heartbeat arrived: this one's is the first thing that it does.
+    # While Redis was away no heartbeat arrived, so the caretaker sends its own at the next look.
     assert noted == [(1000.0, 3.0), (1010.0, 0.0), (1015.0, 0.0), (1015.0, 0.0)]
 
 

@@ -1,4 +1,4 @@
-"""What a queue's consumer makes of a message, and which messages it counts as its own."""
+"""What a queue's consumer does with a message, and which messages it counts as its own."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def test_a_delay_does_not_spend_the_job_s_deadline(house: House, consumer: Durab
     for _ in range(3):
         fetched = fetch(consumer)
         assert fetched.message_timestamp == now - HOUR_MS
-        # Of listings, no more is in hand than may be under way.
+        # A worker may have no more listings in hand than may be under way.
         fetched.receipt.release()
 
 
 def test_a_late_release_does_not_let_go_of_a_message_that_was_fetched_again(
     house: House, consumer: DurableConsumer
 ) -> None:
-    """The second delivery would be outstanding in Redis and unknown here: nobody would hand it back at the end."""
+    """Otherwise the second delivery would be outstanding in Redis and unknown here, and nobody would hand it back at the end."""
     push(house, sent=1)
     first = fetch(consumer).receipt
-    # As when delivery puts a message off that is due again before its receipt is released.
+    # As if delivery had put the message off, and it were due again before its receipt is released.
     house.redis.srem(first.acks, first.id)
     house.redis.zadd(first.delayed, {first.id: 1})
     second = fetch(consumer).receipt
@@ -67,7 +67,7 @@ def test_a_late_release_does_not_let_go_of_a_message_that_was_fetched_again(
 
 
 def test_only_what_is_tried_alone_is_told_as_such(house: House, consumer: DurableConsumer) -> None:
-    """A neighbour that had died with the suspect once came in the fetch that found the suspect, and was told, too."""
+    """A neighbour that was outstanding at one of the suspect's deaths, and comes in the same fetch, is not tried alone."""
     push(house, sent=1)
     push(house, sent=2)
     neighbour, suspect = house.redis.lrange("dramatiq:reads", 0, -1)

@@ -1,4 +1,4 @@
-"""One turn of a queue's consumer: what it asks of Redis, when it waits, and what it does when Redis is away."""
+"""One turn of a queue's consumer: what it asks Redis for, when it waits, and what it does when Redis is away."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AWAY = redis.ConnectionError("away")
 
 
 class Clock:
-    """Stands in for the module ``time``; nobody sleeps, but the time passes."""
+    """Stands in for the module ``time``: a sleep returns at once, but the time passes."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -95,7 +95,7 @@ def home(still: StillClock) -> Any:
 
 @pytest.fixture
 def consumer(home: Any, clock: Clock) -> DurableConsumer:
-    # Redis 6.2 takes a millisecond for no time limit at all.
+    # Redis 6.2 takes a time limit of one millisecond for none at all.
     return DurableConsumer(home, "reads", timeout=0.005)
 
 
@@ -122,7 +122,7 @@ def test_messages_are_taken_in_their_order_and_stay_outstanding(
     assert first is not None
     assert ids(consumer, 2) == ["b", None]
     assert consumer.outstanding_message_count == 2
-    # The actor's return is no answer.
+    # When the actor returns, the job is not answered yet.
     consumer.ack(first)
     consumer.requeue([first])
     assert still.all()[ACKS] == {"a", "b"}
@@ -191,7 +191,7 @@ def test_an_idle_worker_waits_for_its_list_and_looks_at_all_places_now_and_then(
     clock.now += 0.2
     ids(consumer, 1)
     assert READS.delayed not in still.all()
-    # What is pushed is fetched, and wakes who waits for the list.
+    # A message that is pushed wakes the worker that waits for the list, and is fetched.
     push(still, "a")
     assert "a" in ids(consumer, 2)
 
@@ -209,7 +209,7 @@ def test_a_queue_that_cannot_be_waited_for_is_asked_at_once_and_told(
     push(still, "a")
     consumer._waiter.execute_command = still.redis.execute_command  # type: ignore[assignment]
     assert ids(consumer, 1) == ["a"]
-    # Whether it can be waited for again is found out in a busy queue, too.
+    # A worker with a busy queue, too, finds out that it can wait for the list again.
     assert ("answered", "wait-reads") in home.link.told
 
 
@@ -242,7 +242,7 @@ def test_a_message_that_a_middleware_failed_is_set_aside(
 
 
 def test_what_a_fetch_asks_for(home: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It runs alone in Redis as long as it takes, so it takes no more than so many messages and bytes."""
+    """While a fetch runs, Redis serves nobody else, so its messages and bytes are bounded."""
     for concurrency, most in ((1000, 256), (40, 40)):
         home.places = Places(concurrency)
         consumer = DurableConsumer(home, "bulk", timeout=0.005)
@@ -284,16 +284,16 @@ def test_what_was_fetched_is_read_in_threes(
 @pytest.mark.parametrize(
     ("waiting", "taken", "has", "slept", "room"),
     [
-        # Enough room at once, and none at all.
+        # There is enough room at once, or none at all.
         (0, 32, True, 0, 8),
         (0, 40, True, 0, 0),
-        # Less than is worth a fetch: a moment, in which more may end.
+        # The room is not worth a fetch: wait a moment, in which more jobs may end.
         (0, 33, True, 1, 7),
         (0, 39, True, 1, 1),
-        # While spare messages are in hand, a few moments.
+        # While spare messages are in hand, wait a few moments.
         (40, 51, True, 4, 9),
         (40, 50, True, 0, 10),
-        # Nothing in hand that could end.
+        # Nothing is in hand that could end.
         (0, 39, False, 0, 1),
     ],
 )
@@ -330,7 +330,7 @@ def test_room_that_comes_meanwhile_is_used(home: Any, clock: Clock, monkeypatch:
 
 
 class Event:
-    """A threading.Event that is waited for in no time."""
+    """A threading.Event whose ``wait`` returns at once."""
 
     def __init__(self) -> None:
         self.waited: list[float] = []
@@ -347,7 +347,7 @@ class Event:
 def test_a_worker_that_may_take_nothing_rests_between_looks(
     still: StillClock, home: Any, clock: Clock, consumer: DurableConsumer
 ) -> None:
-    """Dramatiq asks again at once."""
+    """Otherwise it would look without a pause, since Dramatiq asks again at once."""
     home.draining = consumer._broker.draining = Event()
     home.is_benched = lambda: True
     ids(consumer, 1)
@@ -380,7 +380,7 @@ def test_in_a_busy_queue_nobody_waits_for_messages(
     push(still, "a")
     assert ids(consumer, 1) == ["a"]
     assert waits == []
-    # Only where it could not be waited for.
+    # It waits only to find out whether it can wait again.
     consumer._cannot_wait = True
     push(still, "b")
     assert ids(consumer, 1) == ["b"]
@@ -402,14 +402,14 @@ def test_after_a_failover_the_connections_that_lead_to_a_replica_are_left(
         consumer._quiet_until = 99e9
         consumer._wait_for_messages(1.0)
         assert (consumer._cannot_wait, consumer._quiet_until) == (True, 0.0)
-    # Those that others use are theirs.
+    # Connections in use belong to other threads, and stay open.
     assert left == [{"inuse_connections": False}]
 
 
 def test_what_is_put_in_order_is_told_as_served_only_where_nothing_can_be_fetched(
     still: StillClock, home: Any, consumer: DurableConsumer
 ) -> None:
-    """A full Redis answers reads and refuses a fetch."""
+    """A full Redis answers reads but refuses a fetch, so only a fetch shows that it serves again."""
     home.link.told.clear()
     consumer._reconcile()
     assert home.link.told == []

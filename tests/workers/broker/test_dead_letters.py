@@ -23,7 +23,7 @@ def letters(still: StillClock) -> DeadLetters:
 
 
 def bury(still: StillClock, name: str, died: int, queue: str = "reads", **fields: Any) -> None:
-    """A dead letter; ``reason`` and ``body`` replace, or with None leave out, what is kept of it."""
+    """Write a dead letter; ``reason`` and ``body`` replace its parts, and None leaves a part out."""
     its = KEYS.queue(queue)
     told: dict[str, Any] = {
         "message_id": f"m-{name}",
@@ -126,7 +126,7 @@ def test_letters_of_a_kind_or_a_batch_are_looked_at_alone(
 def test_the_newest_are_read_page_by_page_none_twice_and_none_left_out(
     still: StillClock, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where many died in one millisecond."""
+    """Even if many died in one millisecond."""
     monkeypatch.setattr(dead_letters, "LOOK", 3)
     for number in range(20):
         bury(still, f"r{number:02d}", number // 8, QUEUES[number % 2])
@@ -141,7 +141,7 @@ def test_the_newest_are_read_page_by_page_none_twice_and_none_left_out(
         assert sorted(names(seen)) == sorted(names(expected))
         assert [letter.died_at for letter in seen] == [letter.died_at for letter in expected]
     assert len(letters.newest_first(until=(1, 0), since_ms=1, most=99, most_read=99)[0]) == 8
-    # So many are looked at, also where few are wanted.
+    # The number of letters that are looked at is bounded, even if none is wanted.
     none = DeadLetters(still.redis, KEYS, QUEUES, kind="unknown")
     found, place = none.newest_first(until=(99, 0), most=9, most_read=5)
     assert (found, place) == ([], (1.0, 1))
@@ -150,7 +150,7 @@ def test_the_newest_are_read_page_by_page_none_twice_and_none_left_out(
 def test_letters_are_read_page_by_page(
     still: StillClock, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are, each round trip asks for so many, and none is asked for twice."""
+    """Each round trip asks for a bounded number of letters, and no letter is asked for twice."""
     assert (dead_letters.PAGE, dead_letters.LOOK) == (500, 50)
     monkeypatch.setattr(dead_letters, "PAGE", 3)
     monkeypatch.setattr(dead_letters, "LOOK", 3)
@@ -174,7 +174,7 @@ def test_letters_are_read_page_by_page(
     assert (names(found), place) == (["r6", "r5", "r4", "r3", "r2"], None)
     looks = [(given, more["start"], more["num"]) for name, given, more in asked if name == "zrevrangebyscore"]
     assert looks == [((9, 2), 0, 3), ((4.0, 2), 1, 3), ((2.0, 2), 1, 3)]
-    # The ends count.
+    # A letter that died at the given moment counts.
     some = [names(page) for page in alone.that_died_before(4)]
     assert sorted(name for page in some for name in page) == ["r0", "r1", "r2", "r3", "r4"]
     assert all(len(page) <= 3 for page in some)
@@ -194,10 +194,10 @@ def test_the_newest_go_on_where_they_stopped_within_a_millisecond(
     ):
         found, at = letters.newest_first(until=until, most=most, most_read=99)
         assert (names(found), at) == (expected, place)
-    # What is looked at is bounded as well as what is found.
+    # The number of letters that are looked at is bounded, too, and not only of those that are found.
     found, at = letters.newest_first(until=(9.0, 0), most=99, most_read=3)
     assert (names(found), at) == (["r4", "r3", "r2"], (7.0, 3))
-    # And so is the time.
+    # The time is bounded as well.
     found, at = letters.newest_first(until=(9.0, 0), since_ms=4, most=99, most_read=99)
     assert (len(found), at) == (5, None)
 
@@ -215,7 +215,7 @@ def test_the_time_of_letters_is_redis_s_in_milliseconds(
         (b'{"x":1}', {"x": 1}),
         (b"{nothing", "{nothing"),
         (b"\xff", "\N{REPLACEMENT CHARACTER}"),
-        # It can be read, and not be written again.
+        # These can be read, but not be written again.
         (b"[" * 254 + b"]" * 254, "[" * 254 + "]" * 254),
         (b'{"x":36893488147419103233}', '{"x":36893488147419103233}'),
         (b'{"x":%s}' % (b"9" * 300), '{"x":%s}' % ("9" * 300)),
@@ -230,7 +230,7 @@ def test_letters_are_found_by_either_id(still: StillClock, letters: DeadLetters)
     bury(still, "b", 2, "contacts")
     found = letters.find(["m-a", "b", "never"])
     assert {name: names(its) for name, its in found.items()} == {"m-a": ["a"], "b": ["b"], "never": []}
-    # One that lies under its message id is found once.
+    # A letter whose id in Redis is its message id is found once.
     bury(still, "m-c", 3, reason={"message_id": "m-c", "job": "x", "kind": "rejected", "message": "no"})
     [letter] = letters.find(["m-c"])["m-c"]
     assert (letter.code, letter.batch_id) == (None, None)
@@ -248,7 +248,7 @@ def test_the_letters_of_a_batch_come_with_their_messages(still: StillClock, lett
 def test_a_letter_that_is_sent_again_is_a_new_message_of_the_same_job(
     still: StillClock, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # By the clock that judges its deadline: by that of a host that is hours behind, it would expire at once.
+    # The new message's time is Redis's: with the time of a host that is hours behind, the job would expire at once.
     monkeypatch.setattr(still.redis, "time", lambda: (1234, 500_000))
     kwargs = {"channel": "sms", "correlation_id": "c-1", "batch_id": "b", "batch_size": 2, "reply_to": "me"}
     options = {"redis_message_id": "a", "eta": 1_800_000_000_000, "traceparent": "t"}
@@ -267,9 +267,9 @@ def test_a_letter_that_is_sent_again_is_a_new_message_of_the_same_job(
         message_timestamp=1_234_500,
     )
     assert not {reads.dead, reads.dead_bodies, reads.dead_reasons} & found.keys()
-    # Gone, it is not sent a second time.
+    # The letter is gone, so it is not sent a second time.
     assert letters.retry(letter, anew=False) is None
-    # Sent again once more, it still names the first.
+    # If the message dies and is sent again, it still names the first one.
     bury(still, message_id or "", 2, body=json.loads(found[reads.bodies][message_id]))
     [again] = letters.oldest_first()
     third = letters.retry(again, anew=False)
@@ -280,7 +280,7 @@ def test_a_letter_that_is_sent_again_is_a_new_message_of_the_same_job(
 def test_a_letter_whose_id_was_used_and_sent_again_before_is_not_sent_under_an_id_in_use(
     still: StillClock, letters: DeadLetters, *, answered: bool
 ) -> None:
-    """An import used its message ids again with its batch's: the second retry was taken for the first one, and the job was gone."""
+    """An import may use a batch, and so its message ids, again: if the second retry had the first one's id, the job would be lost."""
     reads = KEYS.queue("reads")
     bury(still, "a", 1)
     first = letters.retry(next(letters.oldest_first()), anew=False)
@@ -319,7 +319,7 @@ def test_what_ended_as_unknown_is_forgotten_if_it_is_to_call_again_and_else_kept
     [letter] = DeadLetters(still.redis, KEYS, ["groups"]).oldest_first()
     assert letters.retry(letter, anew=anew)
     assert (record in still.all()) is not anew
-    # Its message may wait for longer than a record that is settled is kept.
+    # The message may wait for longer than a settled record is kept.
     assert anew or still.lives(record, 90 * 86_400_000)
 
 
@@ -343,7 +343,7 @@ def test_a_letter_that_is_gone_or_cannot_be_written_again_is_told(
 def test_a_number_of_more_than_64_bits_is_not_sent_again_as_another(
     still: StillClock, letters: DeadLetters
 ) -> None:
-    # As a float it would pass for a right argument, and a webhook would be told that it was verified with a number that it never had.
+    # As a float it would be accepted, and a webhook would be verified with a number that it never had.
     payload = {"id": "evt_1", "extra": 2**70 + 1}
     bury(still, "a", 1, body=message("a", actor_name="list_groups", kwargs={"payload": payload}))
     [letter] = letters.oldest_first()
@@ -356,7 +356,7 @@ def test_a_number_of_more_than_64_bits_is_not_sent_again_as_another(
 def test_a_letter_without_a_key_of_its_own_calls_again_by_itself(
     still: StillClock, letters: DeadLetters
 ) -> None:
-    """Nothing is on record for it that could be forgotten."""
+    """The ledger has no record for it that would have to be forgotten."""
     bury(still, "a", 1)
     assert letters.retry(next(letters.oldest_first()), anew=True)
 

@@ -1,4 +1,4 @@
-"""Delays live in Redis: in due order, whatever dies, and however many there are."""
+"""Delayed jobs wait in Redis: they run in the order of their due times, whatever dies, and however many there are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness import House, message, wait_for
 
 
 def _stock_delayed(house: House, jobs: list[tuple[dict[str, Any], float]]) -> list[str]:
-    """Enqueues as a stock producer does; each job with its time in Unix seconds."""
+    """Enqueue as a stock producer does; each job comes with its due time in Unix seconds."""
     ids = []
     with house.redis.pipeline(transaction=False) as pipeline:
         for arguments, due in jobs:
@@ -49,16 +49,16 @@ def test_a_stock_producer_s_delay(house: House) -> None:
         actor = dramatiq.actor(
             lambda **_: None, actor_name="add_contact", queue_name="contacts", broker=producer
         )
-        # Taken before: the producer counts from when it sends, which a busy machine may hold up.
+        # Taken before the send: the producer counts the delay from when it sends, which may be late on a busy machine.
         due = time.time() + 1.5
         sent = actor.send_with_options(kwargs=_contact(group, 1), delay=1500)
-        # That it has gone there stays to be seen, while on a busy machine it may be due before anybody looks where it waits.
+        # Only the empty stock queue shows the move: on a busy machine, the job may be due before the test could find it in `delayed`.
         wait_for(lambda: house.redis.llen("dramatiq:contacts.DQ") == 0, what="the move")
         assert house.redis.hlen("dramatiq:contacts.DQ.msgs") == 0
         assert house.answer(sent.message_id)["type"] == "coupontools.contact.added"
         late = _last_call_at(house) - due
         assert late > -0.1
-        # The slot it had is free again: as many as fit the window, and a few more.
+        # The places of these jobs become free again: send as many as may be in hand, and a few more.
         ids = [
             actor.send_with_options(kwargs=_contact(group, 10 + n), delay=1).message_id for n in range(150)
         ]
@@ -77,7 +77,7 @@ def test_what_is_due_runs_in_due_order_ahead_of_the_queue(house: House) -> None:
     random.Random(7).shuffle(numbers)  # noqa: S311 - an order, no secret
     ids = house.enqueue_many("add_contact", [_contact(group, 5000 + number) for number in range(20)])
     ids += _stock_delayed(house, [(_contact(group, number), begin + number / 100) for number in numbers])
-    # The first look of a worker moves them; the order shows when only then jobs are taken.
+    # A worker's first look moves the delayed jobs. Only then are jobs taken, so that their order shows.
     mover = house.worker("--queues", "webhooks")
     wait_for(lambda: house.redis.llen("dramatiq:contacts.DQ") == 0, what="the move", show=house.log_tail)
     mover.kill()
@@ -85,7 +85,7 @@ def test_what_is_due_runs_in_due_order_ahead_of_the_queue(house: House) -> None:
     house.wait_answered(ids)
     ran = [int(call["body"]["phone"].removeprefix("+3247")) for call in house.sandbox.requests()]
     delayed = [number for number in ran if number < 5000]
-    # One of them waits at the head of the list, to wake who waits there; it is the one due last.
+    # The job that is due last was pushed to the list, to wake a worker that waits there.
     assert [number for number in delayed if number != 449] == list(range(449))
     assert all(number < 5000 for number in ran[:449])
 
@@ -148,6 +148,6 @@ def test_far_delays_cost_neither_memory_nor_time(house: House, count: int) -> No
         f"{count} far delays: moved within {moved:.1f} s of the last; the job due in 1 s began {late * 1000:.0f} ms late, "
         f"one due at once {late_now * 1000:.0f} ms; memory {before:.1f} MB {grown:+.1f} MB"
     )
-    # In the worker's memory they stood behind the far ones: 38 s. A loaded machine is no fault.
+    # If delays waited in the worker's memory, these two would be behind the far ones. A loaded machine is no fault.
     assert late_now < (1 if os.environ.get("CHAOS_SCALE") else 15)
     assert grown < 20

@@ -1,4 +1,4 @@
-"""The broker as producers and a worker's threads use it: what it enqueues, counts, drops, and is before its loop runs."""
+"""The broker as producers and a worker's threads use it: what it enqueues, counts and drops, and its state before the loop runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def broker(still: StillClock, make_broker: Callable[[str], DurableBroker]) -> Du
 
 
 class Noted(Middleware):
-    """Notes what the broker tells."""
+    """Notes what the broker tells its middleware."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
@@ -51,7 +51,7 @@ class Noted(Middleware):
 def noted(broker: DurableBroker) -> Noted:
     noted = Noted()
     broker.add_middleware(noted)
-    # What it was told of what had been declared before.
+    # Forget what the broker told about queues that were declared before.
     noted.told.clear()
     return noted
 
@@ -124,7 +124,7 @@ def test_an_enqueue_whose_answer_is_lost_is_asked_three_times_in_all(
     else:
         actor.send(channel="sms")
         assert still.redis.llen(READS.ready) == 1
-    # After the last there is nothing to wait for.
+    # After the last failure there is nothing to wait for.
     assert slept == [0.7] * min(failures, 2)
     assert told == [("lost", "enqueue")] * failures + [("answered", "enqueue")] * (not raises)
 
@@ -141,7 +141,7 @@ def test_a_queue_is_declared_once(broker: DurableBroker, noted: Noted) -> None:
     for _ in range(2):
         broker.declare_queue("groups")
     assert noted.told == [("before declare", "groups", False), ("after declare", "groups", True)]
-    # Delays live in Redis: there is no delay queue to consume.
+    # Delayed messages wait in Redis, so there is no delay queue to consume.
     assert broker.get_declared_queues() == {"reads", "groups"}
     assert broker.get_declared_delay_queues() == set()
 

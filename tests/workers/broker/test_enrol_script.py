@@ -1,4 +1,4 @@
-"""Whom enrol.lua refuses, whom it registers, and when it raises the number of the form."""
+"""Which workers enrol.lua refuses, which it registers, and when it raises the number of the form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.broker.scripts import SCRIPTS
 
 KEYS = ["prefix_of", "namespace_of", "heartbeats", "workers", "format"]
 ABOUT = '{"account":"mine"}'
-#: What stands there once w1 is enrolled, and nobody reads the newest form but it.
+#: What Redis has when w1 is enrolled, besides the number of the form.
 ENROLLED: dict[str, Any] = {
     "prefix_of": "our",
     "namespace_of": "dramatiq",
@@ -28,7 +28,7 @@ def enrol(
     starts: bool = True,
     forms: tuple[int, int] = (1, 2),
 ) -> Any:
-    """Enrol w1 of the pair dramatiq and our; a worker that is let in is told the form in use."""
+    """Enrol w1 of the pair dramatiq and our; check that a worker that is let in learns the form in use."""
     word, *told = still.ask(
         SCRIPTS["enrol"], KEYS, ["dramatiq", "our", *dead, "w1", ABOUT, "mine", int(starts), *forms]
     )
@@ -39,7 +39,7 @@ def enrol(
 
 
 def living(still: StillClock, name: str, *, seen: int = 1, silence_ms: int | None = NOW, **told: Any) -> None:
-    """Write a worker that lives, unless the times say otherwise."""
+    """Write a worker, which is alive unless ``seen`` and ``silence_ms`` say otherwise."""
     about = told if silence_ms is None else {"silence_ms": silence_ms, **told}
     still.redis.hset("workers", name, json.dumps(about))
     still.redis.zadd("heartbeats", {name: seen})
@@ -69,7 +69,7 @@ def test_a_living_worker_of_another_account_is_told_to_whoever_starts(still: Sti
     before = still.all()
     assert enrol(still) == ["account", "w2"]
     assert still.all() == before
-    # Who was here first goes on.
+    # A worker that was there first goes on.
     assert enrol(still, starts=False) == ["ok"]
 
 
@@ -78,7 +78,7 @@ def test_a_living_worker_of_another_account_is_told_to_whoever_starts(still: Sti
     [
         (1, NOW, "mine"),
         (1, NOW, None),
-        # Silent for as long as means death.
+        # Silent for so long that it counts as dead.
         (NOW - 1000, 1000, "theirs"),
         (NOW, None, "theirs"),
     ],
@@ -103,7 +103,7 @@ def test_a_worker_that_says_nothing_one_can_read_stops_nobody(still: StillClock,
     still.redis.hset("workers", "w2", about)
     still.redis.zadd("heartbeats", {"w2": NOW + 5})
     assert enrol(still) == ["ok"]
-    # It reads the first form alone.
+    # Such a worker reads only the first form.
     assert "format" not in still.all()
 
 
@@ -123,7 +123,7 @@ def test_what_a_worker_said_at_its_heartbeat_stands_when_it_looks_again(still: S
     still.redis.hset("workers", "w1", '{"account":"mine","without":"a replica"}')
     assert enrol(still, starts=False) == ["ok"]
     assert still.all()["workers"] == {"w1": '{"account":"mine","without":"a replica"}'}
-    # Whoever was taken for dead while it was frozen is registered anew.
+    # A worker that was taken for dead while it was frozen is registered anew.
     still.redis.delete("workers")
     assert enrol(still, starts=False) == ["ok"]
     assert still.all()["workers"] == {"w1": ABOUT}

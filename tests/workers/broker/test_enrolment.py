@@ -12,7 +12,7 @@ from workers.embedded import EmbeddedRedis, free_port
 
 
 def refused(worker: RunningWorker) -> str:
-    """Why a worker that may not start says so; each of its processes says it once."""
+    """Return the reason that a worker logs, once, when it may not start."""
     assert worker.process.wait(timeout=240) == 2, worker.log_text[-3000:]
     assert worker.log_lines("worker.started") == []
     (line,) = worker.log_lines("worker.refused")
@@ -24,7 +24,7 @@ def ten_groups(house: House) -> list[str]:
 
 
 def test_a_second_pair_that_shares_a_name_is_refused(house: House) -> None:
-    """Each would promote, take over and answer what is the other's: 9 of 40 delayed jobs were lost."""
+    """Otherwise each would move, take over and answer the other's jobs, and delayed jobs would be lost."""
     first = house.worker()
     for name, key in (
         ("KEY_PREFIX", "dramatiq:__prefix__ names dramatiq and coupontools"),
@@ -35,7 +35,7 @@ def test_a_second_pair_that_shares_a_name_is_refused(house: House) -> None:
         assert key in reason
     assert len(house.wait_answered(ten_groups(house))) == 10
     assert first.terminate() == 0
-    # Nothing lives and nothing waits: the names may go to another pair.
+    # No worker is alive and no work waits, so the names may go to another pair.
     second = house.worker(KEY_PREFIX="second")
     assert refused(house.worker(wait=False)).startswith("BROKER_NAMESPACE, KEY_PREFIX: ")
     assert second.terminate() == 0
@@ -69,7 +69,7 @@ def test_two_pairs_side_by_side_answer_on_a_stream_each(house: House) -> None:
 
 
 def test_a_worker_of_another_account_is_refused_while_one_lives(house: House) -> None:
-    """A staging worker beside the production one took 144 of 200 of its jobs."""
+    """Otherwise a staging worker beside the production one would take its jobs."""
     first = house.worker()
     staging: dict[str, Any] = {"COUPONTOOLS_CLIENT_ID": "staging"}
     reason = refused(house.worker(wait=False, **staging))
@@ -90,7 +90,7 @@ def test_a_worker_whose_names_went_to_others_stops(house: House) -> None:
 
 
 def test_a_redis_cluster_is_refused(house: House) -> None:
-    # Redis takes the port 10,000 higher for its cluster, too.
+    # In cluster mode, Redis also takes the port 10,000 higher.
     port = next(port for port in iter(free_port, 0) if port <= 55_535)
     with EmbeddedRedis("--cluster-enabled", "yes", port=port) as cluster:
         reason = refused(house.worker(wait=False, REDIS_URL=cluster.url))
@@ -105,7 +105,7 @@ def test_a_worker_waits_for_redis_before_it_takes_jobs_and_can_be_told_to_stop(
     # Long enough that a busy machine does not look like a process that stands still.
     worker = house.worker(wait=False, STATE_DIR=tmp_path, WORKER_HEARTBEAT_SECONDS=20)
     wait_for(lambda: bool(worker.log_lines("redis.unavailable")), what="its complaint")
-    # That Redis is away is no reason to restart it.
+    # An unreachable Redis is no reason to restart the worker.
     assert house.run("check", "--live", STATE_DIR=tmp_path).returncode == 0
     assert worker.terminate() == 0
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What a worker finds when it registers: names that are free, dead or another's, a form that it reads or not, a cluster."""
+"""What a worker may find when it registers: names that are free, a dead pair's or another's; a form that it reads or not; a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.broker.enrolment import Enrolment, Refused
 
 #: What Redis's clock shows, in milliseconds.
 AT = 1_800_000_000_789
-#: Whose names ours may be found to belong to: another prefix on our namespace, or another namespace under our prefix.
+#: The pairs that may have one of our names: another prefix on our namespace, or another namespace under our prefix.
 OTHER_PREFIX, OTHER_NAMESPACE = Keys(prefix="theirs"), Keys(namespace="theirs")
 
 
@@ -86,7 +86,7 @@ def test_names_of_a_pair_that_is_dead_and_has_no_work_are_taken_over(
 ) -> None:
     still.redis.set(theirs.prefix_of, theirs.prefix)
     still.redis.set(theirs.namespace_of, theirs.namespace)
-    # A silent one, one that says nothing of when it is dead, and one that nobody hears.
+    # A silent worker, some that do not say when they count as dead, and one without a heartbeat.
     put(still, theirs, "silent", AT - 1000, {"silence_ms": 1000})
     put(still, theirs, "strange", AT, "no JSON")
     put(still, theirs, "odd", AT, '{"silence_ms":null}')
@@ -129,7 +129,7 @@ def test_names_under_which_a_worker_lives_or_work_waits_are_not_taken(
 def test_a_namespace_that_has_gone_to_another_prefix_since_is_no_reason(
     still: StillClock, broker: DurableBroker, enrolment: Enrolment, owner: str | None
 ) -> None:
-    """What waits there is the third one's."""
+    """The work that waits under that namespace belongs to the third pair."""
     theirs = OTHER_NAMESPACE
     still.redis.set(theirs.namespace_of, theirs.namespace)
     if owner:
@@ -161,7 +161,7 @@ def test_only_a_cluster_is_refused(
     if refused:
         with pytest.raises(Refused, match="cluster mode"):
             enrolment.begin()
-        # It did not become one while the worker was at work.
+        # Only the start asks for the mode: it does not change while a worker runs.
         enrolment.renew()
     else:
         enrolment.begin()
@@ -182,7 +182,7 @@ def test_who_may_not_ask_for_the_mode_goes_on(
 def test_names_that_others_take_again_and_again_are_left_to_them(
     broker: DurableBroker, enrolment: Enrolment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that is not registered would be taken for dead, and its jobs for abandoned."""
+    """A worker that goes on without being registered would be taken for dead, and its jobs would be taken over."""
     looks: list[str] = []
 
     def run(dead_prefix: str, _: str, **__: Any) -> list[bytes]:
@@ -192,5 +192,5 @@ def test_names_that_others_take_again_and_again_are_left_to_them(
     monkeypatch.setattr(enrolment, "_run", run)
     with pytest.raises(Refused, match="take dramatiq and coupontools again and again"):
         enrolment.renew()
-    # Each pair was found dead, and the next one stood there in its place.
+    # Each pair was found dead, and then the next one had taken the names.
     assert looks == ["", "other 1", "other 2", "other 3", "other 4"]

@@ -1,4 +1,4 @@
-"""What makes an entry a message, and what is said of one that is none."""
+"""Which entries are messages, and what the reason says if an entry is none."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_a_message_is_read_as_it_was_sent() -> None:
     read = read_entry("reads", "a", body(options=options, args=[1], message_timestamp=5.9), ACTORS)
     assert (read.queue_name, read.actor_name, read.message_id) == ("reads", "list_groups", "m-1")
     assert (read.args, read.kwargs, read.message_timestamp) == ((1,), {"channel": "sms"}, 5)
-    # What belongs to somebody else is not looked at.
+    # Options of other libraries are left out.
     assert read.options == {
         "redis_message_id": "a",
         "eta": 1_800_000_000_000,
         "traceparent": "t",
         "original_id": "o",
     }
-    # Arguments are people's numbers and names.
+    # Arguments are people's numbers and names, and must not be shown.
     assert str(read) == repr(read) == "list_groups(m-1)"
 
 
@@ -125,7 +125,7 @@ def test_what_is_just_within_bounds_is_read(fields: dict[str, Any]) -> None:
 
 
 def test_a_moment_may_be_as_late_as_the_year_2500() -> None:
-    """Beyond it, arithmetic ends."""
+    """Later moments are too large to calculate with."""
     last = round(datetime(2500, 1, 1, tzinfo=UTC).timestamp() * 1000)
     assert read_entry("reads", "a", body(message_timestamp=last), ACTORS).message_timestamp == last
     assert why(body(message_timestamp=last + 1)) == "message_timestamp is not a number of Unix milliseconds"

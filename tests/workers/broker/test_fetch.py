@@ -1,4 +1,4 @@
-"""How much one fetch takes: a worker's memory may not hold a hundred messages of 5 MB."""
+"""How much one fetch takes: a hundred messages of 5 MB would be too much for a worker's memory."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_what_is_due_comes_first_and_fills_the_room_alike(house: House) -> None:
     assert fetch(house, 10, 1000) == ["d", "dd"]
     assert house.redis.zcard(READS.delayed) == 1
     assert fetch(house, 10, 1000) == ["ddd", "r"]
-    # An id without a message takes no room, and is told.
+    # An id without a message takes no room, and is returned.
     house.redis.rpush(READS.ready, "nothing")
     assert fetch(house, 1, 10) == ["nothing"]
 
 
 def test_the_queue_does_not_overtake_what_is_due_and_did_not_fit(house: House) -> None:
-    """Small messages of a full queue would pass a large one that is due for ever."""
+    """Otherwise small messages of a full queue would pass a large one that is due, for ever."""
     put(house, "d", 400, due=True)
     put(house, "large", 700, due=True)
     put(house, "r", 1)
@@ -57,12 +57,12 @@ def test_the_queue_does_not_overtake_what_is_due_and_did_not_fit(house: House) -
 
 
 def test_what_was_brought_forward_and_handed_back_is_not_lost(house: House) -> None:
-    """Both its entries in the list were passed over for one mark, and only its body remained."""
+    """Otherwise both its entries in the list would be passed over because of one mark, and only its body would be left."""
     put(house, "a", 10)
     house.redis.rpush(READS.ready, "a")
     house.redis.sadd(READS.forward, "a")
     assert fetch(house, 10, 1000) == ["a"]
-    # Its second entry is a repeat while it is outstanding, and is left behind when it is answered.
+    # While the message is outstanding, its second entry is a repeat; once it is answered, the entry is a remainder.
     house.redis.rpush(READS.ready, "a")
     house.redis.srem(KEYS.acks("w1", "reads"), "a")
     house.redis.hdel(READS.bodies, "a")

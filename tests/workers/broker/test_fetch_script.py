@@ -1,4 +1,4 @@
-"""What fetch.lua takes, in which order, and what it leaves behind; and how a message that workers died with is tried alone."""
+"""What fetch.lua takes, in which order, and what it leaves in Redis; and how a message that workers died with is tried alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ KEYS = Keys()
 READS = KEYS.queue("reads")
 MINE = KEYS.acks("w1", "reads")
 ALSO_MINE = KEYS.acks("w1", "bulk")
-#: What every fetch that takes something notes of its worker.
+#: What every fetch that takes something writes about its worker.
 REGISTERED = {KEYS.heartbeats: {"w1": NOW}, KEYS.workers: {"w1": ABOUT}}
 KEPT_FREE_MS, SECOND_MS = 60_000, 2000
 
 
 def fetch(still: StillClock, most: int = 10, room: int = 1 << 30, epoch: int = 1) -> list[Any]:
-    """Fetch for w1; return how many wait for each worker, whether it is to take nothing else, and what was taken."""
+    """Fetch for w1; return how many messages wait for each worker, whether w1 may take nothing else, and what was taken."""
     keys = fetch_keys("reads", "w1", ("bulk",))
     now, waiting, alone, *taken = still.ask(
         SCRIPTS["fetch"], keys, fetch_arguments("reads", "w1", most, room, epoch)
@@ -75,7 +75,7 @@ def test_the_waiting_are_shared_among_the_workers_there_are(still: StillClock) -
     still.redis.hset(KEYS.workers, mapping={"w1": "{}", "w2": "{}"})
     still.redis.zadd(KEYS.heartbeats, {"w2": 1})
     assert fetch(still, 1)[0] == 3
-    # Who is registered already keeps what it said of itself; its heartbeat is missing, and is written.
+    # A registered worker's own description is kept; its heartbeat is missing, and is written.
     assert still.all()[KEYS.workers] == {"w1": "{}", "w2": "{}"}
     assert still.all()[KEYS.heartbeats] == {"w1": NOW, "w2": 1}
 
@@ -131,7 +131,7 @@ def test_of_a_message_that_is_too_long_only_its_size_is_told(
     still: StillClock, size: int, told: str | int
 ) -> None:
     put(still, "long", body="x" * size)
-    # It takes no room.
+    # The long message takes no room.
     put(still, "next")
     assert fetch(still, room=(1 << 20) + 2)[2] == ["long", told, "0", "next", "{}", "0"]
 
@@ -181,14 +181,14 @@ def test_a_suspect_is_put_off_until_its_worker_has_nothing_else_in_hand(
     assert still.all()[READS.delayed] == {"a": until, "b": NOW + 1}
     assert still.all()[KEYS.suspects] == {"w1": f"{until}|reads|a"}
     assert READS.ready not in still.all()
-    # As long as something is outstanding anywhere, nothing is taken.
+    # As long as the worker has anything outstanding, it takes nothing.
     put(still, "c")
     assert fetch(still) == [0, 1, []]
     still.redis.delete(ALSO_MINE)
     assert fetch(still) == [0, 1, ["a", "{}", str(deaths)]]
     assert still.all()[MINE] == {"a"}
     assert still.all()[READS.delayed] == {"b": NOW + 1}
-    # And nothing else until it has ended.
+    # Nothing else is taken until the trial has ended.
     assert fetch(still) == [0, 1, []]
     still.redis.srem(MINE, "a")
     assert fetch(still)[2] == ["c", "{}", "0"]
@@ -216,7 +216,7 @@ def test_whoever_tries_a_suspect_is_registered(still: StillClock) -> None:
 
 @pytest.mark.parametrize("until", [NOW, NOW + KEPT_FREE_MS + 1])
 def test_a_trial_whose_time_is_over_keeps_nobody_free(still: StillClock, until: int) -> None:
-    """Also one whose time is further ahead than it ever is: the clock was set back since."""
+    """So does a trial whose time is further ahead than any is set: the clock was set back since."""
     still.redis.sadd(ALSO_MINE, "other")
     suspected(still, until)
     put(still, "b")

@@ -1,4 +1,4 @@
-"""What a process has in hand of a queue: what it accepts, postpones, sets aside and hands back."""
+"""Which messages of a queue a process has in hand: those it accepts, postpones, sets aside and hands back."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_what_is_accepted_is_in_hand_until_it_is_released(still: StillClock, hom
         READS.dead_reasons,
     )
     assert (receipt.deaths, len(hands), home.places.room("contacts")) == (2, 1, room - 1)
-    # Fetched again, it takes no second place; and its first receipt lets go of nothing any more.
+    # If the message is fetched again, it takes no second place, and its first receipt releases nothing any more.
     again = hands.accept(b"a", body(), 100)
     assert again is not None
     assert (len(hands), home.places.room("contacts")) == (1, room - 1)
@@ -97,9 +97,9 @@ def test_what_is_not_due_yet_waits_in_redis(still: StillClock, hands: Hands, eta
     assert (message is None) is due
     assert still.all().get(READS.delayed) == ({"a": eta} if due else None)
     if message:
-        # Its delay does not spend its deadline, and Dramatiq is told nothing of it.
+        # The delay does not spend the deadline, and Dramatiq does not see the delay.
         assert (message.message_timestamp, "eta" in message.options) == (eta, False)
-        # Whether its batch was cancelled is judged by when it was sent.
+        # Whether the message's batch was cancelled depends on when the message was sent.
         assert message.receipt.sent == json.loads(body())["message_timestamp"]
 
 
@@ -168,7 +168,7 @@ def test_what_a_lost_reply_left_behind_goes_back_and_the_rest_stays(still: Still
     assert hands.give_back_others() == 1
     found = still.all()
     assert (found[READS.ready], found[ACKS], len(hands)) == (["lost"], {"mine"}, 1)
-    # A fetch that was sent before takes nothing any more.
+    # A fetch that was sent earlier takes nothing any more.
     assert hands.epoch > before
     assert found[hands.epoch_key] == str(hands.epoch)
 

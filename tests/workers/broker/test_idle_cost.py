@@ -1,6 +1,6 @@
-"""What a worker asks of Redis: no KEYS, no SCAN, few commands when idle, and a new job wakes it.
+"""What a worker asks Redis for: no KEYS, no SCAN, few commands when idle, and a new job wakes it.
 
-How soon it is awake, and what an hour of idling costs, is measured by ``python -m benchmarks idle``.
+``python -m benchmarks idle`` measures how soon it wakes, and what an hour of idling costs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SAMPLE_SECONDS = 3.0
 
 
 def waited_at(house: House) -> int:
-    """At how many lists somebody waits."""
+    """Return how many clients wait for a list."""
     return sum("b" in client["flags"] for client in house.redis.client_list())
 
 
@@ -25,7 +25,7 @@ def test_an_idle_worker_costs_little_and_is_woken_by_a_job(fragile_house: House)
     house.worker()
     house.answer(house.enqueue("add_contact", channel="sms", group_id=group, phone="+32470000000"))
 
-    # Asked for each queue by name: who waits there is woken by Redis, not by a look every now and then.
+    # The worker waits for the list of each queue: Redis wakes it, so it need not look every now and then.
     wait_for(lambda: waited_at(house) == 5, what="all five queues waited at")
     house.redis.config_resetstat()
     began = time.monotonic()

@@ -23,7 +23,7 @@ def proxy(house: House) -> Iterator[RedisProxy]:
 
 
 def _request(script: Script, first_key: str, keys: int) -> str:
-    """How the request for this script with this first key looks on the wire."""
+    """Return how the request for this script with this first key looks on the wire."""
     return f"{script.sha}\r\n${len(str(keys))}\r\n{keys}\r\n${len(first_key)}\r\n{first_key}\r\n"
 
 
@@ -40,7 +40,7 @@ def _marks() -> dict[str, str]:
 def test_of_each_script_of_a_worker(house: House, proxy: RedisProxy) -> None:
     group = house.new_group()
     worker = house.worker("--concurrency", "8", REDIS_URL=proxy.url)
-    # A first job, so that Redis knows the scripts and what is dropped is no NOSCRIPT.
+    # Send a first job, so that Redis knows the scripts and the dropped reply is not NOSCRIPT.
     house.answer(house.enqueue("add_contact", channel="sms", group_id=group, phone="+3247999999"))
     ids: list[str] = []
     for turn, (name, mark) in enumerate(_marks().items()):
@@ -61,7 +61,7 @@ def test_of_each_script_of_a_worker(house: House, proxy: RedisProxy) -> None:
     assert proxy.dropped == 3 * len(_marks())
     assert house.tally() == {"contact.added": len(ids) + 1}
     assert house.counts()["surplus_contacts"] == 0
-    # What a lost fetch named was outstanding without the worker knowing: it asked, and put it back.
+    # The messages of a lost fetch were outstanding although the worker did not know them: it asked, and put them back.
     assert worker.wait_lines("queue.reconciled")
     assert worker.terminate() == 0
 
@@ -84,7 +84,7 @@ def test_of_setting_aside_and_of_handing_back(house: House, proxy: RedisProxy) -
     assert worker.terminate() == 0
     assert house.tally() == {"message.rejected": 2}
     house.sandbox.clear_faults()
-    # What could not be said to have been handed back is there all the same, or is taken over.
+    # The worker did not learn whether its messages were handed back: they are on the queue, or are taken over.
     house.worker(WORKER_HEARTBEAT_SECONDS=1)
     answers = house.wait_answered(ids)
     assert all(len(events) == 1 for events in answers.values())

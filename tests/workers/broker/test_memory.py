@@ -1,4 +1,4 @@
-"""A Redis that forgot what it had confirmed is told of, and one that was only away is not."""
+"""If Redis forgot something that it had confirmed, that is reported; if it was only away, it is not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.metrics import exposition
 
 
 def beats(house: House, number: int) -> None:
-    """Waits until each worker has written so many heartbeats more."""
+    """Wait until each worker has written ``number`` more heartbeats."""
     names = wait_for(lambda: list(house.redis.scan_iter("coupontools:memory:*")), what="the first heartbeats")
     before = [int(house.redis.get(name)) for name in names]
     wait_for(
@@ -36,7 +36,7 @@ def redis_told(house: House) -> dict:
 def test_an_emptied_redis_is_told_of_once(
     house: House, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What both see within a silence is one loss, and a busy machine may hold one of them up for a second or two.
+    # If both notice it within a silence, it is one loss. On a busy machine one of them may be a second or two late.
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=4, WORKER_PROCESSES=2)
     wait_for(lambda: len(list(house.redis.scan_iter("coupontools:memory:*"))) == 2, what="both workers")
     assert redis_told(house) == {"writable": True, "forgot_at": None, "warnings": []}
@@ -47,14 +47,14 @@ def test_an_emptied_redis_is_told_of_once(
     assert told["warnings"] == [
         f"Redis forgot something: seen at {told['forgot_at']}; jobs may be gone, or carried out twice"
     ]
-    # What the page says of Redis stands there, whoever serves it.
+    # The figures about Redis are in Redis, so any process may serve the page.
     monkeypatch.setenv("REDIS_URL", house.server.url)
     with (
         exposition(Settings(), closed_port),
         urllib.request.urlopen(f"http://127.0.0.1:{closed_port}/metrics", timeout=60) as page,
     ):
         metrics = page.read().decode()
-    # Both workers saw the one loss.
+    # Both workers saw the same loss, which counts once.
     assert "\ncoupontools_redis_forgot_total 1.0\n" in metrics
     assert "\ncoupontools_redis_writable 1.0\n" in metrics
     beats(house, 2)

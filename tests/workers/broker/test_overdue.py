@@ -1,4 +1,4 @@
-"""What waits is looked at in turn: deadlines that passed, and what a clock that was ahead has put off too far."""
+"""The look through waiting messages: it finds deadlines that passed, and messages that a clock ahead has put off too far."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOUR_MS = 3_600_000
 
 
 def look(house: House, at: int = 125) -> None:
-    """Look once at so many messages of all that wait."""
+    """Look once at ``at`` of all waiting messages."""
     keys = [KEYS.sweep, KEYS.parked, KEYS.holds, KEYS.cancelled]
     for queue in map(KEYS.queue, QUEUES):
         keys += [queue.ready, queue.bodies, queue.delayed, queue.forward]
@@ -61,7 +61,7 @@ def test_what_is_overdue_is_brought_before_all_that_waits(house: House) -> None:
     look(house)
     assert set(house.redis.zrange(CONTACTS.delayed, 0, -1)) == {b"old", b"late"}
     assert max(due(house, "old"), due(house, "late")) < now
-    # Once: what its claim has put off since then waits for its time.
+    # Only once: a message that its claim has put off since then waits for its time.
     house.redis.delete(CONTACTS.delayed)
     look(house)
     look(house)
@@ -69,7 +69,7 @@ def test_what_is_overdue_is_brought_before_all_that_waits(house: House) -> None:
 
 
 def test_what_other_places_leave_of_their_share_is_for_those_that_have_more(house: House) -> None:
-    """A batch that is cancelled mostly waits in one place."""
+    """A cancelled batch mostly waits in one place, and would otherwise be found more slowly."""
     now = now_ms()
     house.redis.hset(KEYS.cancelled, "b:big", now)
     for number in range(60):
@@ -81,7 +81,7 @@ def test_what_other_places_leave_of_their_share_is_for_those_that_have_more(hous
 
 
 def test_what_may_have_been_carried_out_is_brought_forward_once(house: House) -> None:
-    """Else it would be fetched and put off four times a second until its look-up."""
+    """Otherwise it would be fetched and put off four times a second until its look-up."""
     now = now_ms()
     house.redis.hset(KEYS.cancelled, mapping={"b:big": now, "u:looked at": now})
     for name in ("looked at", "new"):

@@ -1,4 +1,4 @@
-"""What overdue.lua looks at, in which turn, and what it brings forward; to the millisecond."""
+"""Which messages overdue.lua looks at, in which turn, and which it brings forward; to the millisecond."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARKED = f"{KEYS.parked}:{PLACE}"
 
 
 def look(still: StillClock, most: int = 100, worker: str = "w1") -> Any:
-    """Look at so many messages of what waits; return after how many ms to ask again, and how many were brought forward."""
+    """Look at ``most`` waiting messages; return after how many ms to ask again, and how many were brought forward."""
     keys = [KEYS.sweep, KEYS.parked, KEYS.holds, KEYS.cancelled]
     for queue in map(KEYS.queue, QUEUES):
         keys += [queue.ready, queue.bodies, queue.delayed, queue.forward]
@@ -31,7 +31,7 @@ def look(still: StillClock, most: int = 100, worker: str = "w1") -> Any:
 def put(
     still: StillClock, name: str, since: Any = NOW, where: Any = None, queue: str = "contacts", **fields: Any
 ) -> None:
-    """Put a message in the list, or, with ``where``, to be due then, or where jobs are parked."""
+    """Put a message into the list; ``where`` may be the time when it is due instead, or `parked`."""
     its = KEYS.queue(queue)
     body = {"message_id": f"m-{name}", "message_timestamp": since, "options": {}, "kwargs": {}, **fields}
     still.redis.hset(its.bodies, name, json.dumps(body))
@@ -86,7 +86,7 @@ def test_an_owner_whose_time_is_over_or_cannot_be_is_followed(still: StillClock,
         (NOW - PATIENCE_MS + 1, {"kwargs": {"deadline_seconds": 0}}, False),
         (NOW - PATIENCE_MS, {"kwargs": {"deadline_seconds": "5"}}, True),
         (NOW - PATIENCE_MS, {"kwargs": 7, "options": 7}, True),
-        # Of a delayed message, from the end of its delay on.
+        # The deadline of a delayed message is counted from the end of its delay.
         (NOW - 9999, {"options": {"eta": NOW - PATIENCE_MS}}, True),
         (NOW - 9999, {"options": {"eta": NOW - PATIENCE_MS + 1}}, False),
         (NOW - PATIENCE_MS, {"options": {"eta": 5}}, True),
@@ -128,7 +128,7 @@ def test_what_is_brought_forward_leaves_its_place_in_the_list_and_a_note_of_it(s
     assert found[CONTACTS.delayed] == {"old": 1}
     assert still.lives(CONTACTS.forward, 90 * DAY_MS)
     assert found[KEYS.sweep]["ready contacts"] == "2"
-    # Once: what its claim has put off since then waits for its time; and the next look begins at the head again.
+    # Only once: a message that its claim has put off since then waits for its time. The next look begins at the head again.
     still.redis.zadd(CONTACTS.delayed, {"old": NOW + 5})
     assert look(still) == [250, 0]
     assert "ready contacts" not in still.all()[KEYS.sweep]
@@ -154,7 +154,7 @@ def test_each_look_goes_on_where_the_last_one_ended(still: StillClock) -> None:
 
 
 def test_what_was_brought_forward_is_not_counted_as_a_step(still: StillClock) -> None:
-    """What stood behind it has moved up, and would be passed over."""
+    """The messages behind it have moved up, and would otherwise be passed over."""
     put(still, "old", NOW - 9999, where=NOW - 9999)
     put(still, "old too", NOW - 9999, where=NOW - 9998)
     put(still, "new", where=NOW - 9)
@@ -168,7 +168,7 @@ def test_what_a_place_leaves_of_its_share_is_for_those_that_have_more(still: Sti
         put(still, f"r{number}")
     look(still, 10)
     sweep = still.all()[KEYS.sweep]
-    # The one of the other queue was looked at, which is at its end.
+    # The other queue's only message was looked at, and that queue is at its end.
     assert "ready reads" not in sweep
     assert sweep["ready contacts"] == "9"
 
@@ -221,12 +221,12 @@ def test_what_is_parked_for_a_hold_that_is_over_or_in_a_queue_of_others_is_looke
         (["b:spring"], {"kwargs": {"batch_id": "spring"}}, True),
         (["b:spring"], {"kwargs": {"batch_id": "summer"}}, False),
         (["m:m-b"], {}, False),
-        # Who has no batch is not of the one that is called like nothing in Lua.
+        # A message without a batch belongs neither to a batch named `nil`, as Lua writes a missing value, nor to one without a name.
         (["b:nil", "b:"], {}, False),
-        # What may have been carried out has been brought forward once.
+        # A job that may have been carried out has been brought forward already.
         (["m:m-a", "u:m-a"], {}, False),
         (["b:spring", "u:m-a"], {"kwargs": {"batch_id": "spring"}}, False),
-        # A batch may have the name that Lua has for none.
+        # A batch may have a name that in Lua means a missing value or a boolean.
         (["b:nil"], {"kwargs": {"batch_id": "nil"}}, True),
         (["b:nil"], {}, False),
         (["b:true"], {"kwargs": {"batch_id": True}}, False),
@@ -254,7 +254,7 @@ def test_what_is_sent_under_an_id_that_was_cancelled_before_is_not_brought_forwa
 
 
 def test_what_is_cancelled_while_it_waits_for_its_time_has_none_any_more(still: StillClock) -> None:
-    """Whoever fetches it would put it off until then."""
+    """With its old time, the worker that fetches it would put it off again."""
     later = NOW + 777
     put(still, "a", NOW - 5, later, options={"eta": later, "x": 1})
     put(still, "b", NOW - 5, later, options={"eta": later})
@@ -272,7 +272,7 @@ def test_what_is_cancelled_while_it_waits_for_its_time_has_none_any_more(still: 
         (NOW, NOW + LONGEST_MS + 1, True),
         (NOW, NOW + LONGEST_MS, False),
         (NOW - 700, NOW + LONGEST_MS + 1, True),
-        # A delay that a producer asked for may be as long as it likes.
+        # A producer may ask for a delay of any length.
         (NOW + 1, NOW + LONGEST_MS + 1, False),
     ],
 )
@@ -292,7 +292,7 @@ def test_what_is_cancelled_is_not_put_off_too_far_by_a_clock_ahead(still: StillC
 
 
 def test_a_time_that_is_no_number_and_a_place_that_is_none_stop_no_look(still: StillClock) -> None:
-    """A producer in Python may write NaN."""
+    """A producer in Python may write NaN as a time."""
     put(still, "a", float("nan"), NOW + 777)
     put(still, "b", NOW - 9999)
     put(still, "c", NOW, NOW + 777)

@@ -13,7 +13,7 @@ from workers.broker.places import Places
 def test_a_process_takes_as_many_as_it_can_begin() -> None:
     places = Places(40)
     assert (places.room("contacts"), places.room("contacts", waiting=39)) == (40, 40)
-    # Where more waits than all workers could begin, half as many again wait here.
+    # If more messages wait than all workers could begin, this one takes half as many again.
     assert places.room("contacts", waiting=40) == 60
     for _ in range(38):
         places.take("contacts")
@@ -67,7 +67,7 @@ def test_whoever_waits_for_room_is_woken_by_what_leaves(monkeypatch: pytest.Monk
     found: list[int] = []
     waiting = threading.Thread(target=lambda: found.append(places.wait_for_room("contacts", 0, timeout=60)))
     waiting.start()
-    # It has found none; what leaves now is told to it alone.
+    # The thread has found no room, so only a message that leaves can wake it.
     assert looked.wait(timeout=60)
     places.leave("contacts")
     waiting.join(timeout=120)

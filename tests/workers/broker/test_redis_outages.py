@@ -1,4 +1,4 @@
-"""Redis is killed, frozen, filled, made read-only and made to forget its scripts: nothing is lost, and each outage is told once."""
+"""Redis is killed, frozen, filled, made read-only and made to forget its scripts: nothing is lost, and each outage is logged once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def filled(house: House) -> Iterator[None]:
 
 @contextmanager
 def loading(house: House) -> Iterator[None]:
-    # While a server reads its file it answers -LOADING; between a thousand commands, here every second.
+    # While a server loads its file, it answers -LOADING after every thousand commands, which is here every second.
     with house.redis.pipeline(transaction=False) as pipeline:
         for number in range(5000):
             pipeline.set("filler", number)
@@ -74,7 +74,7 @@ def _refused(house: House, kind: type[RedisError]) -> bool:
 
 @contextmanager
 def read_only(house: House) -> Iterator[None]:
-    # Of a Redis that came to listen there it would take all data.
+    # Keep the port closed: if another Redis listened there, this one would replace its own data by that one's.
     with keep_closed() as port:
         house.redis.replicaof("127.0.0.1", port)
         yield
@@ -82,7 +82,7 @@ def read_only(house: House) -> Iterator[None]:
 
 
 def _load(house: House, count: int) -> list[str]:
-    """Jobs in flight whose calls end, half of them badly, while Redis is away; and jobs that wait for their time."""
+    """Enqueue jobs whose calls end while Redis is away, half of them with a failure, and jobs that are delayed; return their ids."""
     group = house.new_group()
     house.sandbox.faults("hang_before", endpoint="sms/addcontact", count=count // 2, seconds=1.5)
     house.sandbox.faults("slow", endpoint="sms/addcontact", count=count - count // 2, seconds=1.5)
@@ -130,7 +130,7 @@ def _told_once(worker: RunningWorker, processes: int, outages: int = 1) -> None:
     told = [line for line in worker.log_lines() if line["event"].startswith("redis.")]
     assert len(worker.log_lines("redis.unavailable")) == processes * outages, told
     assert len(worker.log_lines("redis.recovered")) == processes * outages, told
-    # Stock consumers die here, restart, and print their tracebacks.
+    # Dramatiq's own consumers would die here, restart, and print their tracebacks.
     assert not [line for line in worker.log_lines() if "unexpected error" in line["event"]]
     assert not worker.log_lines("caretaker.fault")
     assert not worker.log_lines("worker.died")
@@ -162,7 +162,7 @@ def test_a_frozen_redis_costs_nothing_and_nobody_is_called_dead(fragile_house: H
     worker = house.worker("--concurrency", "16", WORKER_PROCESSES=2, WORKER_HEARTBEAT_SECONDS=2)
     ids = _load(house, 8)
     with frozen(house):
-        # An answer may take five seconds; only then is Redis away.
+        # An answer may take five seconds; only after that does Redis count as away.
         wait_for(
             lambda: len(worker.log_lines("redis.unavailable")) >= 2,
             what="redis.unavailable in both processes",
@@ -170,7 +170,7 @@ def test_a_frozen_redis_costs_nothing_and_nobody_is_called_dead(fragile_house: H
         _stay(1.0)
     _all_answered_once(house, ids)
     _told_once(worker, 2)
-    # What was sent to Redis while it slept is run when it wakes, and then finds every heartbeat old.
+    # Scripts that were sent to the frozen Redis run when it wakes, when every heartbeat is old.
     assert not worker.log_lines("worker.taken_over")
     assert worker.terminate() == 0
 

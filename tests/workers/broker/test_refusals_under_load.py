@@ -1,6 +1,6 @@
-"""Every command that the project sends is refused for a while, one after another, while jobs of all kinds run: nothing is lost or doubled.
+"""Each command that the project sends is refused for a while, while jobs of all kinds run: nothing is lost or doubled.
 
-The workers' user may touch the keys of the two prefixes alone. The figures are printed (pytest -s).
+The workers' user may only touch the keys of the two prefixes. The figures are printed (pytest -s).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.harness import House, wait_for
 from tests.harness.refusals import Refusals
 
 LONG = "CHAOS_SCALE" in os.environ
-#: Jobs before each command is refused, and as many meanwhile; and for how many seconds it is.
+#: How many jobs are enqueued before each command is refused, and as many meanwhile; and for how many seconds it is refused.
 JOBS, SECONDS = (240, 1.0) if LONG else (24, 0.4)
 NUMBERS = itertools.count()
 SUCCESSES = {
@@ -32,7 +32,7 @@ SUCCESSES = {
 
 
 def _enqueue(house: House, group: str, count: int) -> list[str]:
-    """Jobs of all kinds, a few of them wrong; answers their message ids."""
+    """Enqueue jobs of all kinds, a few of them wrong; return their message ids."""
     ids: list[str] = []
     for _ in range(0, count, 12):
         number = next(NUMBERS)
@@ -56,7 +56,7 @@ def _settled(house: House) -> bool:
 
 @pytest.mark.chaos
 def test_each_command_is_refused_once_under_load(house: House) -> None:
-    # So long that calls are under way when the refusal begins.
+    # Slow enough that calls are under way when a refusal begins.
     house.sandbox.settings(latency_ms=50)
     if LONG:
         house.sandbox.faults("mixed", kinds=["bad_gateway", "reset"], probability=0.1, seed=5)
@@ -65,7 +65,7 @@ def test_each_command_is_refused_once_under_load(house: House) -> None:
             "--concurrency", "16", REDIS_URL=refusals.url, WORKER_HEARTBEAT_SECONDS=2, WORKER_PROCESSES=2
         )
         group = house.new_group()
-        # A first run gathers the commands; a message that is set aside uses some that others do not.
+        # A first run gathers the commands. It has an unreadable entry, since setting that aside uses commands that nothing else does.
         refusals.forget_calls()
         ids = _enqueue(house, group, JOBS)
         house.push("contacts", "unreadable", "{")

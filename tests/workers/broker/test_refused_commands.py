@@ -1,4 +1,4 @@
-"""Redis refuses one command in the middle of a script and does not roll back: nothing is lost, and a repeat mends the rest."""
+"""If Redis refuses one command in the middle of a script, it does not roll back: nothing may be lost, and a repeat does the rest."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _letter(client: redis.Redis) -> None:
 
 
 def _house_to_tend(client: redis.Redis) -> None:
-    """Delays of a stock producer with and without a due time, something due, an old letter, a dead worker."""
+    """Write delays of a stock producer with and without a due time, a message that is due, an old letter and a dead worker."""
     due = json.dumps({"options": {"eta": _now() + HOUR_MS}})
     client.hset(READS.stock_delayed_bodies, mapping={"s1": due, "s2": "{}", "s3": due})
     client.rpush(READS.stock_delayed, "s1", "s2", "s3", "nothing")
@@ -116,7 +116,7 @@ def _tend_arguments() -> list[Any]:
 
 
 LETTER_KEYS = [READS.dead, READS.dead_bodies, READS.dead_reasons]
-#: Of each script: what stands in Redis before, its keys and its arguments.
+#: For each script: what is in Redis before, its keys and its arguments.
 CASES: dict[str, tuple[Callable[[redis.Redis], None], list[str], Callable[[], list[Any]]]] = {
     "enqueue": (_nothing, [READS.ready, READS.bodies, READS.delayed], lambda: ["a", BODY, 0]),
     "enqueue a delay": (
@@ -215,7 +215,7 @@ def test_of_a_script_of_the_broker(house: House, refusals: Refusals, case: str) 
     prepare, keys, arguments = CASES[case]
     script = SCRIPTS[_script_of(case)]
     runner = ThreadRunner(refusals.client)
-    # Once, so that Redis knows the script.
+    # Run it once, so that Redis knows the script.
     runner.run(script, keys, arguments())
     house.redis.flushall()
     prepare(house.redis)
@@ -236,7 +236,7 @@ def test_of_a_script_of_the_broker(house: House, refusals: Refusals, case: str) 
         assert _contents(house.redis) == wanted, f"{command} refused, then allowed"
 
 
-#: What each script removes with, and may not begin without.
+#: The commands with which each script removes something, and without which it may not begin.
 REMOVALS = {
     "enqueue": "hdel",
     "enqueue a delay": "hdel",
@@ -255,10 +255,10 @@ REMOVALS = {
 def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(
     house: House, refusals: Refusals, case: str
 ) -> None:
-    """What it adds would stand twice for as long as it may not remove."""
+    """Otherwise what the script adds would be in Redis twice for as long as it may not remove."""
     prepare, keys, arguments = CASES[case]
     prepare(house.redis)
-    # Whoever fetches is registered, whatever it gets; and an older fetch gets nothing.
+    # Register the worker and set its epoch before, since a fetch writes both whatever it gets.
     _registered(house.redis)
     house.redis.set(KEYS.epoch("w1", "reads"), 1)
     before = contents(house.redis)
@@ -274,7 +274,7 @@ def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(
 def test_where_nothing_can_be_taken_back_no_second_message_is_enqueued(
     house: House, refusals: Refusals
 ) -> None:
-    """Were its push refused, its body would stand alone, and a repeat would take it for a message that is on its queue."""
+    """If its push were refused, its body would be left alone, and a repeat would take that for a message that is on its queue."""
     _, keys, arguments = CASES["enqueue_all"]
     with refusals.refused("hdel"):
         refused = _refusal(ThreadRunner(refusals.client), SCRIPTS["enqueue_all"], keys, arguments())
@@ -284,7 +284,7 @@ def test_where_nothing_can_be_taken_back_no_second_message_is_enqueued(
 
 
 def _refusal(runner: ThreadRunner, script: Script, keys: list[str], arguments: list[Any]) -> str:
-    """Runs a script that must fail, and answers why. tend.lua goes on with what is not concerned, and tells why at its end."""
+    """Run a script that must fail, and return why. tend.lua goes on with the other queues, and returns the reason at its end."""
     try:
         answer = runner.run(script, keys, arguments)
     except ResponseError as error:
@@ -294,12 +294,12 @@ def _refusal(runner: ThreadRunner, script: Script, keys: list[str], arguments: l
 
 
 def _contents(client: redis.Redis) -> dict[str, Any]:
-    # How far the sweep has come is no matter.
+    # How far the sweep has come does not matter.
     return {key: content for key, content in contents(client).items() if key != KEYS.sweep}
 
 
 def _held(client: redis.Redis) -> set[bytes]:
-    """The ids of messages that stand somewhere, with their bodies."""
+    """Return the ids of the messages that are in some place and have their bodies."""
     lists = {*client.lrange(READS.ready, 0, -1), *client.zrange(READS.delayed, 0, -1), *client.smembers(ACKS)}
     parked = {one for key in client.scan_iter(f"{KEYS.parked}:*") for one in client.zrange(key, 0, -1)}
     dead = set(client.zrange(READS.dead, 0, -1)) & set(client.hkeys(READS.dead_bodies))

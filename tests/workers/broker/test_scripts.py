@@ -1,4 +1,4 @@
-"""What a worker that stops writes with its last scripts."""
+"""The last scripts of a worker that stops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_messages_are_handed_back_to_the_head_of_their_queue_in_their_old_order(
 
 
 def test_a_worker_with_an_outstanding_job_does_not_leave(house: House) -> None:
-    """Only a worker that has a heartbeat is missed: nobody would take its job over."""
+    """Only a worker that has a heartbeat is missed: without one, nobody would take its job over."""
     house.redis.zadd(KEYS.heartbeats, {"w1": 1})
     house.redis.hset(KEYS.workers, "w1", "{}")
 

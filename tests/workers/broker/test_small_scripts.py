@@ -1,4 +1,4 @@
-"""What the broker's small scripts leave behind, key by key: enqueueing, handing back, postponing, setting aside, dead letters."""
+"""What the broker's small scripts leave in Redis, key by key: enqueueing, handing back, postponing, setting aside, dead letters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_message_is_put_on_its_queue_once(still: StillClock) -> None:
 
 @pytest.mark.parametrize(("wrong", "due"), [("ready", 0), ("delayed", 77)])
 def test_a_message_that_could_not_be_pushed_leaves_no_body(still: StillClock, wrong: str, due: int) -> None:
-    """A repeat would take the body for a message that is on its queue."""
+    """Otherwise a repeat would take the body for a message that is on its queue."""
     still.redis.set(wrong, "something else")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         still.ask(SCRIPTS["enqueue"], ["ready", "bodies", "delayed"], ["a", "A", due])
@@ -50,7 +50,7 @@ def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillCl
     ]
     keys += ["ready:2", "bodies:2", "answered:d", "marks"]
     messages = ["a", "ma", "A", "b", "mb", "B", "c", "mc", "C", "d", "md", "D"]
-    # The second was answered before, and the third stands on its queue already.
+    # The second message was answered before, and the third is on its queue already.
     assert (
         still.ask(SCRIPTS["enqueue_all"], [*keys, "batch"], [*messages, "spring", "contacts", 5 * DAY_MS])
         == 2
@@ -97,7 +97,7 @@ def test_without_a_batch_nothing_is_counted(still: StillClock) -> None:
 
 @pytest.mark.parametrize(("left", "new"), [(-1, 1), (1, 0), (60, 0)])
 def test_a_mark_tells_until_when_a_message_counts_as_answered(still: StillClock, left: int, new: int) -> None:
-    """One whose time is over may still stand there: it must not keep a message from its queue."""
+    """A mark whose time is over may still be in Redis: it must not keep a message from its queue."""
     still.redis.hset("marks", "ma", f"{NOW // 1000 + left:08x}0123456789")
     keys = ["ready", "bodies", "answered:a", "marks"]
     assert still.ask(SCRIPTS["enqueue_all"], keys, ["a", "ma", "A"]) == new
@@ -140,7 +140,7 @@ def test_all_that_is_outstanding_goes_back_in_its_old_order(still: StillClock) -
     still.redis.sadd("acks", "a", "b", "c", "no body")
     still.redis.hset("bodies", mapping=dict.fromkeys("abc", "{}"))
     keys = ["ready", "bodies", "acks", "epoch"]
-    # One of them was answered meanwhile; the last was taken by a fetch whose reply was lost.
+    # `gone` was answered meanwhile; `c` was taken by a fetch whose reply was lost.
     assert still.ask(SCRIPTS["hand_back"], keys, ["all", 7, "a", "gone", "b"]) == 3
     assert still.all() == {
         "ready": ["a", "b", "c", "later"],
@@ -192,7 +192,7 @@ def remembers(still: StillClock, surely: int, following: int) -> int:
 def test_a_redis_that_knows_the_last_number_has_forgotten_nothing(still: StillClock) -> None:
     assert remembers(still, 0, 1) == 0
     assert remembers(still, 1, 2) == 0
-    # The reply to the last one was lost: the number may be ahead of what is surely written.
+    # If the last reply was lost, the number may be ahead of the one that was surely written.
     assert remembers(still, 1, 3) == 0
     assert still.all() == {"memory": "3"}
     assert still.lives("memory", 3 * DAY_MS)
@@ -275,7 +275,7 @@ def test_an_unreadable_entry_is_set_aside_once(still: StillClock, size: int, kep
 
 @pytest.mark.parametrize("there", [["earlier"], [], "no list"])
 def test_who_waits_for_an_unreadable_entry_is_answered(still: StillClock, there: list[str] | str) -> None:
-    """A key of another kind is somebody else's, and the stream gets the event all the same."""
+    """A key of another type is somebody else's and is left alone; the stream gets the event all the same."""
     if isinstance(there, str):
         still.redis.set("reply", there)
     elif there:
@@ -299,14 +299,14 @@ def test_an_entry_without_a_body_is_told_and_leaves_no_letter(still: StillClock)
 
 
 def test_what_stands_somewhere_is_not_put_back(still: StillClock) -> None:
-    """Twice on its queue, a message would be carried out by two workers at once."""
+    """If a message were on its queue twice, two workers would carry it out at once."""
     ids = ["ready", "due", "mine", "theirs", "parked", "elsewhere", "astray", "answered"]
     still.redis.hset("bodies", mapping=dict.fromkeys(ids[:-1], "{}"))
     still.redis.rpush("ready", "ready")
     still.redis.zadd("delayed", {"due": 1})
     still.redis.sadd("acks:1", "mine")
     still.redis.sadd("acks:2", "theirs")
-    # Places of this queue and of another.
+    # Parking places of this queue and of another.
     still.redis.sadd("parked", "sms/paused|contacts|sms/add_contact", "sms/paused|bulk|sms/add_contact")
     still.redis.zadd("parked:sms/paused|contacts|sms/add_contact", {"parked": 1})
     still.redis.zadd("parked:sms/paused|bulk|sms/add_contact", {"elsewhere": 1})

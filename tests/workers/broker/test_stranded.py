@@ -1,4 +1,4 @@
-"""What stands in nobody's hands is found and handed back: nothing waits for a worker that no longer exists, or in no list at all."""
+"""Messages that no living worker has are found and put back: none waits for a worker that is gone, or without being in any list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.broker.caretaker import Caretaker
 
 KEYS = Keys()
 READS = KEYS.queue("reads")
-#: A worker is dead after so many seconds of silence.
+#: A worker is dead after this many seconds of silence.
 HEARTBEAT = 100.0
 DAY_MS = 86_400_000
 
@@ -32,7 +32,7 @@ def _put(house: House, *ids: str, queue: str = "reads") -> None:
 
 @pytest.fixture
 def look(broker: DurableBroker) -> Iterator[Callable[[], None]]:
-    """What a caretaker does at each heartbeat, its thread not running; nobody was silent by mistake."""
+    """Lets a caretaker whose thread does not run do what it does at each heartbeat, as if nothing had been wrong for long enough."""
     caretaker = Caretaker(broker, heartbeat_seconds=HEARTBEAT, queues=["reads"])
 
     def look() -> None:
@@ -48,11 +48,11 @@ def look(broker: DurableBroker) -> Iterator[Callable[[], None]]:
 def test_ids_of_stock_producers_are_dropped_after_a_day_however_many(
     house: House, look: Callable[[], None]
 ) -> None:
-    """Each cost twenty commands at every heartbeat: with 10,000 of them a look took a quarter of a second."""
+    """Otherwise each would cost twenty commands at every heartbeat: with 10,000 of them, a look would take a quarter of a second."""
     now = _now_ms(house)
     house.redis.zadd(KEYS.heartbeats, {f"stock-{n}": now - 2 * DAY_MS for n in range(10_000)})
     house.redis.zadd(KEYS.heartbeats, {"busy stock worker": now - 3_600_000})
-    # One of them was a worker, and died.
+    # One of them belonged to a worker that died.
     _put(house, "a")
     house.redis.sadd(KEYS.acks("stock-5000", "reads"), "a")
     # A few heartbeats.
@@ -79,7 +79,7 @@ def test_a_worker_whose_heartbeat_a_stranger_removed_is_missed_all_the_same(
 
 
 def test_whoever_fetches_is_registered(house: House) -> None:
-    """A fetch that comes after its worker was taken over must not leave what it takes to nobody."""
+    """Otherwise nobody would take over the messages of a fetch that comes after its worker was taken over."""
     _put(house, "a")
     house.redis.rpush(READS.ready, "a")
     fetch(house.redis, "reads", "w1")
@@ -88,7 +88,7 @@ def test_whoever_fetches_is_registered(house: House) -> None:
 
 
 def test_a_fetch_from_before_a_reconciliation_takes_nothing(house: House) -> None:
-    """It was delivered late: what it took would be in a living worker's hands, and unknown to it."""
+    """Such a fetch came late: a living worker would have the messages outstanding without knowing them."""
     _put(house, "a")
     house.redis.rpush(READS.ready, "a")
     hand_back(house.redis, "reads", "w1", "others", epoch=2)
@@ -111,7 +111,7 @@ def test_queues_that_only_a_newer_version_knows_are_handed_back_too(
 def test_what_several_workers_died_with_is_tried_alone_and_then_ends(
     house: House, look: Callable[[], None]
 ) -> None:
-    """The others that were outstanding with it must not end with it: three deaths together, and then each alone."""
+    """Messages that were outstanding with it must not end with it: after three deaths together, each is tried alone."""
 
     def dies() -> None:
         house.redis.zadd(KEYS.heartbeats, {"w1": 1})
@@ -126,12 +126,12 @@ def test_what_several_workers_died_with_is_tried_alone_and_then_ends(
             ("poison", b"{}", deaths),
         ]
         dies()
-    # The neighbour is answered when it is tried alone.
+    # The neighbour was tried alone, and is answered.
     house.redis.lrem(READS.ready, 0, "other")
     house.redis.hdel(READS.bodies, "other")
     for deaths in (3, 4, 5):
         house.redis.sadd(KEYS.acks("w1", "groups"), "under way")
-        # The worker keeps itself free, and waits for what it has in hand.
+        # The worker keeps itself free, and waits for the jobs that it has in hand.
         for _ in range(2):
             assert fetch(house.redis, "reads", "w1", others=("groups",)) == []
         assert fetch(house.redis, "groups", "w1", others=("reads",)) == []
@@ -139,12 +139,12 @@ def test_what_several_workers_died_with_is_tried_alone_and_then_ends(
         assert fetch(house.redis, "reads", "w1", others=("groups",)) == [("poison", b"{}", deaths)]
         assert fetch(house.redis, "reads", "w1", others=("groups",)) == []
         dies()
-    # Not even its last answer could be given: it is not read any more.
+    # Not even a last answer could be given, so the message is not read any more.
     assert fetch(house.redis, "reads", "w1") == [("poison", 2, 6)]
 
 
 def test_a_message_whose_list_is_gone_is_put_back_in_the_order_of_its_time(house: House) -> None:
-    """A Redis that evicts took the list of 20,000 jobs: all counts were 0, and `check` was content."""
+    """If Redis evicts a list, its jobs must not be lost while all counts are 0 and `check` finds nothing wrong."""
     group = house.new_group()
     house.redis.set("coupontools:format", 2)
     ids = []
@@ -154,7 +154,7 @@ def test_a_message_whose_list_is_gone_is_put_back_in_the_order_of_its_time(house
         )
         house.redis.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))
         ids.append(str(body["message_id"]))
-    # One that a worker had of whom nothing is known, and one that waits in its list.
+    # One message is outstanding for a worker of which nothing is known, and one waits in its list.
     house.redis.sadd("dramatiq:__acks__.nobody.contacts", redis_id)
     house.enqueue("add_contact", channel="sms", group_id=group, phone="+32479999999")
     worker = house.worker(WORKER_HEARTBEAT_SECONDS=1)

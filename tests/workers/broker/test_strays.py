@@ -1,4 +1,4 @@
-"""How a message that stands nowhere is searched for and put back, by a clock that the test moves."""
+"""How a message that is in no place is searched for and put back, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def search(still: StillClock, clock: Clock) -> Strays:
 
 
 def to_its_wait(search: Strays) -> None:
-    """Search until it waits for what it found to have stood nowhere for long enough."""
+    """Search until every candidate is found, and the search waits to see whether they stay astray."""
     assert search.turn() == strays.TICK_SECONDS
 
 
@@ -52,12 +52,12 @@ def test_what_stands_nowhere_for_a_while_is_put_back(still: StillClock, search: 
     still.redis.rpush(READS.ready, "listed")
     still.redis.hset(KEYS.workers, "w1", "{}")
     still.redis.sadd(KEYS.acks("w1", "reads"), "theirs")
-    # A stock broker is known by its heartbeat alone.
+    # A stock broker is only known by its heartbeat.
     still.redis.zadd(KEYS.heartbeats, {"stranger": 1})
     still.redis.sadd(KEYS.acks("stranger", "reads"), "stranger's")
     search.begin(["reads"])
     to_its_wait(search)
-    # A producer pushes it a moment later.
+    # The producer of `later` pushes its id a moment later.
     still.redis.rpush(READS.ready, "later")
     clock.now += strays.ASTRAY_SECONDS - 0.001
     to_its_wait(search)
@@ -110,7 +110,7 @@ def test_a_search_rests_when_its_turn_took_long_enough(
 
     monkeypatch.setattr(clock, "monotonic", passing)
     assert search.turn() == strays.REST_SECONDS
-    # It goes on where it was.
+    # The next turn goes on where this one ended.
     while (rest := search.turn()) == strays.REST_SECONDS:
         assert READS.delayed not in still.all()
     assert rest == strays.TICK_SECONDS
@@ -119,7 +119,7 @@ def test_a_search_rests_when_its_turn_took_long_enough(
 def test_every_id_of_a_long_list_is_seen_and_every_message_looked_through(
     still: StillClock, search: Strays, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where so many ids cannot be remembered at once."""
+    """Even if there are more ids than may be remembered at once."""
     for remembered in (strays.REMEMBERED, 700):
         monkeypatch.setattr(strays, "REMEMBERED", remembered)
         monkeypatch.setattr(strays, "TURN_SECONDS", 1e9)
@@ -137,7 +137,7 @@ def test_every_id_of_a_long_list_is_seen_and_every_message_looked_through(
 
 
 def asked_of(still: StillClock, search: Strays, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What is asked of Redis from now on: scripts with how many ids each was given, and ranges of lists."""
+    """Return a list that notes what Redis is asked from now on: scripts, with the number of ids given, and ranges of lists."""
     asked: list[tuple[Any, ...]] = []
     run = search._runner.run
 
@@ -161,7 +161,7 @@ def asked_of(still: StillClock, search: Strays, monkeypatch: pytest.MonkeyPatch)
 def test_each_step_of_a_search_takes_redis_a_moment(
     still: StillClock, search: Strays, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A list is read from its end: what is fetched meanwhile shifts nothing, and what is pushed is only seen twice."""
+    """A list is read from its end: a fetch meanwhile shifts nothing, and after a push some ids are only seen twice."""
     ids = [f"m{number}" for number in range(1250)]
     still.redis.hset(READS.bodies, mapping=dict.fromkeys(ids, "{}"))
     still.redis.rpush(READS.ready, *ids[:1001])
@@ -239,7 +239,7 @@ def test_after_an_error_the_next_search_begins_anew(
 def test_what_a_broker_has_in_hand_whose_name_is_no_text_stands_somewhere(
     still: StillClock, search: Strays, clock: Clock
 ) -> None:
-    """It stopped the search of every worker, so that nothing was put back any more."""
+    """Otherwise such a name would stop the search of every worker, and nothing would be put back any more."""
     acks = KEYS.acks("w\udcff", "reads").encode("utf-8", "surrogateescape")
     still.redis.zadd(KEYS.heartbeats, {b"w\xff": 1})
     still.redis.sadd(acks, "theirs")
@@ -256,7 +256,7 @@ def test_only_what_somebody_has_in_hand_is_looked_into(still: StillClock, search
     still.redis.zadd(KEYS.heartbeats, {"w1": 1, "stranger": 1, "idle stranger": 1})
     for name in ("w1", "stranger"):
         still.redis.sadd(KEYS.acks(name, "reads"), "a")
-    # Each once, though its heartbeat is there as well.
+    # Each name comes once, although w1 has both an entry and a heartbeat.
     assert sorted(search._outstanding("reads")) == sorted(
         KEYS.acks(name, "reads").encode() for name in ("w1", "stranger")
     )

@@ -1,6 +1,6 @@
-"""One thing after another that Redis may say wrongly, each while all kinds of jobs run: nothing is lost, doubled or answered wrongly.
+"""Each of Redis's answers fails for a while, one after another, while all kinds of jobs run: nothing is lost, doubled or answered wrongly.
 
-What is refused is gathered from a first run, not written down. The figures are printed (pytest -s).
+A first run gathers the commands and requests that will fail. The figures are printed (pytest -s).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from workers.cli.main import build_app
 pytestmark = pytest.mark.chaos
 
 NAMES = {script.sha: f"{script.name}.lua" for script in (*DELIVERY.values(), *BROKER.values())}
-#: For how long each thing is broken.
+#: For how many seconds each thing is broken.
 SECONDS = 1.0 if "CHAOS_SCALE" in os.environ else 0.4
-#: And for how long at most, where nobody asks for it.
+#: For how many seconds at most it is broken if nothing asks for it.
 LONGEST_SECONDS = 6.0
 PER_SECOND = 40
 #: How often Redis takes no writes at all.
@@ -44,7 +44,7 @@ ERRORS = {
     "OOM": "OOM command not allowed when used memory > 'maxmemory'.",
     "READONLY": "READONLY You can't write against a read only replica.",
 }
-#: What an operator does meanwhile. A worker process dies now and then, too, so that its start and its takeover are refused as well.
+#: What an operator does meanwhile. A worker process is killed now and then, too, so that starts and takeovers meet the fault as well.
 CHORES = (
     ("pause", "--scope", "sms"),
     ("resume", "--scope", "sms"),
@@ -76,7 +76,7 @@ class Sweep:
         self._load.stop()
 
     def warm_up(self) -> None:
-        """Have everything happen once that happens in a round."""
+        """Do once everything that happens in a round."""
         for _ in CHORES:
             self._meanwhile()
         self._recover("nothing")
@@ -84,7 +84,7 @@ class Sweep:
     def round(
         self, what: str, broken: AbstractContextManager[Callable[[], object]], *, takes_writes: bool = True
     ) -> None:
-        """Break one thing for a while, until it was met, and wait until all is answered that was sent before it was mended."""
+        """Break one thing until a worker has met it; then wait for the answers to all jobs that were sent before it was mended."""
         if not takes_writes:
             self._meanwhile()
         with broken as met:
@@ -103,7 +103,7 @@ class Sweep:
         self._recover(what)
 
     def account(self) -> Account:
-        """Wait for what is left, and count."""
+        """Wait for the jobs that are left, and draw up the account."""
         self._load.stop()
         self._command("resume", "--scope", "sms")
         wait_for_the_rest(self._house, set(self._load.sent))
@@ -114,14 +114,14 @@ class Sweep:
     def _meanwhile(self) -> None:
         self._command("cancel", "--batch", self._load.batch(6))
         self._command(*next(self._chores))
-        # Not each time: a process that keeps dying is started again after ever longer pauses.
+        # Not in every round: a process that keeps dying is started again after longer and longer pauses.
         if next(self._rounds) % 3 == 0:
             for child in self.worker.children()[:1]:
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
 
     def _command(self, *arguments: str) -> None:
-        """In this process, where starting another would show nothing more."""
+        """Run a command in this process, since a process of its own would show nothing more."""
         CliRunner().invoke(build_app(arguments[0]), list(arguments), env=self._house.environment())
 
     def _recover(self, what: str) -> None:
@@ -151,7 +151,7 @@ def test_each_command_is_refused(house: House) -> None:
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_each_request_is_answered_with_an_error(house: House, error: str) -> None:
-    """As a Redis that is full, or a replica since a failover, answers."""
+    """The error is that of a Redis that is full, or that is a replica since a failover."""
     with RedisProxy(house.server.port) as proxy, Sweep(house, proxy.url) as sweep:
         sweep.warm_up()
         kinds = sorted(proxy.kinds)
@@ -166,13 +166,13 @@ def test_each_request_is_answered_with_an_error(house: House, error: str) -> Non
 
 
 def test_the_reply_to_each_request_is_lost(house: House) -> None:
-    """Redis has done it, and nobody was told."""
+    """Redis has carried out the request, but the worker does not learn it."""
     with RedisProxy(house.server.port) as proxy, Sweep(house, proxy.url) as sweep:
         sweep.warm_up()
         kinds = sorted(proxy.kinds)
         for kind in kinds:
             sweep.round(NAMES.get(kind, kind), _lost(proxy, kind))
-        # What a round did not ask for may be asked for in another.
+        # A request that did not come in its round may come in a later one.
         for _ in range(5):
             if proxy.waiting():
                 sweep.round("what was left", nullcontext(lambda: not proxy.waiting()))
@@ -184,7 +184,7 @@ def test_the_reply_to_each_request_is_lost(house: House) -> None:
 
 @pytest.mark.parametrize("trouble", ERRORS)
 def test_redis_takes_no_writes(house: House, trouble: str) -> None:
-    """It is full, or a replica, at random moments: what is in hand is written when it takes writes again."""
+    """Redis is full, or a replica, at random moments: answers in hand are written when it takes writes again."""
     with Sweep(house, house.server.url) as sweep:
         sweep.warm_up()
         for _ in range(TIMES):

@@ -1,4 +1,4 @@
-"""A dead worker's jobs are taken over in time, on an idle queue too; a live worker's never, however long they run."""
+"""A dead worker's jobs are taken over in time, also on an idle queue; a live worker's jobs never are, however long they run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _contacts(group: str, count: int, start: int = 0) -> list[dict[str, object]]
 def test_jobs_of_a_killed_process_are_taken_over_though_the_queue_is_idle(house: House) -> None:
     heartbeat = 3.0
     group = house.new_group()
-    # The first attempt of each hangs until its worker is dead.
+    # The first call of each job hangs until its worker is dead.
     house.sandbox.faults("hang_before", endpoint="sms/addcontact", count=5, seconds=60)
     victim = house.worker(
         "--concurrency", "8", WORKER_HEARTBEAT_SECONDS=heartbeat, COUPONTOOLS_TIMEOUT_SECONDS=60
@@ -31,7 +31,7 @@ def test_jobs_of_a_killed_process_are_taken_over_though_the_queue_is_idle(house:
     wait_for(lambda: len(house.sandbox.requests()) >= 5, what="five calls in flight")
     house.worker("--concurrency", "8", WORKER_HEARTBEAT_SECONDS=heartbeat)
 
-    # Before it dies: a machine that then pauses for a moment would show what is left after the takeover.
+    # Read this before the worker dies: if the machine paused after that, the takeover might be over already.
     acks = _outstanding(house)
     os.kill(victim.process.pid, signal.SIGKILL)
     for pid in victim.children():
@@ -41,7 +41,7 @@ def test_jobs_of_a_killed_process_are_taken_over_though_the_queue_is_idle(house:
     wait_for(lambda: _outstanding(house) != acks, seconds=60, what="the takeover", show=house.log_tail)
     took = time.monotonic() - killed
     print(f"taken over {took:.1f} s after kill -9 with WORKER_HEARTBEAT_SECONDS={heartbeat:g}, idle queue")  # noqa: T201
-    # The promise is twice the heartbeat; the rest is for a machine that has no time for its processes.
+    # The promise is twice the heartbeat; the rest is for a busy machine.
     assert took < 2 * heartbeat + (0 if os.environ.get("CHAOS_SCALE") else 40)
     wait_for(lambda: house.workers[1].log_lines("worker.taken_over"), what="the line")
     (line,) = house.workers[1].log_lines("worker.taken_over")
@@ -49,7 +49,7 @@ def test_jobs_of_a_killed_process_are_taken_over_though_the_queue_is_idle(house:
     assert (line["from_worker"], line["messages"]) == (started["worker"], 5)
     assert sorted(line["message_ids"]) == sorted(ids)
     assert line["worker"] != line["from_worker"]
-    # Each waits for the lease of the dead worker's call, a minute long, before anybody may ask again: taken over, none answered, none lost.
+    # Each job waits for the end of the dead worker's lease, a minute long: all were taken over, none is answered yet, none is lost.
     assert house.redis.hlen("dramatiq:contacts.msgs") == len(ids)
     assert house.events() == []
 
@@ -82,7 +82,7 @@ def test_a_single_process_killed_is_replaced_and_takes_over_its_own_jobs(house: 
 
 def test_nothing_is_taken_from_a_live_worker_whose_jobs_run_long(house: House) -> None:
     group = house.new_group()
-    # Every slot is busy and the window is full, several heartbeats long.
+    # For several heartbeats, every place is taken and the worker has as many messages in hand as it may.
     house.sandbox.faults("slow", endpoint="sms/addcontact", count=4, seconds=9)
     house.worker("--concurrency", "4", WORKER_HEARTBEAT_SECONDS=3, COUPONTOOLS_TIMEOUT_SECONDS=20)
     ids = house.enqueue_many("add_contact", _contacts(group, 10))
@@ -97,13 +97,13 @@ def test_nothing_is_taken_from_a_live_worker_whose_jobs_run_long(house: House) -
 
 def test_a_worker_frozen_and_woken_after_a_takeover_leaves_no_trace_of_its_own(house: House) -> None:
     group = house.new_group()
-    # As long as a takeover takes: an answer that comes before the freeze would leave nothing to take over.
+    # As long as a takeover takes: if an answer came before the freeze, there would be nothing to take over.
     house.sandbox.faults("slow", endpoint="sms/addcontact", count=3, seconds=5)
     frozen = house.worker(WORKER_HEARTBEAT_SECONDS=1, COUPONTOOLS_TIMEOUT_SECONDS=20)
     ids = house.enqueue_many("add_contact", _contacts(group, 3))
     wait_for(lambda: len(house.sandbox.requests()) >= 3, what="three calls in flight")
     frozen.signal_all(signal.SIGSTOP)
-    # Queues that nobody else reads: what is taken over lies there until the frozen one wakes and settles.
+    # The other worker does not take the queue `contacts`: the jobs that it takes over wait there until the frozen one wakes and settles.
     other = house.worker("--queues", "webhooks", WORKER_HEARTBEAT_SECONDS=1)
     wait_for(lambda: other.log_lines("worker.taken_over"), what="the takeover", show=house.log_tail)
     wait_for(lambda: house.redis.llen("dramatiq:contacts") == 3, what="three ids back on the queue")
@@ -119,7 +119,7 @@ def test_a_worker_frozen_and_woken_after_a_takeover_leaves_no_trace_of_its_own(h
 
 @pytest.mark.chaos
 def test_workers_frozen_together_do_not_call_each_other_dead(house: House) -> None:
-    """As with a machine that sleeps: each wakes and finds the other long silent."""
+    """After a machine slept, each worker finds that the others were silent for long."""
     worker = house.worker(WORKER_PROCESSES=3, WORKER_HEARTBEAT_SECONDS=4)
     wait_for(lambda: house.redis.zcard("dramatiq:__heartbeats__") == 3, what="their first heartbeats")
     for _ in range(2):
@@ -146,8 +146,8 @@ def _now_ms(house: House) -> float:
 
 @pytest.mark.chaos
 def test_each_is_dead_by_its_own_pace(house: House) -> None:
-    """The setting is being changed: for a while there are workers of both."""
-    # So slow that no beat of its own falls into this test.
+    """While the setting is being changed, there are workers with the old and with the new one."""
+    # So slow that it sends no second heartbeat during this test.
     house.worker(WORKER_HEARTBEAT_SECONDS=3600)
     wait_for(lambda: house.redis.zcard("dramatiq:__heartbeats__") == 1, what="its first heartbeat")
     quick = house.worker(WORKER_HEARTBEAT_SECONDS=1)
@@ -159,7 +159,7 @@ def test_each_is_dead_by_its_own_pace(house: House) -> None:
 
 
 def test_a_dead_worker_from_the_future_is_missed_too(house: House) -> None:
-    """Its last heartbeat was written before the clock of Redis was set back."""
+    """Its last heartbeat was written before Redis's clock was set back."""
     group = house.new_group()
     queue, redis_id, body = message("add_contact", _contacts(group, 1)[0])
     house.redis.hset(f"dramatiq:{queue}.msgs", redis_id, json.dumps(body))

@@ -1,4 +1,4 @@
-"""How tend.lua keeps the queues in order: who does it, delays, dead letters, messages that stand nowhere."""
+"""How tend.lua keeps the queues in order: which worker does it, delays, dead letters, messages that are in no place."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_while_another_worker_keeps_the_queues_nothing_else_is_done(still: Still
 def test_a_keeper_is_waited_for_as_long_as_its_time_lasts(
     still: StillClock, until: int, *, keeps: bool
 ) -> None:
-    """A time that is further ahead than any was left by a clock that was set back."""
+    """A time that is further ahead than any keeper's was set before the clock was set back."""
     still.redis.hset(KEYS.sweep, mapping={"keeper": "w2", "kept_until": until})
     assert tend(still)["kept_for"] == (until - NOW if keeps else 0)
     assert still.all()[KEYS.sweep]["keeper"] == ("w2" if keeps else "w1")
@@ -98,7 +98,7 @@ def test_of_what_is_due_the_last_one_wakes_a_worker_that_waits_for_the_list(stil
     assert tend(still) == NOTHING | {"moved": 1, "next": 30, "messages": 4}
     assert still.all()[READS.ready] == ["last"]
     assert still.all()[READS.delayed] == {"first": NOW - 5, "later": NOW + 70}
-    # Nobody waits for a list that is not empty.
+    # No worker waits for a list that is not empty.
     assert tend(still)["moved"] == 0
 
 
@@ -218,7 +218,7 @@ def test_two_hundred_of_what_is_due_are_moved_at_once_by_a_worker_that_stops(sti
 
 
 def test_of_many_deaths_some_are_looked_at_with_each_beat(still: StillClock) -> None:
-    """All at once would hold up whoever fetches meanwhile."""
+    """Looking at all of them at once would hold up fetches."""
     still.redis.hset(READS.deaths, mapping={f"answered {number}": 1 for number in range(2000)})
     left = [2000]
     while left[-1] and len(left) < 50:
@@ -226,7 +226,7 @@ def test_of_many_deaths_some_are_looked_at_with_each_beat(still: StillClock) -> 
         left.append(still.redis.hlen(READS.deaths))
     assert left[-1] == 0
     assert max(before - after for before, after in itertools.pairwise(left)) < 400
-    # At the end it begins anew, and then there is nothing to look at.
+    # The look begins anew at the end, and then finds nothing to look at.
     tend(still)
     assert still.all()[KEYS.sweep]["deaths reads"] == "0"
 

@@ -1,4 +1,4 @@
-"""What tend.lua gives back of dead workers and of strangers."""
+"""What tend.lua gives back to the queues of dead workers and of stock brokers."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def test_what_a_dead_worker_had_goes_back_to_its_queue(still: StillClock) -> Non
         (NOW - SILENCE_MS, '{"silence_ms":1001}', SILENCE_MS, NOW, False),
         (NOW - SILENCE_MS, "no JSON", SILENCE_MS, NOW, True),
         (NOW - SILENCE_MS, "7", SILENCE_MS, NOW, True),
-        # It was not to take over anything.
+        # This look must not take over anything.
         (1, "{}", 0, NOW, False),
-        # Redis was frozen meanwhile, and finds everybody silent.
+        # Redis was frozen meanwhile, and finds every worker silent.
         (1, "{}", SILENCE_MS, NOW - 500, True),
         (1, "{}", SILENCE_MS, NOW - 501, False),
     ],
@@ -80,9 +80,9 @@ def test_a_worker_whose_heartbeat_was_taken_away_is_silent_from_here_on(still: S
     ("trial", "deaths"),
     [
         (None, {"a": "1", "b": "1"}),
-        # It tried this one alone, so none of the others has to do with its death.
+        # The worker tried this message alone, so the others have nothing to do with its death.
         ("5|reads|a", {"a": "1"}),
-        # It kept itself free for one that it had not begun to try.
+        # The worker kept itself free for a message that it had not begun to try.
         ("5|reads|z", {"a": "1", "b": "1"}),
         ("strange", {"a": "1", "b": "1"}),
     ],
@@ -115,7 +115,7 @@ def test_a_queue_whose_key_is_something_else_holds_up_no_other(still: StillClock
     still.redis.set(READS.ready, "something else")
     told = tend(still)
     assert "WRONGTYPE" in told["problem"]
-    # It is not gone before all of it is given back.
+    # The worker stays registered until everything it had is given back.
     assert told["dead"] == []
     found = still.all()
     assert found[BULK.ready] == ["b"]
@@ -165,7 +165,7 @@ def test_a_stock_broker_is_dropped_after_a_day(
 
 
 def test_a_worker_of_ours_is_no_stranger(still: StillClock) -> None:
-    """One that says it is silent for longer than a day is given that time."""
+    """If its setting allows a silence of more than a day, it has that time."""
     worker(still, "slow", NOW - DAY_MS - 1, "a", about=json.dumps({"silence_ms": 2 * DAY_MS}))
     tend(still)
     assert still.all()[KEYS.heartbeats] == {"w1": NOW, "slow": NOW - DAY_MS - 1}

@@ -1,4 +1,4 @@
-"""Bad input never stops good input: every sort of unreadable entry is set aside, once, and its neighbours run at once."""
+"""Bad input never stops good input: each sort of unreadable entry is set aside once, and its neighbours run at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _contact(group: str, number: int, **fields: Any) -> tuple[str, str, dict[str
 
 
 def _unreadable(group: str) -> dict[str, tuple[bytes, bytes | None]]:
-    """By what is wrong: id and body (None: an id without a body)."""
+    """Return each unreadable entry by what is wrong with it: its id and body, which is None for an id without a body."""
     entries: dict[str, tuple[bytes, bytes | None]] = {}
 
     def add(name: str, change: Any, *, redis_id: bytes | None = None) -> None:
@@ -75,7 +75,7 @@ def _unreadable(group: str) -> dict[str, tuple[bytes, bytes | None]]:
     return entries
 
 
-#: Options of other libraries and of Dramatiq's own middleware: they belong to somebody else, and the job runs.
+#: Options of other libraries and of Dramatiq's own middleware: they are ignored, and the job runs.
 IGNORED = [
     {"throws": "ValueError"},
     {"max_retries": "many"},
@@ -136,7 +136,7 @@ def test_each_is_set_aside_once_and_neighbours_run_at_once(house: House) -> None
     )  # an id without a body leaves nothing to keep
     wait_for(lambda: house.redis.hlen("dramatiq:contacts.msgs") == 0, what="nothing left over")
     assert house.redis.llen("dramatiq:contacts") == 0
-    # Setting the bad ones aside costs the good ones no restart of a consumer (3 s each, in Dramatiq).
+    # Setting the bad entries aside must not restart the consumer, which would cost the good ones 3 s each in Dramatiq.
     assert not worker.log_lines("Restarting consumer in 3.00 seconds.")
     wait_for(lambda: len(worker.log_lines("message.rejected")) >= len(bad), what="the lines")
     assert len(worker.log_lines("message.rejected")) == len(bad)
@@ -164,7 +164,7 @@ def test_stock_delayed_entries_that_make_no_sense_are_set_aside(house: House) ->
 
 
 def test_who_waits_for_the_answer_to_an_unreadable_message_gets_it(house: House) -> None:
-    """A service that misspells an actor waited in vain for an answer that only the stream had."""
+    """Otherwise a service that misspells an actor would wait in vain for an answer that only the stream has."""
     for kwargs in ({"reply_to": "orders:42"}, {"reply_to": "orders 43"}, {"reply_to": 7}, []):
         queue, own_id, body = _contact("gro_1", 1)
         house.push(queue, own_id, json.dumps(body | {"actor_name": "ad_contact", "kwargs": kwargs}))
