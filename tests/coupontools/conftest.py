@@ -18,7 +18,7 @@ DEADLINE = 60.0
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """uvloop, on which workers call the API: it tells of lost connections in its own way."""
+    """Return uvloop, on which workers call the API: it reports lost connections in its own way."""
     try:
         import uvloop  # noqa: PLC0415 - not everywhere
     except ImportError:
@@ -62,7 +62,7 @@ class Peer:
 
     async def send(self, data: bytes) -> None:
         if self.writer.is_closing():
-            # uvloop raises a RuntimeError where the connection was lost some turns of the loop ago.
+            # uvloop raises a RuntimeError if the connection was lost some turns of the loop ago.
             raise ConnectionResetError("the client has gone")
         self.writer.write(data)
         await self.writer.drain()
@@ -95,7 +95,7 @@ class Wire:
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def serve(self, script: Script, *, receive_buffer: int | None = None) -> str:
-        """Start following a script; returns the server's address."""
+        """Start following a script; return the server's address."""
 
         async def follow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.connections += 1
@@ -123,7 +123,7 @@ class Wire:
         return self.url
 
     async def answer(self, *answers: bytes) -> str:
-        """Answer each request with the next of some answers; the last one from then on."""
+        """Answer each request with the next of these answers, and all later requests with the last one."""
         left = list(answers)
 
         async def script(peer: Peer) -> None:
@@ -149,7 +149,7 @@ class Wire:
                 await asyncio.sleep(0.005)
 
     def is_over(self) -> bool:
-        """Whether every script that began has ended."""
+        """Return whether every script that began has ended."""
         return not self._tasks
 
     async def stop(self) -> None:
@@ -158,7 +158,7 @@ class Wire:
         for task in list(self._tasks):
             task.cancel()
         for writer in self._writers:
-            # asyncio fails where a connection is aborted that was closed and has sent all.
+            # asyncio fails if a connection is aborted that was closed and has sent everything.
             if not writer.is_closing() or writer.transport.get_write_buffer_size():
                 writer.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -72,7 +72,7 @@ async def test_an_answer_to_another_call_is_lost_with_its_connection(
     api = connect(await wire.answer(wire.http(200, another), wire.http(200, CREATED)))
     with pytest.raises(MayHaveHappened):
         await asking(api)
-    # What the server may still send on that connection reaches nobody.
+    # Nothing that the server may still send on that connection reaches a later call.
     assert await api.sms.create_group("x") == Group("gro_119251", "x")
     assert wire.connections == 2
 
@@ -140,7 +140,7 @@ async def test_left_over_answers_are_nobodys(connect: Any) -> None:
 
 
 async def test_a_new_group_gets_no_id_that_was_told_before(connect: Any) -> None:
-    """Nothing but its id stands in the answer: 9 of 150 groups were told with another's."""
+    """The answer has nothing but an id, so a left-over one would otherwise give a group the id of another."""
     with Sandbox() as sandbox:
         sandbox.faults("left_over", endpoint="sms/addgroup", probability=0.3, seed=7)
         credentials = {"client_id": "sandbox-id", "client_secret": "sandbox-secret"}
@@ -167,7 +167,7 @@ async def test_a_call_that_is_made_again_under_its_key_may_get_its_answer_again(
 
 
 async def test_a_listing_has_a_connection_of_its_own(wire: Any, connect: Any) -> None:
-    """A listing of a moment ago, sent twice, would prove that what was added since is not there."""
+    """If an earlier listing came a second time, it would "prove" that contacts added since then do not exist."""
 
     async def script(peer: Any) -> None:
         before = b""
@@ -192,7 +192,7 @@ async def test_a_listing_has_a_connection_of_its_own(wire: Any, connect: Any) ->
         ("570123567", True),
         ("324701235670", True),
         ("320470123567", True),
-        # These may be ours, oddly written: with a zero that some dial, a second country code, cut by the column.
+        # A number of ours in an odd form: with a zero that some dial, with a second country code, or cut by a database column.
         ("+32 (0)470 12 35 67", False),
         ("+32 (0)470 12 35 68", True),
         ("3232470123567", False),

@@ -70,7 +70,7 @@ EVERY_KIND = ["sms.addgroup", "email.addcontact", "sms.grouplist", "email.userli
     ],
 )
 async def test_a_refused_account_however_it_is_written(wire: Any, connect: Any, errors: Any) -> None:
-    """Taken for the job's fault, it would fail a whole backlog."""
+    """If this were taken for the job's fault, a whole backlog would fail."""
     document = {"status": {"status": "failed", "errors": errors}}
     error = await meaning(wire, connect, wire.http(200, document))
     assert type(error) is AccountRefused
@@ -240,7 +240,7 @@ NO_CODE_OF_THE_VENDORS = [0, [0], "0", 503, [503], 599, 999, [408], None]
 async def test_a_server_that_fails_may_have_carried_out(
     *, wire: Any, connect: Any, status: int, code: Any, endpoint: str
 ) -> None:
-    """A failed envelope of a gateway or a framework is not the API's word that nothing happened."""
+    """A failed envelope from a gateway or a framework does not prove that nothing happened."""
     answer = wire.http(status, failed(code, "Oops", ["Try later"]), [("Retry-After", "7")])
     error = await meaning(wire, connect, answer, endpoint)
     assert type(error) is MayHaveHappened
@@ -287,7 +287,7 @@ async def test_a_failure_under_a_redirect_is_a_redirect(wire: Any, connect: Any,
 )
 @pytest.mark.parametrize("code", [None, 999])
 async def test_a_limit_that_is_not_about_pace(wire: Any, connect: Any, text: str, code: int | None) -> None:
-    """Taken for too many requests, it would pause the whole account again and again."""
+    """If this were taken for too many requests, it would pause the whole account again and again."""
     error = await meaning(wire, connect, wire.http(422, failed(code, "HTTP/1.0 422", [text])))
     assert type(error) is Rejected
 

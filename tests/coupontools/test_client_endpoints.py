@@ -1,4 +1,4 @@
-"""Each endpoint as the vendor documents it: what is sent, and what is made of the documented answer."""
+"""Each endpoint as the vendor documents it: what is sent, and how the documented answer is read."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Documents that are listings, oddly written, and documents that are none."""
+"""Documents that are listings in an odd form, and documents that are no listings."""
 
 import json
 from typing import Any

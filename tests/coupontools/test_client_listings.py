@@ -1,4 +1,4 @@
-"""Listings as a stream: bounded memory, the error wherever it stands, and what breaks off in the middle."""
+"""Listings as a stream: bounded memory, errors anywhere in the document, and listings that break off in the middle."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def test_many_contacts_in_bounded_memory(wire: Any, connect: Any, total: i
             await peer.send(chunk(document))
         await peer.send(b"0\r\n\r\n")
 
-    # Memory that is traced is slow.
+    # Tracing memory is slow, so the time-outs are long.
     api = connect(await wire.serve(script), timeout=600, listing_timeout=600)
     count = unsubscribed = 0
     tracemalloc.start()
@@ -77,7 +77,7 @@ async def test_loop_is_not_held_up_by_a_listing_that_is_all_there(wire: Any, con
             turns[turn] += 1
     ticking.cancel()
     assert turns.total() == 20_000
-    # Counted in contacts, not in seconds: another task has its turn after each slice of the document.
+    # Count contacts, not seconds: another task has its turn after each slice of the document.
     assert max(turns.values()) <= most_in_a_slice
 
 
@@ -105,7 +105,7 @@ async def test_status_at_the_end_says_failed(wire: Any, connect: Any) -> None:
     document = OK | {"contact": [contact(1), contact(2)]}
     del document["status"]
     text = json.dumps(document)[:-1] + ', "status": {"status": "failed", "errors": {"error_code": [514]}}}'
-    # Its two contacts and its status arrive apart, as they do in a long document.
+    # The contacts and the status arrive in different slices, as in a long document.
     text = text.replace("]", "]" + " " * 2 * SLICE_BYTES, 1)
     api = connect(await wire.answer(wire.http(200, text.encode())))
     error = await fails_after(api.sms.list_contacts("gro_1"), 2)

@@ -70,7 +70,7 @@ async def test_connection_lost_before_or_within_the_answer(
     api = connect(await wire.serve(script))
     error = await failure(api.sms.create_group("x"))
     assert type(error) is MayHaveHappened
-    # One connection that broke says nothing of the service; a 5xx does.
+    # One broken connection shows nothing about the service as a whole; a 5xx does.
     assert error.outage is said.startswith(b"HTTP/1.1 500")
     assert len(wire.requests) == 1
 

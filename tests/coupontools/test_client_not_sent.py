@@ -104,7 +104,7 @@ async def test_before_send_that_refuses(wire: Any, connect: Any, refusal: BaseEx
     with pytest.raises(type(refusal)) as raised:
         await api.sms.create_group("x", Call(before_send=refuse))
     assert raised.value is refusal
-    # The one connection there may be is free again, and the server has seen nothing of the first call.
+    # The only connection is free again, and the server has seen nothing of the first call.
     assert await api.sms.create_group("y") == Group("gro_119251", "y")
     assert [request.json()["group_name"] for request in wire.requests] == ["y"]
     assert wire.stray_bytes == 0
@@ -153,7 +153,7 @@ async def test_kept_connection_that_the_server_closed_while_idle(wire: Any, conn
         async with asyncio.timeout(10):
             await closed.wait()
         closed.clear()
-        # One more turn of the loop, so that the client's end has noticed as well.
+        # Wait a moment, so that the client's end notices as well.
         await asyncio.sleep(0.05)
     assert len(wire.requests) == wire.connections == 2
 
@@ -172,7 +172,7 @@ UNASKED = [
 async def test_connection_with_bytes_that_nobody_asked_for_is_dropped(
     wire: Any, connect: Any, unasked: bytes, kept: int
 ) -> None:
-    """Told as an outage, ten of them would hold the account; taken for an answer, it would be another call's."""
+    """If this counted as a failure, ten would hold the account; if the bytes were taken for an answer, it would be another call's."""
     all_asked, speak = asyncio.Event(), asyncio.Event()
     spoken = 0
 

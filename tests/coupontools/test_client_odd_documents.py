@@ -43,7 +43,7 @@ async def error_of(asking: Any) -> CoupontoolsError:
 
 @pytest.mark.parametrize("before", BEFORE)
 async def test_what_php_prints_before_the_document(wire: Any, connect: Any, before: bytes) -> None:
-    """It made every call `unknown`, and a refusal was called again until its deadline."""
+    """Otherwise every call would be `unknown`, and a refused call would be made again until its deadline."""
     api = connect(await wire.answer(*(wire.http(200, before + document) for document in (CREATED, LISTED))))
     assert await api.sms.create_group("x") == Group("gro_119251", "x")
     assert [contact.phone for contact in await read(api.sms.list_contacts("gro_1"))] == ["+32470000567"]
@@ -123,7 +123,7 @@ def test_numbers_that_became_floats(
 async def test_an_answer_that_tells_of_failure_and_success(
     wire: Any, connect: Any, status: int, code: int | None, kind: type
 ) -> None:
-    """Only a code of the vendor's proves that nothing was done; any other may come from a server in between."""
+    """Only a code of the vendor's proves that nothing was done; any other code may come from a server in between."""
     failed = {"status": {"status": "failed", "errors": {"error_code": code, "error_message": "Oops"}}}
     api = connect(await wire.answer(wire.http(status, ADDED | failed)))
     assert type(await error_of(api.sms.add_contact(NewContact("gro_1", phone="+32470000567")))) is kind
@@ -137,7 +137,7 @@ async def test_what_comes_before_the_answer(wire: Any, connect: Any, head: bytes
     assert await api.sms.create_group("x") == Group("gro_119251", "x")
 
 
-# -- Is it all, and of now? -----------------------------------------------------------------------------------------
+# -- Is the listing complete and current? ---------------------------------------------------------------------------
 
 WHOLE = json.loads(LISTED)
 
@@ -149,16 +149,16 @@ WHOLE = json.loads(LISTED)
         (201, {"Age": "0", "CF-Cache-Status": "DYNAMIC", "X-Cache": "MISS", "X-Total-Count": "1"}, {}, True),
         (200, {"Link": "</a.css>; rel=preload"}, {"page": 1, "pages": 1, "total": "1", "next": None}, True),
         (200, {}, {"paging": {"next": "", "has_more": False}, "total_unsubscribed": 7, "credits": 500}, True),
-        # A server that fails, or that says that this is a part, proves nothing.
+        # A server that fails, or says that this is only a part, proves nothing.
         (503, {}, {}, False),
         (404, {}, {}, False),
         (206, {}, {}, False),
         (200, {"Content-Range": "items 0-0/500"}, {}, False),
-        # What was kept by a cache may be older than the call.
+        # A listing from a cache may be older than the call.
         (200, {"Age": "60"}, {}, False),
         (200, {"CF-Cache-Status": "HIT"}, {}, False),
         (200, {"X-Cache-Status": "STALE"}, {}, False),
-        # There is more elsewhere.
+        # The answer says that there is more elsewhere.
         (200, {"Link": '<https://x/?p=2>; rel="next"'}, {}, False),
         (200, {"X-Total-Count": "500"}, {}, False),
         (200, {}, {"page": 1, "total_pages": 3}, False),
@@ -168,14 +168,14 @@ WHOLE = json.loads(LISTED)
         (200, {}, {"truncated": "1"}, False),
         (200, {}, {"meta": {"pagination": {"total": 500}}}, False),
         (200, {}, {"_links": {"next": {"href": "https://x/?p=2"}}}, False),
-        # What is told twice, in two ways, is not told.
+        # A field that comes twice, with different values, cannot be relied on.
         (200, {}, {"amount_of_contacts": "0", "data": {"amount_of_contacts": "1"}}, False),
     ],
 )
 async def test_is_it_all_and_of_now(
     *, wire: Any, connect: Any, status: int, headers: dict[str, str], more: dict[str, Any], complete: bool
 ) -> None:
-    """Each of these was taken for a proof that a contact was not there, and the contact was added twice."""
+    """If an incomplete or old listing were taken for proof that a contact is not there, the contact would be added twice."""
     api = connect(await wire.answer(wire.http(status, WHOLE | more, headers.items())))
     async with api.sms.list_contacts("gro_1") as listing:
         assert [contact.contact_id async for contact in listing] == ["con_1"]

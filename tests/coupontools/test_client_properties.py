@@ -1,4 +1,4 @@
-"""Envelopes, statuses and listings drawn at random, against plain references of what they mean."""
+"""Envelopes, statuses and listings drawn at random, compared with plain references of what they mean."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ SPELLINGS = st.sampled_from(
 
 
 def means(status: int, codes: list[int], message: str) -> type[CoupontoolsError]:
-    """What a failed envelope means, as the design's table has it."""
+    """Return what a failed envelope means, by the table in docs/delivery.md."""
     known = set(codes)
     if known & {1000, 101, 102, 103, 104}:
         return AccountRefused
@@ -128,7 +128,7 @@ BAD_ROWS = st.sampled_from(
 
 @dataclass(frozen=True)
 class Row:
-    """A row as it is written, and the id that can be read of it."""
+    """A row as it is written, and the id that can be read from it."""
 
     written: bytes
     contact_id: str | None
@@ -184,7 +184,7 @@ async def listed(document: bytes, sizes: list[int]) -> tuple[list[str], int, boo
                 told = type(error)
             else:
                 told = ids, listing.skipped, listing.complete
-        # A loop that ends before would leave the server's socket to the garbage collector, which tells of it in some other test.
+        # If the loop ended earlier, the garbage collector would find the server's socket open, and report it in some other test.
         await closed.wait()
         return told
 

@@ -53,7 +53,7 @@ def test_what_is_no_group_id(value: Any) -> None:
     [
         ("123456789012", "+123456789012"),
         (123456789012, "+123456789012"),
-        # What is no E.164 is told as it came: a plus would make another number of it.
+        # A number that is not E.164 is returned as it came: a plus would make it another number.
         ("0470123456", "0470123456"),
         ("0032470123456", "0032470123456"),
         ("32*****567", "32*****567"),

@@ -1,4 +1,4 @@
-"""The `Retry-After` header in its two forms, and in none."""
+"""The `Retry-After` header in its two forms, and in others that cannot be read."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

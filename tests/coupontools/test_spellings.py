@@ -1,4 +1,4 @@
-"""What a name may look like that is not shown as it was sent."""
+"""The forms that a name may have in an answer if it is not shown as it was sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from coupontools.spellings import is_another_name
     ],
 )
 def test_it_may_be_this_name(name: str, told: str) -> None:
-    """Each of these was taken for another group's, and the group was made twice."""
+    """If one of these were taken for another group's name, the group would be created twice."""
     assert not is_another_name(told, name)
 
 

@@ -24,7 +24,7 @@ SESSIONS = {
 
 
 def answer(family: str, body: dict[str, Any]) -> dict[str, Any]:
-    """What the API answers about an example that is genuine (vendor's document, 'Verification')."""
+    """Return what the API answers about a genuine example (vendor's document, 'Verification')."""
     return {
         "status": {"status": "OK"},
         "webhook": body["id"],
@@ -36,7 +36,7 @@ def answer(family: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def older_answer(family: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The same, as version 3 of the endpoint put it."""
+    """Return the same answer in the form of the endpoint's version 3."""
     return {
         "status": {"status": "OK"},
         "result": "valid",
@@ -140,7 +140,7 @@ def test_an_empty_name_of_today_gives_way_to_the_older_one(bodies: dict[str, Any
 def test_a_body_differs_in_the_type_and_the_moment_that_it_lacks(
     bodies: dict[str, Any], answered: Any
 ) -> None:
-    """A forger who knows an id must not be believed for leaving out all the rest."""
+    """A forger who knows an id must not be believed because all other fields are missing."""
     body = bodies["coupon"]
 
     comparison = compare({"id": body["id"]}, answered("coupon", body))

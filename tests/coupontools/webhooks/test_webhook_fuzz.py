@@ -40,7 +40,7 @@ values = st.recursive(
 
 @st.composite
 def mutated(draw: st.DrawFn, example: dict[str, Any]) -> dict[str, Any]:
-    """The example with up to five fields, anywhere in it, dropped, retyped, nested, copied or added."""
+    """Return the example with up to five fields, anywhere in it, dropped, retyped, nested, copied or added."""
     body = copy.deepcopy(example)
     for _ in range(draw(st.integers(1, 5))):
         objects = objects_in(body)
@@ -71,7 +71,7 @@ def objects_in(value: Any) -> list[dict[str, Any]]:
 
 
 def answer(example: dict[str, Any], *, older: bool) -> dict[str, Any]:
-    """What the API has on record about an example."""
+    """Return what the API has on record about an example."""
     coupon = next((example[name] for name in CAMPAIGN_NAMES if isinstance(example.get(name), str)), "")
     statcode = next((example[name] for name in SESSION_NAMES if name in example), "")
     names = ("date", "campaign", "session") if older else ("datetime", "coupon", "statcode")
@@ -122,17 +122,17 @@ def test_no_difference_goes_unnoticed(case: tuple[dict[str, Any], dict[str, Any]
             assert (name in mismatched) is not means(name, body[name], expected)
 
 
-#: A body that lacks these differs in them.
+#: A body that lacks one of these fields differs in it.
 ALWAYS_CARRIED = ("type", "datetime")
 
 
 def describes(coupon: object) -> bool:
-    """Whether a `coupon` is the description of a campaign, or an empty one."""
+    """Return whether a `coupon` is the description of a campaign, or an empty one."""
     return isinstance(coupon, dict) or coupon == []
 
 
 def means(name: str, received: object, expected: str) -> bool:
-    """Whether a value says the same as the record, told without the code under test."""
+    """Return whether a value says the same as the record, without using the code under test."""
     if isinstance(received, int) and not isinstance(received, bool) and received < 10**9:
         return str(received) == expected
     if name == "datetime" and isinstance(received, str):
@@ -141,7 +141,7 @@ def means(name: str, received: object, expected: str) -> bool:
 
 
 def shape_of(value: Any) -> Any:
-    """A value in a form that == compares exactly: types matter (1 is not True), and NaN equals itself."""
+    """Return a value in a form that == compares exactly: types matter (1 is not True), and NaN equals itself."""
     if isinstance(value, dict):
         return {key: shape_of(inner) for key, inner in value.items()}
     if isinstance(value, list):

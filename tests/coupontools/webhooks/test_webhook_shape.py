@@ -8,7 +8,7 @@ from coupontools.webhooks import MAX_BYTES, MAX_DEPTH, check_shape
 
 
 def nested(depth: int, kind: type[dict[str, object]] | type[list[object]]) -> dict[str, object]:
-    """A body in which `depth` containers stand inside each other, the body itself included."""
+    """Return a body of `depth` nested containers, the body itself included."""
     value: Any = kind()
     for _ in range(depth - 2):
         value = {"a": value} if kind is dict else [value]
@@ -16,7 +16,7 @@ def nested(depth: int, kind: type[dict[str, object]] | type[list[object]]) -> di
 
 
 def of_size(size: int, filler: str = "x") -> dict[str, object]:
-    """A body of exactly `size` bytes."""
+    """Return a body of exactly `size` bytes."""
     empty = len(orjson.dumps({"id": "evt_a", "data": ""}))
     each = len(orjson.dumps(filler)) - 2
     count, rest = divmod(size - empty, each)
