@@ -36,7 +36,7 @@ WIRE_FAULTS = [
     {"kind": "html"},
 ]
 #: Nothing has been released yet, so a commit stands for the previous release: the first commit that can read the form of stored data
-#: that this one writes. Workers of an older commit are refused once none of them is alive; tests/workers/test_versions.py runs those.
+#: that this one writes. Once all living workers read that form, an older worker may not start; tests/workers/test_versions.py tests that.
 OLDER = "80031974b29deccd7bcc67a9eba808f5a113e8d6"
 SETTINGS = {
     # Without this setting, a failover doubles the calls that were sent within the replica's lag; see docs/guarantees.md.

@@ -57,7 +57,7 @@ class Load:
         self._thread = threading.Thread(target=self._run)
 
     def start(self) -> None:
-        """Begin."""
+        """Start sending."""
         self._thread.start()
 
     def stop(self) -> None:

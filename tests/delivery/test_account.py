@@ -185,7 +185,7 @@ def test_a_channel_is_held_alone(house: House) -> None:
 
 
 def test_a_held_channel_s_backlog_does_not_hide_the_other_s_jobs(house: House) -> None:
-    """Ahead of the others in the queue are more held jobs than a worker has places."""
+    """More held jobs than a worker may have in hand are ahead of the others in the queue."""
     sms, email = house.new_group("sms"), house.new_group("email")
     for endpoint in ("sms/addcontact", "sms/userlist"):
         house.sandbox.faults("account_error", code=103, endpoint=endpoint)

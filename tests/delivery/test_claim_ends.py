@@ -233,7 +233,7 @@ def test_when_the_deadline_has_passed_it_ends(
     assert claim(job) == dataclasses.replace(answer, deadline=job.deadline)
     found = record(still, still_ledger, job)
     assert (found["state"], found["token"], found["fingerprint"]) == (state, "t1", job.fingerprint)
-    # The job calls no more, so its call is no longer noted as one that waits alone; for a lost call, its listing is not.
+    # The job makes no call any more, so its call is removed from those that wait alone; or its listing, if the call was lost.
     assert still.all()[KEYS.alone].keys() == ({job.about} if state == "unknown" else {job.listing})
 
 

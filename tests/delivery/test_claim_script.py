@@ -136,7 +136,7 @@ def test_a_record_does_not_run_out_while_it_is_asked_for(
 
 @pytest.fixture
 def jon_and_john(task: Callable[..., Task]) -> tuple[Task, Task]:
-    """Two jobs with one number and two names, which have no keys of their own."""
+    """Two jobs with one number, two names, and no keys of their own."""
     number = {"idempotency_key": None, "phone": "+32470999999"}
     return task("jon", first_name="Jon", **number), task("john", first_name="John", **number)
 

@@ -134,7 +134,7 @@ async def test_a_worker_that_stops_leaves_its_message_as_it_is(
 async def test_the_line_of_an_attempt_tells_how_long_it_took(
     still: StillClock, means: Means, lines: Lines, job: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A minute in the queue, then two seconds here, of which one and a half at the API."""
+    """The job waited a minute in the queue, and then took two seconds here, one and a half of them at the API."""
     task = job()
     monkeypatch.setattr("delivery.log_line.now", lambda: 102.0)
     monkeypatch.setattr("delivery.log_line.time.time", lambda: NOW / 1000 + 2)

@@ -36,7 +36,7 @@ def test_a_listing_is_given_up_at_the_deadline_and_costs_nothing(house: House) -
     worker = house.worker(**SHORT)
     ids = [
         house.enqueue("list_contacts", channel="sms", group_id=group_id, deadline_seconds=2),
-        # The listing of this job reads the baseline.
+        # This job reads a listing for its baseline.
         house.enqueue("create_group", channel="sms", name="Pizza", deadline_seconds=2),
     ]
     answers = house.wait_answered(ids, seconds=60)

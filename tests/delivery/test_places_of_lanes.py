@@ -21,7 +21,7 @@ def test_a_place_costs_a_lane_the_less_the_more_it_weighs(lane: str, place: floa
     for taken in (1, 2, 3):
         shares.take(lane)
         assert shares.rank(lane) == (True, taken * place)
-        # A lane that was idle begins where the lane of the last place had begun.
+        # A lane that was idle begins where the lane that got the last place had begun.
         idle = "bulk" if lane != "bulk" else "reads"
         assert shares.rank(idle) == (True, (taken - 1) * place)
     # The cost of its first place is added to that.

@@ -1,4 +1,7 @@
-"""The API is asked once about a webhook id, for all bodies under it; if it does not know the id, only those that waited share that."""
+"""The API is asked once about a webhook id, for all bodies under it.
+
+An answer that the API does not know the id serves only the bodies that waited when it was asked.
+"""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_what_went_well_ends_the_refusals_that_it_speaks_of(
     ("name", "hold", "signal", "again"),
     [
         ("account/refused", {}, REFUSED, True),
-        # Another kind of call, but the same scope: no other call could have probed.
+        # The probe was another kind of call, but its refusal has the hold's scope.
         ("account/refused", {"call": "sms/create_group"}, REFUSED, True),
         ("account/refused", {}, replace(REFUSED, scope="sms"), False),
         ("sms/refused", {}, REFUSED, False),

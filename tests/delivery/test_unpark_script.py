@@ -310,7 +310,7 @@ def test_nobody_is_let_out_to_probe_into_a_queue_that_no_worker_takes(
 def test_nobody_is_let_out_to_probe_whom_an_operator_holds(
     still: StillClock, paused: str, out: str | None
 ) -> None:
-    """It would be parked for the operator's hold, and the others would wait until all jobs of its kind are."""
+    """It would be parked for the operator's hold, and the others would wait until all jobs of its kind are parked there."""
     park(still, "account/refused", "sms", queue="bulk")
     park(still, "account/refused", "email", call="email/add_contact")
     put_hold(still.redis, KEYS, "account/refused", since=NOW - ANY_AFTER_MS)
@@ -368,7 +368,7 @@ def test_when_the_only_workers_of_the_refused_kind_are_gone_any_may_probe(
 
 
 def test_whose_queue_no_worker_takes_keeps_nobody_else_from_probing(still: StillClock) -> None:
-    """Not another kind of call after a refusal with a code, and not the refused kind after a refusal without one."""
+    """It stops neither another kind of call after a refusal with a code, nor the refused kind after a refusal without one."""
     live(still, queues=["groups"])
     park(still, "sms/refused", "refused", queue="bulk")
     park(still, "sms/refused", "other", queue="groups", call="sms/create_group")

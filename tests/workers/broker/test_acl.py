@@ -34,7 +34,7 @@ def test_the_documented_acl_is_enough(fragile_house: House) -> None:
     ids.append(house.enqueue("add_contact", channel="sms", group_id="gro_999999", phone="+32470000001"))
     house.push("contacts", "unreadable", "{")
     house.wait_answered(ids)
-    # The dead letter of this entry is the one that `dead retry` refuses.
+    # The unreadable entry leaves the dead letter that `dead retry` refuses.
     wait_for(lambda: house.tally()["message.rejected"] == 1, what="the rejection", show=house.log_tail)
     killed.kill()
     house.worker(WORKER_HEARTBEAT_SECONDS=1, WORKER_PROCESSES=2, REDIS_WAIT_REPLICAS=0, **as_worker)

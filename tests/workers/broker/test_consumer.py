@@ -67,7 +67,7 @@ def test_a_late_release_does_not_let_go_of_a_message_that_was_fetched_again(
 
 
 def test_only_what_is_tried_alone_is_told_as_such(house: House, consumer: DurableConsumer) -> None:
-    """A neighbour that was outstanding at one of the suspect's deaths, and comes in the same fetch, is not tried alone."""
+    """Otherwise a neighbour with fewer deaths, which comes in the fetch that finds the suspect, would be logged as tried alone, too."""
     push(house, sent=1)
     push(house, sent=2)
     neighbour, suspect = house.redis.lrange("dramatiq:reads", 0, -1)

@@ -126,7 +126,7 @@ def test_letters_of_a_kind_or_a_batch_are_looked_at_alone(
 def test_the_newest_are_read_page_by_page_none_twice_and_none_left_out(
     still: StillClock, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if many died in one millisecond."""
+    """This must hold even if many died in one millisecond."""
     monkeypatch.setattr(dead_letters, "LOOK", 3)
     for number in range(20):
         bury(still, f"r{number:02d}", number // 8, QUEUES[number % 2])

@@ -73,7 +73,7 @@ def test_a_stock_producer_s_delay(house: House) -> None:
 def test_what_is_due_runs_in_due_order_ahead_of_the_queue(house: House) -> None:
     group = house.new_group()
     begin = time.time() - 100
-    numbers = list(range(450))  # more than one batch of moving
+    numbers = list(range(450))  # more than are moved at once
     random.Random(7).shuffle(numbers)  # noqa: S311 - an order, no secret
     ids = house.enqueue_many("add_contact", [_contact(group, 5000 + number) for number in range(20)])
     ids += _stock_delayed(house, [(_contact(group, number), begin + number / 100) for number in numbers])

@@ -62,7 +62,7 @@ def test_what_was_brought_forward_and_handed_back_is_not_lost(house: House) -> N
     house.redis.rpush(READS.ready, "a")
     house.redis.sadd(READS.forward, "a")
     assert fetch(house, 10, 1000) == ["a"]
-    # While the message is outstanding, its second entry is a repeat; once it is answered, the entry is a remainder.
+    # While the message is outstanding, its second entry is a repeat; once it is answered, that entry is only left over.
     house.redis.rpush(READS.ready, "a")
     house.redis.srem(KEYS.acks("w1", "reads"), "a")
     house.redis.hdel(READS.bodies, "a")

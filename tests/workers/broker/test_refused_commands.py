@@ -258,7 +258,7 @@ def test_a_removal_that_is_refused_stops_a_script_before_its_first_change(
     """Otherwise what the script adds would be in Redis twice for as long as it may not remove."""
     prepare, keys, arguments = CASES[case]
     prepare(house.redis)
-    # Register the worker and set its epoch before, since a fetch writes both whatever it gets.
+    # A fetch registers its worker whatever it gets, so do that before. hand_back.lua may raise the epoch: an older fetch then gets nothing.
     _registered(house.redis)
     house.redis.set(KEYS.epoch("w1", "reads"), 1)
     before = contents(house.redis)

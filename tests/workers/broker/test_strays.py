@@ -40,7 +40,7 @@ def search(still: StillClock, clock: Clock) -> Strays:
 
 
 def to_its_wait(search: Strays) -> None:
-    """Search until every candidate is found, and the search waits to see whether they stay astray."""
+    """Search until the search waits to see whether the ids that it found stay astray."""
     assert search.turn() == strays.TICK_SECONDS
 
 
@@ -119,7 +119,7 @@ def test_a_search_rests_when_its_turn_took_long_enough(
 def test_every_id_of_a_long_list_is_seen_and_every_message_looked_through(
     still: StillClock, search: Strays, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if there are more ids than may be remembered at once."""
+    """This must hold even if there are more ids than may be remembered at once."""
     for remembered in (strays.REMEMBERED, 700):
         monkeypatch.setattr(strays, "REMEMBERED", remembered)
         monkeypatch.setattr(strays, "TURN_SECONDS", 1e9)

@@ -1,4 +1,4 @@
-"""Each of Redis's answers fails for a while, one after another, while all kinds of jobs run: nothing is lost, doubled or answered wrongly.
+"""Redis fails in one way after another while all kinds of jobs run: nothing is lost, doubled or answered wrongly.
 
 A first run gathers the commands and requests that will fail. The figures are printed (pytest -s).
 """

@@ -87,7 +87,8 @@ def test_nothing_is_taken_from_a_live_worker_whose_jobs_run_long(house: House) -
     house.worker("--concurrency", "4", WORKER_HEARTBEAT_SECONDS=3, COUPONTOOLS_TIMEOUT_SECONDS=20)
     ids = house.enqueue_many("add_contact", _contacts(group, 10))
     wait_for(lambda: len(house.sandbox.requests()) >= 4, what="four calls in flight")
-    house.worker("--queues", "webhooks", WORKER_HEARTBEAT_SECONDS=3)  # would take over, and runs no contacts
+    # This worker may take jobs over, but runs no contacts.
+    house.worker("--queues", "webhooks", WORKER_HEARTBEAT_SECONDS=3)
     answers = house.wait_answered(ids)
     assert all(len(events) == 1 for events in answers.values())
     assert not [line for worker in house.workers for line in worker.log_lines("worker.taken_over")]
@@ -147,7 +148,7 @@ def _now_ms(house: House) -> float:
 @pytest.mark.chaos
 def test_each_is_dead_by_its_own_pace(house: House) -> None:
     """While the setting is being changed, there are workers with the old and with the new one."""
-    # So slow that it sends no second heartbeat during this test.
+    # This worker is so slow that it sends no second heartbeat during the test.
     house.worker(WORKER_HEARTBEAT_SECONDS=3600)
     wait_for(lambda: house.redis.zcard("dramatiq:__heartbeats__") == 1, what="its first heartbeat")
     quick = house.worker(WORKER_HEARTBEAT_SECONDS=1)
