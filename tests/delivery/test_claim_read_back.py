@@ -160,7 +160,7 @@ def test_whoever_may_probe_an_outage_reads_back_first_where_others_wait_for_it(
     still.redis.zadd(KEYS.unknown(job.listing), {"another record": due})
     if reader:
         still.redis.set(KEYS.reader(job.listing), reader)
-    # A repeat, since the reply was lost, answers the same: else nobody could read while the listing counts as being read.
+    # A claim that is repeated after a lost reply returns the same: otherwise the reader lock would be taken while nobody reads.
     for _ in range(2):
         answer = claim(job, may_list=may_list)
         assert answer.verb == ("read_back" if reads else "call")

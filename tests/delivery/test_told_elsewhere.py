@@ -132,7 +132,7 @@ def test_the_jobs_of_a_batch_are_counted_each_once_and_its_end_is_told(
 def test_an_import_s_batch_ends_with_its_rows_whatever_a_service_has_in_it(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
-    """Jobs that a service put into the batch were taken for rows: it was told as finished while rows waited."""
+    """Otherwise jobs that a service put into the batch would count as rows, and the batch would be finished while rows wait."""
     key = KEYS.batch(short_digest("spring"))
     rows = [
         dataclasses.replace(claimed(f"row {number}", batch_id="spring"), queue="bulk") for number in (1, 2)

@@ -322,7 +322,7 @@ def test_nobody_is_let_out_to_probe_whom_an_operator_holds(
 
 
 def test_a_refused_kind_that_an_operator_holds_is_not_given_up_before_its_time(still: StillClock) -> None:
-    """Its workers live, and it may probe again as soon as the pause is over."""
+    """The workers of that kind are alive, and one of its jobs may probe as soon as the pause is over."""
     park(still, "account/refused", "sms")
     park(still, "account/refused", "email", call="email/add_contact")
     put_hold(still.redis, KEYS, "account/refused", since=NOW - 1)

@@ -77,7 +77,7 @@ def test_many_are_put_on_their_queues_and_counted_for_their_batch(still: StillCl
 
 
 def test_what_was_answered_in_a_batch_before_its_import_is_no_part_of_the_import(still: StillClock) -> None:
-    """Once it has begun, what is answered in the batch is the import's."""
+    """Once the import has begun, `others` stays the same: later answers may be those to its own rows."""
     keys = ["ready", "bodies", "answered:a", "marks", "batch"]
     still.redis.hset("batch", mapping={"id": "spring", "began_at": 5, "answered": 3})
     for answered in (3, 4):
