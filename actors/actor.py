@@ -34,7 +34,7 @@ class JobActor(dramatiq.Actor[Any, Any]):
         self._submit = submit
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        """Submit. The arguments are not logged: they are people's."""
+        """Submit the coroutine. Do not log the arguments: they are personal data."""
         del args, kwargs
         message = CurrentMessage.get_current_message()
         if message is None:
@@ -49,7 +49,7 @@ def declare_actors(
 ) -> list[dramatiq.Actor[Any, Any]]:
     """Declare every kind of job as an actor of ``broker``.
 
-    ``submit`` hands each job's coroutine to the event loop, where ``entrance`` is called for each job: it must be ready by the first.
+    ``submit`` hands each job's coroutine to the event loop. There, ``entrance`` is called for each job; it must be ready by the first one.
     """
 
     def coroutine_for(job: type[Job]) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -55,7 +55,7 @@ def _of_channel(channel: Channel) -> dict[str, Any]:
 
 
 def _addresses(channel: Channel) -> tuple[str, str]:
-    """Return the argument that a channel needs, and the one that belongs to the other."""
+    """Return the argument that a channel needs, and the one that only the other channel takes."""
     return ("phone", "email") if channel is Channel.SMS else ("email", "phone")
 
 
@@ -118,13 +118,13 @@ class AddContact(Job):
 
     @property
     def meaning(self) -> dict[str, Any]:
-        """All arguments that count. An address is lower-cased: case changes nothing nearly everywhere, and the API lists it as it likes."""
+        """All arguments that count. An address is lower-cased: nearly all mail servers ignore case, and the API may list it in another."""
         meaning: dict[str, Any] = composed(super().meaning)
         return meaning | {"email": self._address} if self.email else meaning
 
     @property
     def about(self) -> dict[str, Any]:
-        """The contact alone: a name that is spelled anew must not add anybody twice."""
+        """The contact without names: a job with a corrected name must not add the contact twice."""
         return {
             "channel": self.channel,
             "group_id": self.group_id,
@@ -133,7 +133,7 @@ class AddContact(Job):
 
     @classmethod
     def problems_together(cls, given: Mapping[str, Any]) -> list[ArgumentError]:
-        """Return what does not fit the channel."""
+        """Return a problem for each argument that does not fit the channel."""
         channel, custom_fields = given.get("channel"), given.get("custom_fields")
         if channel not in ("sms", "email"):
             return []
@@ -142,7 +142,7 @@ class AddContact(Job):
         if given.get(needed) is None:
             problems.append(ArgumentError(needed, f"is required for channel '{channel}'"))
         if given.get(foreign) is not None:
-            problems.append(ArgumentError(foreign, f"is no argument for channel '{channel}'"))
+            problems.append(ArgumentError(foreign, f"is not allowed for channel '{channel}'"))
         numbers = SPELLING[Channel(channel)].custom
         problems += [
             ArgumentError(
@@ -170,7 +170,7 @@ class AddContact(Job):
         return self._added(added.contact_id, *self._names)
 
     def recalled(self, *kept: Any) -> Outcome:
-        """The contact that was added; with the names of the listing, if those differ from the job's."""
+        """The contact that was added, with the names from the listing if those differ from the job's."""
         contact_id, *listed = kept
         return self._added(contact_id, *(listed or self._names))
 
@@ -185,7 +185,7 @@ class AddContact(Job):
     async def read_back(
         self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
-        """Look for every unknown contact of the group in one listing, row by row: the listing is never whole in memory."""
+        """Look for every unknown contact of the group in one listing, row by row: the whole listing is never in memory."""
         sms = self.channel == "sms"
         dresses = dresses_of_number if sms else dresses_of_address
         wanted = {unknown.needle: dresses(unknown.needle) for unknown in unknowns}

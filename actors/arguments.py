@@ -142,13 +142,13 @@ def _written_as(description: str, pattern: str, example: str) -> Any:
 GroupId = Annotated[
     str,
     AfterValidator(_group_id),
-    _written_as("The group.", "^gro_[A-Za-z0-9]{1,64}$", "gro_119251"),
+    _written_as("The id of the group.", "^gro_[A-Za-z0-9]{1,64}$", "gro_119251"),
 ]
 Phone = Annotated[
     str,
     AfterValidator(_phone),
     Field(
-        description="E.164; for sms. Spaces, dashes, dots and parentheses are removed first; `(0)` is refused.",
+        description="The phone number in E.164, for sms. Spaces, dashes, dots and parentheses are removed first; `(0)` is refused.",
         json_schema_extra={
             "pattern": r"^[ .()\-]*\+[ .()\-]*[1-9]([ .()\-]*[0-9]){6,14}[ .()\-]*$",
             "not": {"pattern": r"\([ .\-]*0[ .\-]*\)"},
@@ -160,7 +160,7 @@ Email = Annotated[
     str,
     AfterValidator(_email),
     Field(
-        description="One address; for email. Its syntax is checked further than a pattern can say.",
+        description="One email address, for email. The worker checks its syntax more strictly than the schema's pattern.",
         json_schema_extra={
             "format": "email",
             "pattern": rf"^\s*{_ATOM}(\.{_ATOM})*@[^\s@.]+(\.[^\s@.]+)+\s*$",
@@ -172,7 +172,7 @@ GroupName = Annotated[
     str,
     AfterValidator(_name),
     _written_as(
-        "The new group's name: 1 to 255 characters without the blanks around it.",
+        "The new group's name: 1 to 255 characters, not counting blanks around it.",
         _trimmed_to(255, 1),
         "Pizza lovers",
     ),
@@ -181,7 +181,7 @@ WebhookId = Annotated[
     str,
     AfterValidator(_webhook_id),
     _written_as(
-        "The id alone, when the body is not at hand.",
+        "The webhook's id alone, if its body is not at hand.",
         "^evt_[A-Za-z0-9]{1,96}$",
         "evt_5be2a5d9d0b2c",
     ),
@@ -202,7 +202,7 @@ PersonName = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "description": "At most 255 characters without the blanks around it; empty is as absent.",
+            "description": "At most 255 characters, not counting blanks around it; an empty name counts as absent.",
             "pattern": _trimmed_to(255, 0),
         }
     ),
@@ -212,7 +212,9 @@ ChannelName = Literal["sms", "email"]
 CustomFields = Annotated[
     dict[str, Annotated[str, Field(max_length=1000)]],
     AfterValidator(_or_none),
-    Field(description="Custom field N, by its number: 1 to 7 (sms), 1 to 10 (email); empty is as absent."),
+    Field(
+        description="Custom fields by number: 1 to 7 (sms), 1 to 10 (email); an empty object counts as absent."
+    ),
 ]
 #: What may follow `<KEY_PREFIX>:reply:`; and the most jobs that a batch may have.
 REPLY_NAME = re.compile(r"[A-Za-z0-9._:-]{1,255}")

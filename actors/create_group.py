@@ -28,7 +28,7 @@ AND_OTHERS = "*"
 #: The most ids in a baseline, and the most new ones that a read back asks Redis about, for one name.
 MOST_OLDER = 1000
 MOST_NEW = 100
-#: Of more ids than both together nobody can tell which are new. One more than that is kept, which shows that there are too many.
+#: If more ids than both together may have a name, nobody can tell which are new. One more is kept, to show that there are too many.
 MOST_ALIKE = MOST_OLDER + MOST_NEW + 1
 
 
@@ -73,7 +73,7 @@ class CreateGroup(Job):
         return self._created(group.group_id, self.name)
 
     def recalled(self, *kept: Any) -> Outcome:
-        """The group that was created; with the name of the listing, if that differs from the job's."""
+        """The group that was created, with the name from the listing if that differs from the job's."""
         group_id, *listed = kept
         return self._created(group_id, *(listed or [self.name]))
 
@@ -117,8 +117,8 @@ class CreateGroup(Job):
         for unknown in unknowns:
             same, alike = names.same(unknown.needle), names.alike(unknown.needle)
             new = (same.keys() | alike).difference(unknown.baseline)
-            # To ask Redis about thousands of ids would hold up all other jobs, and among so many new groups of one name
-            # nobody can tell anyway.
+            # Asking Redis about thousands of ids would hold up all other jobs, and nobody could tell anyway which of so many new
+            # groups of one name is the job's.
             told_all = complete and len(new) <= MOST_NEW
             if told_all and new:
                 new -= await ids.claimed(self.channel, new)
@@ -184,7 +184,7 @@ class ListedNames:
         return self._same[name]
 
     def alike(self, name: str) -> set[str]:
-        """Return the ids that may have this name: without a name, cut, or in other case."""
+        """Return the ids that may have this name: the listing shows them without a name, cut off, or in another case."""
         return self._alike[name].keys() | self._nameless
 
     def cut(self, name: str) -> set[str]:

@@ -51,7 +51,7 @@ class Entrance:
         self._patience = patience
 
     async def carry_out(self, kind: type[Job], message: Incoming) -> None:
-        """Carry out one message, or answer what is wrong with it. Whatever fails, this worker does not keep the message."""
+        """Carry out one message, or answer it with what is wrong. Whatever fails, this worker does not keep the message."""
         know(message.kwargs, public=_shown(message.kwargs), names=kind.model_fields)
         task: Task | None = None
         try:

@@ -47,7 +47,7 @@ class Data(BaseModel):
 
 
 class Answer(Data):
-    """What every job's terminal event carries."""
+    """The fields of every job's terminal event."""
 
     attempts: int
     replayed: bool
@@ -55,7 +55,7 @@ class Answer(Data):
 
 
 class Page(Answer):
-    """What every page of a listing carries."""
+    """The fields of every page of a listing."""
 
     channel: Literal["sms", "email"]
     page: int
@@ -101,7 +101,7 @@ class JobFailed(Answer):
 
 
 class MessageRejected(Data):
-    """An entry in a queue is no readable job, or its message_id was answered before."""
+    """An entry in a queue is not a readable job, or its message_id was answered before."""
 
     examples: ClassVar = [
         {
@@ -119,7 +119,7 @@ class MessageRejected(Data):
 
 
 class Hold(Data):
-    """What held work waits for."""
+    """The fields of an event about a hold."""
 
     scope: Scope
     kind: HoldKind
@@ -145,7 +145,7 @@ class AccountHeld(Hold):
 
 
 class AccountReleased(Hold):
-    """Work goes on."""
+    """A hold has ended: its work goes on."""
 
     examples: ClassVar = [
         {
@@ -160,7 +160,7 @@ class AccountReleased(Hold):
 
 
 class BatchFinished(Data):
-    """As many jobs of a batch as it has are answered."""
+    """All jobs of a batch are answered: as many as its batch_size says."""
 
     examples: ClassVar = [
         {

@@ -43,7 +43,7 @@ class Job(BaseModel):
     failed: ClassVar[str]
     #: Can a call change anything at the API? If not, a call whose answer was lost is simply repeated.
     effect: ClassVar[bool] = False
-    #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for theirs?
+    #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for their own?
     named: ClassVar[bool] = False
     #: Does a job without an idempotency key get one that is derived from its arguments? If not, each such job asks the API anew.
     derives_key: ClassVar[bool] = True
@@ -57,20 +57,19 @@ class Job(BaseModel):
     together: ClassVar[tuple[dict[str, Any], ...]] = ()
 
     idempotency_key: Printable | None = Field(
-        None, description="Two jobs of one actor with one key are one job."
+        None, description="Two jobs of the same actor with the same key are one job."
     )
     correlation_id: Printable | None = Field(
         None, description="Echoed in logs and events, never interpreted."
     )
     deadline_seconds: WholeNumber | None = Field(
-        None, description="How long this job may wait for an answer; else JOB_DEADLINE_SECONDS."
+        None,
+        description="How many seconds this job may wait for its answer; by default JOB_DEADLINE_SECONDS.",
     )
     batch_id: Printable | None = Field(
         None, description="Jobs of one batch are counted together and can be cancelled together."
     )
-    batch_size: BatchSize | None = Field(
-        None, description="How many jobs the batch has; only with a batch_id."
-    )
+    batch_size: BatchSize | None = Field(None, description="How many jobs the batch has; needs a batch_id.")
     reply_to: ReplyName | None = Field(
         None, description="The answer is also pushed to the Redis list <KEY_PREFIX>:reply:<reply_to>."
     )
@@ -122,11 +121,11 @@ class Job(BaseModel):
             job = cls.model_validate(arguments)
         except ValidationError as error:
             entries = error.errors(include_url=False, include_input=False)
-            unknown = f"is no argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
+            unknown = f"is not an argument of {cls.actor}; known are {', '.join(cls.model_fields)}"
             problems, strange = problems_of(entries, unknown, Job.known_arguments)
         # The sender gets all problems at once. But an argument that is wrong by itself is not reported again for how it fits the others.
         if arguments.get("batch_size") is not None and arguments.get("batch_id") is None:
-            problems.append(ArgumentError("batch_size", "is of use only with a batch_id"))
+            problems.append(ArgumentError("batch_size", "needs a batch_id"))
         named = {problem.field for problem in problems}
         problems += [problem for problem in cls.problems_together(arguments) if problem.field not in named]
         if problems or strange:
@@ -149,7 +148,7 @@ class Job(BaseModel):
 
     @property
     def scope(self) -> Scope:
-        """Whose holds stop this job, beside the account's: its channel's. Without a channel it is "account"."""
+        """The scope whose holds stop this job, beside the account's: its channel, or "account" if it has none."""
         channel: Literal["sms", "email"] | None = getattr(self, "channel", None)
         return channel or "account"
 
@@ -160,12 +159,12 @@ class Job(BaseModel):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a derived key is made of."""
+        """The arguments that a derived key is made of."""
         return self.meaning
 
     @property
     def question(self) -> str | None:
-        """A name for what the API is asked; jobs of one name share the answer. None if each job asks for itself."""
+        """The name of the question that the job asks the API; jobs of one question share its answer. None if each job asks for itself."""
         return None
 
     def from_told(self, evidence: dict[str, Any]) -> Outcome:

@@ -23,7 +23,7 @@ __all__ = [
 
 #: What a row shows of a number or address: its beginning, perhaps parts of its middle, its end. Any contact with all of them may be meant.
 Clue = tuple[str, ...]
-#: A row's number or address in its comparable form, None if it is not shown whole; and clues to the contacts that the row may be as well.
+#: A row's number or address in its comparable form, None if it is not shown whole; and clues to other contacts that the row may stand for.
 Shown = tuple[str | None, tuple[Clue, ...]]
 
 #: All forms of a number have the same last digits, also national ones and those with a wrong country code.

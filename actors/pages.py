@@ -23,7 +23,7 @@ SPOOL_BYTES = 1024 * 1024
 
 
 def extent(listing: Listing[Any]) -> dict[str, Any]:
-    """Return how many rows the API counts (or, if it does not say, has listed), and whether the listing has all of them."""
+    """Return how many rows there are by the API's own count (without one, how many it listed), and whether the listing has them all."""
     total = listing.seen if listing.amount is None else listing.amount
     return {"total": total, "complete": listing.complete}
 

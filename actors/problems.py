@@ -18,7 +18,7 @@ LONGEST_FIELD = 128
 
 
 class ArgumentError(ValueError):
-    """An argument breaks a rule; says which and what would be right."""
+    """An argument breaks a rule; the message says what would be right."""
 
     def __init__(self, field: str, message: str, *, strange: bool = False) -> None:
         super().__init__(message)
@@ -59,16 +59,16 @@ def bounded(problems: list[ArgumentError]) -> list[ArgumentError]:
     """Return the first problems, and how many more there are: an object may have ten thousand wrong keys."""
     more = len(problems) - MOST_TOLD
     told = problems[:MOST_TOLD]
-    return [*told, ArgumentError("kwargs", f"{more:,} more are wrong")] if more > 0 else told
+    return [*told, ArgumentError("kwargs", f"{more:,} more problems")] if more > 0 else told
 
 
 def _is_strange(entry: Any, known: Collection[str]) -> bool:
-    """Return whether it is an argument that no job has. Its name may be anything, even a person's, and there may be 100,000 of them."""
+    """Return whether the entry is an argument that no job has. Such a name may be anything, even a person's; there may be 100,000."""
     return entry["type"] == "extra_forbidden" and entry["loc"][0] not in known
 
 
 def _strangers(entries: list[Any], unknown: str) -> list[ArgumentError]:
-    """Return the first of them by name, for the sender, and how many more there are; the log gets only their number."""
+    """Return the first strange arguments by name, for the sender, and how many more there are; the log gets only their number."""
     told = [
         ArgumentError(str(entry["loc"][0])[:LONGEST_NAME], unknown, strange=True)
         for entry in entries[:MOST_TOLD]

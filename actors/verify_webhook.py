@@ -21,7 +21,7 @@ __all__ = ["VerifyWebhook"]
 
 #: The API knows no such webhook; vendor's document, "Verification".
 WEBHOOK_NOT_FOUND = 509
-#: The most characters that are repeated of a value that differs.
+#: The most characters of a differing value that a mismatch repeats.
 LONGEST_ECHO = 1000
 #: A webhook for the published schemas.
 _EXAMPLE: JsonDict = {
@@ -65,7 +65,7 @@ def _echo(value: object) -> object:
 
 
 class Mismatch(Data):
-    """A field that differs."""
+    """A field in which the webhook differs from the API's answer."""
 
     field: str
     received: Any
@@ -159,7 +159,7 @@ class VerifyWebhook(Job):
         if denies(record):
             return self._not_found()
         if self.payload is None:
-            # An OK that does not name the webhook may be about any other.
+            # An OK that does not name the webhook may be about another one.
             known = names(record, body["id"])
             return self._verified(recorded_facts(record), record, []) if known else self._unverifiable()
         comparison = compare(self.payload, record)

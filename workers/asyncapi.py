@@ -49,10 +49,10 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
             "contact": {"name": "The maintainers of coupontools-worker"},
             "license": {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"},
             "tags": [
-                {"name": "jobs", "description": "What a service may enqueue."},
+                {"name": "jobs", "description": "The jobs that a service may enqueue."},
                 {
                     "name": "events",
-                    "description": "What every job is answered with, and what else the worker tells.",
+                    "description": "The answers to jobs, and what else the worker reports.",
                 },
             ],
         },
@@ -60,7 +60,7 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
             "redis": {
                 "host": "localhost:6379",
                 "protocol": "redis",
-                "description": "The Redis that the worker's REDIS_URL names; the real address is each deployment's own.",
+                "description": "The Redis that the worker's REDIS_URL names; each deployment has its own address.",
             }
         },
         "defaultContentType": "application/json",
@@ -68,7 +68,7 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
             **{queue: _queue_channel(keys, queue, actors) for queue, actors in queues.items()},
             "events": {
                 "address": keys.events,
-                "title": "Redis stream of answers",
+                "title": "Redis stream of events",
                 "description": "An entry has two fields: `type`, and `event`, a CloudEvents 1.0 JSON object in structured mode.",
                 "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in EVENTS},
             },
@@ -77,8 +77,8 @@ def asyncapi_document(keys: Keys, version: str) -> dict[str, Any]:
             **_operations(),
             "tell": {
                 "action": "send",
-                "summary": "What is no answer to a readable job.",
-                "description": "Read these beside the answers: an entry that is no job, and work that is held or goes on.",
+                "summary": "The events that do not answer a readable job.",
+                "description": "Read these beside the answers: an entry is not a readable job, work is held or goes on, a batch has ended.",
                 "channel": {"$ref": "#/channels/events"},
                 "messages": [{"$ref": f"#/channels/events/messages/{kind}"} for kind in unasked],
             },
@@ -109,7 +109,7 @@ def _queue_channel(keys: Keys, queue: str, actors: list[str]) -> dict[str, Any]:
 
 
 def _operations() -> dict[str, Any]:
-    """Return an operation for each queue that a job may be put on; the first is named as the job."""
+    """Return an operation for each queue that a job may be put on; that of the job's own queue has the job's name."""
     return {
         actor if queue == job.queue else f"{actor}.{queue}": _operation(actor, job, queue)
         for actor, job in JOBS.items()

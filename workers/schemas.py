@@ -1,6 +1,6 @@
 """The contract as JSON Schemas (2020-12), made from the very models that check jobs and describe events.
 
-One for the arguments of each job, one for the data of each event, and one for each envelope around them.
+There is a schema for the arguments of each job, for the data of each event, and for each envelope around them.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ __all__ = [
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _ID: Final = "3b0c1a52-0a52-4a26-8f39-5d1c1b0f6d3e"
 _MESSAGE_ID: Final = "c1f7c6a0-8f0d-4c63-b6d3-9f1d4f0c7a55"
-_OF_A_JOB: Final = "The message_id of the job that it answers."
+_OF_A_JOB: Final = "The message_id of the job that the event answers."
 #: For each event whose id is not its job's message_id: what the id is, and an example.
 _IDS: Final = {
     "message.rejected": (
-        "<queue>/<redis_message_id>: what was rejected may have no message_id.",
+        "<queue>/<redis_message_id>: a rejected entry may have no message_id.",
         f"contacts/{_ID}",
     ),
     "batch.finished": (
-        "batch.finished/<batch_id>: there is one for each batch.",
+        "batch.finished/<batch_id>: each batch has one such event.",
         "batch.finished/spring-2026",
     ),
-    "account.held": ("Unique: it answers no job.", _ID),
-    "account.released": ("Unique: it answers no job.", _ID),
+    "account.held": ("Unique: this event answers no job.", _ID),
+    "account.released": ("Unique: this event answers no job.", _ID),
 }
 
 
@@ -55,8 +55,8 @@ def schema_files() -> dict[str, dict[str, Any]]:
     return {
         **{f"jobs/{actor}.v1.json": job_schema(job) for actor, job in JOBS.items()},
         **{f"events/{kind}.v1.json": event_schema(kind) for kind in EVENTS},
-        "envelopes/job.v1.json": _named("job", "A job as it stands in Redis", _any_job()),
-        "envelopes/event.v1.json": _named("event", "An event as it stands on the stream", _any_event()),
+        "envelopes/job.v1.json": _named("job", "A job as Redis stores it", _any_job()),
+        "envelopes/event.v1.json": _named("event", "An event as the stream has it", _any_event()),
     }
 
 
@@ -72,7 +72,7 @@ def rules_together(job: type[Job]) -> list[dict[str, Any]]:
 
 
 def event_schema(kind: str) -> dict[str, Any]:
-    """Return the schema of an event's data; its `$id` is what the event's `dataschema` names."""
+    """Return the schema of an event's data; the event's `dataschema` is the schema's `$id`."""
     data = EVENTS[kind]
     schema = open_to_more(data.model_json_schema(mode="serialization"))
     if data is JobFailed:
@@ -127,7 +127,7 @@ def event_example(kind: str) -> dict[str, Any]:
 
 
 def open_to_more(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an event, open to more fields: v1 may gain some, and no reader must refuse them."""
+    """Return the schema of an event without its ban on further fields: v1 may gain some, and a reader must not refuse them."""
     for part in (schema, *schema.get("$defs", {}).values()):
         part.pop("additionalProperties", None)
     return schema
@@ -153,11 +153,11 @@ def _example(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
     """Return the first example of a model.
 
     Raises:
-        TypeError: it has none; says what to add, and where.
+        TypeError: it has none; the message says what to add, and where.
     """
     if "examples" not in schema:
         place = f"{model.__module__.replace('.', '/')}.py, class {model.__name__}"
-        raise TypeError(f"{place}: set the class variable `examples`, as the other models have it")
+        raise TypeError(f"{place}: set the class variable `examples`, as in the other models")
     example: dict[str, Any] = schema["examples"][0]
     return example
 
@@ -167,7 +167,7 @@ def _id_of(kind: str) -> tuple[str, str]:
     if kind in COMMON_EVENTS:
         return _IDS[kind]
     if issubclass(EVENTS[kind], Page):
-        return "<message_id>/<page> of the job that it answers.", f"{_MESSAGE_ID}/1"
+        return "<message_id>/<page> of the job that the event answers.", f"{_MESSAGE_ID}/1"
     return _OF_A_JOB, _MESSAGE_ID
 
 
@@ -199,9 +199,12 @@ def _any_event() -> dict[str, Any]:
     schema = _event_envelope(
         {"enum": [PREFIX + kind for kind in EVENTS]},
         {"type": "string", "description": "The `$id` of the schema of `data`: events/<type>.v1.json."},
-        f"By the event's type: {' Or: '.join(ids)} A reader that sees one twice drops the second.",
+        f"Depends on the event's type: {' Or: '.join(ids)} A reader that sees an id twice drops the second event.",
     )
-    schema["properties"]["data"] = {"type": "object", "description": "What the type tells."}
+    schema["properties"]["data"] = {
+        "type": "object",
+        "description": "The fields of this type of event: events/<type>.v1.json.",
+    }
     schema["allOf"] = [
         {
             "if": {"properties": {"type": {"const": PREFIX + kind}}},
@@ -221,14 +224,16 @@ def _any_event() -> dict[str, Any]:
 def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any]:
     in_seconds = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": EARLIEST_MS}
     options = {
-        "redis_message_id": _text("The id under which the message lies."),
-        "traceparent": {"description": "W3C trace context; carried on."},
+        "redis_message_id": _text("The id under which Redis stores the message."),
+        "traceparent": {
+            "description": "W3C trace context; the job's API calls, events and log lines carry it on."
+        },
         "eta": {
             "type": ["number", "null"],
             "minimum": 0,
             "maximum": LATEST,
             "not": in_seconds,
-            "description": "Not before this Unix millisecond.",
+            "description": "The job is not carried out before this time (Unix milliseconds).",
         },
     }
     fields = {
@@ -243,14 +248,17 @@ def _job_envelope(actor: dict[str, Any], queue: dict[str, Any]) -> dict[str, Any
             "properties": options,
         },
         "message_id": _text(
-            "What an answer is matched by.", minLength=1, maxLength=255, pattern=f"^[^{UNPRINTABLE}]*$"
+            "Identifies the job in the events that answer it.",
+            minLength=1,
+            maxLength=255,
+            pattern=f"^[^{UNPRINTABLE}]*$",
         ),
         "message_timestamp": {
             "type": "number",
             "minimum": 0,
             "maximum": LATEST,
             "not": in_seconds,
-            "description": "Unix milliseconds. The deadline counts from it.",
+            "description": "When the job was enqueued (Unix milliseconds). The deadline counts from then, or from a later `eta`.",
         },
     }
     return {
@@ -273,11 +281,13 @@ def _event_envelope(kind: dict[str, Any], schema: dict[str, Any], told_of_id: st
         "data": {},
     }
     optional = {
-        "subject": _text("The id the event is about, when known."),
+        "subject": _text("The id that the event is about, when known."),
         "correlationid": _text("The job's correlation_id, when given."),
         "batchid": _text("The job's batch_id, when given."),
-        "originalid": _text("Of a dead letter that was sent again: the message_id it had at first."),
-        "idempotencykey": _text("The key in force, given or derived; absent for a listing without one."),
+        "originalid": _text("The job's first message_id, if it was sent again as a dead letter."),
+        "idempotencykey": _text(
+            "The job's idempotency key, given or derived; absent for a listing without one."
+        ),
         "traceparent": _text("The job's trace context, when given."),
     }
     return {"type": "object", "required": list(required), "properties": required | optional}

@@ -137,7 +137,7 @@ def test_a_new_job_needs_no_line_of_the_command() -> None:
         ),
         (
             ["list_groups", "--channel", "sms", "--group-id", "gro_1"],
-            ["--group-id: is no argument of list_groups"],
+            ["--group-id: is not an argument of list_groups"],
         ),
         (["verify_webhook"], ["--payload: is required unless --webhook-id is given"]),
     ],

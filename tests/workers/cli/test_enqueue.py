@@ -169,4 +169,4 @@ def test_who_reads_a_long_listing_slowly_gets_all_of_it(
 def test_an_argument_that_no_job_knows_is_told_by_its_name(command: Command) -> None:
     done = command("enqueue", "--file", "-", stdin='{"job": "list_groups", "channel": "sms", "chanel": "x"}')
     assert done.returncode == 1
-    assert done.stderr.startswith("line 1: chanel: is no argument of list_groups; known are ")
+    assert done.stderr.startswith("line 1: chanel: is not an argument of list_groups; known are ")
