@@ -65,20 +65,25 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=100,
-        description="How many replicas must have a claim before the API is called; 0 = a failover may double what was just sent.",
+        description="How many replicas must have a claim before the API is called; 0 = after a failover, a call may be sent twice.",
     )
 
     coupontools_client_id: str = Field(default="", description="The API client id; required to run.")
     coupontools_client_secret: SecretStr = Field(
         default=SecretStr(""), description="The API client secret; required to run."
     )
-    coupontools_base_url: str = Field(default="https://api.coupontools.com", description="Where the API is.")
-    coupontools_connect_timeout_seconds: _Duration = Field(
-        default=5, description="To open a connection to the API."
+    coupontools_base_url: str = Field(
+        default="https://api.coupontools.com", description="The address of the API."
     )
-    coupontools_timeout_seconds: _Duration = Field(default=30, description="For the API's answer.")
+    coupontools_connect_timeout_seconds: _Duration = Field(
+        default=5, description="How many seconds opening a connection to the API may take."
+    )
+    coupontools_timeout_seconds: _Duration = Field(
+        default=30, description="How many seconds the API's answer may take."
+    )
     coupontools_listing_timeout_seconds: _Duration = Field(
-        default=300, description="For a whole listing; no gap in it may be longer than the API's time-out."
+        default=300,
+        description="How many seconds a whole listing may take; no gap in it may be longer than COUPONTOOLS_TIMEOUT_SECONDS.",
     )
     coupontools_rate_limit: float = Field(
         default=10,
@@ -89,15 +94,19 @@ class Settings(BaseSettings):
     )
 
     job_deadline_seconds: _Duration = Field(
-        default=86400, description="How long a job may wait for an answer."
+        default=86400, description="How many seconds a job may wait for its answer."
     )
-    retry_min_seconds: _Duration = Field(default=1, description="The shortest backoff between two attempts.")
-    retry_max_seconds: _Duration = Field(default=600, description="The longest backoff between two attempts.")
+    retry_min_seconds: _Duration = Field(
+        default=1, description="The shortest backoff between two attempts, in seconds."
+    )
+    retry_max_seconds: _Duration = Field(
+        default=600, description="The longest backoff between two attempts, in seconds."
+    )
     read_back_after_seconds: _Wait = Field(
-        default=15, description="How long after a lost answer the API is asked what happened."
+        default=15, description="How many seconds after a lost answer the API is asked what happened."
     )
     idempotency_ttl_seconds: _Duration = Field(
-        default=604800, description="How long an outcome is remembered."
+        default=604800, description="How many seconds an outcome is remembered."
     )
 
     broker_namespace: _RedisName = Field(
@@ -105,71 +114,78 @@ class Settings(BaseSettings):
     )
     key_prefix: _RedisName = Field(
         default="coupontools",
-        description="What our own Redis keys start with; each namespace has one prefix, and each prefix one namespace.",
+        description="What the worker's other Redis keys start with; no two namespaces may share a prefix, nor two prefixes a namespace.",
     )
     events_stream: _RedisName = Field(
         default="",
         validate_default=True,
-        description="The Redis stream of answers; empty = KEY_PREFIX and `:events`.",
+        description="The Redis stream of events; empty = `<KEY_PREFIX>:events`.",
     )
     events_maxlen: int = Field(
-        default=1_000_000, ge=1, le=10**12, description="About how many events it keeps."
+        default=1_000_000, ge=1, le=10**12, description="About how many events the stream keeps."
     )
 
     state_dir: str = Field(
         default="",
         max_length=1000,
-        description="Where the processes of this host leave their beats for `check --live`, and `web` the files that are imported; "
-        "empty = a folder of the user's.",
+        description="The folder for this host's beats (read by `check --live`) and for the files that `web` imports; "
+        "empty = a run-time folder of the user.",
     )
     worker_processes: int = Field(default=2, ge=1, le=MOST_PROCESSES, description="Worker processes.")
     worker_concurrency: int = Field(
         default=64, ge=1, le=MOST_CONCURRENCY, description="Jobs in flight in each process."
     )
     worker_heartbeat_seconds: _Duration = Field(
-        default=15, description="A worker silent this long is dead, and its jobs are taken over."
+        default=15,
+        description="A worker that is silent for this many seconds counts as dead; its jobs are taken over.",
     )
-    shutdown_seconds: _Wait = Field(default=25, description="Time to finish the jobs in flight on SIGTERM.")
+    shutdown_seconds: _Wait = Field(
+        default=25, description="How many seconds the jobs in flight have to finish after SIGTERM."
+    )
 
     log_format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="json or console; auto is console on a terminal, else json."
+        default="auto", description="json or console; auto = console on a terminal, json elsewhere."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        default="INFO", description="The least important lines to write."
+        default="INFO", description="The lowest level of lines that are written."
     )
 
     metrics_host: str = Field(
         default="127.0.0.1",
-        description="The address at which metrics are served; 0.0.0.0 = to other hosts and containers, too.",
+        description="The address at which metrics are served; 0.0.0.0 = also to other hosts and containers.",
     )
     metrics_port: int | None = Field(
         default=None,
         ge=1,
         le=65535,
         examples=[9191],
-        description="Where Prometheus may read metrics (needs the extra `prometheus`); empty = nowhere.",
+        description="The port at which Prometheus reads metrics (needs the extra `prometheus`); empty = no metrics.",
     )
 
     receiver_host: str = Field(
         default="127.0.0.1", description="The address at which `receive` takes webhooks."
     )
-    receiver_port: int = Field(default=8080, ge=1, le=65535, description="Its port.")
+    receiver_port: int = Field(
+        default=8080, ge=1, le=65535, description="The port at which `receive` takes webhooks."
+    )
     receiver_token: SecretStr = Field(
         default=SecretStr(""),
-        description="The secret at the end of the webhooks' address, at least 16 characters; required to receive.",
+        description="The secret at the end of the webhooks' address, at least 16 characters; required by `receive`.",
     )
 
     web_host: str = Field(
         default="127.0.0.1", description="The address at which `web` serves the operators' page."
     )
-    web_port: int = Field(default=8081, ge=1, le=65535, description="Its port.")
+    web_port: int = Field(
+        default=8081, ge=1, le=65535, description="The port at which `web` serves the operators' page."
+    )
     web_token: SecretStr = Field(
         default=SecretStr(""),
-        description="The secret that opens the page, at least 16 characters; required by `web`.",
+        description="The secret that opens the operators' page, at least 16 characters; required by `web`.",
     )
     web_import_token: SecretStr = Field(
         default=SecretStr(""),
-        description="A second secret, which opens the import of files alone; empty = nobody but operators imports there.",
+        description="A second secret, which opens only the import of files; empty = only operators can import files.",
     )
 
     @classmethod
@@ -181,7 +197,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it by name
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the places where a setting is looked for; the first that has it wins."""
+        """Return the places to look for a setting; the first that has it wins."""
         in_file = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
         directory = os.environ.get("SECRETS_DIR") or in_file.get("secrets_dir")
         return init_settings, env_settings, dotenv_settings, SecretFilesSource(settings_cls, directory)
@@ -223,7 +239,7 @@ class Settings(BaseSettings):
     @field_validator("events_stream", mode="before")
     @classmethod
     def _of_the_prefix(cls, value: Any, info: ValidationInfo) -> Any:
-        """Name the stream after the prefix: two accounts with a prefix each must not answer on one stream."""
+        """Name the stream after the prefix: two accounts, each with its own prefix, must not write to one stream."""
         return value or f"{info.data.get('key_prefix', 'coupontools')}:events"
 
     @field_validator("receiver_token", "web_token", "web_import_token")
@@ -240,7 +256,7 @@ class Settings(BaseSettings):
     @classmethod
     def _opens_less(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         if value.get_secret_value() and value == info.data.get("web_token"):
-            raise ValueError("must be another one than WEB_TOKEN, which opens everything")
+            raise ValueError("must differ from WEB_TOKEN, which opens every page")
         return value
 
     @field_validator("events_stream", "broker_namespace", "key_prefix")
@@ -265,13 +281,13 @@ class Settings(BaseSettings):
 
     @property
     def account(self) -> str:
-        """Return the name of the account in Redis keys: a digest of where the API is and of the client id."""
+        """Return the name of the account in Redis keys: a digest of the base URL and the client id."""
         account = f"{same_for_all(self.coupontools_base_url)}\n{self.coupontools_client_id}"
         return hashlib.sha256(account.encode()).hexdigest()[:12]
 
     @property
     def secret_name(self) -> str:
-        """Return the name of the secret in Redis: a digest that tells secrets apart and reveals none."""
+        """Return the name of the secret in Redis: a digest that distinguishes secrets and reveals none."""
         secret = f"{self.account}\n{self.coupontools_client_secret.get_secret_value()}"
         return hashlib.sha256(secret.encode()).hexdigest()[:12]
 
