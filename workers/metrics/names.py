@@ -1,6 +1,6 @@
 """Every metric there is; alert rules and dashboards may rely on these names.
 
-Dramatiq's are those of its own middleware, so that dashboards made for it go on working:
+Some have the names that Dramatiq's own middleware uses, so that dashboards made for it go on working:
 https://dramatiq.io/reference.html#dramatiq.middleware.Prometheus
 """
 
@@ -31,17 +31,19 @@ _SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 
 #: Counted by each worker process.
 ATTEMPTS: Final[dict[str, Metric]] = {
-    "dramatiq_messages_total": Metric("counter", "Attempts that ended, holds not counted.", _MESSAGE),
+    "dramatiq_messages_total": Metric(
+        "counter", "Attempts that ended, without those that were held or interrupted.", _MESSAGE
+    ),
     "dramatiq_message_errors_total": Metric(
         "counter", "Attempts that failed, for now or for good.", _MESSAGE
     ),
-    "dramatiq_message_retries_total": Metric("counter", "Attempts that are made again.", _MESSAGE),
+    "dramatiq_message_retries_total": Metric("counter", "Attempts that failed and are made again.", _MESSAGE),
     "dramatiq_message_rejects_total": Metric("counter", "Jobs that became dead letters.", _MESSAGE),
     "dramatiq_messages_inprogress": Metric(
         "gauge", "Jobs in a worker's hands, waiting for their turn or for the API.", _MESSAGE
     ),
     "dramatiq_message_duration_milliseconds": Metric(
-        "histogram", "An attempt from fetch to settlement.", _MESSAGE, _MILLISECONDS
+        "histogram", "How long an attempt took, from fetch to settlement.", _MESSAGE, _MILLISECONDS
     ),
     "coupontools_api_seconds": Metric(
         "histogram", "How long a call of the API took.", ("actor_name",), _SECONDS
@@ -51,25 +53,27 @@ ATTEMPTS: Final[dict[str, Metric]] = {
         "counter", "Attempts by how they ended.", ("actor_name", "outcome", "error_kind")
     ),
     "coupontools_replays_total": Metric(
-        "counter", "Jobs answered from memory: their key was carried out.", ("actor_name",)
+        "counter", "Jobs answered from the record: their key was carried out before.", ("actor_name",)
     ),
     "coupontools_rejected_entries_total": Metric(
         "counter",
-        "Entries that were set aside: no readable job, or an id that was answered before.",
+        "Entries that were set aside: not a readable job, or an id that was answered before.",
         ("queue",),
     ),
     "coupontools_read_backs_total": Metric(
-        "counter", "Listings asked for, to find out what lost calls did, read or not.", ("actor_name",)
+        "counter",
+        "Listings requested to find out what lost calls did, whether they could be read or not.",
+        ("actor_name",),
     ),
 }
 #: Read from Redis when Prometheus asks.
 STATE: Final[dict[str, Metric]] = {
     "coupontools_redis_up": Metric(
-        "gauge", "1 if Redis answers; if not, the others of this kind are missing."
+        "gauge", "1 if Redis answers; if 0, the other metrics that are read from Redis are missing."
     ),
     "coupontools_redis_writable": Metric("gauge", "1 if Redis takes writes; 0 if it is full or a replica."),
     "coupontools_redis_forgot_total": Metric(
-        "counter", "How often Redis was found to have forgotten what it had confirmed."
+        "counter", "How often Redis was found to have lost writes that it had confirmed."
     ),
     "coupontools_queue_ready": Metric("gauge", "Jobs that wait for a worker.", ("queue",)),
     "coupontools_queue_delayed": Metric(
@@ -89,7 +93,7 @@ STATE: Final[dict[str, Metric]] = {
         ("scope", "kind"),
     ),
     "coupontools_workers": Metric(
-        "gauge", "Worker processes with a heartbeat in time that take this queue.", ("queue",)
+        "gauge", "Worker processes that take this queue and whose heartbeat is in time.", ("queue",)
     ),
 }
 METRICS: Final[dict[str, Metric]] = {**ATTEMPTS, **STATE}
