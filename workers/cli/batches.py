@@ -22,12 +22,13 @@ __all__ = ["batches"]
 
 def batches(
     batch_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="One batch; else all there are.")
+        str | None, typer.Argument(metavar="[ID]", help="Only this batch; by default all batches.")
     ] = None,
     failed: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.csv", help="Write the contacts of its dead letters there, with why. Must not exist."
+            metavar="FILE.csv",
+            help="Write the contacts of its dead letters to this new file, with the reasons.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for each batch.")] = False,
@@ -71,7 +72,7 @@ def _write_failed(letters: DeadLetters, batch_id: str, path: Path) -> None:
         say(f"{path}: {error.strerror}", err=True)
         raise typer.Exit(1) from None
     say(
-        f"{out.rows:,} contacts are in {path}, with why: mend them there and import that file"
+        f"{out.rows:,} contacts are in {path}, with the reasons: mend them there and import that file"
         if out.rows
         else "no dead letters of contacts are kept",
         err=True,

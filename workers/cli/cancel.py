@@ -20,12 +20,13 @@ __all__ = ["cancel"]
 def cancel(
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Message ids.")] = None,
     batch: Annotated[
-        str | None, typer.Option(metavar="B", help="All jobs of this batch, later ones too.")
+        str | None, typer.Option(metavar="B", help="All jobs of this batch, including later ones.")
     ] = None,
 ) -> None:
     """Cancel jobs: when this returns, no new call is made for them, however many they are.
 
-    What the API certainly did not carry out ends as failed, of kind cancelled. Exit 1 if a job was not found, is in flight or was answered.
+    Jobs that the API certainly did not carry out end as failed, of kind cancelled. Exit 1 if a job was not found, is in flight or was
+    answered.
 
     Examples:
 
@@ -45,7 +46,7 @@ def cancel(
             cancel_batch(client, settings, batch)
             if read_batch(client, Keys.of(settings), batch) is None:
                 say(
-                    f"no job of batch {plain(batch)} has been counted yet: those that wait or come are cancelled",
+                    f"no job of batch {plain(batch)} has been counted yet: jobs that wait or come later are cancelled",
                     err=True,
                 )
         why_not = cancel_jobs(client, settings, list(dict.fromkeys(ids))) if ids else {}

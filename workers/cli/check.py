@@ -1,4 +1,4 @@
-"""`check`: is this worker ready? And, with `--live`, does it live? For container health checks and probes."""
+"""`check`: is this worker ready? And, with `--live`, is it alive? For container health checks and probes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["check"]
 
 def check(
     live: Annotated[
-        bool, typer.Option("--live", help="Only whether this host's processes are alive and turn.")
+        bool, typer.Option("--live", help="Check only that this host's processes are alive and turn.")
     ] = False,
     any_host: Annotated[bool, typer.Option("--any-host", help="Count workers of other hosts too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
 ) -> None:
     """Exit 0 if Redis answers, takes writes and evicts nothing, and a worker of this host lives and its jobs end, else 1 with the reason.
 
-    With --live Redis is not asked: that it is away is no reason to start a worker anew.
+    With --live Redis is not asked: if it is away, that is no reason to restart a worker.
 
     Examples:
 
@@ -57,7 +57,7 @@ def check(
                 (worker.silence_seconds for worker in mine), default=settings.worker_heartbeat_seconds
             )
             silent = f"{whose} was seen in the last {silence:g} s"
-            problems.append(silent if state.redis.writable else f"{silent}: none can tell that it lives")
+            problems.append(silent if state.redis.writable else f"{silent}: none can write that it is alive")
         problems += [
             f"worker process {worker.pid} takes no jobs: {worker.without}"
             for worker in mine

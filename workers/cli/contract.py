@@ -23,13 +23,13 @@ def contract(
         typer.Option(
             metavar="FOLDER",
             file_okay=False,
-            help="Write the document there, and a JSON Schema for each job, event and envelope.",
+            help="Write the document into this folder, and a JSON Schema for each job, event and envelope.",
         ),
     ] = None,
 ) -> None:
     """Print the AsyncAPI 3 document of the jobs a service may enqueue and the events that answer them, as JSON.
 
-    The channels' addresses are the Redis keys that these settings name; in a folder, those of the default settings.
+    The channels' addresses are the Redis keys of your settings; with --folder, those of the default settings.
 
     Examples:
 

@@ -68,7 +68,9 @@ def list_letters(
     queue: Queue = None,
     kind: Kind = None,
     batch: Batch = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="At most this many.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the oldest of each queue first.
@@ -100,7 +102,7 @@ def show_letter(
     queue: Queue = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show why a job died, and the whole message as it was enqueued. It holds personal data.
+    """Show why a job died, and the whole message as it was enqueued. The output contains personal data.
 
     Example:
 
@@ -134,7 +136,8 @@ def retry_letters(
     anew: Annotated[
         bool,
         typer.Option(
-            "--anew", help="Call again even what may have been carried out, if you have looked at the API."
+            "--anew",
+            help="Call again even for jobs that may have been carried out, because you have looked at the API.",
         ),
     ] = False,
     queue: Queue = None,
@@ -206,7 +209,7 @@ def purge_letters(
         count = letters.count()
         where = f"of {queue}" if queue else "of all queues"
         if count and not yes:
-            # Without a terminal there is nobody who could answer the question.
+            # Without a terminal, nobody could answer the question.
             if as_json or not sys.stdin.isatty():
                 raise typer.BadParameter(
                     f"{count} dead letters {where} would be forgotten; say --yes", param_hint="--yes"
@@ -234,7 +237,7 @@ def _chosen(letters: DeadLetters, message_ids: list[str] | None) -> Iterator[Dea
 
 
 def _not_found(message_id: str) -> None:
-    say(f"{message_id} is no dead letter; see `coupontools-worker dead list`", err=True)
+    say(f"{message_id} is not a dead letter; see `coupontools-worker dead list`", err=True)
 
 
 def _told(letter: DeadLetter) -> dict[str, Any]:

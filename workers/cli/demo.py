@@ -48,7 +48,7 @@ PROVEN = """
 ✓ One contact's answer was lost on the way back. The worker asked whether it had been added instead of adding it again.
 ✓ The job enqueued twice was carried out once; the second was answered from the record.
 ✓ The forged webhook differs from what Coupontools has on record, and the event says in which field.
-✓ The wrong job and half a message stand aside as dead letters, and held up nobody.
+✓ The wrong job and half a message became dead letters, and held up no other job.
 """
 
 

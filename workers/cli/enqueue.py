@@ -50,11 +50,13 @@ def enqueue(
     file: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE or -", help="Jobs instead of one: a JSON object a line, with job and its arguments."
+            metavar="FILE or -",
+            help="Enqueue the jobs of a file: one JSON object a line, with `job` and its arguments.",
         ),
     ] = None,
     queue: Annotated[
-        str | None, typer.Option(metavar="QUEUE", help="bulk: add_contact for imports and other masses.")
+        str | None,
+        typer.Option(metavar="QUEUE", help="Put add_contact on `bulk`, as for imports and other masses."),
     ] = None,
     delay: Annotated[
         float,
@@ -62,17 +64,19 @@ def enqueue(
             metavar="SECONDS",
             min=0,
             max=LONGEST_DELAY_SECONDS,
-            help="Carry it out so much later.",
+            help="Carry the job out this much later.",
             show_default=False,
         ),
     ] = 0,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for its event; exit 1 if it failed, 3 if it did not come.")
+        bool, typer.Option("--wait", help="Wait for the event; exit 1 if the job failed, 3 if no event came.")
     ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0, help="With --wait: how long at most; else until the job's deadline."
+            metavar="SECONDS",
+            min=0,
+            help="How long --wait waits at most; by default until the job's deadline.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -94,7 +98,7 @@ def enqueue(
     """
     arguments = {name: _OPTIONS[name].value(value) for name, value in given.items() if value is not None}
     if timeout is not None and not wait:
-        raise typer.BadParameter("is of use only with --wait", param_hint="--timeout")
+        raise typer.BadParameter("needs --wait", param_hint="--timeout")
     run = _Run(command_settings(), as_json=as_json)
     if file is None:
         message = _one(job, arguments, queue, delay)
@@ -105,7 +109,7 @@ def enqueue(
     else:
         if job is not None or arguments:
             raise typer.BadParameter(
-                "stands alone: each line names its job and arguments", param_hint="--file"
+                "excludes a job and its arguments: each line names its own", param_hint="--file"
             )
         check_known("queue", queue, QUEUES, "--queue")
         patience = run.settings.job_deadline_seconds + delay
@@ -118,9 +122,9 @@ def enqueue(
 
 
 def _one(job: str | None, arguments: dict[str, Any], queue: str | None, delay: float) -> Enqueued:
-    """Return the message of a job; end the command if anything of it is wrong."""
+    """Return the message of a job; end the command if an option is wrong."""
     if job is None:
-        raise typer.BadParameter(f"is one of {', '.join(JOBS)}; or give --file", param_hint="JOB")
+        raise typer.BadParameter(f"must be one of {', '.join(JOBS)}; or give --file", param_hint="JOB")
     check_known("job", job, JOBS, "JOB")
     queues = (JOBS[job].queue, *JOBS[job].also)
     if queue is not None and queue not in queues:

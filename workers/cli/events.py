@@ -1,4 +1,4 @@
-"""`events`: shows the stream of answers."""
+"""`events`: shows the event stream."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def events(
     follow_on: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new events, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Go on with new events as they come, until Ctrl-C.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One CloudEvent as JSON a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one CloudEvent a line, as JSON.")] = False,
     only: Annotated[
         str | None, typer.Option("--type", metavar="T", help="Only this type, e.g. contact.failed.")
     ] = None,
@@ -43,14 +43,16 @@ def events(
     since: Annotated[
         str | None,
         typer.Option(
-            "--since", metavar="TIME", help="Only later ones: 30s, 15m, 2h, 3d, or a time (RFC 3339)."
+            "--since",
+            metavar="TIME",
+            help="Only events since then: 30s, 15m, 2h or 3d ago, or a time (RFC 3339).",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="Stop after so many.")
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Stop after this many.")
     ] = None,
     new: Annotated[
-        bool, typer.Option("--new", help="Leave out what is on the stream already; with --follow.")
+        bool, typer.Option("--new", help="With --follow: leave out events that are on the stream already.")
     ] = False,
 ) -> None:
     """Read the events that answer jobs, oldest first.

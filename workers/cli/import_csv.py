@@ -56,16 +56,16 @@ def import_csv(
         ),
     ],
     channel: Annotated[str, typer.Option(help="sms or email.")],
-    group_id: Annotated[str, typer.Option(help="The group they are added to, e.g. gro_119251.")],
+    group_id: Annotated[str, typer.Option(help="The group to add them to, e.g. gro_119251.")],
     column: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN=NAME",
-            help="The column that the file calls NAME, e.g. phone=Mobile; may be given several times.",
+            help="The file calls the column COLUMN by this NAME, e.g. phone=Mobile; may be given several times.",
         ),
     ] = None,
     ignore_columns: Annotated[
-        bool, typer.Option("--ignore-columns", help="Leave out the columns that nobody knows.")
+        bool, typer.Option("--ignore-columns", help="Leave out unknown columns.")
     ] = False,
     country: Annotated[
         str | None,
@@ -73,40 +73,42 @@ def import_csv(
     ] = None,
     refused: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where refused rows go; else FILE.refused.csv. Must not exist."),
+        typer.Option(metavar="FILE", help="The new file for refused rows; by default FILE.refused.csv."),
     ] = None,
     correlation_id: Annotated[
         str | None, typer.Option(help="Echoed in logs and events of every row's job.")
     ] = None,
     batch_id: Annotated[
         str | None,
-        typer.Option(help="The batch that its jobs are counted in; else a new one, which is printed."),
+        typer.Option(help="The batch of its jobs; by default a new one, whose id is printed."),
     ] = None,
     deadline_seconds: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=LARGEST_NUMBER,
-            help="How long each job may wait. Else JOB_DEADLINE_SECONDS, or three times as long as the contacts take at the "
-            "share of the pace that imports are sure of, whichever is longer.",
+            help="How many seconds each job may wait. By default the larger of JOB_DEADLINE_SECONDS and three times the time that "
+            "the contacts take at the share of the pace that imports are sure of.",
         ),
     ] = None,
     wait: Annotated[
         bool,
         typer.Option(
             "--wait",
-            help="Follow the answers, and write the rows that failed to FILE.failed.csv. Ctrl-C leaves the jobs going.",
+            help="Follow the answers, and write the rows that failed to FILE.failed.csv. After Ctrl-C the jobs go on.",
         ),
     ] = False,
     skip_present: Annotated[
         bool,
-        typer.Option("--skip-present", help="List the group first, by a job, and leave out who is in it."),
+        typer.Option(
+            "--skip-present", help="List the group first, by a job, and leave out the contacts that it has."
+        ),
     ] = False,
     again: Annotated[
         bool,
         typer.Option(
             "--again",
-            help="The same, and add also those whom an earlier job added: they were removed at the vendor since.",
+            help="The same, and add again the contacts of earlier jobs that were removed at the vendor since.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -123,7 +125,7 @@ def import_csv(
 
     Wrong rows are listed with their line numbers and written to a file that can be mended and imported again; the rest goes on.
     A number or an address that is in the file twice is reported with both lines and added once. Running an import again adds nobody twice;
-    with --batch-id one that was interrupted goes on. Exit code 1 if any row was refused, or failed while --wait followed it.
+    with --batch-id an interrupted import goes on. Exit code 1 if any row was refused, or failed while --wait followed it.
 
     Examples:
 

@@ -36,7 +36,7 @@ def _flag(name: str) -> str:
 
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
-    """Return for each known column that is given the name that the file has for it."""
+    """Return the known columns that are given, each with its name in the file."""
     columns: dict[str, str] = {}
     for item in given:
         column, sign, name = (part.strip() for part in item.partition("="))
@@ -50,7 +50,7 @@ def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
         elif same_name(name) in map(same_name, columns.values()):
             problem = f"the column {name!r} is given twice"
         elif same_name(name) == ERROR_COLUMN:
-            problem = f"'{ERROR_COLUMN}' is the column of why a row was refused"
+            problem = f"'{ERROR_COLUMN}' is the column for the reason why a row was refused"
         if problem:
             raise typer.BadParameter(problem, param_hint="--column")
         columns[column] = name
@@ -77,7 +77,7 @@ def check_together(*, wait: bool, lists: bool, dry_run: bool) -> None:
     """Check that a dry run has no option that needs Redis."""
     if dry_run and (wait or lists):
         flag = "--wait" if wait else "--skip-present and --again"
-        raise typer.BadParameter(f"looks at the file alone; leave {flag} out", param_hint="--dry-run")
+        raise typer.BadParameter(f"only looks at the file; leave {flag} out", param_hint="--dry-run")
 
 
 def _check_folder(target: Path, instead: str, flag: str) -> None:

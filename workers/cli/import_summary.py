@@ -52,7 +52,7 @@ class Summary:
             )
         if self.of and self.of.read_all:
             return (
-                f"`coupontools-worker batches {batch}` shows how far they are, and with --failed FILE.csv writes which contacts "
+                f"`coupontools-worker batches {batch}` shows how far they are, and with --failed FILE.csv writes the contacts that "
                 f"failed; the same import with --batch-id {batch} --wait follows them again"
             )
         return (
@@ -87,7 +87,7 @@ class Summary:
             say(f"refused rows are in {self.refused_file}: mend them there and import that file")
         if self.of and self.of.failed_file:
             say(
-                f"rows that failed are in {self.of.failed_file}, with why: mend them there and import that file"
+                f"rows that failed are in {self.of.failed_file}, with the reasons: mend them there and import that file"
             )
 
     def warn(self) -> None:

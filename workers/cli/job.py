@@ -21,14 +21,16 @@ def job(
     idempotency_key: Annotated[
         str | None, typer.Option(metavar="K", help="Its idempotency key, given or derived.")
     ] = None,
-    actor: Annotated[str | None, typer.Option(metavar="A", help=f"With the key: {', '.join(JOBS)}.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(metavar="A", help=f"With --idempotency-key: {', '.join(JOBS)}.")
+    ] = None,
     correlation_id: Annotated[str | None, typer.Option(metavar="C", help="Its correlation id.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for each job.")] = False,
 ) -> None:
     """Say where a job is: waiting, delayed, held, running, unknown, answered or dead. Exit 1 if there is none.
 
-    A job that was answered is found at once, for as long as the event stream or the record of outcomes has it; one that waits is found in
-    seconds among a million.
+    An answered job is found at once, as long as the event stream or the record of outcomes has it. A job that waits is found within seconds
+    among a million.
 
     Examples:
 

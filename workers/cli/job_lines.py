@@ -15,12 +15,12 @@ from workers.producer import Enqueued, job_message
 
 __all__ = ["messages_of"]
 
-#: A longer message is no job.
+#: A longer message is not accepted.
 LONGEST_LINE = 2**20
 
 
 class _NoJob(Exception):  # noqa: N818 - says what the line is
-    """The line is no job; the message says what is wrong."""
+    """The line is not a job; the message says what is wrong."""
 
 
 def messages_of(
@@ -68,7 +68,7 @@ def _job(line: bytes) -> tuple[str, dict[str, Any]]:
     except (RecursionError, ValueError):
         raise _NoJob("is nested too deeply, or holds a number that is too long") from None
     if not isinstance(fields, dict):
-        raise _NoJob('is no JSON object such as {"job": "list_groups", "channel": "sms"}')
+        raise _NoJob('is not a JSON object such as {"job": "list_groups", "channel": "sms"}')
     name = fields.pop("job", None)
     if not isinstance(name, str) or name not in JOBS:
         raise _NoJob(

@@ -1,4 +1,4 @@
-"""`check --live`: whether this host's processes are alive and turn, and nothing else. It loads only the modules that this takes."""
+"""`check --live`: whether this host's processes are alive and turn, and nothing else. It loads only the modules that it needs."""
 
 from __future__ import annotations
 

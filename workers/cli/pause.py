@@ -20,7 +20,7 @@ def pause(
 ) -> None:
     """Hold work until `resume`: no new call is made, and deadlines stand still.
 
-    What is in flight ends as it does. The hold is seen in `status` and as an event.
+    Calls in flight go on to their end. `status` and an event show the hold.
 
     Examples:
 

@@ -17,7 +17,9 @@ from workers.worker_list import AccountUnknown
 
 __all__ = ["Scope", "carry_out"]
 
-Scope = Annotated[str, typer.Option("--scope", metavar="SCOPE", help=f"What is meant: {', '.join(SCOPES)}.")]
+Scope = Annotated[
+    str, typer.Option("--scope", metavar="SCOPE", help=f"What it is about: {', '.join(SCOPES)}.")
+]
 
 
 def carry_out(word: Word, scope: str, reason: str = "") -> None:

@@ -15,10 +15,10 @@ def receive(
     host: Annotated[str | None, host_option("RECEIVER_HOST")] = None,
     port: Annotated[int | None, port_option("RECEIVER_PORT")] = None,
 ) -> None:
-    """Take webhooks over HTTP until SIGTERM, then answer what has begun and exit 0.
+    """Take webhooks over HTTP until SIGTERM, then answer the requests that have begun and exit 0.
 
     `POST /webhooks/RECEIVER_TOKEN` enqueues `verify_webhook` and answers 200 once Redis has the job; `GET /health` answers 200 while the
-    process turns. TLS is for a proxy in front of it; see docs/webhooks.md.
+    process turns. A proxy in front of it has to add TLS; see docs/webhooks.md.
 
     Examples:
 

@@ -8,9 +8,9 @@ __all__ = ["resume"]
 
 
 def resume(scope: Scope = "account") -> None:
-    """End a pause: what it has parked comes back in the order in which it was enqueued.
+    """End a pause: the jobs that it has parked come back in the order in which they were enqueued.
 
-    A hold that the API caused goes on by itself; `status` shows what there is.
+    A hold that the API caused is not ended by this; `status` shows all holds.
 
     Examples:
 

@@ -25,12 +25,12 @@ log = logging.getLogger("workers.run")
 def run(
     processes: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_PROCESSES, help="Worker processes; else WORKER_PROCESSES."),
+        typer.Option(min=1, max=MOST_PROCESSES, help="Worker processes; by default WORKER_PROCESSES."),
     ] = None,
     concurrency: Annotated[
         int | None,
         typer.Option(
-            min=1, max=MOST_CONCURRENCY, help="Jobs in flight in each process; else WORKER_CONCURRENCY."
+            min=1, max=MOST_CONCURRENCY, help="Jobs in flight in each process; by default WORKER_CONCURRENCY."
         ),
     ] = None,
     queues: Annotated[

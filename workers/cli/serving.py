@@ -27,12 +27,14 @@ __all__ = ["host_option", "port_option", "serve_until_told"]
 
 def host_option(setting: str) -> Any:
     """Return the option for the address; ``setting`` gives it when the option is left out."""
-    return typer.Option(help=f"Address to listen on; else {setting}.")
+    return typer.Option(help=f"Address to listen on; by default {setting}.")
 
 
 def port_option(setting: str) -> Any:
     """Return the option for the port; ``setting`` gives it when the option is left out."""
-    return typer.Option(min=0, max=65535, help=f"Port to listen on; else {setting}. 0 takes a free one.")
+    return typer.Option(
+        min=0, max=65535, help=f"Port to listen on; by default {setting}. 0 takes a free one."
+    )
 
 
 class Serve(Protocol):

@@ -28,11 +28,13 @@ WATCH_SECONDS = 1.0
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second, until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again every second, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Show the queues, the workers, and what is held and why.
 
-    Takes the same time however many jobs wait; queues that no worker knows are looked for among all keys, once and for a second at most.
+    It takes the same time however many jobs wait. Once, for a second at most, it searches all keys for queues that no worker knows.
 
     Examples:
 
@@ -76,7 +78,7 @@ def _watch(client: redis.Redis, settings: Settings, others: OtherQueues) -> None
 
 
 def _look(client: redis.Redis, settings: Settings, others: OtherQueues, width: int) -> RenderableType:
-    """Return the tables, or a line that Redis does not answer: somebody who watches wants to see when Redis is back."""
+    """Return the tables, or the line that Redis does not answer: somebody who watches wants to see when Redis is back."""
     try:
         return _tables(read_state(client, settings, others), width)
     except redis.RedisError as error:

@@ -15,10 +15,10 @@ def web(
     host: Annotated[str | None, host_option("WEB_HOST")] = None,
     port: Annotated[int | None, port_option("WEB_PORT")] = None,
 ) -> None:
-    """Serve the operators' page until SIGTERM, then answer what has begun and exit 0.
+    """Serve the operators' page until SIGTERM, then answer the requests that have begun and exit 0.
 
-    It shows queues, holds, batches, dead letters and where a job is, and nothing without WEB_TOKEN. `GET /health` answers 200 while the
-    process turns. TLS is for a proxy in front of it; see docs/web.md.
+    It shows queues, holds, batches, dead letters and where a job is, and imports files; without a token it shows nothing. `GET /health`
+    answers 200 while the process turns. A proxy in front of it has to add TLS; see docs/web.md.
 
     Examples:
 

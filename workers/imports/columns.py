@@ -1,4 +1,4 @@
-"""What each column of a file of contacts holds: its name shows it, or somebody says it."""
+"""What each column of a file of contacts holds: its name shows that, or somebody says so."""
 
 from __future__ import annotations
 

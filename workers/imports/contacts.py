@@ -47,7 +47,7 @@ class Row:
 
     @property
     def where(self) -> str:
-        """Return in which lines of the file the row is."""
+        """Return the lines of the file that the row is in, in words."""
         one = self.line == self.last_line
         return f"line {self.line}" if one else f"lines {self.line} to {self.last_line}"
 
@@ -178,7 +178,7 @@ def columns_of(path: Path, channel: str) -> dict[str, str]:
     """Return the columns of a file, and what each holds by its name; "" if the name is not known.
 
     Raises:
-        UnusableFile: it is no CSV file, or its header is wrong.
+        UnusableFile: it is not a CSV file, or its header is wrong.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
@@ -189,7 +189,7 @@ def columns_of(path: Path, channel: str) -> dict[str, str]:
 
 
 def _text_of(file: IO[bytes]) -> TextIOWrapper:
-    # Bytes that are no UTF-8 become lone surrogates, so that one bad row is refused and the others go on.
+    # Bytes that are not UTF-8 become lone surrogates, so that one bad row is refused and the others go on.
     return TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
@@ -220,7 +220,7 @@ def _without_ends(lines: Iterable[str]) -> list[str]:
 def _why_no_text(text: str) -> str | None:
     """Return what is wrong with a text that has a NUL, or bytes that are not UTF-8, which `surrogateescape` made lone surrogates."""
     if "\0" in text:
-        return "holds a NUL character, which is no text: take it out"
+        return "holds a NUL character, which is not text: take it out"
     if not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text):
         return "is not UTF-8 text; save the file as 'CSV UTF-8'"
     return None

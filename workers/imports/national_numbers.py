@@ -48,7 +48,7 @@ class Country:
         """Return a number in E.164. One with a `+` is returned as it is, for the job's own rule to judge.
 
         Raises:
-            ValueError: it cannot be a number of this country; says why.
+            ValueError: it cannot be a number of this country; the message says why.
         """
         if text.startswith("+") or DOUBTFUL_ZERO.search(text):
             return text
@@ -57,12 +57,14 @@ class Country:
                 "a spreadsheet made an amount of this number: format the column as text, or as a number without decimals"
             )
         if not WRITTEN.fullmatch(text):
-            raise ValueError(f"is no number of {self.code}: it may hold digits, spaces, dots, dashes and '/'")
+            raise ValueError(
+                f"is not a number of {self.code}: it may hold only digits, spaces, dots, dashes and '/'"
+            )
         number = self._parsed(text)
         possible = phonenumbers.is_possible_number_with_reason(number)
         if possible != ValidationResult.IS_POSSIBLE:
-            why = WHY_IMPOSSIBLE.get(possible, "no number there has so many digits")
-            raise ValueError(f"is no possible number of {self.code}: {why}")
+            why = WHY_IMPOSSIBLE.get(possible, "no number there has this many digits")
+            raise ValueError(f"is not a possible number of {self.code}: {why}")
         return phonenumbers.format_number(number, E164)
 
     def _parsed(self, text: str) -> PhoneNumber:
@@ -73,7 +75,7 @@ class Country:
             # A spreadsheet may have removed the plus, or the 0 before an area code that looks like the country's prefix.
             readings = (number, phonenumbers.parse(f"+{text}"))
         except NumberParseException:
-            raise ValueError(f"is no possible number of {self.code}") from None
+            raise ValueError(f"is not a possible number of {self.code}") from None
         valid = [reading for reading in readings if phonenumbers.is_valid_number(reading)]
         # Both can be valid where numbers have no fixed length. The contact will get text messages, so a mobile number is meant.
         likely = [reading for reading in valid if phonenumbers.number_type(reading) in MOBILE] or valid

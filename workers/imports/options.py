@@ -42,7 +42,7 @@ def country_of_numbers(code: str | None, channel: str) -> Country | None:
     if code is None:
         return None
     if channel != "sms":
-        raise WrongOption("country", "is of use only for the channel sms")
+        raise WrongOption("country", "is only for the channel sms")
     try:
         return Country(code)
     except ValueError as error:

@@ -50,13 +50,13 @@ def read_present(
                 else:
                     unreadable += 1
     except NotAnswered as error:
-        raise NotListed(f"the group is listed by a job, but that went wrong: {error}") from None
+        raise NotListed(f"the group could not be listed by a job: {error}") from None
     if unreadable:
         raise NotListed(
-            f"the listing shows no whole {column} of {unreadable:,} of the group's {rows:,} contacts, so nobody can tell who is in it"
+            f"the listing does not show the whole {column} of {unreadable:,} of {rows:,} contacts, so nobody can tell who is in it"
         )
     if not complete:
         raise NotListed(
-            f"the listing tells {rows:,} of the {total:,} contacts that the API counts, so nobody can tell who is in the group"
+            f"the listing has only {rows:,} of the {total:,} contacts that the API counts, so nobody can tell who is in the group"
         )
     return present

@@ -15,7 +15,7 @@ __all__ = ["PrivateCsv"]
 
 
 class PrivateCsv:
-    """Holds people's numbers and names: nobody but its owner may read it. No cell of it is run by a spreadsheet.
+    """Holds people's numbers and names: nobody but its owner may read it. A spreadsheet runs none of its cells.
 
     Raises:
         OSError: from ``write``, the file cannot be created (it exists by now, the folder is read-only) or written.

@@ -61,7 +61,7 @@ class Tally:
 
     @property
     def right(self) -> int:
-        """Return the rows that are contacts of their own."""
+        """Return how many rows are contacts that no earlier line has."""
         return self.rows - self.refused - self.repeated
 
     def __str__(self) -> str:
@@ -98,11 +98,11 @@ class Stopped(Exception):  # noqa: N818 - says what happened to the import
 
 
 class BatchCancelled(Stopped):
-    """The batch was cancelled: every further job in it would be answered as cancelled."""
+    """The batch was cancelled: every further job in it would be answered as cancelled, too."""
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(
-            f"the batch {batch_id} was cancelled, and every job of it is answered so: import the file in a new batch"
+            f"the batch {batch_id} was cancelled, and every job in it is answered as cancelled: import the file in a new batch"
         )
 
 
@@ -145,7 +145,7 @@ class ImportRun:
         if self.client is not None:
             self._goes_on = bool(self.client.exists(batch_key(self.keys, self.batch_id)))
         self._enqueue_rows(contacts, refused)
-        # Also if this run enqueued nobody: an earlier run may have enqueued all, who are in the group by now.
+        # Also if this run enqueued nobody: an earlier run may have enqueued everybody, and they are in the group by now.
         if self.client is not None and (self.tally.enqueued or self._goes_on):
             client = self.client
             self._patience().ask(lambda: self._tell_size(client))

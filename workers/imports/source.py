@@ -1,4 +1,4 @@
-"""The bytes of a file of contacts, wherever they come from, and the errors for a file that is no CSV."""
+"""The bytes of a file of contacts, wherever they come from, and the errors for a file that is not CSV."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ def check_format(file: IO[bytes]) -> None:
     """Look at the first bytes of a file that is at its beginning.
 
     Raises:
-        UnusableFile: it is a workbook, or UTF-16; says what to do.
+        UnusableFile: it is a workbook, or UTF-16; the message says what to do.
     """
     head = file.read(LOOKED_AT)
     file.seek(0)
     if head.startswith(WORKBOOKS):
         raise UnusableFile(
-            "this is a workbook (.xlsx or .xls) or another archive, no CSV file; open it in a spreadsheet and save it as 'CSV UTF-8'"
+            "this is a workbook (.xlsx or .xls) or another archive, not a CSV file; open it in a spreadsheet and save it as 'CSV UTF-8'"
         )
     if head.startswith(UTF_16) or 0 < len(head) <= 3 * head.count(0):
         raise UnusableFile(

@@ -296,7 +296,7 @@ def test_numbers_of_a_country_are_read_and_wrong_ones_refused_with_the_reason(
         "+33612345678",
     ]
     short, amount, repeated = done.stderr.splitlines()
-    assert short == "line 6: phone: is no possible number of BE: it is too short"
+    assert short == "line 6: phone: is not a possible number of BE: it is too short"
     assert amount.startswith("line 7: phone: a spreadsheet made an amount of this number")
     assert repeated.startswith("line 8: the same contact as in line 2")
     # The refused rows are kept unchanged, so the same command can read them again.

@@ -203,7 +203,8 @@ def test_a_batch_that_nobody_knows_yet_is_cancelled_and_told_as_such(house: Hous
     done = command("cancel", "--batch", "sprnig")
     assert (done.returncode, done.stdout) == (0, "")
     assert (
-        done.stderr == "no job of batch sprnig has been counted yet: those that wait or come are cancelled\n"
+        done.stderr
+        == "no job of batch sprnig has been counted yet: jobs that wait or come later are cancelled\n"
     )
     house.redis.hset(batch_key(Keys(), "spring"), "id", "spring")
     assert command("cancel", "--batch", "spring").stderr == ""

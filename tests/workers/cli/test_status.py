@@ -340,7 +340,7 @@ def test_a_full_redis_is_told_as_the_reason_why_no_worker_is_seen(fragile_house:
     done = fragile_house.run("check")
     assert done.returncode == 1
     assert "Redis takes no writes" in done.stderr
-    assert "no worker of this host was seen in the last 2 s: none can tell that it lives" in done.stderr
+    assert "no worker of this host was seen in the last 2 s: none can write that it is alive" in done.stderr
 
 
 def test_no_worker_is_missed_where_none_can_tell_that_it_lives(fragile_house: House):
