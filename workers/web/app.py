@@ -223,7 +223,7 @@ class _Guarded(_Endpoint):
             if request.url.path == "/" and _is_browser(request):
                 # Everybody who signs in begins at this path.
                 return RedirectResponse(pages_for(who)[0].path, 303)
-            raise Refused(403, "your token opens the import of files alone")
+            raise Refused(403, "your token opens only the import of files")
         return await self._guard.carry_out(request, who, self.actions)
 
 

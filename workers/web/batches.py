@@ -55,9 +55,7 @@ def _failed(visit: Visit) -> Response:
             for letter, body in letters.of_batch(batch.batch_id):
                 out.add(letter, body)
         if not out.rows:
-            return visit.go(
-                "/batch", "No dead letters of contacts are kept of this batch.", id=batch.batch_id
-            )
+            return visit.go("/batch", "This batch has no dead letters of contacts.", id=batch.batch_id)
         # Open it before its folder is removed: nothing of it stays on the disk, even if this process is killed.
         file = Path(folder, "failed.csv").open("rb")  # noqa: SIM115 - closed by _pieces
     log.warning("web.acted", action="download", batch_id=batch.batch_id, rows=out.rows)

@@ -98,7 +98,7 @@ def _milliseconds(text: str, otherwise: float) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Refused(400, f"{text!r} is no time such as 2026-03-01T14:00") from None
+        raise Refused(400, f"{text!r} is not a time such as 2026-03-01T14:00") from None
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000
 
 
@@ -168,7 +168,7 @@ def _show(visit: Visit, letters: DeadLetters, letter: DeadLetter, *, openly: boo
 
 
 def _is_anew(visit: Visit) -> bool:
-    """Return whether to call the API again without reading back; raise Refused if it is not known for which account."""
+    """Return whether to call the API again without reading back. Raise Refused if the account of the jobs is not known."""
     anew = visit.given("anew") == "yes"
     if anew:
         try:
@@ -188,7 +188,7 @@ def _retry(visit: Visit) -> Response:
     log.info("web.acted", action="retry", message_id=letter.id, anew=anew, changed=new is not None)
     if new is None:
         return visit.go("/dead", "The letter is not there any more.")
-    return visit.go("/job", "It is sent again, under this id.", id=new)
+    return visit.go("/job", "The job is sent again, under this id.", id=new)
 
 
 def _purge(visit: Visit) -> Response:
@@ -210,7 +210,7 @@ def _retry_many(visit: Visit) -> Response:
         except NotRetried:
             not_sent += 1
     log.info("web.acted", action="retry", anew=anew, letters=sent, **wanted.query())
-    said = f"{sent:,} sent again." + (f" {not_sent:,} are no readable jobs, and stay." if not_sent else "")
+    said = f"{sent:,} sent again." + (f" {not_sent:,} are not readable jobs, and stay." if not_sent else "")
     if onward:
         said += " There are more. The list below begins with the next ones."
         # Jobs that fail again die anew, and unreadable ones stay: without this, both would come first again and again.
@@ -247,7 +247,7 @@ def _addressed(visit: Visit, queue: str, entry: str) -> tuple[DeadLetters, DeadL
     except ValueError:
         entry_id = b""
     if queue not in QUEUES or not entry_id:
-        raise Refused(400, "this names no dead letter")
+        raise Refused(400, "no dead letter is named")
     letters = DeadLetters(visit.desk.client, visit.desk.keys(), [queue])
     letter = letters.at(queue, entry_id)
     if letter is None:

@@ -100,7 +100,9 @@ def _cancel(visit: Visit) -> Response:
     message_id = visit.named("id")
     why_not = cancel_jobs(visit.desk.client, visit.desk.settings, [message_id])
     log.info("web.acted", action="cancel", message_id=message_id, changed=not why_not)
-    said = f"It {why_not[message_id]}." if why_not else "It is cancelled: no new call is made for it."
+    said = (
+        f"The job {why_not[message_id]}." if why_not else "The job is cancelled: no new call is made for it."
+    )
     return visit.go("/job", said, id=message_id)
 
 
@@ -124,7 +126,7 @@ def _too_long(way: str, wanted: str) -> str:
     option = {"id": "", "key": "--idempotency-key ", "correlation": "--correlation-id "}[way]
     shown = "KEY" if way == "key" else wanted
     return (
-        f"The search was given up after {MOST_SECONDS:g} s: too much waits, or is on the stream. "
+        f"The search was given up after {MOST_SECONDS:g} s: too many jobs wait, or too many events are on the stream. "
         f"`coupontools-worker job {option}{shown}` searches for as long as it needs."
     )
 

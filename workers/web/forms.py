@@ -19,7 +19,7 @@ async def read_form(request: Request, action: Action) -> FormData:
     """Return the fields of a form; a file of more than 1 MiB is an unnamed file on the disk.
 
     Raises:
-        Refused: it is too long, comes too slowly, or is no form.
+        Refused: it is too long, comes too slowly, or is not a form.
     """
     seen = 0
     too_long = Refused(
@@ -45,6 +45,6 @@ async def read_form(request: Request, action: Action) -> FormData:
     except TimeoutError:
         raise Refused(408, "the form did not come in time", connection="close") from None
     except (MultiPartException, FormParserError) as error:
-        raise Refused(400, f"this is no form that can be read: {str(error)[:200]}") from None
+        raise Refused(400, f"this form cannot be read: {str(error)[:200]}") from None
     except ClientDisconnect:
         raise Refused(400, "the connection ended before the form did") from None

@@ -103,12 +103,12 @@ def _wrong_columns(columns: dict[str, str], channel: str) -> dict[str, str]:
     if twice:
         problem = f"two columns are called '{twice[0][:100]}': give one of them another name in the file, and upload it again"
     elif doubled := [holds for holds, times in held.items() if times > 1]:
-        problem = f"two columns are said to hold '{doubled[0]}': choose one, and leave the other out"
+        problem = f"two columns are chosen as '{doubled[0]}': choose only one, and leave the other out"
     elif open_ones:
         told = ", ".join(f"'{name[:60]}'" for name in open_ones[:5])
         problem = f"nobody knows what {told} holds: choose it, or leave the column out"
     elif identifying not in held:
-        problem = f"no column is said to hold '{identifying}', without which nobody can be added: choose it"
+        problem = f"no column is chosen as '{identifying}', which every contact needs: choose one"
     return {"columns": problem} if problem else {}
 
 

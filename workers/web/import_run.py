@@ -89,7 +89,7 @@ class Run:
     position: int = 0
     size: int = 0
     problem: str = ""
-    #: Anything in this list tells the run to stop.
+    #: The run stops as soon as anything is in this list.
     signals: list[int] = field(default_factory=list)
     #: Does it wait because another process carries the import out?
     waits: bool = False
@@ -98,13 +98,13 @@ class Run:
     _ended: threading.Event = field(default_factory=threading.Event)
     _is_reading: bool = False
     _is_followed: bool = False
-    #: Held while it is written down that it did not come to its end.
+    #: Held while the record is written that says that the run stopped before its end.
     _stopping: threading.Lock = field(default_factory=threading.Lock)
     _is_stopped: bool = False
 
     @property
     def stopped(self) -> bool:
-        """Return whether its record says that it did not come to its end: it can be begun anew, though its thread ends a moment later."""
+        """Return whether its record says that it stopped before its end: it can be begun again, although its thread has not ended yet."""
         with self._stopping:
             return self._is_stopped
 
@@ -115,15 +115,15 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Return whether nothing more comes."""
+        """Return whether the run has ended."""
         return self._ended.is_set()
 
     def wait_ended(self, seconds: float) -> bool:
-        """Wait at most this long until nothing more comes; return whether that is so."""
+        """Wait at most this long for the run to end; return whether it has ended."""
         return self._ended.wait(seconds)
 
     def end(self, problem: str = "") -> None:
-        """Note that nothing more comes, and why."""
+        """Note that the run has ended, and the problem if there was one."""
         self.problem = problem or self.problem
         self._ended.set()
 
@@ -155,7 +155,7 @@ class Run:
             self._is_followed = True
 
     def say(self, text: str) -> None:
-        """Note what people should know."""
+        """Show a message for people."""
         self.sentences.append(text)
 
     def carry_out(self) -> None:
@@ -168,7 +168,7 @@ class Run:
         except (UnusableFile, WrongOption, NotListed, NotAnswered, Stopped) as error:
             self._stop(str(error))
         except OSError as error:
-            self._stop(f"the file cannot be read, or nothing be written beside it: {error.strerror}")
+            self._stop(f"the file cannot be read, or no file can be written beside it: {error.strerror}")
         except redis.RedisError as error:
             self._stop(trouble_of(error))
         except Exception:
@@ -178,7 +178,7 @@ class Run:
             self._end_reading()
 
     def wait_for_the_one_before(self) -> None:
-        """Wait until an earlier pass over this file has ended, unless this one is told to stop; one that stops already ends at once."""
+        """Wait until an earlier pass over this file has ended. If this one is told to stop, wait only for one that is stopping."""
         while self.after is not None and not (self.signals and not self.after.stopped):
             if self.after.wait_ended(LOOK_SECONDS):
                 self.after = None
@@ -243,8 +243,8 @@ class Run:
                     self.record.group_id = answer["group_id"]
             except Stopped:
                 raise Stopped(
-                    f"stopped before it was known whether the group {name} is created; it may still be created, and this import, "
-                    "begun again with the same name, takes that group"
+                    f"stopped before it was known whether the group {name} was created; it may still be created, and if this import is "
+                    "begun again with the same name, it uses that group"
                 ) from None
         self.shelf.save(self.record)
 

@@ -60,7 +60,7 @@ class Record:
     state: State = "draft"
     #: Was anything enqueued?
     began: bool = False
-    #: Why it did not begin, or did not come to its end.
+    #: Why it did not begin, or stopped before its end.
     why: str = ""
     #: The fields of the form, as they were filled in.
     chosen: dict[str, str] = field(default_factory=dict)

@@ -32,8 +32,8 @@ UPLOAD_SECONDS: Final = 600.0
 LONGEST_NAME: Final = 100
 MOST_COLUMNS: Final = 100
 GONE: Final = (
-    f"there is no such import of yours; a file is kept for {KEPT_SECONDS / 3600:g} hours at most, "
-    "for the browser that sent it until it signs out"
+    f"you have no such import; a file is kept for {KEPT_SECONDS / 3600:g} hours at most, "
+    "and only for the browser that sent it, until that signs out"
 )
 
 
@@ -76,7 +76,7 @@ def _upload(visit: Visit) -> Response:
         return _list(visit, 413, f"the file is longer than {MOST_BYTES // 2**20} MiB: split it")
     except ShelfFull:
         return _list(
-            visit, 503, f"{MOST_FILES} files are kept already: discard one, or wait until a day is over"
+            visit, 503, f"{MOST_FILES} files are kept already: discard one, or wait until one is a day old"
         )
     except UnusableFile as error:
         shelf.drop(record.id)
@@ -101,7 +101,7 @@ def _show(visit: Visit) -> Response:
 def _draft(
     visit: Visit, record: Record, status: int = 200, problems: dict[str, str] | None = None
 ) -> Response:
-    """Return the form as it was filled in, and the first rows as it has them read."""
+    """Return the form as it was filled in, and the first rows as they would be read."""
     filled = look_at(record, visit.desk.workshop.shelf)
     rows = _preview(visit, record, filled)
     return visit.page(
@@ -149,7 +149,7 @@ def _change(visit: Visit) -> Response:
             workshop.check(record)
             return visit.go(f"/imports/{record.id}#rows")
     if action != "begin" or record.state not in {"draft", "stopped"}:
-        return visit.go(f"/imports/{record.id}", "Nothing was done: it is under way, or has ended.")
+        return visit.go(f"/imports/{record.id}", "Nothing was done: the import is under way, or has ended.")
     try:
         workshop.begin(record)
     except TooManyRun:
@@ -163,28 +163,28 @@ def _change(visit: Visit) -> Response:
 def _halt(visit: Visit) -> Response:
     record, own = _find(visit)
     if not own and visit.who.role != "operator":
-        raise Refused(403, "only whoever uploaded the file, or an operator, may stop this")
+        raise Refused(403, "only the person who uploaded the file, or an operator, may stop this")
     _check_here(visit, record)
     halted = visit.desk.workshop.halt(record)
     log.info("web.acted", action="halt", batch_id=record.id, changed=halted)
-    said = "It stops; the jobs that are enqueued go on." if halted else "Nothing is under way."
+    said = "The import stops; the jobs that are enqueued go on." if halted else "Nothing is under way."
     return visit.go(f"/imports/{record.id}", said)
 
 
 def _discard(visit: Visit) -> Response:
     record, own = _find(visit)
     if not own and visit.who.role != "operator":
-        raise Refused(403, "only whoever uploaded the file, or an operator, may discard it")
+        raise Refused(403, "only the person who uploaded the file, or an operator, may discard it")
     _check_here(visit, record)
     visit.desk.workshop.drop(record.id)
     log.info("web.acted", action="discard", batch_id=record.id)
-    return visit.go("/imports", "The file is gone. Jobs that were enqueued go on.")
+    return visit.go("/imports", "The file is discarded. Jobs that were enqueued go on.")
 
 
 def _check_here(visit: Visit, record: Record) -> None:
-    """Raise Refused if another process carries the import out: nothing that is done here would stop it."""
+    """Raise Refused if another process carries the import out: this process could not stop it."""
     if visit.desk.workshop.is_elsewhere(record):
-        raise Refused(409, f"{ELSEWHERE}, and is the one that can stop it")
+        raise Refused(409, f"{ELSEWHERE}, and only that process can stop it")
 
 
 def _download(visit: Visit) -> Response:
@@ -222,7 +222,7 @@ def _find(visit: Visit) -> tuple[Record, bool]:
 def _own(visit: Visit) -> Record:
     record, own = _find(visit)
     if not own:
-        raise Refused(403, "only whoever uploaded the file sees what is in it")
+        raise Refused(403, "only the person who uploaded the file can see its rows")
     return record
 
 

@@ -32,7 +32,7 @@ READING_AT_ONCE: Final = 2
 SMALL_AT_ONCE: Final = 4
 #: Groups of one listing that are offered to choose from.
 MOST_GROUPS: Final = 2000
-ELSEWHERE: Final = "another process of `coupontools-worker web` carries it out"
+ELSEWHERE: Final = "another process of `coupontools-worker web` carries this import out"
 #: How often files whose time is over are looked for, in seconds.
 SWEEP_SECONDS: Final = 300.0
 
@@ -53,7 +53,7 @@ class Listing:
 
 
 class Workshop:
-    """Carries out imports and checks, and knows what came of them for as long as their files are kept."""
+    """Carries out imports and checks, and keeps their results for as long as their files are kept."""
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._settings = settings
@@ -204,7 +204,7 @@ class Workshop:
 
     def _carry_out(self, run: Run) -> None:
         """Carry an import out; wait while another process of this folder does."""
-        # The pass before has the lock until then.
+        # An earlier pass of this process has the lock until it ends.
         run.wait_for_the_one_before()
         try:
             lock = self._open_lock(run.record)
@@ -214,7 +214,7 @@ class Workshop:
         try:
             self._in_its_turn(run, lock)
         finally:
-            # In this order: whoever sees that the run has ended must find the lock free, or it would blame another process.
+            # Free the lock before the run counts as ended: otherwise `is_elsewhere` could take it for the lock of another process.
             os.close(lock)
             run.end()
 
@@ -225,7 +225,7 @@ class Workshop:
                 return
             if not run.waits:
                 run.waits = True
-                run.say(f"{ELSEWHERE}; this one goes on with it if that ends")
+                run.say(f"{ELSEWHERE}; this process goes on with it if the other one ends")
             self._closed.wait(LOOK_SECONDS)
         if run.waits:
             # Another process may have brought it to its end meanwhile.

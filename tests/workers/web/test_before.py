@@ -40,7 +40,7 @@ async def test_what_was_answered_stands_in_the_pictures_and_as_numbers(house: Ho
         assert re.search(r'<th scope="row">failed: rejected</th>', days)
         assert "&lt;script&gt;alert(1)" in days
         assert MARKUP not in text
-        assert "nobody noted it" in hour
+        assert "its age was not noted" in hour
 
 
 async def test_the_age_of_the_oldest_is_noted_and_minutes_that_are_over_are_read_once(

@@ -101,7 +101,7 @@ async def test_a_letter_is_shown_sent_again_and_purged(house: House, page: Open)
             openly = await browser.send("/dead/letter/openly", address, of=path)
             assert PHONE in openly.text
             sent = await browser.send("/dead/letter/retry", address, of=path)
-        assert "It is sent again, under this id." in sent.text
+        assert "The job is sent again, under this id." in sent.text
         assert [line["event"] for line in lines] == ["web.shown", "web.acted"]
         assert house.redis.llen("dramatiq:contacts") == 1
         assert (await browser.get(path)).status_code == 404
@@ -143,7 +143,7 @@ async def test_all_that_are_chosen_are_sent_again_or_purged_at_most_so_many_at_o
         said = await browser.send("/dead/purge", {"kind": "expired"}, of="/dead")
         assert "7 forgotten." in said.text
         said = await browser.send("/dead/retry", {}, of="/dead")
-        assert "3 sent again. 1 are no readable jobs, and stay." in said.text
+        assert "3 sent again. 1 are not readable jobs, and stay." in said.text
 
 
 async def test_a_batch_is_shown_its_failed_rows_downloaded_and_cancelled(house: House, page: Open) -> None:

@@ -124,7 +124,7 @@ async def test_a_search_that_takes_too_long_is_given_up_and_a_job_can_be_cancell
         await browser.sign_in()
         # The message has another id in Redis, so it is looked for among all waiting messages.
         said = await browser.send("/job/cancel", {"id": waiting}, of="/find")
-        assert "It is cancelled" in said.text
+        assert "The job is cancelled" in said.text
         assert house.redis.hkeys("coupontools:cancelled") == [f"m:{waiting}".encode()]
         monkeypatch.setattr(find, "MOST_SECONDS", -1.0)
         found = await browser.send("/find", {"way": "correlation", "wanted": "order-2"}, of="/find")

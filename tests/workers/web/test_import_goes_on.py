@@ -57,7 +57,7 @@ async def test_one_goes_on_after_a_restart_also_where_redis_comes_later(
         await shows(browser, path, "; waiting for it")
         house.server.start()
         house.worker()
-        await shows(browser, path, "Done: all is answered")
+        await shows(browser, path, "Done: every job is answered")
     assert house.counts()["contacts"] == 1
 
 
@@ -71,13 +71,15 @@ async def test_the_group_that_was_chosen_last_is_filled(house: House, page: Open
         await shows(browser, path, "no worker runs that takes such jobs")
         house.worker()
         await browser.send(path, {"do": "begin", "group_id": right, "present": "skip"}, of=path)
-        await shows(browser, path, "Done: all is answered")
+        await shows(browser, path, "Done: every job is answered")
         # The same with two new groups, of which the first try has created the first.
         house.sandbox.faults("envelope", code=514, endpoint="sms/userlist", count=1)
         path = await uploaded(browser, "phone\n+32470123456\n")
         for name in ("Wrong", "Right"):
             await browser.send(path, {"do": "begin", "new_group": name, "present": "skip"}, of=path)
-            await shows(browser, path, "that went wrong" if name == "Wrong" else "Done: all is answered")
+            await shows(
+                browser, path, "could not be listed" if name == "Wrong" else "Done: every job is answered"
+            )
     groups = {
         event["data"]["name"]: event["data"]["group_id"]
         for event in house.events()
@@ -114,7 +116,7 @@ async def test_one_that_has_just_stopped_begins_anew_and_is_nobody_else_s(
         house.worker()
         await browser.send(path, chosen, of=path)
         goes_on.set()
-        await shows(browser, path, "Done: all is answered")
+        await shows(browser, path, "Done: every job is answered")
         await asyncio.to_thread(wait_for, lambda: len(elsewhere) == 2, what="the end of both")
     assert elsewhere == [False, False]
 
@@ -138,7 +140,7 @@ async def test_one_that_is_stopped_while_its_group_is_created_says_so(
         assert house.run("resume").returncode == 0
         await asyncio.to_thread(wait_for, lambda: house.counts()["groups"], what="the group")
         await browser.send(path, {"do": "begin", "new_group": "Spring"}, of=path)
-        await shows(browser, path, "Done: all is answered")
+        await shows(browser, path, "Done: every job is answered")
     assert (house.counts()["groups"], house.counts()["contacts"]) == (1, 1)
 
 
@@ -192,7 +194,7 @@ async def test_those_whom_it_has_added_itself_are_not_told_as_there_before(
         queue = "dramatiq:bulk.msgs"
         await asyncio.to_thread(wait_for, lambda: not house.redis.hlen(queue), what="the answers")
         await browser.send(path, {"do": "begin"}, of=path)
-        text = await shows(browser, path, "Done: all is answered")
+        text = await shows(browser, path, "Done: every job is answered")
     told = dict(re.findall(r"<dt>([a-z ]+)</dt><dd>([0-9,]+)</dd>", text))
     assert told == {
         "rows read": f"{MANY}",
@@ -217,14 +219,16 @@ async def test_an_import_goes_on_in_the_process_that_was_there_before_its_own_en
         await shows(first, path, f"0 of {MANY} answered")
         second.client.cookies = first.client.cookies
         second.desk.workshop.start()
-        text = await shows(second, path, "another process of `coupontools-worker web` carries it out")
+        text = await shows(
+            second, path, "another process of `coupontools-worker web` carries this import out"
+        )
         assert f"0 of {MANY} answered" in text
         # A process that does not carry out the import cannot stop it, and does not say that it has.
         for what in ("halt", "discard"):
             answer = await second.send(f"{path}/{what}", {}, of=path)
-            assert (answer.status_code, "is the one that can stop it" in answer.text) == (409, True)
+            assert (answer.status_code, "only that process can stop it" in answer.text) == (409, True)
         await asyncio.to_thread(first.desk.workshop.stop)
         house.worker()
-        text = await shows(second, path, "Done: all is answered")
+        text = await shows(second, path, "Done: every job is answered")
         assert f"<dt>added</dt><dd>{MANY}</dd>" in text
     assert house.counts()["contacts"] == MANY

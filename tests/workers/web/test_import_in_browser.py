@@ -91,7 +91,7 @@ def test_fifty_thousand_rows(house: House, tmp_path: Path) -> None:
         before = time.monotonic()
         assert httpx.get(f"{web.url}/health", timeout=60).status_code == 200
         health = time.monotonic() - before
-        shows(driver, "Done: all is answered", seconds=900)
+        shows(driver, "Done: every job is answered", seconds=900)
         last = time.monotonic() - began
         cookies = {each["name"]: each["value"] for each in driver.get_cookies()}
         path = driver.current_url

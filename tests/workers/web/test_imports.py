@@ -126,7 +126,7 @@ async def test_a_file_is_read_as_somebody_says_checked_imported_and_what_was_wro
             house.worker()
             answer = await browser.send(path, CHOSEN | {"do": "begin", "group_id": group}, of=path)
             assert answer.status_code == 200
-            text += await shows(browser, path, "Done: all is answered")
+            text += await shows(browser, path, "Done: every job is answered")
             failed = rows((await browser.get(f"{path}/failed.csv")).text)
             assert len(failed) == 2
             assert failed[1][-1].startswith("rejected: ")
@@ -238,7 +238,7 @@ async def test_an_import_outlives_a_restart_and_adds_nobody_twice(
         browser.client.cookies = cookies
         assert "under way" in (await browser.get("/imports")).text
         browser.desk.workshop.start()
-        text = await shows(browser, path, "Done: all is answered")
+        text = await shows(browser, path, "Done: every job is answered")
         assert re.search(r"<dt>added</dt><dd>599</dd>", text)
         assert re.search(r"<dt>failed</dt><dd>1</dd>", text)
         assert len((await browser.get(f"{path}/failed.csv")).text.splitlines()) == 2
@@ -288,7 +288,7 @@ async def test_groups_are_listed_and_created_by_jobs(house: House, page: Open, t
         # The page keeps what was typed.
         assert 'value="New &lt;i&gt;ones&lt;/i&gt;"' in (await browser.get(path)).text
         await browser.send(path, {"do": "begin", "new_group": "New <i>ones</i>"}, of=path)
-        await shows(browser, path, "Done: all is answered")
+        await shows(browser, path, "Done: every job is answered")
         created = [event for event in house.events() if event["type"] == "coupontools.group.created"]
         assert [event["data"]["name"] for event in created] == ["New <i>ones</i>"]
         path = await uploaded(browser, "phone\n+32470123456\n")
@@ -324,7 +324,9 @@ async def test_what_cannot_be_imported_is_told(
         path = await uploaded(browser, "phone,first_name\n+32470123456,Ada\n")
         assert "+32470123456" in (await browser.get(path)).text
         await browser.send(path, {"do": "begin", "group_id": "gro_1"}, of=path)
-        await shows(browser, path, "It did not begin, and no contact was enqueued: Redis does not answer")
+        await shows(
+            browser, path, "The import did not begin, and no contact was enqueued: Redis does not answer"
+        )
 
 
 async def test_the_second_token_opens_nothing_else(page: Open, tmp_path: Path) -> None:

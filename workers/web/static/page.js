@@ -18,7 +18,7 @@ function watch(place) {
   }
 
   function lose(why = "The server does not answer.") {
-    say(`${why} What you see is old, as of`, true);
+    say(`${why} This page shows the state as of`, true);
   }
 
   // A refusal closes an EventSource for good, without saying why; a HEAD request to the same address gets the status.
