@@ -135,7 +135,7 @@ async def test_one_that_is_stopped_while_its_group_is_created_says_so(
             wait_for, lambda: house.redis.exists("dramatiq:groups.msgs"), what="the job that creates it"
         )
         await browser.send(f"{path}/halt", {}, of=path)
-        text = await shows(browser, path, "whether the group Spring is created")
+        text = await shows(browser, path, "whether the group Spring was created")
         assert "nothing was enqueued" not in text
         assert house.run("resume").returncode == 0
         await asyncio.to_thread(wait_for, lambda: house.counts()["groups"], what="the group")
