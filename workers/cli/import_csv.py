@@ -56,12 +56,12 @@ def import_csv(
         ),
     ],
     channel: Annotated[str, typer.Option(help="sms or email.")],
-    group_id: Annotated[str, typer.Option(help="The group to add them to, e.g. gro_119251.")],
+    group_id: Annotated[str, typer.Option(help="The group that the contacts are added to, e.g. gro_119251.")],
     column: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN=NAME",
-            help="The file calls the column COLUMN by this NAME, e.g. phone=Mobile; may be given several times.",
+            help="Read the column NAME of the file as COLUMN, e.g. phone=Mobile; may be given several times.",
         ),
     ] = None,
     ignore_columns: Annotated[
@@ -80,7 +80,7 @@ def import_csv(
     ] = None,
     batch_id: Annotated[
         str | None,
-        typer.Option(help="The batch of its jobs; by default a new one, whose id is printed."),
+        typer.Option(help="The batch of the import's jobs; by default a new one, whose id is printed."),
     ] = None,
     deadline_seconds: Annotated[
         int | None,

@@ -18,7 +18,7 @@ from workers.worker_list import AccountUnknown
 __all__ = ["Scope", "carry_out"]
 
 Scope = Annotated[
-    str, typer.Option("--scope", metavar="SCOPE", help=f"What it is about: {', '.join(SCOPES)}.")
+    str, typer.Option("--scope", metavar="SCOPE", help=f"What to pause or resume: {', '.join(SCOPES)}.")
 ]
 
 
