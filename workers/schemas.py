@@ -284,7 +284,7 @@ def _event_envelope(kind: dict[str, Any], schema: dict[str, Any], told_of_id: st
         "subject": _text("The id that the event is about, when known."),
         "correlationid": _text("The job's correlation_id, when given."),
         "batchid": _text("The job's batch_id, when given."),
-        "originalid": _text("The job's first message_id, if it was sent again as a dead letter."),
+        "originalid": _text("The job's first message_id, if it became a dead letter and was sent again."),
         "idempotencykey": _text(
             "The job's idempotency key, given or derived; absent for a listing without one."
         ),
