@@ -58,7 +58,7 @@ def free_port() -> int:
 def keep_port(port: int = 0) -> socket.socket | None:
     """Return a socket that holds a port of the loopback address, a free one unless it is named, until it is closed.
 
-    Nobody is given the port meanwhile, and a server that is told to take it can. None where that is so on Linux alone.
+    Nobody is given the port meanwhile, and a server that is told to take it can. None on other systems than Linux, where that is not so.
 
     Raises OSError if a server has the port that is named.
     """

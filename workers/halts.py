@@ -18,7 +18,7 @@ WHY: Final = {
 
 
 def halts(state: State) -> list[str]:
-    """Return a sentence for everything that stands still or may: holds first, then queues that no worker takes, then Redis.
+    """Return a sentence for everything that stands still or may: holds first, then queues with work that no worker takes, then Redis.
 
     A silent worker takes nothing. The sentences contain texts of the API and of operators as they are.
     """

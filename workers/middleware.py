@@ -36,7 +36,7 @@ class WorkerLife(Middleware):
         self._started = time.monotonic()
 
     def before_worker_boot(self, broker: Any, worker: Any) -> None:
-        """Start the loop before all else: a message may be there at once.
+        """Enrol, and start the loop before any message is fetched: one may be there at once.
 
         Dramatiq logs and swallows what a middleware raises. Its worker would then fetch jobs that nothing carries out, so a start that
         fails ends the process.

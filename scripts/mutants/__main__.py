@@ -31,7 +31,7 @@ STAGES = ("alone", "processes")
 SURVIVED, NO_TEST = "SURVIVED", "NO TEST EXECUTES IT"
 #: How many tests that start processes are run for a mutant: each takes seconds.
 PROCESSES = 12
-#: A mutant that loops for ever is noticed by its time: more than TOO_LONG times that of its tests, and AT_LEAST seconds.
+#: A mutant that loops for ever is noticed by its time: more than AT_LEAST seconds plus TOO_LONG times the time of its tests.
 TOO_LONG, AT_LEAST = 10.0, 120.0
 WANTED = 0.9
 #: Did the tests pass, by pytest's exit code? A mutant that cannot be imported (2, 3, 4) is noticed, and so is one that ends the process.

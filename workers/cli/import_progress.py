@@ -17,7 +17,7 @@ __all__ = ["ImportProgress"]
 PLAIN_EVERY_SECONDS = 5.0
 #: After how long without an answer a hint says what may be wrong, in seconds.
 HINT_SECONDS = 15.0
-#: The most refused rows that are shown one by one (the file of refused rows has them all), and the most repeated rows.
+#: At most this many refused rows are shown one by one (the file of refused rows has them all), and as many repeated rows.
 SHOWN_ROWS = 1000
 
 

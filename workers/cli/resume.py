@@ -10,7 +10,7 @@ __all__ = ["resume"]
 def resume(scope: Scope = "account") -> None:
     """End a pause: the jobs that it has parked come back in the order in which they were enqueued.
 
-    A hold that the API caused is not ended by this; `status` shows all holds.
+    A hold that the API caused is not ended by this, but ends by itself; `status` shows all holds.
 
     Examples:
 

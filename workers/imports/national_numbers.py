@@ -58,7 +58,7 @@ class Country:
             )
         if not WRITTEN.fullmatch(text):
             raise ValueError(
-                f"is not a number of {self.code}: it may hold only digits, spaces, dots, dashes and '/'"
+                f"is not a number of {self.code}: it may hold only digits, spaces, dots, dashes, '/' and parentheses"
             )
         number = self._parsed(text)
         possible = phonenumbers.is_possible_number_with_reason(number)

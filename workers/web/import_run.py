@@ -226,7 +226,7 @@ class Run:
             log.info("web.import_ended", batch_id=self.record.id, **self.record.counts)
 
     def _settle_group(self) -> None:
-        """Create the group, if a new one was asked for. Its key makes it one group, however often the import is begun."""
+        """Create the group, if a new one was asked for. Its key makes that one group of this name, however often the import is begun."""
         name = self.record.chosen.get("new_group")
         if self.record.group_id or not name:
             self.record.group_id = self.record.group_id or group_of(self.record)

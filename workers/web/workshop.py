@@ -28,7 +28,7 @@ log = structlog.get_logger("workers.web")
 #: Imports under way at a time, most of which only follow answers; and passes over a file, which cost CPU, of imports and of checks.
 MOST_RUNNING: Final = 16
 READING_AT_ONCE: Final = 2
-#: Checks and listings of groups at a time. There is one listing for each of two channels, so checks always find a thread.
+#: Checks and listings of groups at a time. There is one listing for each of two channels, so listings never take all threads.
 SMALL_AT_ONCE: Final = 4
 #: Groups of one listing that are offered to choose from.
 MOST_GROUPS: Final = 2000

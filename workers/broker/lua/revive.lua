@@ -16,7 +16,7 @@ redis.call('HDEL', dead_reasons, NOBODY)
 redis.call('HSET', bodies, id, message)
 local pushed = redis.pcall('RPUSH', ready, id)
 if type(pushed) == 'table' then
-  -- The letter stays dead: its body, which is in no list, must not be found as a stray and put back.
+  -- The letter stays dead: the new message, whose id is in no list, must not be found as a stray and put back.
   redis.call('HDEL', bodies, id)
   return pushed
 end

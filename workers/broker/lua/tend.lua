@@ -196,8 +196,8 @@ local function queues_of(told)
   return its
 end
 
--- 6. Counts the ids that are in a list or a set. If there are more messages, some are strays: a list was deleted or evicted, or nobody
---    knows their worker.
+-- 6. Counts the ids that are in a list or a set. If there are more messages, some seem to be strays: a list was deleted or evicted, or
+--    nobody knows their worker.
 local function standing(queue)
   local count = redis.call('LLEN', queue.ready) + redis.call('ZCARD', queue.delayed)
   for _, worker in ipairs(redis.call('HKEYS', workers)) do count = count + redis.call('SCARD', acks_prefix .. worker .. '.' .. queue.name) end
