@@ -198,12 +198,15 @@ def _any_event() -> dict[str, Any]:
     ids = dict.fromkeys(_id_of(kind)[0] for kind in EVENTS)
     schema = _event_envelope(
         {"enum": [PREFIX + kind for kind in EVENTS]},
-        {"type": "string", "description": "The `$id` of the schema of `data`: events/<type>.v1.json."},
+        {
+            "type": "string",
+            "description": "The `$id` of the schema of `data`: events/<type without `coupontools.`>.v1.json.",
+        },
         f"Depends on the event's type: {' Or: '.join(ids)} A reader that sees an id twice drops the second event.",
     )
     schema["properties"]["data"] = {
         "type": "object",
-        "description": "The fields of this type of event: events/<type>.v1.json.",
+        "description": "The fields of this type of event: events/<type without `coupontools.`>.v1.json.",
     }
     schema["allOf"] = [
         {
