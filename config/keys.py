@@ -25,7 +25,8 @@ key                                            type    written by    holds; life
 ``coupontools:forward:<queue>``                set     caretaker     ids that were brought forward, being overdue or cancelled: their
                                                                      place in the list counts no more; 90 days
 ``coupontools:sweep``                          hash    caretaker     which worker keeps the queues for all, which one looks for
-                                                                     deadlines that passed, and how far each has come
+                                                                     deadlines that passed (each until when), and how far that one
+                                                                     has come in each list or parking place
 ``coupontools:deaths:<queue>``                 hash    caretaker     id -> how many workers have died with it in hand; until it is
                                                                      answered
 ``coupontools:suspects``                       hash    broker        worker -> the message that it tries alone, because workers died
