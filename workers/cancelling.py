@@ -46,7 +46,7 @@ def cancel_jobs(client: redis.Redis, settings: Settings, ids: Collection[str]) -
     for message_id in ids:
         job = found.get(message_id)
         if job is None:
-            why_not[message_id] = "not found"
+            why_not[message_id] = "was not found"
         elif job.state in TOO_LATE and not _was_cancelled(job.event):
             why_not[message_id] = TOO_LATE[job.state]
     return why_not

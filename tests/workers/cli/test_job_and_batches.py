@@ -80,7 +80,7 @@ def test_a_job_in_each_of_its_states(house: House, command: Command) -> None:
     done = command("cancel", held, running["message_id"], lost, waiting, dead, "nothing")
     assert done.returncode == 1
     assert [line.partition(": ")[2].split()[0] for line in done.stderr.splitlines()] == [
-        "is", "may", "was", "was", "not",
+        "is", "may", "was", "was", "was",
     ]  # fmt: skip
     assert house.answer(held, seconds=60)["data"]["error"]["kind"] == "cancelled"
 
