@@ -9,7 +9,7 @@ MARK = "\ufffd"
 _CONTROLS = bytes(range(0x20))
 # Texts without control bytes, and anything between them; the last text may go on in the next piece.
 _SOUND = re.compile(r'[^"]*+(?:"(?:[^"\\\x00-\x1f]++|\\.)*+(?:"[^"]*+|\Z))*+', re.DOTALL)
-# A whole text without a control byte or escape (it does not change the state), a quote, an escape, a control byte.
+# Two quotes without a control byte or escape between them (the state stays as it is), a quote, an escape, a control byte.
 _TOKEN = re.compile(r'"[^"\\\x00-\x1f]*"|"|\\.|[\x00-\x1f]', re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r\n"

@@ -57,7 +57,7 @@ def it_works(task: Task) -> Signal:
 
 
 def listing_works(task: Task) -> Signal:
-    """Return the signal of a listing that was read: the API works, but that shows nothing about the job's own kind of call."""
+    """Return the signal of a look-up's listing that was read: the API works, which shows nothing about the job's own kind of call."""
     return Signal(word="well", call="read_back", about=task.listing, channel=task.job.scope)
 
 
@@ -85,7 +85,7 @@ def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
 
 
 def listing_trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
-    """Return the signal of a listing that could not be read."""
+    """Return the signal of a look-up's listing that could not be read."""
     if meaning.signal == "outage" and not meaning.connect:
         # Only the look-up waits; other kinds of call may go on.
         return SILENT

@@ -61,7 +61,7 @@ class Lease:
 
     @property
     def slot_missed(self) -> bool:
-        """Is it too late to use the slot? Else a process that stood still would send all its reserved calls at once."""
+        """Is it too late to use the slot? A process that stood still must not send all its reserved calls at once."""
         return self._slot is not None and now() > self._slot + SLOT_GRACE_SECONDS
 
     @property

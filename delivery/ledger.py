@@ -144,7 +144,7 @@ class Ledger:
     ) -> Settled:
         """Write what came of a claim, and what its call showed about the account; ``deadline`` is the one that the claim returned."""
         keys, policy, receipt, job = self._keys, self._policy, task.receipt, task.job
-        # A job that was never claimed is asked nothing here: its arguments may not even be readable.
+        # A job that was never claimed touches no record, and is not asked about its call: its arguments may not even be readable.
         owned = settlement.owned
         arguments: dict[str, Any] = self._times | {
             "id": receipt.id,

@@ -39,7 +39,7 @@ class Pause:
     #: While another job has the name or the contact that this one wants: the first wait, and the longest.
     other_first = 0.3
     other_last = 30.0
-    #: While another worker reads the listing: the shortest wait, and the longest. That listing may end long before the reader lock does,
+    #: While another claim reads the listing: the shortest wait, and the longest. That listing may end long before the reader lock does,
     #: and it only tells of records that waited when it began.
     reader_first = 0.05
     reader_last = 2.0

@@ -18,7 +18,7 @@ from delivery.scripts import SCRIPTS, ScriptRunner
 
 __all__ = ["Unknowns"]
 
-#: How many records one listing looks for, the longest due first; the next listing takes the rest. And how many one script handles.
+#: How many records one listing looks for at most, the longest due first; the next one takes the rest. And how many one script handles.
 UNKNOWNS_OF_A_LISTING = 20_000
 UNKNOWNS_AT_ONCE = 500
 VERDICTS_AT_ONCE = 500

@@ -40,7 +40,8 @@ local MINUTES_KEPT_MS = 2 * 86400 * 1000
 local MINUTE = 60000
 local function minute_of(minutes) return minutes .. ':' .. whole(math.floor(now / MINUTE)) end
 
--- `tally` is the key of the minutes, the lane and the outcome. Tries what count_minute does, and adds what goes with a new field.
+-- `tally` is what the minutes' keys begin with, the lane and the outcome. Tries what count_minute does, and adds what goes with a new
+-- field.
 local function try_minute(tally)
   local key = minute_of(tally[1])
   if redis.call('HINCRBY', key, tally[2] .. '|' .. tally[3], 0) > 0 then return end

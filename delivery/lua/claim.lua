@@ -74,7 +74,8 @@ end
 
 local standing, passing = holds_of(holds, job.scope, job.call, job.secret)
 
--- The first of these holds that this job must wait for, and how long (ms). A look-up does not wait for a hold of one kind of call.
+-- The first of these holds that this job must wait for, and how long (ms). A look-up does not wait for an outage of one
+-- kind of call, but for every other hold.
 local function stopped_by(list, only_looks)
   for _, one in ipairs(list) do
     local wait = not (only_looks and one.hold.call_only) and waits_for(one.hold, job)

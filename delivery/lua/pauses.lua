@@ -15,7 +15,7 @@ local function after_other(since)
   return now + math.max(PAUSE.other_first, math.min(PAUSE.other_last, (now - since) / 4))
 end
 
--- When a look-up asks again while another worker reads the listing, whose reader lock lasts for another `left` ms.
+-- When a look-up asks again while another claim reads the listing, and its reader lock lasts for another `left` ms.
 local function after_reader(left)
   return now + math.min(math.max(PAUSE.reader_first, left) + PAUSE.lock_slack, PAUSE.reader_last)
 end

@@ -3,7 +3,7 @@
 -- include: account.lua
 --
 -- reserve.lua: reserves a slot of the account's pace for a call that has none from a claim: a listing that reads back, or a job's call
--- after its baseline was noted.
+-- when the listing of its baseline has used the claim's slot.
 --
 -- KEYS  1 pace (see account.lua)
 local pace = KEYS[1]

@@ -71,7 +71,8 @@ local function take_signal(signal, token, account, alone, threshold)
   local run = 0
   local kind_of_run = signal.connect and 'connect' or calls
   if word == 'outage' then
-    -- Time-outs of a burst come later than the good answers to calls of the same moment: only a call counts that began since a good answer.
+    -- Time-outs of a burst come later than the good answers to calls of the same moment: a call counts only if it began after the last
+    -- good answer.
     local well = tonumber(redis.call('HGET', troubles, 'well:' .. kind_of_run) or '0')
     if well > now or now - signal.took > well then run = redis.call('HINCRBY', troubles, 'run:' .. kind_of_run, 1) end
     redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
@@ -81,7 +82,7 @@ local function take_signal(signal, token, account, alone, threshold)
 
   local function is_over(hold)
     if hold.kind == 'outage' then
-      -- Any answer shows that connections work.
+      -- A call that got a connection, even one that timed out on it, shows that connections work.
       if not hold.call_only then return word ~= 'none' and not signal.connect end
       return word == 'well' and hold.call == calls
     end

@@ -137,7 +137,7 @@ if #flat > 0 then keep_time(account) end
 local moved = 0
 for _, place in ipairs(places) do
   local over = redis.call('HEXISTS', holds, place.name) == 0
-  -- Messages that were parked when every secret was refused come back for workers that use another one now.
+  -- Messages that were parked when every secret was refused come back once a living worker uses one that is not.
   local free = not over and string.match(place.name, '^account/refused/') and others_may_call(holds, workers, heartbeats)
   if moved < BATCH and (over or free) then moved = moved + let_go(place, BATCH - moved) end
 end
