@@ -29,7 +29,7 @@ local function answered_for_others(batch)
   local sum = 0
   for name, count in pairs(batch) do
     local lane = string.match(name, '^(.-)|')
-    if lane and lane ~= batch.imports then sum = sum + tonumber(count) end
+    if lane and lane ~= batch.imports then sum = sum + (tonumber(count) or 0) end
   end
   return math.max(sum, tonumber(batch.others) or 0)
 end
@@ -39,7 +39,7 @@ local function finish_batch(key, events, maxlen, ttl_ms)
   local batch, failed = read_batch(key), {}
   local size, answered = tonumber(batch.size) or 0, tonumber(batch.answered) or 0
   if batch.told or size == 0 or answered < size then return end
-  if batch.imports and answered - answered_for_others(batch) < tonumber(batch.enqueued) then return end
+  if batch.imports and answered - answered_for_others(batch) < (tonumber(batch.enqueued) or 0) then return end
   for name, count in pairs(batch) do
     local kind = string.match(name, '^failed:(.+)$')
     if kind then failed[kind] = tonumber(count) end

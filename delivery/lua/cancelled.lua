@@ -32,7 +32,8 @@ end
 
 -- Does the mark of its batch catch this job? `counts` is the batch's key.
 local function batch_is_cancelled(mark, sent, counts)
-  if not mark or sent_before(mark, sent) then return mark and true or false end
+  if not mark then return false end
+  if sent_before(mark, sent) then return true end
   local id, began_at = unpack(redis.call('HMGET', counts, 'id', 'began_at'))
   return id and (tonumber(began_at) or 0) <= (tonumber(mark) or 0)
 end

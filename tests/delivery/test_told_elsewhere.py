@@ -151,6 +151,17 @@ def test_an_import_s_batch_ends_with_its_rows_whatever_a_service_has_in_it(
     assert (data["total"], data["succeeded"], data["failed"]) == (5, 4, {"rejected": 1})
 
 
+@pytest.mark.parametrize("odd", [{"imports": "bulk"}, {"imports": "bulk", "reads|succeeded": "many"}])
+def test_odd_counts_of_a_batch_stop_no_answer(
+    still: StillClock, still_ledger: Ledger, claimed: Make, odd: dict[str, str]
+) -> None:
+    """Redis may have refused the command after the one that noted the lane, and a stranger may write anything."""
+    still.redis.hset(KEYS.batch(short_digest("spring")), mapping={"id": "spring", **odd})
+    job = claimed("job", batch_id="spring", batch_size=1)
+    assert finish(still_ledger.settle(job, "t1", DONE)) == OURS
+    assert [entry["type"] for entry in still.all()[KEYS.events]] == ["told", "coupontools.batch.finished"]
+
+
 def test_a_batch_of_one_job_ends_with_its_answer(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:

@@ -188,7 +188,7 @@ class ImportRun:
         counted, began_at, enqueued, told = self.client.hmget(counts, "id", "began_at", "enqueued", "told")
         now = clock[0] * 1000 + clock[1] / 1000
         if is_cancelled(mark, float(began_at or 0) if counted else now):
-            # Once only: each time the size is written the counts live longer, and with them the mark.
+            # Not once the batch is finished: whenever the size is written the counts live longer, and with them the mark.
             if enqueued and not told:
                 self._tell_size(self.client)
             raise BatchCancelled(self.batch_id)
