@@ -3,9 +3,8 @@
 from workers.imports.by_job import NotAnswered, answers_of
 from workers.imports.columns import IGNORED, known_columns, same_name
 from workers.imports.contacts import ContactsFile, Row, columns_of
-from workers.imports.dead_rows import FailedFile
 from workers.imports.following import Answers
-from workers.imports.kept_rows import KeptRows, free_name
+from workers.imports.kept_rows import FailedFile, KeptRows, free_name
 from workers.imports.national_numbers import Country
 from workers.imports.options import WrongOption, constant_arguments, country_of_numbers
 from workers.imports.pace import BULK, ImportTime, duration

@@ -1,17 +1,23 @@
-"""The rows that an import refused, or that failed, as a CSV file that can be mended and imported again."""
+"""CSV files of contacts that were refused or failed, each with the reason: for people to mend and import again."""
 
 from __future__ import annotations
 
 import csv
 import itertools
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, Any, Self
 
-from workers.imports.columns import ERROR_COLUMN, Columns, same_name
+import orjson
+
+from workers.broker import DeadLetter
+from workers.imports.columns import ERROR_COLUMN, Columns, known_columns, same_name
 from workers.imports.contacts import Row
-from workers.imports.private_csv import PrivateCsv
+from workers.imports.formulas import as_text
 from workers.imports.source import is_stream
 
-__all__ = ["KeptRows", "free_name"]
+__all__ = ["FailedFile", "KeptRows", "free_name"]
 
 
 def free_name(source: Path, kind: str) -> Path:
@@ -26,8 +32,46 @@ def free_name(source: Path, kind: str) -> Path:
     return next(path for path in itertools.chain([plain], numbered) if not path.exists())
 
 
-class KeptRows(PrivateCsv):
-    """A file with the header of the source and a last column `error`. Without a ``path``, nothing is kept."""
+class _PrivateCsv:
+    """A file that is created with its first row. Nobody but its owner may read the numbers and names in it, and a spreadsheet runs no cell.
+
+    Raises:
+        OSError: from ``_write``, the file cannot be created (it exists by now, the folder is read-only) or written.
+    """
+
+    def __init__(self, path: Path | None, delimiter: str = ",") -> None:
+        self.path = path
+        self._delimiter = delimiter
+        self._file: IO[str] | None = None
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def created(self) -> bool:
+        """Return whether any row was written."""
+        return self._file is not None
+
+    def _write(self, header: Iterable[str], cells: Iterable[str]) -> None:
+        """Write one row; before the first one, its header. Without a path, nothing is kept."""
+        if self.path is None:
+            return
+        if self._file is None:
+            # O_EXCL: never overwrite a file.
+            number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
+            self._writer = csv.writer(self._file, delimiter=self._delimiter)
+            self._writer.writerow([as_text(name) for name in header])
+        self._writer.writerow([as_text(cell) for cell in cells])
+
+
+class KeptRows(_PrivateCsv):
+    """Rows of a file: the header of that file and a last column `error`. Without a ``path``, nothing is kept."""
 
     def __init__(self, path: Path | None, columns: Columns) -> None:
         super().__init__(path, columns.delimiter)
@@ -43,7 +87,7 @@ class KeptRows(PrivateCsv):
         rows = [cells for line in row.broken if (cells := self._cells(line))] or [row.cells]
         for cells in rows:
             kept = [cells[at] if at < len(cells) else "" for at in self._kept]
-            self.write(self._header, [*kept, problem, *cells[self._columns :]])
+            self._write(self._header, [*kept, problem, *cells[self._columns :]])
         return len(rows)
 
     def _cells(self, line: str) -> list[str]:
@@ -54,3 +98,35 @@ class KeptRows(PrivateCsv):
             whole = [""] * (self._kept[0] + 1)
             whole[self._kept[0]] = line
             return whole
+
+
+class FailedFile(_PrivateCsv):
+    """Contacts of dead letters: the columns that `import` knows, and a last column `error`."""
+
+    rows = 0
+
+    def add(self, letter: DeadLetter, body: bytes) -> None:
+        """Write the contact of one dead letter, and why it failed.
+
+        Raises:
+            FileExistsError: the file exists.
+        """
+        try:
+            arguments = orjson.loads(body)["kwargs"]
+            columns = known_columns(arguments["channel"])
+            to = arguments.get("phone") or arguments.get("email") or ""
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        if letter.job != "add_contact" or not isinstance(to, str):
+            return
+        custom = arguments.get("custom_fields")
+        identifying, *others = columns.values()
+        given = {**(custom if isinstance(custom, dict) else {}), **arguments, identifying: to}
+        cells = [_cell(given.get(name)) for name in (identifying, *others)]
+        self._write([*columns, ERROR_COLUMN], [*cells, f"{letter.kind}: {letter.message}"])
+        self.rows += 1
+
+
+def _cell(value: object) -> str:
+    """Return the text of a cell; "" for a list or an object, which may be nested too deeply to be written."""
+    return "" if not value or isinstance(value, dict | list) else str(value)
