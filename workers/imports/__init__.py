@@ -2,17 +2,15 @@
 
 from workers.imports.by_job import NotAnswered, answers_of
 from workers.imports.columns import IGNORED, known_columns, same_name
-from workers.imports.contacts import ContactsFile, Row, columns_of
-from workers.imports.following import Answers
+from workers.imports.contacts import ContactsFile, columns_of
 from workers.imports.kept_rows import FailedFile, KeptRows, free_name
-from workers.imports.national_numbers import Country
 from workers.imports.options import WrongOption, constant_arguments, country_of_numbers
 from workers.imports.pace import BULK, ImportTime, duration
 from workers.imports.people import People, Person
 from workers.imports.present import NotListed
-from workers.imports.run import BatchCancelled, Stopped, Tally
+from workers.imports.progress import Answers, BatchCancelled, Stopped, Tally
 from workers.imports.source import STDIN, UnusableFile
-from workers.imports.whole import Import, ImportWatcher
+from workers.imports.whole import Import
 
 __all__ = [
     "BULK",
@@ -21,17 +19,14 @@ __all__ = [
     "Answers",
     "BatchCancelled",
     "ContactsFile",
-    "Country",
     "FailedFile",
     "Import",
     "ImportTime",
-    "ImportWatcher",
     "KeptRows",
     "NotAnswered",
     "NotListed",
     "People",
     "Person",
-    "Row",
     "Stopped",
     "Tally",
     "UnusableFile",

@@ -12,7 +12,7 @@ import redis
 from actors import JOBS
 from config import Settings
 from config.keys import Keys
-from workers.imports.run import Stopped
+from workers.imports.progress import Stopped
 from workers.producer import enqueue_all, job_message
 from workers.redis_link import Patience
 from workers.redis_state import read_redis

@@ -6,18 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import redis
 
 from config.keys import Keys
 from delivery import batch_key
 from workers.imports.pace import BULK
-from workers.imports.run import Stopped
+from workers.imports.progress import Answers, Stopped, Watcher
 from workers.redis_link import Patience
 from workers.throughput import left_seconds, read_per_minute
 
-__all__ = ["Answers", "AnswersWatcher", "Following"]
+__all__ = ["Following"]
 
 #: How often the counts are looked at, in seconds.
 LOOK_SECONDS = 0.5
@@ -32,40 +32,6 @@ class Counts:
     succeeded: int = 0
     failed: int = 0
     known: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What has come of the rows of one import."""
-
-    #: Rows whose job is in the batch.
-    enqueued: int
-    added: int
-    failed: int
-    #: Jobs that are not answered.
-    waiting: int
-    #: At the present pace; None while nothing is answered.
-    left_seconds: float | None
-
-    @property
-    def replayed(self) -> int:
-        """Return how many were added by an earlier job, so that nothing was sent."""
-        return max(0, self.enqueued - self.added - self.failed - self.waiting)
-
-    @property
-    def answered(self) -> int:
-        """Return how many rows are answered."""
-        return max(0, self.enqueued - self.waiting)
-
-
-class AnswersWatcher(Protocol):
-    """Shows how the answers come in."""
-
-    def answered(self, answers: Answers) -> None:
-        """Show what has come so far."""
-
-    def say(self, text: str) -> None:
-        """Show a message for people, such as that Redis is away."""
 
 
 class Following:
@@ -103,7 +69,7 @@ class Following:
             left_seconds(waiting, pace),
         )
 
-    def follow(self, enqueued: int, watcher: AnswersWatcher, signals: Sequence[int]) -> Answers:
+    def follow(self, enqueued: int, watcher: Watcher, signals: Sequence[int]) -> Answers:
         """Wait until all jobs of the batch are answered, also while Redis is away. Return what came of the ``enqueued`` rows.
 
         Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import redis
 
@@ -14,19 +13,16 @@ from config.keys import Keys
 from delivery import Policy
 from workers.imports.contacts import ContactsFile
 from workers.imports.failed_rows import write_failed
-from workers.imports.following import Answers, AnswersWatcher, Following
+from workers.imports.following import Following
 from workers.imports.kept_rows import KeptRows
 from workers.imports.people import People
 from workers.imports.present import read_present
-from workers.imports.run import ImportRun, Stopped, Tally, Watcher
+from workers.imports.progress import Answers, Stopped, Tally, Watcher
+from workers.imports.run import ImportRun
 from workers.redis_link import Patience
 from workers.worker_list import account_keys, read_workers
 
-__all__ = ["Import", "ImportWatcher"]
-
-
-class ImportWatcher(Watcher, AnswersWatcher, Protocol):
-    """Shows how an import goes, from its first row to its last answer."""
+__all__ = ["Import"]
 
 
 @dataclass(slots=True)
@@ -55,7 +51,7 @@ class Import:
     failed_file: Path | None = None
 
     def carry_out(
-        self, contacts: ContactsFile, refused: KeptRows, watcher: ImportWatcher, signals: Sequence[int]
+        self, contacts: ContactsFile, refused: KeptRows, watcher: Watcher, signals: Sequence[int]
     ) -> None:
         """Enqueue the rows, and follow their answers with ``wait``. Stop when there is anything in ``signals``.
 

@@ -13,7 +13,8 @@ from workers.imports.contacts import ContactsFile
 from workers.imports.kept_rows import KeptRows
 from workers.imports.options import constant_arguments
 from workers.imports.people import People
-from workers.imports.run import AT_ONCE, BatchCancelled, Stopped
+from workers.imports.progress import BatchCancelled, Stopped
+from workers.imports.run import AT_ONCE
 from workers.imports.whole import Import
 
 
