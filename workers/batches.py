@@ -10,7 +10,7 @@ import redis
 
 from config.keys import Keys
 from delivery import batch_key, cancelled_field, is_cancelled
-from workers.lookup import time_of
+from workers.redis_state import time_of
 from workers.throughput import count_of, left_seconds, read_per_minute
 
 __all__ = ["Batch", "read_batch", "read_batches"]

@@ -11,7 +11,8 @@ from workers.cli.command import check_known
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.cli.show import shown
-from workers.lookup import Found, open_lookup
+from workers.lookup import Found, Lookup
+from workers.redis_link import sync_client
 
 __all__ = ["job"]
 
@@ -41,7 +42,9 @@ def job(
     if sum(given is not None for given in (message_id, idempotency_key, correlation_id)) != 1:
         raise typer.BadParameter("give one of ID, --idempotency-key and --correlation-id", param_hint="ID")
     check_known("job", actor, JOBS, "--actor")
-    with open_lookup(command_settings(), lambda text: say(text, err=True)) as lookup:
+    settings = command_settings()
+    with sync_client(settings.redis_url) as client:
+        lookup = Lookup(client, settings, lambda text: say(text, err=True))
         if message_id is not None:
             found = list(lookup.by_ids([message_id]).values())
         elif idempotency_key is not None:

@@ -1,7 +1,7 @@
 """Finds jobs for `job` and `cancel`: what is known of a job, apart from how a command prints it."""
 
-from workers.lookup.found import Found, in_words, time_of
-from workers.lookup.lookup import Lookup, open_lookup
+from workers.lookup.found import Found, in_words
+from workers.lookup.lookup import Lookup
 from workers.lookup.scan import LooksTooLong
 from workers.lookup.story import Step, story
 
@@ -11,7 +11,5 @@ __all__ = [
     "Lookup",
     "Step",
     "in_words",
-    "open_lookup",
     "story",
-    "time_of",
 ]

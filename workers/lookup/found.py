@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from actors import JOBS
-from workers.redis_state import time_of
 from workers.stream import message_of
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "job_of_event",
     "kwargs_of",
     "text_of",
-    "time_of",
 ]
 
 

@@ -8,7 +8,6 @@ million take some seconds. (Searching them in Redis, by Lua, costs Redis twice a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -25,11 +24,10 @@ from workers.answers import SECOND_MS, kept_ms, markers
 from workers.lookup.found import Found, answered, fields_of, kwargs_of, text_of
 from workers.lookup.place import Places, key_in_force
 from workers.lookup.scan import Scan
-from workers.redis_link import sync_client
 from workers.stream import message_of
 from workers.worker_list import account_keys, read_workers
 
-__all__ = ["Lookup", "open_lookup"]
+__all__ = ["Lookup"]
 
 #: How far from the time given by its mark an event is looked for first, in milliseconds.
 NEAR_MS = 2000
@@ -37,32 +35,21 @@ NEAR_MS = 2000
 Matches = Callable[[dict[str, Any]], bool]
 
 
-def _say_nothing(text: str) -> None:
-    del text
-
-
-@contextmanager
-def open_lookup(settings: Settings, say: Callable[[str], None] = _say_nothing) -> Iterator[Lookup]:
-    """Open a `Lookup`. Its methods raise redis.RedisError when Redis cannot be asked.
-
-    Before so much is read one after the other that it takes a while, ``say`` is called with a text about it.
-    """
-    with sync_client(settings.redis_url) as client:
-        yield Lookup(client, settings, say)
-
-
 class Lookup:
-    """Looks for jobs."""
+    """Looks for jobs. Every method raises redis.RedisError when Redis cannot be asked."""
 
     def __init__(
         self,
         client: redis.Redis,
         settings: Settings,
-        say: Callable[[str], None] = _say_nothing,
+        say: Callable[[str], None] = lambda _: None,
         *,
         most_seconds: float = float("inf"),
     ) -> None:
-        """``most_seconds`` is how long all its searches together may take before they raise LooksTooLong; ``say`` as in `open_lookup`."""
+        """``most_seconds`` is how long all its searches together may take before they raise LooksTooLong.
+
+        Before so much is read one after the other that it takes a while, ``say`` is called with a text about it.
+        """
         workers = read_workers(client, settings)
         self._client = client
         self._keys: Keys = account_keys(settings, workers)
@@ -87,14 +74,11 @@ class Lookup:
         def event_matches(event: dict[str, Any]) -> bool:
             return message_of(event) in missing
 
-        for search in (self._unanswered, self._dead, self._answered):
+        for one in self._everywhere(matches, event_matches, missing) if missing else ():
+            found.setdefault(one.message_id, one)
+            missing.discard(one.message_id)
             if not missing:
                 break
-            for one in search(matches, event_matches, set(missing)):
-                found.setdefault(one.message_id, one)
-                missing.discard(one.message_id)
-                if not missing:
-                    break
         return found
 
     def _marked(self, message_id: str) -> Found | None:
@@ -142,43 +126,35 @@ class Lookup:
         def event_matches(event: dict[str, Any]) -> bool:
             return event.get("correlationid") == correlation_id
 
-        searches = (self._unanswered, self._dead, self._answered)
-        return _once(
-            chain.from_iterable(search(matches, event_matches, {correlation_id}) for search in searches)
-        )
+        return _once(self._everywhere(matches, event_matches, {correlation_id}))
 
     def by_key(self, key: str, actor: str | None = None) -> Iterator[Found]:
         """Yield the jobs of this idempotency key, given or derived, those that are not answered first."""
         actors = [actor] if actor else list(JOBS)
-        on_record = [found for name in actors if (found := self._on_record(key, name))]
-        nothing = True
-        for found in _once(chain((one for one in on_record if one.message_id), self._with_key(key, actors))):
-            nothing = False
-            yield found
-        if nothing:
-            yield from on_record or self._unclaimed(key, actors)
 
-    def _with_key(self, key: str, actors: list[str]) -> Iterator[Found]:
         def matches(fields: dict[str, Any]) -> bool:
             return fields.get("actor_name") in actors and key_in_force(fields) == key
 
         def event_matches(event: dict[str, Any]) -> bool:
             return event.get("idempotencykey") == key and answered(event).job in {*actors, None}
 
+        on_record = [found for name in actors if (found := self._on_record(key, name))]
+        claimed = [found for found in on_record if found.message_id]
         # No message contains its derived key.
-        texts = set() if _is_derived(key) else {key}
-        if texts:
-            yield from self._unanswered(matches, event_matches, texts)
-        yield from self._dead(matches, event_matches, texts)
-        yield from self._answered(matches, event_matches, {key})
-
-    def _unclaimed(self, key: str, actors: list[str]) -> Iterator[Found]:
-        """Yield jobs of a derived key that no worker has seen yet: this derives the key of every waiting message."""
-
-        def matches(fields: dict[str, Any]) -> bool:
-            return fields.get("actor_name") in actors and key_in_force(fields) == key
-
-        return self._unanswered(matches, matches, set()) if _is_derived(key) else iter(())
+        derived = key.startswith("derived:")
+        if derived:
+            searches = [self._dead(matches, set()), self._answered(event_matches, {key})]
+        else:
+            searches = [self._everywhere(matches, event_matches, {key})]
+        nothing = True
+        for found in _once(chain(claimed, *searches)):
+            nothing = False
+            yield found
+        if nothing and on_record:
+            yield from on_record
+        elif nothing and derived:
+            # No worker has seen such a job yet: derive the key of every waiting message.
+            yield from self._unanswered(matches, set())
 
     def _on_record(self, key: str, actor: str) -> Found | None:
         """Return the job that the ledger has on record: the message that claimed last, or an outcome, which has no message id."""
@@ -196,7 +172,12 @@ class Lookup:
 
     # -- One after the other. A match contains one of ``texts``; without texts, all messages and events are read --------------
 
-    def _unanswered(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
+    def _everywhere(self, matches: Matches, event_matches: Matches, texts: set[str]) -> Iterator[Found]:
+        yield from self._unanswered(matches, texts)
+        yield from self._dead(matches, texts)
+        yield from self._answered(event_matches, texts)
+
+    def _unanswered(self, matches: Matches, texts: set[str]) -> Iterator[Found]:
         if much := self._scan.is_much():
             self._say(much)
         for name in QUEUES:
@@ -206,14 +187,14 @@ class Lookup:
                     if matches(fields):
                         yield self._places.find(name, entry_id, fields, delayed_by_stock=key != queue.bodies)
 
-    def _dead(self, matches: Matches, _: Matches, texts: set[str]) -> Iterator[Found]:
+    def _dead(self, matches: Matches, texts: set[str]) -> Iterator[Found]:
         for name in QUEUES:
             for entry_id, fields in self._scan.messages(self._keys.queue(name).dead_bodies, texts):
                 if matches(fields):
                     message_id = text_of(fields, "message_id") or ""
                     yield self._letter(name, entry_id, message_id, self._event_of(message_id), fields)
 
-    def _answered(self, _: Matches, matches: Matches, texts: set[str]) -> Iterator[Found]:
+    def _answered(self, matches: Matches, texts: set[str]) -> Iterator[Found]:
         for event in self._scan.events(texts):
             if matches(event):
                 yield answered(event)
@@ -256,10 +237,6 @@ def _once(many: Iterable[Found]) -> Iterator[Found]:
         if found.message_id not in told:
             told.add(found.message_id)
             yield found
-
-
-def _is_derived(key: str) -> bool:
-    return key.startswith("derived:")
 
 
 def _remembered(actor: str, outcome: bytes) -> dict[str, Any]:

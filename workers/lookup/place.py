@@ -10,8 +10,8 @@ from actors import key_of
 from config.keys import Keys
 from delivery.task import short_digest
 from workers.halts import WHY
-from workers.lookup.found import Found, fields_of, kwargs_of, text_of, time_of
-from workers.redis_state import read_redis
+from workers.lookup.found import Found, fields_of, kwargs_of, text_of
+from workers.redis_state import read_redis, time_of
 from workers.throughput import count_of
 from workers.worker_list import WorkerState
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from delivery import PREFIX
-from workers.lookup.found import Found, in_words, text_of, time_of
+from workers.lookup.found import Found, in_words, text_of
+from workers.redis_state import time_of
 
 __all__ = ["Step", "story"]
 
