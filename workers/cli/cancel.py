@@ -10,8 +10,7 @@ from config.keys import Keys
 from workers.batches import read_batch
 from workers.cancelling import cancel_batch, cancel_jobs
 from workers.cli.output import plain, say
-from workers.cli.pair import check_pair
-from workers.cli.settings import command_settings
+from workers.cli.settings import check_pair, command_settings
 from workers.redis_link import sync_client
 
 __all__ = ["cancel"]

@@ -14,8 +14,7 @@ from actors import QUEUES
 from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, readable
 from workers.cli.command import Command, check_known
 from workers.cli.output import say, say_json
-from workers.cli.pair import check_pair
-from workers.cli.settings import command_settings
+from workers.cli.settings import check_pair, command_settings
 from workers.redis_link import sync_client
 from workers.worker_list import AccountUnknown, account_keys, known_account_keys, read_workers
 

@@ -23,8 +23,7 @@ from workers.cli.command import check_known
 from workers.cli.job_lines import messages_of
 from workers.cli.job_options import job_options
 from workers.cli.output import say, say_json
-from workers.cli.pair import check_pair
-from workers.cli.settings import command_settings
+from workers.cli.settings import check_pair, command_settings
 from workers.cli.show import failed, print_event
 from workers.cli.wait import NoAnswer, Wait, tell_of_redis
 from workers.producer import Enqueued, enqueue_all, job_message

@@ -24,8 +24,7 @@ from workers.cli.import_signals import noted_signals
 from workers.cli.import_summary import Summary
 from workers.cli.job_options import LARGEST_NUMBER
 from workers.cli.output import say
-from workers.cli.pair import check_pair
-from workers.cli.settings import command_settings
+from workers.cli.settings import check_pair, command_settings
 from workers.imports import (
     BULK,
     STDIN,

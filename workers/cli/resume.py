@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.cli.pausing import Scope, carry_out
+from workers.cli.pause import Scope, carry_out
 
 __all__ = ["resume"]
 
