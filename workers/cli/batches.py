@@ -12,7 +12,7 @@ from config.keys import Keys
 from config.names import QUEUES
 from workers.batches import Batch, read_batch, read_batches
 from workers.broker import DeadLetters
-from workers.cli.output import plain, say, say_json
+from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.imports import FailedFile, duration
 from workers.redis_link import sync_client
@@ -86,4 +86,4 @@ def _line(batch: Batch) -> str:
     parts += [f"{count:,} {kind}" for kind, count in sorted(batch.failed.items())]
     parts += [f"{duration(batch.left_seconds)} left"] if batch.left_seconds else []
     parts += ["cancelled"] if batch.cancelled else []
-    return plain(", ".join(parts))
+    return ", ".join(parts)

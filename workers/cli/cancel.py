@@ -9,7 +9,7 @@ import typer
 from config.keys import Keys
 from workers.batches import read_batch
 from workers.cancelling import cancel_batch, cancel_jobs
-from workers.cli.output import plain, say
+from workers.cli.output import say
 from workers.cli.settings import check_pair, command_settings
 from workers.redis_link import sync_client
 
@@ -45,7 +45,7 @@ def cancel(
             cancel_batch(client, settings, batch)
             if read_batch(client, Keys.of(settings), batch) is None:
                 say(
-                    f"no job of batch {plain(batch)} has been counted yet: jobs that wait or come later are cancelled",
+                    f"no job of batch {batch} has been counted yet: jobs that wait or come later are cancelled",
                     err=True,
                 )
         why_not = cancel_jobs(client, settings, list(dict.fromkeys(ids))) if ids else {}

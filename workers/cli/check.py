@@ -12,7 +12,7 @@ from config import Settings
 from config.few_settings import few_of
 from workers.beats import beats_folder, living
 from workers.cli.live import check_live, told_of, told_of_standing
-from workers.cli.output import plain, say, say_json
+from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.redis_link import sync_client, trouble_of
 from workers.state import find_other_queues, read_state
@@ -71,7 +71,7 @@ def check(
         say_json({"healthy": problem is None, "workers": alive, "problem": problem, "warnings": warnings})
     else:
         for warning in warnings:
-            say(f"warning: {plain(warning)}", err=True)
+            say(f"warning: {warning}", err=True)
         say(problem or f"healthy: {alive} worker processes alive", err=problem is not None)
     raise typer.Exit(0 if problem is None else 1)
 

@@ -36,6 +36,7 @@ from workers.imports import (
     NotListed,
     People,
     Stopped,
+    Tally,
     UnusableFile,
     constant_arguments,
     country_of_numbers,
@@ -152,7 +153,7 @@ def import_csv(
     if wait:
         check_failed_folder(file)
     settings = command_settings()
-    told = Summary(None if dry_run else batch, dry_run=dry_run, again=again)
+    told = Summary(None if dry_run else batch, Tally(dry_run=dry_run), again)
     shown = "standard input" if file == STDIN else file.name
     stopped: Stopped | None = None
     try:

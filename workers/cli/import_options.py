@@ -28,11 +28,7 @@ def told_as_usage() -> Iterator[None]:
     try:
         yield
     except WrongOption as error:
-        raise typer.BadParameter(str(error), param_hint=_flag(error.name)) from None
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+        raise typer.BadParameter(str(error), param_hint=f"--{error.name.replace('_', '-')}") from None
 
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:

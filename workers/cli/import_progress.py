@@ -55,15 +55,11 @@ class ImportProgress(Progress):
             self.say(
                 "no answer for a while; is a worker running, or is work held? (coupontools-worker status)"
             )
-        left = (
-            "nobody knows how long it takes"
-            if answers.left_seconds is None
-            else duration(answers.left_seconds)
-        )
+        left = answers.left_seconds
         parts = [f"{answers.answered:,} of {answers.enqueued:,} answered", f"{answers.added:,} added"]
         parts += [f"{answers.replayed:,} added before"] if answers.replayed else []
         parts += [f"{answers.failed:,} failed"] if answers.failed else []
-        parts.append(f"{left} left" if answers.left_seconds is not None else left)
+        parts += ["nobody knows how long it takes" if left is None else f"{duration(left)} left"]
         self._show(answers.answered, ", ".join(parts), answers.enqueued)
 
     def _show(self, completed: int, text: str, total: int | None = None) -> None:

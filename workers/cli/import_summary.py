@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import shlex
 import sys
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,13 @@ class Summary:
 
     #: None for a dry run.
     batch: str | None
-    dry_run: InitVar[bool]
+    tally: Tally
     again: bool
-    tally: Tally = field(init=False)
     pace: ImportTime | None = None
     of: Import | None = None
     #: How many contacts wait in the queue of imports.
     waiting: int | None = None
     refused_file: Path | None = None
-
-    def __post_init__(self, dry_run: bool) -> None:
-        self.tally = Tally(dry_run=dry_run)
 
     @property
     def answers(self) -> Answers | None:
@@ -44,7 +40,7 @@ class Summary:
         """Return how far an import came before it failed or was stopped, and what can be done."""
         if not self.tally.enqueued:
             return "nothing was enqueued"
-        batch = plain(shlex.quote(self.batch or ""))
+        batch = shlex.quote(self.batch or "")
         if isinstance(stopped, BatchCancelled):
             return (
                 f"everything up to line {self.tally.line:,} was enqueued before ({self.tally.enqueued:,} contacts), and "
@@ -123,11 +119,8 @@ class Summary:
         if answers.replayed:
             parts.insert(1, f"{answers.replayed:,} added by an earlier job (nothing was sent)")
         if answers.waiting:
-            left = (
-                ""
-                if answers.left_seconds is None
-                else f": {duration(answers.left_seconds)} at the present pace"
-            )
+            seconds = answers.left_seconds
+            left = "" if seconds is None else f": {duration(seconds)} at the present pace"
             parts.append(f"{answers.waiting:,} not answered yet{left}")
         say(", ".join(parts))
         if answers.replayed and not self.again:

@@ -8,7 +8,7 @@ import typer
 
 from actors import JOBS
 from workers.cli.command import check_known
-from workers.cli.output import plain, say, say_json
+from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
 from workers.cli.show import shown
 from workers.lookup import Found, Lookup
@@ -80,7 +80,7 @@ def _line(found: Found) -> str:
     ):
         if text:
             parts.append(f"{name} {text}".strip())
-    return plain(", ".join(parts))
+    return ", ".join(parts)
 
 
 def _gist(event: dict[str, Any]) -> str:
