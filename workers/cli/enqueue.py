@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -99,24 +99,18 @@ def enqueue(
     if timeout is not None and not wait:
         raise typer.BadParameter("needs --wait", param_hint="--timeout")
     run = _Run(command_settings(), as_json=as_json)
+    deadline = arguments.get("deadline_seconds", run.settings.job_deadline_seconds) + delay
+    seconds = (deadline if timeout is None else timeout) if wait else None
     if file is None:
-        message = _one(job, arguments, queue, delay)
-        patience = arguments.get("deadline_seconds", run.settings.job_deadline_seconds) + delay
-        run.enqueue(
-            [message], told=wait, seconds=(timeout if timeout is not None else patience) if wait else None
-        )
+        run.enqueue([_one(job, arguments, queue, delay)], told=wait, seconds=seconds)
     else:
         if job is not None or arguments:
             raise typer.BadParameter(
                 "excludes a job and its arguments: each line names its own", param_hint="--file"
             )
         check_known("queue", queue, QUEUES, "--queue")
-        patience = run.settings.job_deadline_seconds + delay
         with _lines(file) as lines:
-            messages = messages_of(lines, run.refused, queue=queue, delay=delay)
-            run.enqueue(
-                messages, told=True, seconds=(timeout if timeout is not None else patience) if wait else None
-            )
+            run.enqueue(messages_of(lines, run.refused, queue=queue, delay=delay), told=True, seconds=seconds)
     raise typer.Exit(run.exit_code)
 
 
@@ -147,17 +141,13 @@ def _as_typed(message: str) -> str:
     return text + known + ", ".join(_OPTIONS[name].flag for name in names.split(", ") if name in _OPTIONS)
 
 
-@contextmanager
-def _lines(file: str) -> Iterator[IO[bytes]]:
+def _lines(file: str) -> AbstractContextManager[IO[bytes]]:
     if file == "-":
-        yield sys.stdin.buffer
-        return
+        return nullcontext(sys.stdin.buffer)
     try:
-        source = Path(file).open("rb")  # noqa: SIM115 - closed below
+        return Path(file).open("rb")
     except OSError as error:
         raise typer.BadParameter(f"cannot be read: {error.strerror}", param_hint="--file") from None
-    with source:
-        yield source
 
 
 class _Run:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated
 
+import redis
 import typer
 
 from actors import EVENTS
@@ -71,7 +74,6 @@ def events(
     check_known("type", wanted, EVENTS, "--type")
     began = "-" if since is None else str(_moment(since))
     settings = command_settings()
-    shown = 0
 
     def matches(event: Event) -> bool:
         told = event.event
@@ -82,33 +84,26 @@ def events(
             and (batch is None or told.get("batchid") == batch)
         )
 
-    def show(event: Event) -> None:
-        nonlocal shown
-        if not matches(event):
-            return
-        shown += 1
-        # Print each event at once: a stream may hold a million.
-        if as_json:
-            say_json(event.raw)
-        else:
-            say(event_line(event.event))
-        if shown == limit:
-            raise typer.Exit
-
-    with sync_client(settings.redis_url) as client:
+    def every(client: redis.Redis) -> Iterator[Event]:
         last = end_of_stream(client, settings.events_stream) if new else "0-0"
-        if not new:
-            for event in history(client, settings.events_stream, began):
-                show(event)
-                last = event.entry_id
-        if not follow_on:
-            if not shown and not as_json:
-                say("no events")
-            return
-        patience = Patience(lambda text: say(text, err=True))
-        for coming in follow(client, settings.events_stream, last, patience=patience):
-            if coming is not None:
-                show(coming)
+        for event in history(client, settings.events_stream, began) if not new else ():
+            yield event
+            last = event.entry_id
+        if follow_on:
+            patience = Patience(lambda text: say(text, err=True))
+            yield from filter(None, follow(client, settings.events_stream, last, patience=patience))
+
+    shown = 0
+    with sync_client(settings.redis_url) as client:
+        # Print each event at once: a stream may hold a million.
+        for event in islice(filter(matches, every(client)), limit):
+            shown += 1
+            if as_json:
+                say_json(event.raw)
+            else:
+                say(event_line(event.event))
+    if not (shown or as_json):
+        say("no events")
 
 
 def _moment(since: str) -> int:
