@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import orjson
@@ -33,9 +33,6 @@ _WEBHOOKS: Final = "/webhooks/"
 #: Scheme and host before the path, from a client that takes this server for a proxy: https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
 _ORIGIN: Final = re.compile(r"https?://[^/]*", re.IGNORECASE)
 
-#: Returns the document of a 200 answer.
-_Handler = Callable[[Scope, Receive], Awaitable[dict[str, Any]]]
-
 
 class _Left(Exception):  # noqa: N818 - says what happened to the request
     """The connection was closed before the request was whole: nobody waits for an answer."""
@@ -47,17 +44,16 @@ def create_app(token: str, intake: Intake) -> ASGIApp:
     It is bare ASGI: a router and a middleware stack would cost every call, and two paths need neither. It works under
     `workers.receiver.serve` only, because it needs that server's `Connection`.
     """
-    webhooks = _Endpoint(_Webhooks(token, intake).take, f"{_WEBHOOKS}•••")
-    health, nothing = _Endpoint(_health, "/health"), _Endpoint(_nothing, "•••")
+    secret = token.encode()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = _path(scope)
         if path.startswith(_WEBHOOKS):
-            await webhooks(scope, receive, send)
+            await _respond(f"{_WEBHOOKS}•••", _take(secret, intake, scope, receive), scope, send)
         elif path == "/health":
-            await health(scope, receive, send)
+            await _respond(path, _health(scope), scope, send)
         else:
-            await nothing(scope, receive, send)
+            await _respond("•••", _nothing(), scope, send)
 
     return app
 
@@ -71,33 +67,27 @@ def _path(scope: Scope) -> str:
     return path[found.end() :] if found else path
 
 
-class _Endpoint:
-    """Answers requests with what a handler returns, and logs one line for each refusal.
+async def _respond(shown: str, document: Awaitable[dict[str, Any]], scope: Scope, send: Send) -> None:
+    """Answer a request with the document, or log one line that it was refused, and why.
 
-    The line shows `path` instead of the real path, which may contain a token even if the rest is misspelt.
+    The line has the path as ``shown``: the real one may contain a token even if the rest is misspelt.
     """
-
-    def __init__(self, handler: _Handler, path: str) -> None:
-        self._handler = handler
-        self._path = path
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection: Connection = scope["state"][STATE_KEY]
-        try:
-            told = await self._handler(scope, receive)
-        except _Left:
-            return
-        except Refused as refusal:
-            log.info("request.refused", path=self._path, status=refusal.status, reason=refusal.reason)
-            answer = orjson.dumps({"error": refusal.reason})
-            if connection.request_is_whole:
-                await _answer(answer, send, connection, refusal.status, refusal.headers)
-            else:
-                await _answer_and_close(answer, send, refusal, connection)
+    connection: Connection = scope["state"][STATE_KEY]
+    try:
+        told = await document
+    except _Left:
+        return
+    except Refused as refusal:
+        log.info("request.refused", path=shown, status=refusal.status, reason=refusal.reason)
+        answer = orjson.dumps({"error": refusal.reason})
+        if connection.request_is_whole:
+            await _answer(answer, send, connection, refusal.status, refusal.headers)
         else:
-            await _answer(orjson.dumps(told), send, connection)
-        finally:
-            connection.others.release(connection)
+            await _answer_and_close(answer, send, refusal, connection)
+    else:
+        await _answer(orjson.dumps(told), send, connection)
+    finally:
+        connection.others.release(connection)
 
 
 async def _answer(
@@ -126,40 +116,31 @@ async def _answer_and_close(body: bytes, send: Send, refusal: Refused, connectio
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _nothing(scope: Scope, receive: Receive) -> dict[str, Any]:
-    del scope, receive
+async def _nothing() -> dict[str, Any]:
     raise Refused(404, "there is nothing here")
 
 
-async def _health(scope: Scope, receive: Receive) -> dict[str, Any]:
-    del receive
+async def _health(scope: Scope) -> dict[str, Any]:
     if scope["method"] not in {"GET", "HEAD"}:
         raise Refused(405, "only GET is allowed here", allow="GET, HEAD")
     return {"status": "ok"}
 
 
-class _Webhooks:
-    """Takes webhooks, and answers once Redis has the job."""
-
-    def __init__(self, token: str, intake: Intake) -> None:
-        self._token = token.encode()
-        self._intake = intake
-
-    async def take(self, scope: Scope, receive: Receive) -> dict[str, Any]:
-        """Enqueue `verify_webhook` for the body, and return its message id."""
-        presented = _path(scope).removeprefix(_WEBHOOKS)
-        if not hmac.compare_digest(presented.encode(), self._token):
-            # The same answer as for any other path: a guess must not show that this path exists.
-            await _nothing(scope, receive)
-        if scope["method"] != "POST":
-            raise Refused(405, "only POST is allowed here", allow="POST")
-        message = _message(await _body(scope, receive))
-        try:
-            await self._intake.put(message)
-        except Unavailable:
-            reason = "Redis is away or full; send the webhook again"
-            raise Refused(503, reason, retry_after=str(RETRY_AFTER_SECONDS)) from None
-        return {"message_id": message.message_id}
+async def _take(secret: bytes, intake: Intake, scope: Scope, receive: Receive) -> dict[str, Any]:
+    """Enqueue `verify_webhook` for the body, and return its message id once Redis has the job."""
+    presented = _path(scope).removeprefix(_WEBHOOKS)
+    if not hmac.compare_digest(presented.encode(), secret):
+        # The same answer as for any other path: a guess must not show that this path exists.
+        return await _nothing()
+    if scope["method"] != "POST":
+        raise Refused(405, "only POST is allowed here", allow="POST")
+    message = _message(await _body(scope, receive))
+    try:
+        await intake.put(message)
+    except Unavailable:
+        reason = "Redis is away or full; send the webhook again"
+        raise Refused(503, reason, retry_after=str(RETRY_AFTER_SECONDS)) from None
+    return {"message_id": message.message_id}
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
