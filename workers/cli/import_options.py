@@ -32,7 +32,7 @@ def told_as_usage() -> Iterator[None]:
 
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
-    """Return the known columns that are given, each with its name in the file."""
+    """Return which known column each of the given columns of the file is."""
     columns: dict[str, str] = {}
     for item in given:
         column, sign, name = (part.strip() for part in item.partition("="))
@@ -50,7 +50,7 @@ def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
         if problem:
             raise typer.BadParameter(problem, param_hint="--column")
         columns[column] = name
-    return columns
+    return {name: column for column, name in columns.items()}
 
 
 def refused_file(given: Path | None, source: Path, *, dry_run: bool) -> Path | None:

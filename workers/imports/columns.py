@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,31 +50,22 @@ class Columns:
     delimiter: str
 
     @classmethod
-    def of(
-        cls,
-        header: str,
-        channel: str,
-        given: Mapping[str, str],
-        *,
-        ignore: bool,
-        left_out: Collection[str] = (),
-    ) -> Columns:
-        """Read the header line. ``given`` are known columns, each with its name in the file.
+    def of(cls, header: str, channel: str, given: Mapping[str, str], *, ignore: bool) -> Columns:
+        """Read the header line. ``given`` says of columns of the file what they hold: a known column's name, or IGNORED.
 
-        Unknown columns are ignored with ``ignore``, and columns of the file that ``left_out`` names in any case.
+        Other unknown columns are ignored with ``ignore``.
 
         Raises:
             UnusableFile: says what is wrong with the header.
         """
         known = known_columns(channel)
-        own_names = {same_name(name): column for column, name in given.items()}
         # If ``given`` says which column is the phone, a column that the file itself calls phone is an unknown one.
-        meaning = {name: name for name in (*known, ERROR_COLUMN, "") if name not in given} | own_names
-        meaning |= {same_name(name): IGNORED for name in left_out}
+        meaning = {name: name for name in (*known, ERROR_COLUMN, "") if name not in given.values()}
+        meaning |= {same_name(name): holds for name, holds in given.items()}
         names, delimiter = _split(header, meaning)
         found = [same_name(name) for name in names]
         told = ", ".join(name for name in names if name)[:300]
-        if absent := [name for name in given.values() if same_name(name) not in found]:
+        if absent := [name for name in given if same_name(name) not in found]:
             raise UnusableFile(f"there is no column '{', '.join(absent)}'; the file has: {told}")
         unknown = [name for name, form in zip(names, found, strict=True) if form not in meaning]
         if unknown and not ignore:
@@ -92,15 +83,16 @@ class Columns:
             raise UnusableFile(f"columns named twice: {', '.join(twice)}")
         holds = [meaning.get(form, IGNORED) for form in found]
         identifying = next(iter(known))
-        if (name := given.get(identifying)) and _CONTACT.fullmatch(same_name(name)):
-            raise UnusableFile(
-                f"the first line must name the columns, and '{name.strip()[:100]}' is a contact, who would be left out: "
-                f"put a line above it, such as {identifying},first_name"
-            )
         if identifying not in holds:
             raise UnusableFile(
                 f"there is no column '{identifying}'; the file has: {told}. "
                 f"If one of them holds it: --column {identifying}=NAME"
+            )
+        name = names[holds.index(identifying)]
+        if _CONTACT.fullmatch(same_name(name)):
+            raise UnusableFile(
+                f"the first line must name the columns, and '{name[:100]}' is a contact, who would be left out: "
+                f"put a line above it, such as {identifying},first_name"
             )
         return cls(names, holds, delimiter)
 

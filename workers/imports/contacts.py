@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import IO, Any, Final, Self
 
 from workers.imports.columns import ERROR_COLUMN, IGNORED, Columns, known_columns, suggested
@@ -55,8 +55,8 @@ class Row:
 class ContactsFile:
     """An open file of contacts; a context manager.
 
-    Numbers without `+` are those of the ``country``, if there is one. ``columns`` are known columns, each with its name in the file.
-    Unknown columns are left out with ``ignore_columns``, and those that ``left_out`` names in any case.
+    Numbers without `+` are those of the ``country``, if there is one. ``columns`` says of columns of the file what they hold: a known
+    column's name, or IGNORED. Other unknown columns are left out with ``ignore_columns``.
 
     Raises:
         UnusableFile: the header is wrong.
@@ -71,7 +71,6 @@ class ContactsFile:
         country: Country | None = None,
         columns: Mapping[str, str] = NO_COLUMNS,
         ignore_columns: bool = False,
-        left_out: Collection[str] = (),
     ) -> None:
         self._country = country
         self._known = known_columns(channel)
@@ -84,7 +83,7 @@ class ContactsFile:
             header, self._before = _header_of(self._file)
             #: The file has at most this many rows: line breaks inside cells are counted, too.
             self.most_rows = max(lines - self._before, 0)
-            self.columns = Columns.of(header, channel, columns, ignore=ignore_columns, left_out=left_out)
+            self.columns = Columns.of(header, channel, columns, ignore=ignore_columns)
         except BaseException:
             self._file.close()
             raise
@@ -95,9 +94,7 @@ class ContactsFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -17,7 +17,6 @@ from config.keys import Keys
 from delivery import batch_key
 from delivery.task import short_digest
 from workers.imports import (
-    IGNORED,
     Answers,
     ContactsFile,
     Import,
@@ -58,13 +57,11 @@ def open_contacts(record: Record, shelf: Shelf) -> ContactsFile:
         WrongOption: there is no such country.
         OSError: the file is not there any more.
     """
-    held = {name: holds for name, holds in record.columns.items() if holds}
     return ContactsFile(
         shelf.file(record),
         record.channel,
         country=country_of_numbers(record.chosen.get("country") or None, record.channel),
-        columns={holds: name for name, holds in held.items() if holds != IGNORED},
-        left_out=[name for name, holds in held.items() if holds == IGNORED],
+        columns={name: holds for name, holds in record.columns.items() if holds},
     )
 
 

@@ -45,7 +45,7 @@ def test_no_cell_of_a_refused_file_runs_and_all_of_it_can_be_imported_again(tmp_
         "phone,first_name,=cmd()\n+32470000001,=HYPERLINK(1),-2+3,=extra(),,more\n@SUM(1),Ada,,,\n"
         '+32470000002,"open,x\n=swallowed(),\n'
     )
-    columns = {"customfield1": "=cmd()"}
+    columns = {"=cmd()": "customfield1"}
     with (
         ContactsFile(source, "sms", columns=columns) as contacts,
         KeptRows(target, contacts.columns) as out,
