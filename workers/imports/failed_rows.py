@@ -35,31 +35,30 @@ def write_failed(
     out: KeptRows,
     *,
     patience: Patience,
-) -> int:
-    """Write the rows whose jobs failed, with the reasons, and return how many there are. Redis is asked with ``patience``.
+) -> None:
+    """Write the rows whose jobs failed, with the reasons. Redis is asked with ``patience``.
 
     Raises:
         redis.RedisError: Redis could not be asked.
         OSError: the file cannot be written.
     """
     keys = Keys.of(settings)
-    written = 0
     # A conflict and a cancelled job leave no dead letter.
     unexplained: dict[str, Person] = {}
-    own_jobs = _own_jobs(people, contacts)
+    own_jobs = (
+        person for person in people.read(contacts) if person.problem is None and person.first_line is None
+    )
     while some := list(islice(own_jobs, AT_ONCE)):
         states = patience.ask(partial(people.states, client, keys, some))
-        failed = [
-            (person, state.failed_id)
+        failed = {
+            state.failed_id: person
             for person, state in zip(some, states, strict=True)
             if state.word == "failed" and state.failed_id
-        ]
+        }
         if not failed:
             continue
-        ids = [message_id for _, message_id in failed]
-        reasons: Any = patience.ask(partial(client.hmget, keys.queue(BULK).dead_reasons, ids))
-        for (person, message_id), reason in zip(failed, reasons, strict=True):
-            written += 1
+        reasons: Any = patience.ask(partial(client.hmget, keys.queue(BULK).dead_reasons, list(failed)))
+        for (message_id, person), reason in zip(failed.items(), reasons, strict=True):
             if reason is None and len(unexplained) < LOOKED_UP:
                 unexplained[message_id] = person
             else:
@@ -67,13 +66,6 @@ def write_failed(
                 out.add(person.row, f"{told['kind']}: {told['message']}")
     for person, why in _explained(client, settings, unexplained):
         out.add(person.row, why)
-    return written
-
-
-def _own_jobs(people: People, contacts: ContactsFile) -> Iterator[Person]:
-    for person in people.read(contacts):
-        if person.problem is None and person.first_line is None:
-            yield person
 
 
 def _explained(
