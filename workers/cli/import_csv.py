@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import uuid
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import redis
 import typer
 
-from config import Settings
 from config.keys import Keys
 from workers.cli.import_options import (
     check_failed_folder,
@@ -20,7 +22,6 @@ from workers.cli.import_options import (
     told_as_usage,
 )
 from workers.cli.import_progress import ImportProgress
-from workers.cli.import_signals import noted_signals
 from workers.cli.import_summary import Summary
 from workers.cli.job_options import LARGEST_NUMBER
 from workers.cli.output import say
@@ -162,8 +163,8 @@ def import_csv(
                 file, channel, country=numbers_of, columns=columns, ignore_columns=ignore_columns
             ) as contacts,
             KeptRows(target, contacts.columns) as out,
-            _client(settings, dry_run=dry_run) as client,
-            noted_signals() as signals,
+            nullcontext() if dry_run else sync_client(settings.redis_url) as client,
+            _noted_signals() as signals,
         ):
             if client is not None:
                 check_pair(client, settings)
@@ -207,6 +208,19 @@ def import_csv(
     raise typer.Exit(1 if told.tally.refused or (told.answers and told.answers.failed) else 0)
 
 
-def _client(settings: Settings, *, dry_run: bool) -> AbstractContextManager[redis.Redis | None]:
-    """Return a client of Redis, or none for a dry run."""
-    return nullcontext() if dry_run else sync_client(settings.redis_url)
+@contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM, so that the import ends between two steps, where nothing is lost. A second signal ends it at once."""
+    signals: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if signals:
+            sys.exit(128 + number)
+        signals.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
