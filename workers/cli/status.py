@@ -69,9 +69,7 @@ def _watch(client: redis.Redis, settings: Settings, others: OtherQueues) -> None
     while not console.is_terminal:
         console.print(_look(client, settings, others, console.width))
         time.sleep(WATCH_SECONDS)
-    with Live(
-        _look(client, settings, others, console.width), console=console, auto_refresh=False, screen=False
-    ) as live:
+    with Live(_look(client, settings, others, console.width), console=console, auto_refresh=False) as live:
         while True:
             time.sleep(WATCH_SECONDS)
             live.update(_look(client, settings, others, console.width), refresh=True)
