@@ -15,7 +15,7 @@ from delivery import batch_key
 from workers.imports.pace import BULK
 from workers.imports.progress import Answers, Stopped, Watcher
 from workers.redis_link import Patience
-from workers.throughput import left_seconds, read_per_minute
+from workers.throughput import count_of, left_seconds, read_per_minute
 
 __all__ = ["Following"]
 
@@ -97,7 +97,9 @@ class Following:
     def _counts(self) -> Counts:
         found: Any = self._client.hgetall(self._batch)
         told = {
-            name.decode("utf-8", "replace"): int(count) for name, count in found.items() if count.isdigit()
+            name.decode("utf-8", "replace"): number
+            for name, count in found.items()
+            if (number := count_of(count)) is not None
         }
         of_services: Counter[str] = Counter()
         for name, count in told.items():

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from config import load_settings
+from config.keys import Keys
+from delivery import batch_key
 from tests.harness import House, wait_for
 from workers.imports.contacts import ContactsFile
+from workers.imports.following import Following
 from workers.imports.kept_rows import KeptRows
 from workers.imports.options import constant_arguments
 from workers.imports.people import People
@@ -122,3 +125,12 @@ def test_one_whose_batch_is_cancelled_enqueues_nobody_more(house: House, tmp_pat
     wait_for(lambda: house.tally()["batch.finished"], what="the end", show=house.log_tail)
     (finished,) = (event for event in house.events() if event["type"] == "coupontools.batch.finished")
     assert (finished["data"]["total"], finished["data"]["failed"]) == (AT_ONCE, {"cancelled": AT_ONCE})
+
+
+def test_a_number_that_no_script_has_counted_stops_no_import(house: House) -> None:
+    """Anybody may write to the counts of a batch, and Python refuses to read a number of so many digits."""
+    keys = Keys.of(load_settings(require_credentials=False))
+    counts = {"enqueued": 3, "answered": 1, "succeeded": 1, "replayed": "9" * 5000}
+    house.redis.hset(batch_key(keys, "spring"), mapping=counts)
+    answers = Following(house.redis, keys, "spring", whole=True).look(3)
+    assert (answers.added, answers.waiting) == (1, 2)
