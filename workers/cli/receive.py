@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from config.process_settings import load_receiver_settings
-from workers.cli.serving import host_option, port_option, serve_until_told
+from workers.cli.serving import host_option, port_option, serving
 from workers.receiver import serve
 
 __all__ = ["receive"]
@@ -27,10 +27,9 @@ def receive(
         coupontools-worker receive --host 0.0.0.0 --port 9000
     """
     settings = load_receiver_settings()
-    serve_until_told(
-        settings,
-        "workers.receiver",
-        serve,
-        host=settings.receiver_host if host is None else host,
-        port=settings.receiver_port if port is None else port,
-    )
+    with serving(settings, "workers.receiver"):
+        serve(
+            settings,
+            host=settings.receiver_host if host is None else host,
+            port=settings.receiver_port if port is None else port,
+        )

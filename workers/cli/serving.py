@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import typer
 
@@ -22,7 +23,7 @@ with spared():
     from workers.redis_link import sync_client
     from workers.worker_list import wrong_pair
 
-__all__ = ["host_option", "port_option", "serve_until_told"]
+__all__ = ["host_option", "port_option", "serving"]
 
 
 def host_option(setting: str) -> Any:
@@ -37,13 +38,6 @@ def port_option(setting: str) -> Any:
     )
 
 
-class Serve(Protocol):
-    """Serves until a signal comes."""
-
-    def __call__(self, settings: Settings, *, host: str, port: int) -> None:
-        """Raise CannotListen if the port cannot be bound."""
-
-
 def _odd_pair(settings: Settings) -> list[str]:
     """Return what is wrong with our key names, if Redis answers. It does not stop the command from serving: a webhook comes only once."""
     with suppress(redis.RedisError), sync_client(settings.redis_url) as client:
@@ -52,8 +46,9 @@ def _odd_pair(settings: Settings) -> list[str]:
     return []
 
 
-def serve_until_told(settings: Settings, logger: str, serve: Serve, *, host: str, port: int) -> None:
-    """Serve, and warn of odd settings in the log `logger`. End the command with exit code 1 if it cannot listen."""
+@contextmanager
+def serving(settings: Settings, logger: str) -> Iterator[None]:
+    """Warn of odd settings in the log `logger` before a server is run. End the command with exit code 1 if it cannot listen."""
     setup_logging(settings.log_format, settings.log_level)
     log = structlog.get_logger(logger)
     for sentence in [*oddities(settings.names()), *_odd_pair(settings)]:
@@ -61,7 +56,7 @@ def serve_until_told(settings: Settings, logger: str, serve: Serve, *, host: str
     try:
         # Hold back a signal that comes before the server handles signals.
         with held_back():
-            serve(settings, host=host, port=port)
+            yield
     except CannotListen as error:
         say(str(error), err=True)
         raise typer.Exit(1) from None

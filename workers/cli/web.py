@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from config.process_settings import load_web_settings
-from workers.cli.serving import host_option, port_option, serve_until_told
+from workers.cli.serving import host_option, port_option, serving
 from workers.web import serve
 
 __all__ = ["web"]
@@ -27,10 +27,9 @@ def web(
         coupontools-worker web --host 0.0.0.0 --port 9000
     """
     settings = load_web_settings()
-    serve_until_told(
-        settings,
-        "workers.web",
-        serve,
-        host=settings.web_host if host is None else host,
-        port=settings.web_port if port is None else port,
-    )
+    with serving(settings, "workers.web"):
+        serve(
+            settings,
+            host=settings.web_host if host is None else host,
+            port=settings.web_port if port is None else port,
+        )
