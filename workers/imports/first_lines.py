@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from array import array
 from hashlib import blake2b
+from struct import unpack
 from typing import Final
 
 __all__ = ["FirstLines"]
 
-DIGEST_BYTES: Final = 16
+#: A slot is three numbers: both halves of a person's digest, and the line. A line of 0 marks a free slot, since lines count from 1.
+SLOT: Final = 3
 SLOTS_AT_FIRST: Final = 1024
 
 
@@ -20,50 +22,44 @@ class FirstLines:
 
     def __init__(self) -> None:
         self._people = 0
-        self._make_slots(SLOTS_AT_FIRST)
+        self._slots = _free(SLOTS_AT_FIRST * SLOT)
 
     def note(self, person: str, line: int) -> int | None:
         """Return the line with which this person was noted before. Note a new person, and return None."""
-        digest = blake2b(person.encode(), digest_size=DIGEST_BYTES).digest()
-        slot = self._slot(digest)
-        if first := self._lines[slot]:
-            return first
-        self._put(slot, digest, line)
+        digest = _digest(person)
+        at = self._place_of(*digest)
+        if before := self._slots[at + 2]:
+            return before
+        self._slots[at : at + SLOT] = array("Q", (*digest, line))
         self._people += 1
-        if self._people * 3 > len(self._lines) * 2:
+        if self._people * SLOT * 3 > len(self._slots) * 2:
             self._grow()
         return None
 
     def line_of(self, person: str) -> int | None:
         """Return the line with which a person was noted; None if the person was not."""
-        digest = blake2b(person.encode(), digest_size=DIGEST_BYTES).digest()
-        return self._lines[self._slot(digest)] or None
+        return self._slots[self._place_of(*_digest(person)) + 2] or None
 
-    def _make_slots(self, slots: int) -> None:
-        self._digests = bytearray(DIGEST_BYTES * slots)
-        # A line of 0 marks a free slot: lines count from 1.
-        self._lines = array("Q", bytes(8 * slots))
-
-    def _slot(self, digest: bytes) -> int:
-        """Return the slot that holds the digest, or else the free one where it belongs."""
-        slots = len(self._lines)
-        slot = int.from_bytes(digest[:8]) % slots
-        while self._lines[slot] and self._digest_at(self._digests, slot) != digest:
-            slot = (slot + 1) % slots
-        return slot
-
-    def _put(self, slot: int, digest: bytes, line: int) -> None:
-        self._digests[slot * DIGEST_BYTES : (slot + 1) * DIGEST_BYTES] = digest
-        self._lines[slot] = line
+    def _place_of(self, first: int, second: int) -> int:
+        """Return where the slot that holds the digest begins, or else the free one where it belongs."""
+        slots = self._slots
+        at = first * SLOT % len(slots)
+        while slots[at + 2] and (slots[at], slots[at + 1]) != (first, second):
+            at = (at + SLOT) % len(slots)
+        return at
 
     def _grow(self) -> None:
-        digests, lines = self._digests, self._lines
-        self._make_slots(2 * len(lines))
-        for slot, line in enumerate(lines):
-            if line:
-                digest = self._digest_at(digests, slot)
-                self._put(self._slot(digest), digest, line)
+        old, self._slots = self._slots, _free(2 * len(self._slots))
+        for at in range(0, len(old), SLOT):
+            if old[at + 2]:
+                place = self._place_of(old[at], old[at + 1])
+                self._slots[place : place + SLOT] = old[at : at + SLOT]
 
-    @staticmethod
-    def _digest_at(digests: bytearray, slot: int) -> bytes:
-        return bytes(digests[slot * DIGEST_BYTES : (slot + 1) * DIGEST_BYTES])
+
+def _free(numbers: int) -> array[int]:
+    return array("Q", (0,)) * numbers
+
+
+def _digest(person: str) -> tuple[int, int]:
+    first, second = unpack("QQ", blake2b(person.encode(), digest_size=16).digest())
+    return first, second
