@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 from actors import Entrance
-from config import Settings, log_loop_exception
+from config import log_loop_exception
 from coupontools import Coupontools
-from delivery import Delivery, Gate, Ledger, LogLine, Observer, Policy
+from delivery import Delivery, Ledger, LogLine, Observer
 from workers.broker import DurableBroker
 from workers.redis_link import AsyncRunner, async_client
 
@@ -38,18 +38,10 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 class JobLoop:
     """Runs jobs as coroutines on one loop. ``submit`` is for any thread; the rest for the thread that owns it."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        broker: DurableBroker,
-        *,
-        concurrency: int,
-        observers: list[Observer] | None = None,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, broker: DurableBroker, *, concurrency: int, observers: list[Observer]) -> None:
         self._broker = broker
         self._concurrency = concurrency
-        self._observers = observers or []
+        self._observers = observers
         self._loop = _new_loop()
         self._loop.set_exception_handler(log_loop_exception)
         #: The thread that runs the loop.
@@ -82,18 +74,6 @@ class JobLoop:
         self._loop.call_soon_threadsafe(self._turn.set)
         return True
 
-    def is_benched(self) -> bool:
-        """Return whether this process's secret is refused while another worker's is not. Any thread may ask."""
-        return self._gate.is_benched
-
-    def full_since(self) -> float | None:
-        """Return when the last free place was taken (`time.monotonic()`); None while one is free."""
-        return self._gate.full_since
-
-    def in_flight(self) -> dict[str, int]:
-        """Return how many jobs of each queue have a place, rather than waiting for one. Any thread may ask."""
-        return self._gate.in_flight()
-
     def where(self) -> str:
         """Return the lines of code that the loop is in just now."""
         frame = sys._current_frames().get(self.thread.ident or 0)  # noqa: SLF001 - made for finding a deadlock, says its documentation
@@ -111,11 +91,11 @@ class JobLoop:
         self._loop.close()
 
     async def _open(self) -> None:
-        settings = self._settings
-        policy = Policy.of(settings)
+        broker = self._broker
+        settings, policy = broker.settings, broker.policy
         #: Sends the commands of all jobs.
         self.runner = AsyncRunner(
-            async_client(settings.redis_url), self._broker.link, replicas=settings.redis_wait_replicas
+            async_client(settings.redis_url), broker.link, replicas=settings.redis_wait_replicas
         )
         self._api = Coupontools(
             base_url=settings.coupontools_base_url,
@@ -126,9 +106,8 @@ class JobLoop:
             listing_timeout=settings.coupontools_listing_timeout_seconds,
             max_connections=self._concurrency,
         )
-        ledger = Ledger(self.runner, self._broker.keys, policy, form=lambda: self._broker.form)
-        self._gate = Gate(self._concurrency, claims=policy.claims_at_once)
-        delivery = Delivery(ledger, self._api, self._gate, policy, LogLine(self._observers))
+        ledger = Ledger(self.runner, broker.keys, policy, form=lambda: broker.form)
+        delivery = Delivery(ledger, self._api, broker.gate, policy, LogLine(self._observers))
         self._entrance = Entrance(delivery, patience=policy.deadline)
 
     def _begin(self, job: Coroutine[Any, Any, None]) -> None:
@@ -143,7 +122,7 @@ class JobLoop:
             log.critical("job.lost_hold", error=type(error).__name__, exc_info=error)
 
     async def _drain(self, seconds: float) -> None:
-        self._gate.drain()
+        self._broker.gate.drain()
         # Let the jobs that threads have submitted by now reach the gate, which sends them back.
         await asyncio.sleep(0)
         if self._jobs:

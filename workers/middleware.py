@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 from dramatiq.middleware import Middleware
 
-from config import Settings
 from workers.broker import Caretaker, Enrolment, Memory, Refused
 from workers.loop import JobLoop
 from workers.redis_link import is_outage
@@ -29,8 +28,7 @@ WHO = "enrolment"
 class WorkerLife(Middleware):
     """Starts the loop before the worker's threads do, and drains it before they stop."""
 
-    def __init__(self, settings: Settings, loop: JobLoop) -> None:
-        self._settings = settings
+    def __init__(self, loop: JobLoop) -> None:
         self._loop = loop
         self._caretaker: Caretaker | None = None
         self._started = time.monotonic()
@@ -50,23 +48,20 @@ class WorkerLife(Middleware):
     def _start(self, broker: Any, worker: Any) -> None:
         queues = sorted(worker.consumer_whitelist or broker.get_declared_queues())
         self._caretaker = Caretaker(
-            broker, heartbeat_seconds=self._settings.worker_heartbeat_seconds, queues=queues
+            broker, heartbeat_seconds=broker.settings.worker_heartbeat_seconds, queues=queues
         )
         self._enrol(broker, Enrolment(broker, broker.client, self._caretaker.about))
         self._loop.start()
         self._caretaker.start()
         broker.parts += [self._loop.thread, self._loop.runner, self._caretaker]
         broker.loop_turns, broker.where_loop_is = self._loop.turns, self._loop.where
-        broker.is_benched = self._loop.is_benched
-        broker.full_since = self._loop.full_since
-        broker.in_flight = self._loop.in_flight
         log.info(
             "worker.started",
             worker=broker.broker_id,
             pid=os.getpid(),
             queues=queues,
             version=version("coupontools-worker"),
-            base_url=self._settings.coupontools_base_url,
+            base_url=broker.settings.coupontools_base_url,
         )
 
     def _enrol(self, broker: Any, enrolment: Enrolment) -> None:
@@ -90,7 +85,7 @@ class WorkerLife(Middleware):
 
         for problem in problems + warnings:
             log.warning("redis.may_forget", problem=problem)
-        memory = Memory(broker, broker.client, self._settings.worker_heartbeat_seconds)
+        memory = Memory(broker, broker.client, broker.settings.worker_heartbeat_seconds)
 
         def look_again() -> None:
             memory.look()
@@ -105,7 +100,7 @@ class WorkerLife(Middleware):
         """Take nothing new and let running jobs end; the heartbeat goes on until all messages are handed back."""
         log.info("worker.stopping", worker=broker.broker_id)
         broker.draining.set()
-        self._loop.drain(self._settings.shutdown_seconds)
+        self._loop.drain(broker.settings.shutdown_seconds)
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
         """Stop the loop and the caretaker: by now, the consumers have handed back the messages that were left."""

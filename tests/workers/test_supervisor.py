@@ -248,8 +248,8 @@ process.watch(worker, broker, Stop())
 
 JOBS_STAND_STILL = """
 async def stand_still():
-    ticket = await loop._gate.enter("contacts", frozenset(), None, 600)
-    with loop._gate.inside(ticket):
+    ticket = await broker.gate.enter("contacts", frozenset(), None, 600)
+    with broker.gate.inside(ticket):
         await asyncio.sleep(600)
 
 for lane in range(2):
@@ -301,13 +301,13 @@ def test_a_process_whose_jobs_do_not_end_ends(house: House) -> None:
 
 
 def test_while_redis_is_away_nothing_ends_and_that_is_no_standstill() -> None:
-    broker = Mock(full_since=lambda: 1.0)
+    broker = Mock(**{"gate.full_since": 1.0})
     standstill = Standstill(broker)
     for up, seconds in ((True, 0), (True, 1), (True, 2), (False, 0), (True, 1)):
         broker.link.up = up
         standstill.look()
         assert standstill.seconds == seconds
-    broker.full_since = lambda: 2.0
+    broker.gate.full_since = 2.0
     standstill.look()
     assert standstill.seconds == 0
 

@@ -13,7 +13,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from config import redact_text
-from delivery import Changes, Policy, tell, unparking
+from delivery import Changes, tell, unparking
 from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
 from workers.broker.enrolment import FORMS
 from workers.broker.entries import LATEST
@@ -51,7 +51,7 @@ class Caretaker(threading.Thread):
         self._broker = broker
         self._silence = heartbeat_seconds
         self._ending = threading.Event()
-        self._client = sync_client(broker._settings.redis_url)  # noqa: SLF001 - one thing in two threads
+        self._client = sync_client(broker.settings.redis_url)
         self._runner = ThreadRunner(self._client)
         self._steady_since = time.monotonic()
         self._ticked_at = time.monotonic()
@@ -60,7 +60,6 @@ class Caretaker(threading.Thread):
         #: Redis's clock minus this process's monotonic clock at the last answer, in milliseconds.
         self._clock_ms = 0.0
         self._queues = sorted(broker.get_declared_queues())
-        self._policy = Policy.of(broker._settings)  # noqa: SLF001 - one thing in two threads
         self._look_at = 0.0
         #: The part of this worker's description that does not change.
         self._facts = {
@@ -71,8 +70,8 @@ class Caretaker(threading.Thread):
             "silence_ms": round(heartbeat_seconds * 1000),
             "reads": FORMS,
             "account": broker.keys.account,
-            "secret": broker._settings.secret_name,  # noqa: SLF001 - one thing in two threads
-            "rate": broker._settings.coupontools_rate_limit,  # noqa: SLF001 - as above
+            "secret": broker.settings.secret_name,
+            "rate": broker.settings.coupontools_rate_limit,
         }
         #: The description that was written last, and when.
         self.about = broker.about = self._say()
@@ -85,7 +84,7 @@ class Caretaker(threading.Thread):
 
     def _say(self) -> bytes:
         """Return this worker's description, with how many of its fetched messages have a place (the others wait for one)."""
-        told = {**self._facts, "in_flight": self._broker.in_flight()}
+        told = {**self._facts, "in_flight": self._broker.gate.in_flight()}
         if why := self._broker.link.without:
             # Redis serves the heartbeat, but refuses something that the jobs need.
             told["without"] = redact_text(why)[:WHY_CHARACTERS]
@@ -269,9 +268,9 @@ class Caretaker(threading.Thread):
             [keys.sweep, keys.parked, keys.holds, keys.cancelled, *queue_keys],
             [
                 self._broker.broker_id,
-                round(self._policy.deadline * 1000),
+                round(self._broker.policy.deadline * 1000),
                 LOOKED_AT,
-                round(self._policy.longest_wait * 1000),
+                round(self._broker.policy.longest_wait * 1000),
                 *self._queues,
             ],
         )

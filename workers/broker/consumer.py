@@ -141,7 +141,7 @@ class DurableConsumer(Consumer):
             self._broker.draining.wait(0.05)
             time.sleep(0.02)
             return
-        if self._broker.is_benched():
+        if self._broker.gate.is_benched:
             self._broker.draining.wait(BENCHED_SECONDS)
             return
         self._reconcile()

@@ -21,7 +21,7 @@ from dramatiq.middleware import CurrentMessage, Middleware
 
 from config import Settings
 from config.keys import Keys
-from delivery import Failure, dead_reason
+from delivery import Failure, Gate, Policy, dead_reason
 from workers.broker.consumer import DurableConsumer
 from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
@@ -63,7 +63,8 @@ class DurableBroker(RedisBroker):
     def __init__(
         self, settings: Settings, *, concurrency: int, middleware: list[Middleware] | None = None
     ) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.policy = Policy.of(settings)
         client = sync_client(settings.redis_url)
         super().__init__(  # type: ignore[no-untyped-call]
             middleware=[CurrentMessage(), *(middleware or [])],
@@ -91,19 +92,14 @@ class DurableBroker(RedisBroker):
         self.where_loop_is: Callable[[], str] = lambda: ""
         #: Called with the queue of each entry that was set aside.
         self.on_set_aside: Callable[[str], None] = lambda _: None
-        #: Called before each fetch: must this worker take nothing, because its secret is refused and another worker's is not?
-        self.is_benched: Callable[[], bool] = lambda: False
         #: Waits the given seconds; returns whether this process was told to stop meanwhile.
         self.pause: Callable[[float], bool] = sleep_on
         #: Called with each heartbeat, in the caretaker's thread.
         self.on_beat: Callable[[], None] = lambda: None
         #: Why this worker may not go on; empty while it may.
         self.refused = ""
-        #: When the last free place of this process was taken (`time.monotonic()`); None while one is free.
-        self.full_since: Callable[[], float | None] = lambda: None
-        #: How many jobs of each queue have a place in this process.
-        self.in_flight: Callable[[], dict[str, int]] = dict
-        #: How many messages this process may have in hand.
+        #: Which jobs have a place in this process, and how many messages it may have in hand.
+        self.gate = Gate(concurrency, claims=self.policy.claims_at_once)
         self.places = Places(concurrency)
         #: This worker's description of itself in Redis, as JSON.
         self.about = b"{}"
@@ -122,7 +118,7 @@ class DurableBroker(RedisBroker):
 
     def waiting_client(self) -> redis.Redis:
         """Return a client for one thread that waits in Redis for messages."""
-        return sync_client(self._settings.redis_url, timeout=IDLE_SECONDS + 5.0)
+        return sync_client(self.settings.redis_url, timeout=IDLE_SECONDS + 5.0)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> DurableConsumer:  # noqa: ARG002
         """Return a consumer of the queue. ``prefetch`` is ignored: it counts threads, but jobs run on a loop, and `Places` limits them."""

@@ -11,7 +11,7 @@ import redis
 import structlog
 
 from config.keys import Keys
-from delivery import MOST_DEATHS, Receipt, rejection
+from delivery import MOST_DEATHS, Gate, Receipt, rejection
 from workers.broker.entries import DurableMessage, Unreadable, read_entry, reply_of
 from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
@@ -41,8 +41,7 @@ class Home(Protocol):
     places: Places
     #: Called with the queue of each entry that was set aside.
     on_set_aside: Callable[[str], None]
-    #: Called before each fetch: must this worker take nothing, because its secret is refused and another worker's is not?
-    is_benched: Callable[[], bool]
+    gate: Gate
     #: `draining` is set when this worker stops; `deserted` when Redis goes away meanwhile, so that nothing can be handed back any more.
     draining: threading.Event
     deserted: threading.Event

@@ -87,7 +87,7 @@ def home(still: StillClock) -> Any:
         next_epoch=lambda: next(numbers),
         on_set_aside=lambda _: None,
         rejection=lambda _, reason: json.dumps({"reason": reason}),
-        is_benched=lambda: False,
+        gate=SimpleNamespace(is_benched=False),
         draining=threading.Event(),
         deserted=threading.Event(),
     )
@@ -174,7 +174,7 @@ def test_a_worker_that_may_not_call_takes_nothing(
     still: StillClock, home: Any, consumer: DurableConsumer
 ) -> None:
     push(still, "a")
-    home.is_benched = lambda: True
+    home.gate.is_benched = True
     assert ids(consumer, 1) == [None]
     assert still.all()[READS.ready] == ["a"]
 
@@ -349,7 +349,7 @@ def test_a_worker_that_may_take_nothing_rests_between_looks(
 ) -> None:
     """Otherwise it would look without a pause, since Dramatiq asks again at once."""
     home.draining = consumer._broker.draining = Event()
-    home.is_benched = lambda: True
+    home.gate.is_benched = True
     ids(consumer, 1)
     assert home.draining.waited == [its_module.BENCHED_SECONDS]
     home.draining.waited.clear()

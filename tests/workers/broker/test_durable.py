@@ -59,9 +59,10 @@ def noted(broker: DurableBroker) -> Noted:
 def test_before_its_loop_runs_a_worker_is_neither_stuck_nor_full_nor_benched(broker: DurableBroker) -> None:
     assert broker.loop_turns() is True
     assert broker.where_loop_is() == ""
-    assert broker.is_benched() is False
-    assert broker.full_since() is None
-    assert (broker.in_flight(), broker.about, broker.refused) == ({}, b"{}", "")
+    assert broker.gate.is_benched is False
+    assert broker.gate.full_since is None
+    assert not any(broker.gate.in_flight().values())
+    assert (broker.about, broker.refused) == (b"{}", "")
     assert broker.heartbeat_timeout == 15_000
 
 
