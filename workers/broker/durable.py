@@ -8,20 +8,19 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import dramatiq
-import orjson
 import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis, dq_name
 from dramatiq.errors import ConnectionClosed
-from dramatiq.middleware import CurrentMessage, Middleware
+from dramatiq.middleware import CurrentMessage
 
 from config import Settings
 from config.keys import Keys
-from delivery import Failure, Gate, Policy, dead_reason
+from delivery import Gate, Policy
 from workers.broker.consumer import DurableConsumer
 from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
@@ -35,12 +34,6 @@ DEAD_LETTER_MS = 7 * 86400 * 1000
 IDLE_SECONDS = 1.0
 #: How many times an enqueue is tried in all; the script is safe to repeat after a lost answer.
 ENQUEUE_ATTEMPTS = 3
-
-
-def sleep_on(seconds: float) -> bool:
-    """Wait, in a process that nothing tells to stop meanwhile."""
-    time.sleep(seconds)
-    return False
 
 
 class Part(Protocol):
@@ -60,14 +53,12 @@ class DurableBroker(RedisBroker):
     ``concurrency`` is how many jobs run at once in this process.
     """
 
-    def __init__(
-        self, settings: Settings, *, concurrency: int, middleware: list[Middleware] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, *, concurrency: int) -> None:
         self.settings = settings
         self.policy = Policy.of(settings)
         client = sync_client(settings.redis_url)
         super().__init__(  # type: ignore[no-untyped-call]
-            middleware=[CurrentMessage(), *(middleware or [])],
+            middleware=[CurrentMessage()],
             namespace=settings.broker_namespace,
             heartbeat_timeout=round(settings.worker_heartbeat_seconds * 1000),
             dead_message_ttl=DEAD_LETTER_MS,
@@ -93,7 +84,7 @@ class DurableBroker(RedisBroker):
         #: Called with the queue of each entry that was set aside.
         self.on_set_aside: Callable[[str], None] = lambda _: None
         #: Waits the given seconds; returns whether this process was told to stop meanwhile.
-        self.pause: Callable[[float], bool] = sleep_on
+        self.pause: Callable[[float], bool] = self.draining.wait
         #: Called with each heartbeat, in the caretaker's thread.
         self.on_beat: Callable[[], None] = lambda: None
         #: Why this worker may not go on; empty while it may.
@@ -103,7 +94,8 @@ class DurableBroker(RedisBroker):
         self.places = Places(concurrency)
         #: This worker's description of itself in Redis, as JSON.
         self.about = b"{}"
-        self._fetches = itertools.count(1)
+        #: Numbers for fetches, each larger than all before.
+        self.epochs: Iterator[int] = itertools.count(1)
         self._runner = ThreadRunner(client)
 
     def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
@@ -123,10 +115,6 @@ class DurableBroker(RedisBroker):
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> DurableConsumer:  # noqa: ARG002
         """Return a consumer of the queue. ``prefetch`` is ignored: it counts threads, but jobs run on a loop, and `Places` limits them."""
         return DurableConsumer(self, queue_name, min(timeout / 1000, IDLE_SECONDS))
-
-    def next_epoch(self) -> int:
-        """Return a number larger than any that this process got before."""
-        return next(self._fetches)
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue; delays live in Redis, so there is no delay queue to consume."""
@@ -196,21 +184,6 @@ class DurableBroker(RedisBroker):
         """Return how many messages of a queue are not answered, wherever they wait."""
         keys = self.keys.queue(queue_name)
         return int(self.client.hlen(keys.bodies)) + int(self.client.hlen(keys.stock_delayed_bodies))
-
-    def rejection(self, body: bytes | None, reason: str) -> str:
-        """Return, for `dead list`, why an entry was set aside, with its message id and actor where they can be read."""
-        try:
-            fields = orjson.loads(body or b"")
-        except orjson.JSONDecodeError:
-            fields = None
-        told = fields if isinstance(fields, dict) else {}
-        message_id = told.get("message_id")
-        actor = told.get("actor_name")
-        return dead_reason(
-            message_id if isinstance(message_id, str) else "",
-            actor if isinstance(actor, str) else "",
-            Failure("unreadable", reason),
-        )
 
     def close(self) -> None:
         """Close the connections."""

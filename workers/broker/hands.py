@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
+import orjson
 import redis
 import structlog
 
 from config.keys import Keys
-from delivery import MOST_DEATHS, Gate, Receipt, rejection
+from delivery import MOST_DEATHS, Failure, Gate, Receipt, dead_reason, rejection
 from workers.broker.entries import DurableMessage, Unreadable, read_entry, reply_of
 from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
@@ -42,6 +43,8 @@ class Home(Protocol):
     #: Called with the queue of each entry that was set aside.
     on_set_aside: Callable[[str], None]
     gate: Gate
+    #: Numbers for fetches, each larger than all that this process got before.
+    epochs: Iterator[int]
     #: `draining` is set when this worker stops; `deserted` when Redis goes away meanwhile, so that nothing can be handed back any more.
     draining: threading.Event
     deserted: threading.Event
@@ -55,12 +58,6 @@ class Home(Protocol):
 
     def get_declared_queues(self) -> set[str]:
         """Return the names of all queues."""
-
-    def next_epoch(self) -> int:
-        """Return a number larger than any that this process got before."""
-
-    def rejection(self, body: bytes | None, reason: str) -> str:
-        """Return why an entry was set aside, for `dead list`."""
 
 
 class Hands:
@@ -76,7 +73,7 @@ class Hands:
         #: The key of the set of their ids.
         self.acks = home.keys.acks(home.broker_id, queue)
         #: The number that this consumer's fetches carry, and the key of the lowest number with which a fetch takes anything.
-        self.epoch = home.next_epoch()
+        self.epoch = next(home.epochs)
         self.epoch_key = home.keys.epoch(home.broker_id, queue)
 
     def __len__(self) -> int:
@@ -156,7 +153,7 @@ class Hands:
 
     def _give_back(self, which: str, ids: list[str]) -> int:
         """Hand back, and raise the epoch: a fetch that was sent before this but arrives after it takes nothing."""
-        self.epoch = self._home.next_epoch()
+        self.epoch = next(self._home.epochs)
         keys = [self._keys.ready, self._keys.bodies, self.acks, self.epoch_key]
         return int(self._runner.run(SCRIPTS["hand_back"], keys, [which, self.epoch, *ids]))
 
@@ -176,7 +173,23 @@ class Hands:
                 self._home.keys.events,
                 *([self._home.keys.reply(reply)] if reply else ()),
             ],
-            [entry_id, self._home.rejection(body, reason), kind, event, self._home.events_maxlen],
+            [entry_id, _reason_of(body, reason), kind, event, self._home.events_maxlen],
         )
         self._home.on_set_aside(self._queue)
         log.warning("message.rejected", queue=self._queue, redis_message_id=name, reason=reason)
+
+
+def _reason_of(body: bytes | None, reason: str) -> str:
+    """Return, for `dead list`, why an entry was set aside, with its message id and actor where they can be read."""
+    try:
+        fields = orjson.loads(body or b"")
+    except orjson.JSONDecodeError:
+        fields = None
+    told = fields if isinstance(fields, dict) else {}
+    message_id = told.get("message_id")
+    actor = told.get("actor_name")
+    return dead_reason(
+        message_id if isinstance(message_id, str) else "",
+        actor if isinstance(actor, str) else "",
+        Failure("unreadable", reason),
+    )

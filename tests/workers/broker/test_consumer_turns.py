@@ -70,7 +70,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def home(still: StillClock) -> Any:
-    numbers = itertools.count(1)
     return SimpleNamespace(
         broker_id="w1",
         about=b"{}",
@@ -84,9 +83,8 @@ def home(still: StillClock) -> Any:
         events_maxlen=1000,
         homes={"list_groups": ("reads",)},
         places=Places(40),
-        next_epoch=lambda: next(numbers),
+        epochs=itertools.count(1),
         on_set_aside=lambda _: None,
-        rejection=lambda _, reason: json.dumps({"reason": reason}),
         gate=SimpleNamespace(is_benched=False),
         draining=threading.Event(),
         deserted=threading.Event(),
@@ -236,7 +234,7 @@ def test_a_message_that_a_middleware_failed_is_set_aside(
     assert consumer.outstanding_message_count == 1
     assert home.link.told[-1] == ("lost", "nack-reads")
     consumer.nack(message)
-    assert json.loads(still.all()[READS.dead_reasons]["a"])["reason"] == "a middleware refused the message"
+    assert json.loads(still.all()[READS.dead_reasons]["a"])["message"] == "a middleware refused the message"
     assert (consumer.outstanding_message_count, home.link.told[-1]) == (0, ("answered", "nack-reads"))
     assert home.places.room("reads") == 10
 

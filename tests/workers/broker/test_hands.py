@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from config.keys import Keys
 from delivery import MOST_DEATHS
 from tests.harness.still_clock import NOW, StillClock
-from workers.broker.hands import ALONE_FROM, LONGEST_ENTRY, Hands
+from workers.broker.hands import ALONE_FROM, LONGEST_ENTRY, Hands, _reason_of
 from workers.broker.places import Places
 
 KEYS = Keys()
@@ -23,7 +23,6 @@ ACKS = KEYS.acks("w1", "reads")
 
 @pytest.fixture
 def home(still: StillClock) -> Any:
-    numbers = itertools.count(1)
     told: list[str] = []
     return SimpleNamespace(
         broker_id="w1",
@@ -32,10 +31,9 @@ def home(still: StillClock) -> Any:
         events_maxlen=1000,
         homes={"list_groups": ("reads",)},
         places=Places(8),
-        next_epoch=lambda: next(numbers),
+        epochs=itertools.count(1),
         on_set_aside=told.append,
         told=told,
-        rejection=lambda body, reason: json.dumps({"reason": reason, "body": body and body.decode()}),
     )
 
 
@@ -136,8 +134,8 @@ def test_what_is_no_job_is_set_aside_and_told(
     client: Any = still.redis
     assert client.hgetall(READS.dead_bodies) == {entry_id: b"kept"}
     kept = json.loads(client.hget(READS.dead_reasons, entry_id))
-    assert kept["reason"].startswith(reason)
-    assert kept["body"] == (told.decode() if isinstance(told, bytes) else None)
+    assert kept["message"].startswith(reason)
+    assert kept["message_id"] == ("m-a" if told == body() else "")
     [entry] = still.all()[KEYS.events]
     event = json.loads(entry["event"])
     name = "\\xff" if entry_id == b"\xff" else "a"
@@ -186,3 +184,29 @@ def test_at_the_end_everything_goes_back_in_its_old_order_and_is_let_go(
     assert found[READS.ready] == ["b", "a", "c", "lost"]
     assert ACKS not in found
     assert (len(hands), home.places.room("contacts")) == (0, room)
+
+
+@pytest.mark.parametrize(
+    ("body", "message_id", "job"),
+    [
+        (b'{"message_id":"m-1","actor_name":"add_contact"}', "m-1", "add_contact"),
+        (b'{"message_id":7,"actor_name":["x"]}', "", ""),
+        (b"{}", "", ""),
+        (b"[1]", "", ""),
+        (b"{nothing", "", ""),
+        (b"", "", ""),
+        (None, "", ""),
+    ],
+)
+def test_why_an_entry_was_set_aside_names_it_where_it_can_be_read(
+    body: bytes | None, message_id: str, job: str
+) -> None:
+    told = json.loads(_reason_of(body, "no job"))
+    assert told.pop("died_at")
+    assert told == {
+        "message_id": message_id,
+        "job": job,
+        "kind": "unreadable",
+        "code": None,
+        "message": "no job",
+    }
