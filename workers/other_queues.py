@@ -7,12 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from config.keys import Keys
+from config import Settings
+from config.names import QUEUES
 
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["NO_OTHERS", "OtherQueues", "other_queues"]
+__all__ = ["NO_OTHERS", "OtherQueues", "find_other_queues"]
 
 #: Keys that Redis looks at in one step, which takes it about a millisecond; and how long all steps may take, in seconds.
 KEYS_A_STEP = 5000
@@ -33,14 +34,15 @@ class OtherQueues:
 NO_OTHERS = OtherQueues()
 
 
-def other_queues(client: redis.Redis, keys: Keys, known: tuple[str, ...]) -> OtherQueues:
-    """Return the queues that have messages and are not ``known``.
+def find_other_queues(client: redis.Redis, settings: Settings) -> OtherQueues:
+    """Return the queues that have messages and that this release does not know.
 
-    Looks through all keys, in bounded steps and for a bounded time: too slow to be called often.
+    Looks through all keys, in bounded steps and for a bounded time, up to a second: too slow to be called often.
     """
     from redis.exceptions import NoPermissionError  # noqa: PLC0415 - whoever calls this has loaded it
 
-    pattern = re.sub(r"([\[\]*?^\\])", r"\\\1", keys.namespace) + ":*.msgs"
+    namespace = settings.broker_namespace
+    pattern = re.sub(r"([\[\]*?^\\])", r"\\\1", namespace) + ":*.msgs"
     found: set[str] = set()
     cursor, began = 0, time.monotonic()
     while True:
@@ -52,5 +54,5 @@ def other_queues(client: redis.Redis, keys: Keys, known: tuple[str, ...]) -> Oth
         found.update(_BODIES.sub("", name.decode("utf-8", "replace")) for name in names)
         if not cursor or time.monotonic() - began > LOOKING_SECONDS:
             break
-    names = {name.removeprefix(f"{keys.namespace}:") for name in found}.difference(known)
+    names = {name.removeprefix(f"{namespace}:") for name in found}.difference(QUEUES)
     return OtherQueues(tuple(sorted(names)), whole=not cursor)

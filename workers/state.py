@@ -16,7 +16,7 @@ import orjson
 from config import Settings
 from config.keys import Keys
 from config.names import QUEUES, SCOPES
-from workers.other_queues import NO_OTHERS, OtherQueues, other_queues
+from workers.other_queues import NO_OTHERS, OtherQueues
 from workers.redis_state import RedisState, read_redis, time_of
 from workers.throughput import left_seconds, read_per_minute
 from workers.worker_list import WorkerState, account_keys, read_workers, wrong_pair
@@ -25,13 +25,7 @@ if TYPE_CHECKING:
     # Only for types: callers pass a client, and so have loaded redis.
     import redis
 
-__all__ = [
-    "HoldState",
-    "QueueState",
-    "State",
-    "find_other_queues",
-    "read_state",
-]
+__all__ = ["HoldState", "QueueState", "State", "read_state"]
 
 _CODE: Final = re.compile(r"-?[0-9]{1,9}")
 #: The script that counts the jobs.
@@ -107,11 +101,6 @@ def _read_queues(
             left_seconds=left_seconds(waiting + running + parked, per_minute),
         )
     return states
-
-
-def find_other_queues(client: redis.Redis, settings: Settings) -> OtherQueues:
-    """Return the queues that have messages and that this release does not know. Takes longer the more keys there are, up to a second."""
-    return other_queues(client, Keys.of(settings), QUEUES)
 
 
 def _read_holds(client: redis.Redis, keys: Keys) -> list[HoldState]:

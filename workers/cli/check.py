@@ -14,8 +14,9 @@ from workers.beats import beats_folder, living
 from workers.cli.live import check_live, told_of, told_of_standing
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
+from workers.other_queues import find_other_queues
 from workers.redis_link import sync_client, trouble_of
-from workers.state import find_other_queues, read_state
+from workers.state import read_state
 
 __all__ = ["check"]
 

@@ -17,9 +17,9 @@ from config import Settings
 from workers.cli.output import plain, say, say_json
 from workers.cli.settings import command_settings
 from workers.halts import halts, pace
-from workers.other_queues import OtherQueues
+from workers.other_queues import OtherQueues, find_other_queues
 from workers.redis_link import Patience, sync_client, trouble_of
-from workers.state import QueueState, State, find_other_queues, read_state
+from workers.state import QueueState, State, read_state
 
 __all__ = ["status"]
 

@@ -8,9 +8,9 @@ import redis
 
 from config import Settings
 from workers.halts import halts, pace
-from workers.other_queues import NO_OTHERS
+from workers.other_queues import NO_OTHERS, find_other_queues
 from workers.redis_link import trouble_of
-from workers.state import State, find_other_queues, read_state
+from workers.state import State, read_state
 from workers.web.rendering import Templates
 
 __all__ = ["Look"]

@@ -17,7 +17,8 @@ from config import load_settings
 from config.keys import Keys
 from tests.harness import House, message, wait_for
 from tests.harness.holds import put_hold
-from workers.state import find_other_queues, read_state
+from workers.other_queues import find_other_queues
+from workers.state import read_state
 
 QUEUES = {queue for job in JOBS.values() for queue in (job.queue, *job.also)}
 
