@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from config import parse_sentinel_url
 
-__all__ = ["COMMAND_SECONDS", "async_client", "sync_client"]
+__all__ = ["async_client", "sync_client"]
 
 #: A command that is not answered within this time counts as lost: a frozen Redis must not freeze its workers.
 COMMAND_SECONDS = 5.0
@@ -45,11 +45,11 @@ def sync_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.Redis:
     return client
 
 
-def async_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.asyncio.Redis:
-    """Return a client for one event loop. ``timeout`` is how long a reply may take, in seconds."""
+def async_client(url: str) -> redis.asyncio.Redis:
+    """Return a client for one event loop."""
     sentinel = redis.asyncio.sentinel.Sentinel
     client: redis.asyncio.Redis = _client(
-        redis.asyncio.Redis, sentinel, _AsyncPool, AsyncRetry(NoBackoff(), 0), url, timeout
+        redis.asyncio.Redis, sentinel, _AsyncPool, AsyncRetry(NoBackoff(), 0), url, COMMAND_SECONDS
     )
     return client
 

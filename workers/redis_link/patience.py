@@ -17,18 +17,15 @@ T = TypeVar("T")
 PAUSE_SECONDS = 0.5
 
 
-def _never(away_seconds: float) -> bool:
-    del away_seconds
-    return False
-
-
 class Patience:
     """Asks Redis, again and again while it is away. ``say`` is called once when Redis is away, and once when it is back.
 
     ``give_up`` is called before each pause with the seconds that Redis has been away, and returns whether to stop waiting.
     """
 
-    def __init__(self, say: Callable[[str], None], give_up: Callable[[float], bool] = _never) -> None:
+    def __init__(
+        self, say: Callable[[str], None], give_up: Callable[[float], bool] = lambda _: False
+    ) -> None:
         self._say = say
         self._give_up = give_up
         self._away_since: float | None = None

@@ -31,8 +31,6 @@ BATCH = 256
 REPLIES_IN_TIME = 16
 #: After so many seconds without a command, the other side may have closed the connection.
 IDLE_SECONDS = 1.0
-#: The scripts whose reply may let a job call the API, and the first word of the reply that does.
-COPIED_FIRST = {"claim": b"call"}
 #: How long a WAIT waits for replicas, in milliseconds. Other replies of the same batch wait as long.
 REPLICAS_MS = 1000
 #: The runner's name at the link.
@@ -136,7 +134,7 @@ class AsyncRunner:
                 commands = [
                     ("EVALSHA", *request.args) if request.script else request.args for request in batch
                 ]
-                waits = self._replicas > 0 and any(map(_word, batch))
+                waits = self._replicas > 0 and any(map(_is_claim, batch))
                 if waits:
                     # WAIT counts the replicas of what its own connection has written, so it travels with the claims.
                     commands.append(("WAIT", self._replicas, REPLICAS_MS))
@@ -190,7 +188,7 @@ class AsyncRunner:
         # If WAIT itself was refused, `copies` is the error.
         few = TooFewReplicas(f"replicas that have the claim: {copies}; REDIS_WAIT_REPLICAS: {self._replicas}")
         return [
-            few if (word := _word(request)) and isinstance(reply, list) and reply[:1] == [word] else reply
+            few if _is_claim(request) and isinstance(reply, list) and reply[:1] == [b"call"] else reply
             for request, reply in zip(batch, replies, strict=True)
         ]
 
@@ -279,9 +277,9 @@ async def _send(connection: Any, packed: bytes) -> None:
         raise redis.exceptions.ConnectionError("the connection was lost") from error
 
 
-def _word(request: _Request) -> bytes | None:
-    """Return the first word of the reply that lets the job call, or None if no reply to this request does."""
-    return COPIED_FIRST.get(request.script.name) if request.script else None
+def _is_claim(request: _Request) -> bool:
+    """Return whether the reply to this request may let a job call the API."""
+    return request.script is not None and request.script.name == "claim"
 
 
 def _refuse(requests: list[_Request], error: BaseException) -> None:
