@@ -29,7 +29,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class MetricsServer(ThreadingMixIn, WSGIServer):
-    """Serves a WSGI application in a thread of its own; a context manager.
+    """Serves a WSGI application in a thread of its own, from its making until `stop`.
 
     A request that was only half sent must not hold a place for ever, and many of them must not keep Prometheus out: when all places are
     taken, the connection that is open longest loses its place.
