@@ -25,8 +25,7 @@ class _Pool(redis.sentinel.SentinelConnectionPool):
 
     def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         super().disconnect(inuse_connections)
-        for sentinel in self.sentinel_manager.sentinels:
-            sentinel.close()
+        self.sentinel_manager.close()
 
 
 class _AsyncPool(redis.asyncio.sentinel.SentinelConnectionPool):
@@ -34,8 +33,7 @@ class _AsyncPool(redis.asyncio.sentinel.SentinelConnectionPool):
 
     async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         await super().disconnect(inuse_connections)
-        for sentinel in self.sentinel_manager.sentinels:
-            await sentinel.aclose()
+        await self.sentinel_manager.aclose()
 
 
 def sync_client(url: str, *, timeout: float = COMMAND_SECONDS) -> redis.Redis:
