@@ -50,7 +50,7 @@ class WorkerLife(Middleware):
         self._caretaker = Caretaker(
             broker, heartbeat_seconds=broker.settings.worker_heartbeat_seconds, queues=queues
         )
-        self._enrol(broker, Enrolment(broker, broker.client, self._caretaker.about))
+        self._enrol(broker, Enrolment(broker))
         self._loop.start()
         self._caretaker.start()
         broker.parts += [self._loop.thread, self._loop.runner, self._caretaker]
@@ -85,7 +85,7 @@ class WorkerLife(Middleware):
 
         for problem in problems + warnings:
             log.warning("redis.may_forget", problem=problem)
-        memory = Memory(broker, broker.client, broker.settings.worker_heartbeat_seconds)
+        memory = Memory(broker, broker.settings.worker_heartbeat_seconds)
 
         def look_again() -> None:
             memory.look()

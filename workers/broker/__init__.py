@@ -2,13 +2,12 @@
 
 from workers.broker.caretaker import Caretaker
 from workers.broker.dead_letters import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, Place, readable
-from workers.broker.durable import DEAD_LETTER_MS, DurableBroker
+from workers.broker.durable import DurableBroker
 from workers.broker.enrolment import Enrolment, Refused
 from workers.broker.entries import DurableMessage
 from workers.broker.memory import Memory
 
 __all__ = [
-    "DEAD_LETTER_MS",
     "LETTER_KINDS",
     "Caretaker",
     "DeadLetter",

@@ -73,8 +73,8 @@ class Caretaker(threading.Thread):
             "secret": broker.settings.secret_name,
             "rate": broker.settings.coupontools_rate_limit,
         }
-        #: The description that was written last, and when.
-        self.about = broker.about = self._say()
+        # The description that was written last, and when.
+        broker.about = self._say()
         self._said_at = 0.0
         #: Until when another worker keeps the queues for all (`time.monotonic()`).
         self._kept_until = 0.0
@@ -202,11 +202,11 @@ class Caretaker(threading.Thread):
 
     def _told(self, about: bytes, now: float, *, beat: bool) -> None:
         """Write this worker's description between two heartbeats, too, if it has changed."""
-        if not beat and (about == self.about or now - self._said_at < TICK_SECONDS):
+        if not beat and (about == self._broker.about or now - self._said_at < TICK_SECONDS):
             return
         if not beat:
             self._client.hset(self._broker.keys.workers, self._broker.broker_id, about.decode())
-        self.about, self._said_at = about, now
+        self._broker.about, self._said_at = about, now
 
     def _tend(self, now: float, about: bytes, *, steady: bool) -> Any:
         """Return what tend.lua answers; ``about`` is this worker's description at a heartbeat, and empty between."""

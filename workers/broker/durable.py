@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import dramatiq
 import redis
@@ -24,7 +24,7 @@ from delivery import Gate, Policy
 from workers.broker.consumer import DurableConsumer
 from workers.broker.places import Places
 from workers.broker.scripts import SCRIPTS
-from workers.redis_link import Link, ThreadRunner, is_outage, sync_client
+from workers.redis_link import AsyncRunner, Link, ThreadRunner, is_outage, sync_client
 
 __all__ = ["DEAD_LETTER_MS", "DurableBroker"]
 
@@ -34,17 +34,6 @@ DEAD_LETTER_MS = 7 * 86400 * 1000
 IDLE_SECONDS = 1.0
 #: How many times an enqueue is tried in all; the script is safe to repeat after a lost answer.
 ENQUEUE_ATTEMPTS = 3
-
-
-class Part(Protocol):
-    """Something that a worker process cannot do without: a thread, or a task that serves all jobs."""
-
-    @property
-    def name(self) -> str:
-        """Return the part's name in the log."""
-
-    def is_alive(self) -> bool:
-        """Return whether it still does its work."""
 
 
 class DurableBroker(RedisBroker):
@@ -77,7 +66,7 @@ class DurableBroker(RedisBroker):
         #: Set when Redis goes away while this worker stops: nothing can be handed back any more.
         self.deserted = threading.Event()
         #: The parts without which this worker is of no use, beside Dramatiq's own threads. The code that starts a part adds it.
-        self.parts: list[Part] = []
+        self.parts: list[threading.Thread | AsyncRunner] = []
         #: Called at intervals: returns whether the event loop has had a turn since the last call. If not, the next one returns where it is.
         self.loop_turns: Callable[[], bool] = lambda: True
         self.where_loop_is: Callable[[], str] = lambda: ""
@@ -92,7 +81,7 @@ class DurableBroker(RedisBroker):
         #: Which jobs have a place in this process, and how many messages it may have in hand.
         self.gate = Gate(concurrency, claims=self.policy.claims_at_once)
         self.places = Places(concurrency)
-        #: This worker's description of itself in Redis, as JSON.
+        #: This worker's description of itself in Redis, as JSON: the one that was written last.
         self.about = b"{}"
         #: Numbers for fetches, each larger than all before.
         self.epochs: Iterator[int] = itertools.count(1)

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import orjson
-import redis
 from redis.exceptions import NoPermissionError
 
 from config.keys import Keys
@@ -31,15 +30,14 @@ class Enrolment:
     """Registers a worker, unless with its settings it would take the jobs of others.
 
     A second prefix on one namespace (or the other way round) would lose delayed jobs, and a worker of another account would carry out
-    jobs that are not its own. ``about`` is the worker's description of itself.
+    jobs that are not its own.
     """
 
-    def __init__(self, broker: DurableBroker, client: redis.Redis, about: bytes) -> None:
+    def __init__(self, broker: DurableBroker) -> None:
         self._broker = broker
         self._keys = broker.keys
-        self._client = client
-        self._runner = ThreadRunner(client)
-        self._about = about
+        self._client = broker.client
+        self._runner = ThreadRunner(broker.client)
 
     def begin(self) -> None:
         """Register the worker before it takes its first job.
@@ -107,7 +105,7 @@ class Enrolment:
                 dead_prefix,
                 dead_namespace,
                 broker.broker_id,
-                self._about,
+                broker.about,
                 keys.account,
                 int(starts),
                 min(FORMS),

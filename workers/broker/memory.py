@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import redis
 import structlog
 
 from workers.broker.durable import DurableBroker
@@ -24,9 +23,9 @@ class Memory:
     Redis itself reports nothing: without this, jobs would be gone, or carried out again, without a line in the log.
     """
 
-    def __init__(self, broker: DurableBroker, client: redis.Redis, heartbeat_seconds: float) -> None:
+    def __init__(self, broker: DurableBroker, heartbeat_seconds: float) -> None:
         self._keys = [broker.keys.memory(broker.broker_id), broker.keys.forgot]
-        self._runner = ThreadRunner(client)
+        self._runner = ThreadRunner(broker.client)
         self._one_loss_ms = round(heartbeat_seconds * 1000)
         self._surely = 0
 

@@ -29,7 +29,9 @@ def broker(still: StillClock, make_broker: Callable[[str], DurableBroker]) -> Du
 @pytest.fixture
 def enrolment(still: StillClock, broker: DurableBroker, monkeypatch: pytest.MonkeyPatch) -> Enrolment:
     monkeypatch.setattr(still.redis, "time", lambda: divmod(AT * 1000, 1_000_000))
-    return Enrolment(broker, still.redis, b'{"silence_ms":1000}')
+    monkeypatch.setattr(broker, "client", still.redis)
+    broker.about = b'{"silence_ms":1000}'
+    return Enrolment(broker)
 
 
 def put(still: StillClock, keys: Keys, name: str, seen: float, about: Any) -> None:

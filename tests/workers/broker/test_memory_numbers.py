@@ -18,8 +18,8 @@ KEYS = Keys()
 
 @pytest.fixture
 def memory(still: StillClock) -> Memory:
-    broker: Any = SimpleNamespace(keys=KEYS, broker_id="w1")
-    memory = Memory(broker, still.redis, 2.5)
+    broker: Any = SimpleNamespace(keys=KEYS, broker_id="w1", client=still.redis)
+    memory = Memory(broker, 2.5)
     its: Any = SimpleNamespace(run=still.run_now)
     memory._runner = its
     return memory
