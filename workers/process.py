@@ -32,10 +32,9 @@ from config import Settings, SettingsError, load_settings, setup_logging
 from config.few_settings import few_of
 from config.log_line import name_worker
 from delivery import Policy
-from workers.assembly import assemble
+from workers.assembly import REFUSED, assemble
 from workers.beats import Beat, beats_folder
 from workers.broker import DurableBroker
-from workers.middleware import REFUSED
 from workers.signals import Stop
 
 __all__ = ["Standstill", "dead_parts", "main", "watch"]
