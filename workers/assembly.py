@@ -18,14 +18,13 @@ from workers.loop import JobLoop
 from workers.metrics.attempts import attempt_metrics
 from workers.redis_link import is_outage
 from workers.redis_state import why_it_may_forget
+from workers.supervisor import REFUSED
 from workers.tracing import tracing_if_installed
 
-__all__ = ["REFUSED", "assemble"]
+__all__ = ["assemble"]
 
 log = structlog.get_logger("workers")
 
-#: The exit code of a process that another start would not help.
-REFUSED = 2
 #: The enrolment's name at the link.
 WHO = "enrolment"
 

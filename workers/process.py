@@ -32,10 +32,11 @@ from config import Settings, SettingsError, load_settings, setup_logging
 from config.few_settings import few_of
 from config.log_line import name_worker
 from delivery import Policy
-from workers.assembly import REFUSED, assemble
+from workers.assembly import assemble
 from workers.beats import Beat, beats_folder
 from workers.broker import DurableBroker
 from workers.signals import Stop
+from workers.supervisor import GRACE_SECONDS, REFUSED
 
 __all__ = ["Standstill", "dead_parts", "main", "watch"]
 
@@ -51,8 +52,6 @@ STANDSTILL_SECONDS = 60.0
 BEAT_SECONDS = 1.0
 #: How long a broken process may take to write its last line, in seconds.
 LAST_WORDS_SECONDS = 5.0
-#: How long a process that was told to stop may take beyond SHUTDOWN_SECONDS, in seconds: as long as the supervisor allows.
-STOPPING_SECONDS = 20.0
 #: One of Dramatiq's threads is enough: it only hands coroutines to the loop.
 HANDING_THREADS = 1
 #: Python's garbage collector runs after so many new objects, looks at older ones every 20th time, and at all every thousandth.
@@ -94,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         _spare_the_collector()
         watch(worker, broker, stop, patience=pulse.longest + STANDSTILL_SECONDS, turned=pulse.turned)
         # From here on the process only ends its jobs and hands back the rest, and only the supervisor watches it.
-        pulse.beat(settings.shutdown_seconds + STOPPING_SECONDS)
+        pulse.beat(settings.shutdown_seconds + GRACE_SECONDS)
         worker.stop()
         broker.close()
     finally:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from config import setup_logging
 from workers.signals import Stop, held_back
 
-__all__ = ["Supervisor", "main"]
+__all__ = ["GRACE_SECONDS", "REFUSED", "Supervisor", "main"]
 
 log = logging.getLogger("workers.supervisor")
 
