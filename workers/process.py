@@ -13,7 +13,6 @@ import select
 import stat
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -38,7 +37,7 @@ from workers.broker import DurableBroker
 from workers.signals import Stop
 from workers.supervisor import GRACE_SECONDS, REFUSED
 
-__all__ = ["Standstill", "dead_parts", "main", "watch"]
+__all__ = ["Pulse", "Standstill", "dead_parts", "main", "watch"]
 
 log = structlog.get_logger("workers")
 
@@ -91,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         worker.start()
         _spare_the_collector()
-        watch(worker, broker, stop, patience=pulse.longest + STANDSTILL_SECONDS, turned=pulse.turned)
+        watch(worker, broker, stop, pulse)
         # From here on the process only ends its jobs and hands back the rest, and only the supervisor watches it.
         pulse.beat(settings.shutdown_seconds + GRACE_SECONDS)
         worker.stop()
@@ -141,20 +140,10 @@ class Pulse:
                 self._beat.end()
 
 
-def watch(
-    worker: Worker,
-    broker: DurableBroker,
-    stop: Stop,
-    *,
-    patience: float = float("inf"),
-    turned: Callable[[float], None] = lambda _: None,
-) -> None:
-    """Return when told to stop, or when this worker may not go on.
+def watch(worker: Worker, broker: DurableBroker, stop: Stop, pulse: Pulse) -> None:
+    """Return when told to stop, or when this worker may not go on. Beat at each look at which the loop has turned.
 
     End the process when a part of it has died, its loop is stuck, or its jobs do not end.
-
-    `patience` is for how many seconds all its places may be taken without one job that ends. At each look at which the loop has turned,
-    `turned` is called with the seconds for which no job has ended.
     """
     looks_in_vain = 0
     standstill = Standstill(broker)
@@ -175,8 +164,8 @@ def watch(
             )
         standstill.look()
         if not looks_in_vain:
-            turned(standstill.seconds)
-        if standstill.seconds > patience:
+            pulse.turned(standstill.seconds)
+        if standstill.seconds > pulse.longest + STANDSTILL_SECONDS:
             # The jobs wait for something that does not come, and nobody takes over messages that a living worker has in hand.
             _end_at_once("worker.standstill", seconds=round(standstill.seconds))
 

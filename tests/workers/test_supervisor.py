@@ -210,7 +210,7 @@ def test_a_supervisor_that_is_killed_leaves_nobody_behind(house: House) -> None:
     assert house.redis.zcard("dramatiq:__heartbeats__") == 0
 
 
-#: A worker process whose parts can be broken: `broker`, `worker`, and `loop` with the event loop.
+#: A worker process whose parts can be broken: `broker`, `worker`, `pulse`, and `loop` with the event loop.
 BREAKABLE = """
 import asyncio, time
 from dramatiq import Worker
@@ -221,7 +221,9 @@ from workers.signals import Stop
 
 setup_logging("json", "INFO")
 process.LOOK_SECONDS = 0.05
-broker = assemble(load_settings(), concurrency=2)
+settings = load_settings()
+broker = assemble(settings, concurrency=2)
+pulse = process.Pulse(settings)
 worker = Worker(broker, worker_threads=1)
 worker.start()
 (loop,) = (each._loop for each in broker.middleware if hasattr(each, "_loop"))
@@ -232,7 +234,7 @@ async def stand_still():
     time.sleep(600)
 
 loop.submit(stand_still())
-process.watch(worker, broker, Stop())
+process.watch(worker, broker, Stop(), pulse)
 """
 
 SENDER_DIES = """
@@ -243,7 +245,7 @@ async def fail(*_):
 
 AsyncRunner._hand_out = fail
 loop.submit(loop._runner.command("PING") if hasattr(loop, "_runner") else loop.runner.command("PING"))
-process.watch(worker, broker, Stop())
+process.watch(worker, broker, Stop(), pulse)
 """
 
 JOBS_STAND_STILL = """
@@ -254,7 +256,8 @@ async def stand_still():
 
 for lane in range(2):
     loop.submit(stand_still())
-process.watch(worker, broker, Stop(), patience=1)
+pulse.longest, process.STANDSTILL_SECONDS = 0, 1
+process.watch(worker, broker, Stop(), pulse)
 """
 
 START_FAILS = """
