@@ -12,10 +12,6 @@ __all__ = ["Memory"]
 
 log = structlog.get_logger("workers.redis")
 
-#: How long the number of a worker that is gone is kept, and how long a loss is shown.
-KEPT_MS = 86400 * 1000
-SHOWN_MS = 7 * 86400 * 1000
-
 
 class Memory:
     """A number in Redis that grows with each heartbeat. If Redis has a smaller one, or none, it has lost what was written since.
@@ -36,7 +32,7 @@ class Memory:
             redis.RedisError: Redis could not be asked; the number may have been written or not.
         """
         following = self._surely + 1
-        arguments = [self._surely, following, KEPT_MS, self._one_loss_ms, SHOWN_MS]
+        arguments = [self._surely, following, self._one_loss_ms]
         if self._runner.run(SCRIPTS["memory"], self._keys, arguments):
             log.critical(
                 "redis.forgot", problem="what this worker wrote at its last heartbeat is gone or older"
