@@ -184,7 +184,8 @@ class Standstill:
     def look(self) -> None:
         """Look whether a job has left its place since the last look."""
         full_since = self._broker.gate.full_since
-        stands = full_since is not None and full_since == self._full_since and self._broker.link.up
+        redis_serves = self._broker.link.without is None
+        stands = redis_serves and full_since is not None and full_since == self._full_since
         self._looks = self._looks + 1 if stands else 0
         self._full_since = full_since
 

@@ -105,11 +105,6 @@ class Link:
         self.losses = 0
 
     @property
-    def up(self) -> bool:
-        """Return whether Redis serves all senders here."""
-        return not self._without
-
-    @property
     def without(self) -> str | None:
         """Return why Redis does not serve all senders here, or None if it does. It may refuse one command and serve the others."""
         return self._why if self._without else None

@@ -28,12 +28,12 @@ async def test_a_connection_closed_while_nobody_used_it_is_no_outage(house: Hous
     monkeypatch.setattr("workers.redis_link.runner.IDLE_SECONDS", 0.0)
     cut(house)
     await runner.command("PING")
-    assert (link.losses, link.up) == (0, True)
+    assert (link.losses, link.without) == (0, None)
     # In the midst of use it is one.
     monkeypatch.setattr("workers.redis_link.runner.IDLE_SECONDS", 60.0)
     cut(house)
     await runner.command("PING")
-    assert (link.losses, link.up) == (1, True)
+    assert (link.losses, link.without) == (1, None)
     await runner.close()
 
 
@@ -59,7 +59,7 @@ def test_a_connection_reset_while_nobody_used_it_is_no_fault_of_ours(
             # A few more turns of the loop, in which it forgets the connection.
             await asyncio.sleep(0.05)
             assert await runner.command("GET", "a") == b"1"
-            assert (link.losses, link.up) == (0, True)
+            assert (link.losses, link.without) == (0, None)
         finally:
             await runner.close()
 
