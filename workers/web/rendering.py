@@ -10,7 +10,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from config.scrub import scrub_field, scrub_text
+from config.scrub import scrub_text
 from workers.web.sessions import Session
 
 __all__ = ["Templates"]
@@ -36,7 +36,6 @@ class Templates:
             "age": age,
             "count": count,
             "masked": masked,
-            "masked_field": masked_field,
             "moment": moment,
         }
         self._environment.globals["pages_for"] = pages
@@ -81,8 +80,3 @@ def moment(rfc3339: str | None) -> str:
 def masked(text: object) -> str:
     """Return a text without secrets, numbers and addresses, as the log would show it."""
     return scrub_text(str(text), known=False)
-
-
-def masked_field(value: object, name: str) -> Any:
-    """Return a field's value as the log would show it."""
-    return scrub_field(name, value)
