@@ -18,24 +18,18 @@ import orjson
 
 from workers.web.tokens import Role
 
-__all__ = ["KEPT_SECONDS", "MOST_BYTES", "MOST_FILES", "Record", "Shelf", "ShelfFull", "TooLong"]
+__all__ = ["KEPT_SECONDS", "MOST_FILES", "Record", "Shelf", "ShelfFull"]
 
-#: The longest file that is taken, in bytes, and how many are kept at a time.
-MOST_BYTES: Final = 20 * 2**20
+#: How many files are kept at a time.
 MOST_FILES: Final = 50
 #: How long a file is kept at most, in seconds.
 KEPT_SECONDS: Final = 86400.0
-CHUNK: Final = 2**20
 #: How many times to try to remove a folder, because something may be written to it meanwhile.
 DROPS: Final = 3
 _ABOUT: Final = "about.json"
 
 #: ``draft``: nothing was enqueued; ``running``: it goes on after a restart; ``stopped``: it can be begun again; ``done``: all is answered.
 State = Literal["draft", "running", "stopped", "done"]
-
-
-class TooLong(Exception):  # noqa: N818 - says what the file is
-    """The file is longer than MOST_BYTES."""
 
 
 class ShelfFull(Exception):  # noqa: N818 - says what is the case
@@ -56,7 +50,6 @@ class Record:
     channel: str
     #: When the file was uploaded (Unix seconds).
     at: float
-    size: int = 0
     state: State = "draft"
     #: Was anything enqueued?
     began: bool = False
@@ -90,7 +83,6 @@ class Shelf:
         """Keep an uploaded file, piece by piece.
 
         Raises:
-            TooLong: the file is too long; nothing is kept.
             ShelfFull: too many files are kept.
             OSError: it cannot be written; nothing is kept.
         """
@@ -102,7 +94,8 @@ class Shelf:
         own = self._folder / record.id
         own.mkdir(mode=0o700)
         try:
-            record.size = _copy(file, self.file(record))
+            with _private(self.file(record)) as copy:
+                shutil.copyfileobj(file, copy)
             self.save(record)
         except BaseException:
             shutil.rmtree(own, ignore_errors=True)
@@ -169,14 +162,3 @@ def _is_old(at: float, kept: float = KEPT_SECONDS) -> bool:
 
 def _private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
-
-
-def _copy(file: IO[bytes], path: Path) -> int:
-    size = 0
-    with _private(path) as copy:
-        while chunk := file.read(CHUNK):
-            size += len(chunk)
-            if size > MOST_BYTES:
-                raise TooLong
-            copy.write(chunk)
-    return size

@@ -15,7 +15,7 @@ from workers.imports import UnusableFile, columns_of, known_columns
 from workers.web.import_form import FilledIn, PreviewRow, look_at, note_choices, preview
 from workers.web.import_look import ImportLook, groups_part
 from workers.web.import_run import FAILED, REFUSED
-from workers.web.import_shelf import KEPT_SECONDS, MOST_BYTES, MOST_FILES, Record, ShelfFull, TooLong
+from workers.web.import_shelf import KEPT_SECONDS, MOST_FILES, Record, ShelfFull
 from workers.web.owners import mark_owner, owner_of, remember
 from workers.web.page import Action, Page, Refused, Visit
 from workers.web.streaming import stream
@@ -26,7 +26,8 @@ __all__ = ["PAGE"]
 log = structlog.get_logger("workers.web")
 
 CHANNELS: Final = ("sms", "email")
-#: The form around the file, in bytes, and how long an upload may take, in seconds: 20 MiB at 300 kbit/s.
+#: The longest file that is taken, and the form around it, in bytes; and how long an upload may take, in seconds: 20 MiB at 300 kbit/s.
+MOST_BYTES: Final = 20 * 2**20
 FORM_BYTES: Final = 64 * 1024
 UPLOAD_SECONDS: Final = 600.0
 LONGEST_NAME: Final = 100
@@ -63,6 +64,8 @@ def _upload(visit: Visit) -> Response:
         return _list(visit, 400, "choose whether they are numbers (sms) or addresses (email)")
     if not isinstance(file, UploadFile) or not file.size:
         return _list(visit, 400, "choose a CSV file that is not empty")
+    if file.size > MOST_BYTES:
+        return _list(visit, 413, f"the file is longer than {MOST_BYTES // 2**20} MiB: split it")
     owner, secret = mark_owner(visit.request, visit.who)
     record = Record(
         str(uuid.uuid4()), owner, visit.who.role, _file_name(file.filename or ""), channel, time.time()
@@ -72,8 +75,6 @@ def _upload(visit: Visit) -> Response:
         shelf.put(file.file, record)
         if len(columns_of(shelf.file(record), channel)) > MOST_COLUMNS:
             raise UnusableFile(f"it has more than {MOST_COLUMNS} columns: leave some out")
-    except TooLong:
-        return _list(visit, 413, f"the file is longer than {MOST_BYTES // 2**20} MiB: split it")
     except ShelfFull:
         return _list(
             visit, 503, f"{MOST_FILES} files are kept already: discard one, or wait until one is a day old"
@@ -84,7 +85,7 @@ def _upload(visit: Visit) -> Response:
     except OSError as error:
         log.warning("web.not_kept", problem=error.strerror)
         return _list(visit, 507, f"the file cannot be kept on the server: {error.strerror}")
-    log.info("web.acted", action="upload", batch_id=record.id, bytes=record.size)
+    log.info("web.acted", action="upload", batch_id=record.id, bytes=file.size)
     response = visit.go(f"/imports/{record.id}")
     if visit.who.name:
         remember(visit.request, response, secret)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from tests.harness import House, wait_for
 from tests.workers.web.conftest import BASE, IMPORT_TOKEN, TOKEN, Browser, Open, form_token
-from workers.web import import_shelf
+from workers.web import import_shelf, imports
 from workers.web.imports import PAGE
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -306,7 +306,7 @@ async def test_groups_are_listed_and_created_by_jobs(house: House, page: Open, t
         ("phone\n".encode("utf-16"), "sms", 400, "UTF-16"),
         (b"\n", "sms", 400, "there is no header"),
         (b"phone\n1", "fax", 400, "choose whether they are numbers"),
-        (b"phone\n" + b"1" * import_shelf.MOST_BYTES, "sms", 413, "longer than 20 MiB"),
+        (b"phone\n" + b"1" * imports.MOST_BYTES, "sms", 413, "longer than 20 MiB"),
         (",".join(map(str, range(101))).encode(), "sms", 400, "more than 100 columns"),
     ],
     ids=["empty", "workbook", "utf-16", "no header", "no channel", "too long", "too wide"],
