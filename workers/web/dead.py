@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
@@ -43,18 +42,13 @@ class Wanted:
     until: str = ""
 
     @classmethod
-    def of(cls, fields: Any) -> Self:
+    def of(cls, given: Any) -> Self:
         """Read the fields from an address or a form.
 
         Raises:
             Refused: one of them is wrong.
         """
-        wanted = cls(
-            *(
-                str(fields.get(name, "")).strip()[:300]
-                for name in ("queue", "kind", "batch", "since", "until")
-            )
-        )
+        wanted = cls(*(str(given.get(each.name, "")).strip()[:300] for each in fields(cls)))
         if wanted.queue and wanted.queue not in QUEUES:
             raise Refused(400, no_such("queue", wanted.queue, QUEUES))
         if wanted.kind and wanted.kind not in LETTER_KINDS:
@@ -65,14 +59,7 @@ class Wanted:
 
     def query(self) -> dict[str, str]:
         """Return the fields that are not empty, for an address or a form."""
-        told = {
-            "queue": self.queue,
-            "kind": self.kind,
-            "batch": self.batch,
-            "since": self.since,
-            "until": self.until,
-        }
-        return {name: text for name, text in told.items() if text}
+        return {name: text for name, text in asdict(self).items() if text}
 
     def letters(self, visit: Visit) -> DeadLetters:
         """Return the letters of this queue, kind and batch, whatever their time."""
@@ -222,14 +209,14 @@ def _purge_many(visit: Visit) -> Response:
     wanted = Wanted.of(visit.form)
     letters = wanted.letters(visit)
     some, onward = _some(wanted, letters)
-    purged = letters.purge(list(some))
+    purged = letters.purge(some)
     log.info("web.acted", action="purge", letters=purged, **wanted.query())
     return visit.go(
         "/dead", f"{purged:,} forgotten." + (" There are more." if onward else ""), **wanted.query()
     )
 
 
-def _some(wanted: Wanted, letters: DeadLetters) -> tuple[Iterator[DeadLetter], Place | None]:
+def _some(wanted: Wanted, letters: DeadLetters) -> tuple[list[DeadLetter], Place | None]:
     """Return the letters that one request changes, fewer if finding them takes too long; and where to go on, if there may be more."""
     found: list[DeadLetter] = []
     place: Place | None = _FIRST
@@ -237,7 +224,7 @@ def _some(wanted: Wanted, letters: DeadLetters) -> tuple[Iterator[DeadLetter], P
     while place is not None and len(found) < MOST_CHANGED and time.monotonic() - began < LONGEST_SECONDS:
         some, place = wanted.look(letters, place, most=MOST_CHANGED - len(found))
         found += some
-    return iter(found), place
+    return found, place
 
 
 def _addressed(visit: Visit, queue: str, entry: str) -> tuple[DeadLetters, DeadLetter]:
