@@ -9,7 +9,7 @@ import redis
 
 from config import Settings
 from config.keys import Keys
-from workers.web.live import Live, Lives
+from workers.web.live import Lives
 from workers.web.look import Look
 from workers.web.rendering import Templates
 from workers.web.workshop import Workshop
@@ -48,7 +48,6 @@ class Desk:
     client: redis.Redis
     templates: Templates
     look: Look
-    live: Live
     workshop: Workshop
     lives: Lives = field(default_factory=Lives)
     notes: Notes = field(default_factory=Notes)

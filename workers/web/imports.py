@@ -201,8 +201,7 @@ def _download(visit: Visit) -> Response:
 
 async def _live(visit: Visit) -> Response:
     record, own = _find(visit)
-    key = f"{record.id} {own}"
-    return await stream(visit, visit.desk.lives.of(key, _look(visit, record, own=own)))
+    return await stream(visit, f"{record.id} {own}", _look(visit, record, own=own))
 
 
 def _look(visit: Visit, record: Record, *, own: bool) -> ImportLook:

@@ -9,7 +9,9 @@ from typing import Final
 
 import structlog
 
-__all__ = ["Live", "Lives", "TooManyWatch"]
+from workers.http_server import Refused
+
+__all__ = ["Live", "Lives"]
 
 log = structlog.get_logger("workers.web")
 
@@ -19,21 +21,17 @@ SECONDS: Final = 1.0
 MOST_WATCHERS: Final = 100
 
 
-class TooManyWatch(Exception):  # noqa: N818 - says what is the case
-    """Too many pages watch already: this one gets no live updates."""
-
-
 class Live:
     """Gives every look to all watchers, in named parts; ``look`` asks Redis, so it runs in a thread."""
 
-    def __init__(self, look: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, look: Callable[[], dict[str, str]], *, stopped: bool) -> None:
         self._look = look
         self._watchers = 0
         self._number = 0
         self._seen: dict[str, str] = {}
         self._changed = asyncio.Condition()
         self._reader: asyncio.Task[None] | None = None
-        self._stopped = False
+        self._stopped = stopped
 
     @property
     def is_watched(self) -> bool:
@@ -44,10 +42,10 @@ class Live:
         """Yield what each look has shown, until the server stops.
 
         Raises:
-            TooManyWatch: MOST_WATCHERS watch already.
+            Refused: MOST_WATCHERS watch already.
         """
         if self._watchers >= MOST_WATCHERS:
-            raise TooManyWatch
+            raise Refused(503, "too many pages are open; reload to see what is new", retry_after="60")
         self._watchers += 1
         try:
             if self._reader is None:
@@ -92,13 +90,15 @@ class Lives:
 
     def __init__(self) -> None:
         self._of: dict[str, Live] = {}
+        self._stopped = False
 
     def of(self, name: str, look: Callable[[], dict[str, str]]) -> Live:
         """Return the reader of this name."""
         self._of = {known: live for known, live in self._of.items() if live.is_watched}
-        return self._of.setdefault(name, Live(look))
+        return self._of.setdefault(name, Live(look, stopped=self._stopped))
 
     async def stop(self) -> None:
-        """End every watch."""
+        """End every watch, also of readers that are asked for later."""
+        self._stopped = True
         for live in self._of.values():
             await live.stop()

@@ -29,7 +29,7 @@ def _show(visit: Visit) -> Response:
 
 
 async def _live(visit: Visit) -> Response:
-    return await stream(visit, visit.desk.live)
+    return await stream(visit, "now", visit.desk.look)
 
 
 def _changes(word: Word) -> Callable[[Visit], Response]:

@@ -73,6 +73,5 @@ class _Server(StoppableServer):
         log.info("web.stopping")
         if self._doing is not None:
             self._doing.cancel()
-        await self._desk.live.stop()
         await self._desk.lives.stop()
         await super().shutdown(sockets)

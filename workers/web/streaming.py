@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import orjson
 from starlette.responses import Response, StreamingResponse
 
-from workers.web.live import Live, TooManyWatch
 from workers.web.page import Refused, Visit
 
 __all__ = ["stream"]
 
 
-async def stream(visit: Visit, live: Live) -> Response:
+async def stream(visit: Visit, name: str, look: Callable[[], dict[str, str]]) -> Response:
     """Return the stream of changed parts, one event for each look, until the session ends; an event's id is the time (UTC).
 
-    An event without parts shows that nothing has changed and the server is alive.
+    Streams of one ``name`` share their looks. An event without parts shows that nothing has changed and the server is alive.
 
     Raises:
         Refused: too many watch, or the server is stopping.
     """
     if visit.request.method == "HEAD":
         return Response(media_type="text/event-stream")
-    watch = live.watch()
+    watch = visit.desk.lives.of(name, look).watch()
     try:
         first = await anext(watch)
-    except TooManyWatch:
-        raise Refused(503, "too many pages are open; reload to see what is new", retry_after="60") from None
     except StopAsyncIteration:
         raise Refused(503, "the server is stopping") from None
 

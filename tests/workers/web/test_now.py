@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import urllib.request
+from collections.abc import AsyncGenerator
+from itertools import count
 from typing import Any
 
+import pytest
 import redis
 
 from config.settings import Settings
@@ -14,6 +17,7 @@ from tests.harness import House
 from tests.harness.web import TOKEN, WebProcess
 from tests.workers.web.conftest import Open
 from workers.redis_link import sync_client
+from workers.web.live import Lives
 from workers.web.look import Look
 from workers.web.rendering import Templates
 
@@ -97,6 +101,24 @@ def test_the_process_tells_what_moves_and_ends_while_somebody_watches(house: Hou
             stream.read()
         assert web.end() == 0
         assert web.log_lines("web.stopped")
+
+
+async def test_who_comes_after_all_have_left_sees_a_new_look_and_nothing_once_the_server_stops() -> None:
+    """It must not show, under the present time, what the last watcher saw hours ago."""
+    lives, looks = Lives(), count()
+
+    def watch() -> AsyncGenerator[dict[str, str]]:
+        return lives.of("now", lambda: {"part": str(next(looks))}).watch()
+
+    seen = []
+    for _ in range(2):
+        watching = watch()
+        seen.append(await anext(watching))
+        await watching.aclose()
+    assert seen == [{"part": "0"}, {"part": "1"}]
+    await lives.stop()
+    with pytest.raises(StopAsyncIteration):
+        await anext(watch())
 
 
 def test_it_asks_redis_for_no_more_with_more_jobs(house: House) -> None:
