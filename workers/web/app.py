@@ -26,7 +26,6 @@ from workers.web.desk import Desk
 from workers.web.door import Door
 from workers.web.forms import read_form
 from workers.web.headers import SafeHeaders
-from workers.web.look import Look
 from workers.web.page import Action, Page, PlainHandler, Refused, Visit
 from workers.web.pages import PAGES
 from workers.web.rendering import Templates
@@ -51,8 +50,7 @@ def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router
     tokens = Tokens(settings)
     sessions = Sessions(tokens)
     templates = Templates(pages_for)
-    look = Look(client, settings, templates)
-    desk = Desk(settings, client, templates, look, Workshop(settings, client))
+    desk = Desk(settings, client, templates, Workshop(settings, client))
     door = Door(tokens, sessions, Slowly())
     guard = _Guard(desk, door)
     sign_in = SignIn(door, templates)

@@ -11,6 +11,7 @@ import structlog
 from config import redact_text
 from config.keys import Keys
 from workers.history import note_ages
+from workers.other_queues import find_other_queues
 from workers.state import read_state
 from workers.web.desk import Desk
 
@@ -49,6 +50,7 @@ class Chores:
         """
         client, settings = self._desk.client, self._desk.settings
         if self._round % ROUNDS_TO_A_SEARCH == 0:
-            self._desk.look.find_others()
+            # This takes up to a second, so nobody waits for it.
+            self._desk.others = find_other_queues(client, settings)
         self._round += 1
         note_ages(client, Keys.of(settings), read_state(client, settings).queues)

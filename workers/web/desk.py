@@ -9,8 +9,8 @@ import redis
 
 from config import Settings
 from config.keys import Keys
+from workers.other_queues import NO_OTHERS, OtherQueues
 from workers.web.live import Lives
-from workers.web.look import Look
 from workers.web.rendering import Templates
 from workers.web.workshop import Workshop
 from workers.worker_list import account_keys, read_workers
@@ -40,17 +40,18 @@ class Notes:
         return self._said.pop(session, "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Desk:
     """What the pages work with."""
 
     settings: Settings
     client: redis.Redis
     templates: Templates
-    look: Look
     workshop: Workshop
     lives: Lives = field(default_factory=Lives)
     notes: Notes = field(default_factory=Notes)
+    #: Queues that no worker knows, as the chores have found them.
+    others: OtherQueues = NO_OTHERS
 
     def keys(self) -> Keys:
         """Return the keys of the account that the workers carry out jobs for.

@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 import redis
 
-from config.settings import Settings
 from tests.harness import House
 from tests.harness.web import TOKEN, WebProcess
 from tests.workers.web.conftest import Open
-from workers.redis_link import sync_client
+from workers.web.chores import Chores
 from workers.web.live import Lives
-from workers.web.look import Look
-from workers.web.rendering import Templates
+from workers.web.now import look
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -31,7 +29,7 @@ async def test_it_shows_what_status_shows(house: House, page: Open) -> None:
     house.push("misspelt", "id", "{}")
     async with page() as browser:
         await browser.sign_in()
-        browser.desk.look.find_others()
+        Chores(browser.desk).do()
         text = (await browser.get("/")).text
         assert '<td data-label="Ready" class="number">1,234</td>' in text
         assert "no worker takes what waits in contacts, misspelt" in text
@@ -121,14 +119,12 @@ async def test_who_comes_after_all_have_left_sees_a_new_look_and_nothing_once_th
         await anext(watch())
 
 
-def test_it_asks_redis_for_no_more_with_more_jobs(house: House) -> None:
+async def test_it_asks_redis_for_no_more_with_more_jobs(house: House, page: Open) -> None:
     """What one look costs: a bounded number of commands, none of which goes through all keys or all jobs."""
-    settings = Settings(redis_url=house.server.url)
-    with sync_client(settings.redis_url) as client:
-        look = Look(client, settings, Templates(lambda _: []))
-        look()
+    async with page() as browser:
+        look(browser.desk)
         before = commands(house.redis)
-        look()
+        look(browser.desk)
         asked = {
             name: count - before.get(name, 0)
             for name, count in commands(house.redis).items()
@@ -136,7 +132,7 @@ def test_it_asks_redis_for_no_more_with_more_jobs(house: House) -> None:
         }
         house.enqueue_many("add_contact", [{"channel": "sms", "group_id": "g", "phone": "1"}] * 2000)
         before = commands(house.redis)
-        look()
+        look(browser.desk)
         after = {
             name: count - before.get(name, 0)
             for name, count in commands(house.redis).items()
