@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from pathlib import PurePath
 from typing import Final
 
@@ -13,7 +14,7 @@ from starlette.responses import FileResponse, Response
 
 from workers.imports import UnusableFile, columns_of, known_columns
 from workers.web.import_form import FilledIn, PreviewRow, look_at, note_choices, preview
-from workers.web.import_look import ImportLook, groups_part
+from workers.web.import_look import look_at_import
 from workers.web.import_run import FAILED, REFUSED
 from workers.web.import_shelf import KEPT_SECONDS, MOST_FILES, Record, ShelfFull
 from workers.web.owners import mark_owner, owner_of, remember
@@ -95,7 +96,9 @@ def _upload(visit: Visit) -> Response:
 def _show(visit: Visit) -> Response:
     record, own = _find(visit)
     if not own or record.state != "draft":
-        return visit.page("import.html", record=record, own=own, parts=_look(visit, record, own=own)())
+        return visit.page(
+            "import.html", record=record, own=own, parts=look_at_import(visit.desk, record.id, own=own)
+        )
     return _draft(visit, record)
 
 
@@ -114,8 +117,7 @@ def _draft(
         problems=(filled.problems if record.chosen else {}) if problems is None else problems,
         known=list(known_columns(record.channel)),
         rows=rows,
-        groups=groups_part(visit.desk, record),
-        parts=_look(visit, record, own=True)(),
+        parts=look_at_import(visit.desk, record.id, own=True),
     )
 
 
@@ -201,11 +203,7 @@ def _download(visit: Visit) -> Response:
 
 async def _live(visit: Visit) -> Response:
     record, own = _find(visit)
-    return await stream(visit, f"{record.id} {own}", _look(visit, record, own=own))
-
-
-def _look(visit: Visit, record: Record, *, own: bool) -> ImportLook:
-    return ImportLook(visit.desk, record.id, own)
+    return await stream(visit, f"{record.id} {own}", partial(look_at_import, visit.desk, record.id, own=own))
 
 
 def _find(visit: Visit) -> tuple[Record, bool]:
