@@ -29,9 +29,9 @@ from workers.web.headers import SafeHeaders
 from workers.web.page import Action, Page, PlainHandler, Refused, Visit
 from workers.web.pages import PAGES
 from workers.web.rendering import Templates
-from workers.web.sessions import Session, Sessions
+from workers.web.sessions import Session
 from workers.web.sign_in import SignIn
-from workers.web.tokens import Role, Slowly, Tokens
+from workers.web.tokens import Role
 from workers.web.workshop import Workshop
 
 __all__ = ["create_app"]
@@ -47,13 +47,10 @@ _STATIC: Final = Path(__file__).with_name("static")
 
 def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router, Desk]:
     """Return the application, its routes, and what its pages share; many threads use the client."""
-    tokens = Tokens(settings)
-    sessions = Sessions(tokens)
-    templates = Templates(pages_for)
-    desk = Desk(settings, client, templates, Workshop(settings, client))
-    door = Door(tokens, sessions, Slowly())
+    desk = Desk(settings, client, Templates(pages_for), Workshop(settings, client))
+    door = Door(settings)
     guard = _Guard(desk, door)
-    sign_in = SignIn(door, templates)
+    sign_in = SignIn(door)
     routes = [
         Route("/health", _Open(guard, {"GET": Action(_health)})),
         Route("/sign-in", _Open(guard, {"GET": Action(sign_in.show), "POST": Action(sign_in.enter)})),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from config import Settings
 from workers.web.page import Refused
 from workers.web.sessions import COOKIE, Session, Sessions
-from workers.web.tokens import Role, Slowly, Tokens, TooManyWrong
+from workers.web.tokens import Role, Slowly, Tokens
 
 __all__ = ["FORM_TOKEN", "Door", "is_https"]
 
@@ -29,13 +29,13 @@ def is_https(request: Request) -> bool:
     return told.partition(",")[0].strip().lower() == "https"
 
 
-@dataclass(frozen=True, slots=True)
 class Door:
     """Lets people in by their token, and knows them again by their session."""
 
-    tokens: Tokens
-    sessions: Sessions
-    slowly: Slowly
+    def __init__(self, settings: Settings) -> None:
+        self._tokens = Tokens(settings)
+        self._slowly = Slowly()
+        self.sessions = Sessions(self._tokens)
 
     def refuse_strangers(self, request: Request) -> None:
         """Raise Refused if a page of another site has sent this request."""
@@ -68,14 +68,9 @@ class Door:
         Raises:
             Refused: the token is wrong. The refusal takes half a second, and longer while other wrong tokens wait.
         """
-        if role := self.tokens.role_of(presented):
+        if role := self._tokens.role_of(presented):
             return role
-        try:
-            await self.slowly.wait()
-        except TooManyWrong:
-            raise Refused(
-                429, "there were too many wrong tokens; try again in a while", retry_after="10"
-            ) from None
+        await self._slowly.wait()
         log.warning("web.wrong_token")
         raise Refused(401, "this token is wrong", www_authenticate="Bearer")
 

@@ -8,7 +8,6 @@ from starlette.responses import RedirectResponse, Response
 from workers.web.door import Door, is_https
 from workers.web.owners import forget_owner
 from workers.web.page import Refused, Visit
-from workers.web.rendering import Templates
 from workers.web.sessions import COOKIE
 
 __all__ = ["SignIn"]
@@ -19,16 +18,15 @@ log = structlog.get_logger("workers.web")
 class SignIn:
     """The form that asks for a token. It needs no form token: another site that sends it would have to know the token it asks for."""
 
-    def __init__(self, door: Door, templates: Templates) -> None:
+    def __init__(self, door: Door) -> None:
         self._door = door
-        self._templates = templates
 
     async def show(self, visit: Visit) -> Response:
         """Return the form; redirect somebody who has signed in already."""
         going_to = _own_path(visit.asked("next"))
         if self._door.sessions.read(visit.request.cookies.get(COOKIE, "")):
             return RedirectResponse(going_to, 303)
-        return self._form(200, going_to)
+        return _form(visit, 200, going_to)
 
     async def enter(self, visit: Visit) -> Response:
         """Begin a session, if the token is right."""
@@ -36,7 +34,7 @@ class SignIn:
         try:
             role = await self._door.role_of(visit.given("token"))
         except Refused as refusal:
-            answer = self._form(refusal.status, going_to, refusal.reason)
+            answer = _form(visit, refusal.status, going_to, refusal.reason)
             answer.headers.update(refusal.headers)
             return answer
         response = RedirectResponse(going_to, 303)
@@ -51,10 +49,11 @@ class SignIn:
         forget_owner(visit.request, response)
         return response
 
-    def _form(self, status: int, going_to: str, problem: str = "") -> Response:
-        return self._templates.page(
-            "sign_in.html", status, None, "/sign-in", going_to=going_to, problem=problem
-        )
+
+def _form(visit: Visit, status: int, going_to: str, problem: str = "") -> Response:
+    return visit.desk.templates.page(
+        "sign_in.html", status, None, "/sign-in", going_to=going_to, problem=problem
+    )
 
 
 def _own_path(wanted: str) -> str:

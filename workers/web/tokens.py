@@ -8,8 +8,9 @@ import time
 from typing import Final, Literal
 
 from config import Settings
+from workers.http_server import Refused
 
-__all__ = ["Role", "Slowly", "Tokens", "TooManyWrong"]
+__all__ = ["Role", "Slowly", "Tokens"]
 
 #: WEB_TOKEN opens every page, as an operator; WEB_IMPORT_TOKEN opens, as an importer, the pages that list this role.
 Role = Literal["operator", "importer"]
@@ -41,10 +42,6 @@ class Tokens:
         return found
 
 
-class TooManyWrong(Exception):  # noqa: N818 - says what happened
-    """Too many wrong tokens wait for their answer already; one more is refused at once."""
-
-
 class Slowly:
     """Makes wrong tokens wait. A right token never waits here, so nobody can lock an operator out."""
 
@@ -55,11 +52,11 @@ class Slowly:
         """Wait for the turn of one more wrong token.
 
         Raises:
-            TooManyWrong: its turn would come too late.
+            Refused: its turn would come too late, because too many wait already.
         """
         now = time.monotonic()
         turn = max(now, self._next) + SECONDS_APART
         if turn - now > LONGEST_SECONDS:
-            raise TooManyWrong
+            raise Refused(429, "there were too many wrong tokens; try again in a while", retry_after="10")
         self._next = turn
         await asyncio.sleep(turn - now)
