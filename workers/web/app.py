@@ -16,7 +16,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,7 +42,7 @@ log = structlog.get_logger("workers.web")
 AT_ONCE: Final = 16
 SLOW_AT_ONCE: Final = 2
 
-_STATIC: Final = Path(__file__).with_name("static")
+_FILES: Final = StaticFiles(directory=Path(__file__).with_name("static"))
 
 
 def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router, Desk]:
@@ -54,7 +54,7 @@ def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router
     routes = [
         Route("/health", _Open(guard, {"GET": Action(_health)})),
         Route("/sign-in", _Open(guard, {"GET": Action(sign_in.show), "POST": Action(sign_in.enter)})),
-        Mount("/static", _Static(guard)),
+        Route("/static/{path:path}", _Open(guard, {"GET": Action(_static)})),
         Route("/sign-out", _Guarded(guard, {"POST": Action(sign_in.leave)}, get_args(Role))),
         *(
             Route(path, _Guarded(guard, actions, page.roles))
@@ -74,6 +74,14 @@ def pages_for(who: Session) -> list[Page]:
 async def _health(visit: Visit) -> Response:
     del visit
     return JSONResponse({"status": "ok"})
+
+
+async def _static(visit: Visit) -> Response:
+    """Return one of our own files."""
+    try:
+        return await _FILES.get_response(visit.request.path_params["path"], visit.request.scope)
+    except HTTPException as error:
+        raise Refused(error.status_code, "there is nothing here") from None
 
 
 class _Guard:
@@ -128,8 +136,9 @@ class _Guard:
 class _Endpoint:
     """Answers the requests to one path; errors become answers, too."""
 
-    def __init__(self, guard: _Guard) -> None:
+    def __init__(self, guard: _Guard, actions: Mapping[str, Action]) -> None:
         self._guard = guard
+        self.actions = actions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -158,10 +167,6 @@ class _Endpoint:
 class _Open(_Endpoint):
     """A path that is open to everybody."""
 
-    def __init__(self, guard: _Guard, actions: Mapping[str, Action]) -> None:
-        super().__init__(guard)
-        self.actions = actions
-
     async def _let_in(self, request: Request) -> Session | None:
         if request.method == "POST":
             self._guard.door.refuse_strangers(request)
@@ -172,30 +177,12 @@ class _Open(_Endpoint):
         return await self._guard.carry_out(request, _NOBODY, self.actions)
 
 
-class _Static(_Endpoint):
-    """Our own files."""
-
-    _files = StaticFiles(directory=_STATIC)
-
-    async def _let_in(self, request: Request) -> Session | None:
-        del request
-        return None
-
-    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
-        del who
-        try:
-            return await self._files.get_response(self._files.get_path(request.scope), request.scope)
-        except HTTPException as error:
-            raise Refused(error.status_code, "there is nothing here") from None
-
-
 class _Guarded(_Endpoint):
     """A path for sessions whose role may see it."""
 
     def __init__(self, guard: _Guard, actions: Mapping[str, Action], roles: Collection[Role]) -> None:
-        super().__init__(guard)
+        super().__init__(guard, actions)
         self._roles = roles
-        self.actions = actions
 
     async def _let_in(self, request: Request) -> Session | None:
         self._guard.door.refuse_strangers(request)

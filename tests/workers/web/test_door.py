@@ -14,14 +14,15 @@ from tests.workers.web.conftest import BASE, Browser, Open, form_token
 from workers.web import tokens
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+OPEN = {"/health", "/sign-in", "/static/{path:path}"}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def guarded_paths(browser: Browser) -> list[str]:
     """Return every path of the application that needs a token, and two that do not exist."""
     paths = [route.path for route in browser.routes.routes if isinstance(route, Route)]
-    assert {"/health", "/sign-in", "/"} < set(paths)
-    return [*(path for path in paths if path not in {"/health", "/sign-in"}), "/nothing", "/static"]
+    assert {*OPEN, "/"} < set(paths)
+    return [*(path for path in paths if path not in OPEN), "/nothing", "/static"]
 
 
 @pytest.fixture
@@ -169,8 +170,16 @@ async def test_every_answer_tells_the_browser_what_it_may_not_do(page: Open) -> 
             assert told["cache-control"] == "no-store"
             assert told["referrer-policy"] == "same-origin"
         assert (await browser.get("/static/page.css")).headers["cache-control"] == "no-cache"
-        for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/none.css", "/static/"):
+        for path in (
+            "/static/../app.py",
+            "/static/%2e%2e/app.py",
+            "/static/none.css",
+            "/static/",
+            "/static//etc/passwd",
+        ):
             assert (await browser.get(path)).status_code in {303, 404}
+        told = await browser.client.delete("/static/page.css")
+        assert (told.status_code, told.headers["allow"]) == (405, "HEAD, GET")
         # HEAD ends, unlike the stream of GET.
         assert (await browser.client.head("/live", headers=BEARER)).status_code == 200
         text = (await browser.get("/", headers=BEARER)).text

@@ -331,7 +331,7 @@ async def test_what_cannot_be_imported_is_told(
 
 async def test_the_second_token_opens_nothing_else(page: Open, tmp_path: Path) -> None:
     bearer = {"Authorization": f"Bearer {IMPORT_TOKEN}", "Accept": "*/*"}
-    open_to_all = {"/health", "/sign-in", "/sign-out", *PAGE.actions}
+    open_to_all = {"/health", "/sign-in", "/sign-out", "/static/{path:path}", *PAGE.actions}
     async with page(STATE_DIR=tmp_path) as browser, browser.another() as client:
         others = [
             route.path
