@@ -14,7 +14,7 @@ from config.names import QUEUES
 from workers.batches import Batch, read_batch, read_batches
 from workers.broker import DeadLetters
 from workers.cancelling import cancel_batch
-from workers.imports import FailedFile, duration
+from workers.imports import FailedFile
 from workers.web.page import Action, Page, Refused, Visit
 
 __all__ = ["PAGE"]
@@ -38,13 +38,11 @@ def _list(visit: Visit) -> Response:
         batches=found[:ON_A_PAGE],
         before=max(0, first - ON_A_PAGE) if first else None,
         after=first + ON_A_PAGE if len(found) > ON_A_PAGE else None,
-        duration=duration,
     )
 
 
 def _one(visit: Visit) -> Response:
-    batch = _batch(visit, visit.named("id"))
-    return visit.page("batch.html", batch=batch, duration=duration)
+    return visit.page("batch.html", batch=_batch(visit, visit.named("id")))
 
 
 def _failed(visit: Visit) -> Response:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from config.scrub import scrub_text
+from workers.imports import duration
 from workers.web.sessions import Session
 
 __all__ = ["Templates"]
@@ -35,6 +36,7 @@ class Templates:
         self._environment.filters |= {
             "age": age,
             "count": count,
+            "duration": duration,
             "masked": masked,
             "moment": moment,
         }
