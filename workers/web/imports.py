@@ -20,7 +20,7 @@ from workers.web.import_shelf import KEPT_SECONDS, MOST_FILES, Record, ShelfFull
 from workers.web.owners import mark_owner, owner_of, remember
 from workers.web.page import Action, Page, Refused, Visit
 from workers.web.streaming import stream
-from workers.web.workshop import ELSEWHERE, TooManyRun
+from workers.web.workshop import ELSEWHERE
 
 __all__ = ["PAGE"]
 
@@ -153,21 +153,13 @@ def _change(visit: Visit) -> Response:
             return visit.go(f"/imports/{record.id}#rows")
     if action != "begin" or record.state not in {"draft", "stopped"}:
         return visit.go(f"/imports/{record.id}", "Nothing was done: the import is under way, or has ended.")
-    try:
-        workshop.begin(record)
-    except TooManyRun:
-        raise Refused(
-            503, "too many imports are under way; begin this one when one of them has ended"
-        ) from None
+    workshop.begin(record)
     log.info("web.acted", action="import", batch_id=record.id)
     return visit.go(f"/imports/{record.id}")
 
 
 def _halt(visit: Visit) -> Response:
-    record, own = _find(visit)
-    if not own and visit.who.role != "operator":
-        raise Refused(403, "only the person who uploaded the file, or an operator, may stop this")
-    _check_here(visit, record)
+    record = _stoppable(visit, "stop this")
     halted = visit.desk.workshop.halt(record)
     log.info("web.acted", action="halt", batch_id=record.id, changed=halted)
     said = "The import stops; the jobs that are enqueued go on." if halted else "Nothing is under way."
@@ -175,19 +167,20 @@ def _halt(visit: Visit) -> Response:
 
 
 def _discard(visit: Visit) -> Response:
-    record, own = _find(visit)
-    if not own and visit.who.role != "operator":
-        raise Refused(403, "only the person who uploaded the file, or an operator, may discard it")
-    _check_here(visit, record)
+    record = _stoppable(visit, "discard it")
     visit.desk.workshop.drop(record.id)
     log.info("web.acted", action="discard", batch_id=record.id)
     return visit.go("/imports", "The file is discarded. Jobs that were enqueued go on.")
 
 
-def _check_here(visit: Visit, record: Record) -> None:
-    """Raise Refused if another process carries the import out: this process could not stop it."""
+def _stoppable(visit: Visit, do: str) -> Record:
+    """Return the import that the path names. Raise Refused if the visitor may not stop it, or another process carries it out."""
+    record, own = _find(visit)
+    if not own and visit.who.role != "operator":
+        raise Refused(403, f"only the person who uploaded the file, or an operator, may {do}")
     if visit.desk.workshop.is_elsewhere(record):
         raise Refused(409, f"{ELSEWHERE}, and only that process can stop it")
+    return record
 
 
 def _download(visit: Visit) -> Response:

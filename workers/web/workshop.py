@@ -16,12 +16,13 @@ import structlog
 from config import Settings, SettingsError
 from config.few_settings import few_of
 from workers.beats import beats_folder
+from workers.http_server import Refused
 from workers.imports import NotAnswered, Stopped, answers_of
 from workers.redis_link import trouble_of
 from workers.web.import_run import LOOK_SECONDS, Run
 from workers.web.import_shelf import Record, Shelf
 
-__all__ = ["ELSEWHERE", "Listing", "TooManyRun", "Workshop"]
+__all__ = ["ELSEWHERE", "Listing", "Workshop"]
 
 log = structlog.get_logger("workers.web")
 
@@ -35,10 +36,6 @@ MOST_GROUPS: Final = 2000
 ELSEWHERE: Final = "another process of `coupontools-worker web` carries this import out"
 #: How often files whose time is over are looked for, in seconds.
 SWEEP_SECONDS: Final = 300.0
-
-
-class TooManyRun(Exception):  # noqa: N818 - says what is the case
-    """MOST_RUNNING imports are under way."""
 
 
 @dataclass(slots=True)
@@ -114,13 +111,15 @@ class Workshop:
         """Import the file, or go on with it.
 
         Raises:
-            TooManyRun: too many imports are under way.
+            Refused: too many imports are under way.
             OSError: its state cannot be written.
         """
         with self._lock:
             under_way = sum(not (run.ended or run.stopped or run.check) for run in self._runs.values())
             if under_way >= MOST_RUNNING:
-                raise TooManyRun
+                raise Refused(
+                    503, "too many imports are under way; begin this one when one of them has ended"
+                )
             before = self._runs.get(record.id)
             if before is not None and not (before.ended or before.stopped):
                 if not before.check:
