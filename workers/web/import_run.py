@@ -36,7 +36,7 @@ from workers.imports import (
 from workers.redis_link import Patience, trouble_of
 from workers.web.import_shelf import Record, Shelf
 
-__all__ = ["FAILED", "LOOK_SECONDS", "REFUSED", "Run", "check_group_name", "group_of", "open_contacts"]
+__all__ = ["FAILED", "LOOK_SECONDS", "REFUSED", "Run", "check_group_name", "open_contacts"]
 
 log = structlog.get_logger("workers.web")
 
@@ -86,6 +86,8 @@ class Run:
     position: int = 0
     size: int = 0
     problem: str = ""
+    #: Is the file read to its end, and are its answers followed?
+    followed: bool = False
     #: The run stops as soon as anything is in this list.
     signals: list[int] = field(default_factory=list)
     #: Does it wait because another process carries the import out?
@@ -94,7 +96,6 @@ class Run:
     closing: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)
     _is_reading: bool = False
-    _is_followed: bool = False
     #: Held while the record is written that says that the run stopped before its end.
     _stopping: threading.Lock = field(default_factory=threading.Lock)
     _is_stopped: bool = False
@@ -104,11 +105,6 @@ class Run:
         """Return whether its record says that it stopped before its end: it can be begun again, although its thread has not ended yet."""
         with self._stopping:
             return self._is_stopped
-
-    @property
-    def followed(self) -> bool:
-        """Return whether the file is read to its end, and its answers are followed."""
-        return self._is_followed
 
     @property
     def ended(self) -> bool:
@@ -132,24 +128,21 @@ class Run:
             self.shelf.save(self.record)
 
     def refused(self, where: str, problem: str) -> None:
-        """Note a wrong row."""
-        self._note(where, problem)
+        """Note a row that is left out, and why."""
+        if len(self.wrong) < SHOWN_ROWS:
+            self.wrong.append((where, problem))
 
     def repeated(self, where: str, first: int) -> None:
         """Note a row whose contact the file has already, in an earlier line."""
-        self._note(where, f"the same contact as in line {first}; not added twice")
-
-    def _note(self, where: str, problem: str) -> None:
-        if len(self.wrong) < SHOWN_ROWS:
-            self.wrong.append((where, problem))
+        self.refused(where, f"the same contact as in line {first}; not added twice")
 
     def answered(self, answers: Answers) -> None:
         """Note that answers are followed: the file has been read to its end."""
         del answers
-        if not self._is_followed:
+        if not self.followed:
             self._end_reading()
             self._note_counts()
-            self._is_followed = True
+            self.followed = True
 
     def say(self, text: str) -> None:
         """Show a message for people."""
@@ -224,9 +217,12 @@ class Run:
 
     def _settle_group(self) -> None:
         """Create the group, if a new one was asked for. Its key makes that one group of this name, however often the import is begun."""
-        name = self.record.chosen.get("new_group")
+        chosen = self.record.chosen
+        name = chosen.get("new_group")
         if self.record.group_id or not name:
-            self.record.group_id = self.record.group_id or group_of(self.record)
+            self.record.group_id = (
+                self.record.group_id or chosen.get("listed") or chosen.get("group_id") or ""
+            )
         else:
             asked = {
                 "channel": self.record.channel,
@@ -275,11 +271,6 @@ class Run:
         if self._is_reading:
             self._is_reading = False
             self.reading.release()
-
-
-def group_of(record: Record) -> str:
-    """Return the id of the group that was chosen; empty for a new one."""
-    return record.chosen.get("listed") or record.chosen.get("group_id") or ""
 
 
 def check_group_name(channel: str, name: str) -> None:
