@@ -52,17 +52,20 @@ def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router
     guard = _Guard(desk, door)
     sign_in = SignIn(door)
     routes = [
-        Route("/health", _Open(guard, {"GET": Action(_health)})),
-        Route("/sign-in", _Open(guard, {"GET": Action(sign_in.show), "POST": Action(sign_in.enter)})),
-        Route("/static/{path:path}", _Open(guard, {"GET": Action(_static)})),
-        Route("/sign-out", _Guarded(guard, {"POST": Action(sign_in.leave)}, get_args(Role))),
+        Route("/health", _Endpoint(guard, {"GET": Action(_health)}, roles=None)),
+        Route(
+            "/sign-in",
+            _Endpoint(guard, {"GET": Action(sign_in.show), "POST": Action(sign_in.enter)}, roles=None),
+        ),
+        Route("/static/{path:path}", _Endpoint(guard, {"GET": Action(_static)}, roles=None)),
+        Route("/sign-out", _Endpoint(guard, {"POST": Action(sign_in.leave)}, get_args(Role))),
         *(
-            Route(path, _Guarded(guard, actions, page.roles))
+            Route(path, _Endpoint(guard, actions, page.roles))
             for page in PAGES
             for path, actions in page.actions.items()
         ),
     ]
-    router = Router(routes, redirect_slashes=False, default=_Guarded(guard, {}, ()))
+    router = Router(routes, redirect_slashes=False, default=_Endpoint(guard, {}, ()))
     return SafeHeaders(router), router, desk
 
 
@@ -136,59 +139,34 @@ class _Guard:
 class _Endpoint:
     """Answers the requests to one path; errors become answers, too."""
 
-    def __init__(self, guard: _Guard, actions: Mapping[str, Action]) -> None:
+    def __init__(self, guard: _Guard, actions: Mapping[str, Action], roles: Collection[Role] | None) -> None:
         self._guard = guard
         self.actions = actions
+        #: Who may see it; None: everybody, also without a token.
+        self._roles = roles
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        told: Session | None = None
+        who: Session | None = None
         answer: ASGIApp
         try:
-            told = await self._let_in(request)
-            answer = await self._answer(request, told)
+            if self._roles is not None or request.method == "POST":
+                self._guard.door.refuse_strangers(request)
+            if self._roles is None:
+                answer = await self._guard.carry_out(request, _NOBODY, self.actions)
+            else:
+                who = await self._guard.door.who(request)
+                answer = await self._answer(request, who, self._roles)
         except Refused as refusal:
-            answer = self._guard.told(request, refusal, told)
+            answer = self._guard.told(request, refusal, who)
         except Exception:
             log.exception("web.failed", path=request.url.path)
             fault = Refused(500, "a fault of ours; the log of `coupontools-worker web` says more")
-            answer = self._guard.told(request, fault, told)
+            answer = self._guard.told(request, fault, who)
         await answer(scope, receive, send)
 
-    async def _let_in(self, request: Request) -> Session | None:
-        """Return the session of the request; None if nobody has signed in."""
-        raise NotImplementedError
-
-    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
-        """Return the answer."""
-        raise NotImplementedError
-
-
-class _Open(_Endpoint):
-    """A path that is open to everybody."""
-
-    async def _let_in(self, request: Request) -> Session | None:
-        if request.method == "POST":
-            self._guard.door.refuse_strangers(request)
-        return None
-
-    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
-        del who
-        return await self._guard.carry_out(request, _NOBODY, self.actions)
-
-
-class _Guarded(_Endpoint):
-    """A path for sessions whose role may see it."""
-
-    def __init__(self, guard: _Guard, actions: Mapping[str, Action], roles: Collection[Role]) -> None:
-        super().__init__(guard, actions)
-        self._roles = roles
-
-    async def _let_in(self, request: Request) -> Session | None:
-        self._guard.door.refuse_strangers(request)
-        return await self._guard.door.who(request)
-
-    async def _answer(self, request: Request, who: Session | None) -> ASGIApp:
+    async def _answer(self, request: Request, who: Session | None, roles: Collection[Role]) -> Response:
+        """Return the answer to a session whose role may see this path; None for ``who`` if nobody has signed in."""
         if who is None:
             if _is_browser(request) and request.method in {"GET", "HEAD"}:
                 wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -200,7 +178,7 @@ class _Guarded(_Endpoint):
             )
         if not self.actions:
             raise Refused(404, "there is nothing here")
-        if who.role not in self._roles:
+        if who.role not in roles:
             if request.url.path == "/" and _is_browser(request):
                 # Everybody who signs in begins at this path.
                 return RedirectResponse(pages_for(who)[0].path, 303)
