@@ -131,12 +131,12 @@ def _address(letter: DeadLetter) -> dict[str, str]:
 
 
 def _one(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.asked("queue"), visit.named("entry"))
+    letters, letter = _addressed(visit)
     return _show(visit, letters, letter, openly=False)
 
 
 def _openly(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.given("queue"), visit.named("entry"))
+    letters, letter = _addressed(visit)
     log.warning("web.shown", message_id=letter.id)
     return _show(visit, letters, letter, openly=True)
 
@@ -166,7 +166,7 @@ def _is_anew(visit: Visit) -> bool:
 
 
 def _retry(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.given("queue"), visit.named("entry"))
+    letters, letter = _addressed(visit)
     anew = _is_anew(visit)
     try:
         new = letters.retry(letter, anew=anew)
@@ -179,7 +179,7 @@ def _retry(visit: Visit) -> Response:
 
 
 def _purge(visit: Visit) -> Response:
-    letters, letter = _addressed(visit, visit.given("queue"), visit.named("entry"))
+    letters, letter = _addressed(visit)
     purged = letters.purge([letter])
     log.info("web.acted", action="purge", message_id=letter.id, changed=bool(purged))
     return visit.go("/dead", "The letter is forgotten." if purged else "The letter is not there any more.")
@@ -227,10 +227,11 @@ def _some(wanted: Wanted, letters: DeadLetters) -> tuple[list[DeadLetter], Place
     return found, place
 
 
-def _addressed(visit: Visit, queue: str, entry: str) -> tuple[DeadLetters, DeadLetter]:
+def _addressed(visit: Visit) -> tuple[DeadLetters, DeadLetter]:
     """Return the letter that an address or a form names."""
+    queue = visit.named("queue")
     try:
-        entry_id = bytes.fromhex(entry)
+        entry_id = bytes.fromhex(visit.named("entry"))
     except ValueError:
         entry_id = b""
     if queue not in QUEUES or not entry_id:
