@@ -54,9 +54,9 @@ class Templates:
         return made
 
 
-def count(number: int | None) -> str:
+def count(number: int) -> str:
     """Return a number with thousands separators."""
-    return "?" if number is None else f"{number:,}"
+    return f"{number:,}"
 
 
 def age(seconds: float | None) -> str:
@@ -69,10 +69,8 @@ def age(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def moment(rfc3339: str | None) -> str:
+def moment(rfc3339: str) -> str:
     """Return a time to the second, as tables show it."""
-    if not rfc3339:
-        return NONE
     try:
         return datetime.fromisoformat(rfc3339).strftime("%Y-%m-%d %H:%M:%S")
     except ValueError:
