@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config import Settings
 from workers.redis_link import trouble_of
+from workers.web import sign_in
 from workers.web.desk import Desk
 from workers.web.door import Door
 from workers.web.forms import read_form
@@ -30,7 +31,6 @@ from workers.web.page import Action, Page, PlainHandler, Refused, Visit
 from workers.web.pages import PAGES
 from workers.web.rendering import Templates
 from workers.web.sessions import Session
-from workers.web.sign_in import SignIn
 from workers.web.tokens import Role
 from workers.web.workshop import Workshop
 
@@ -47,10 +47,8 @@ _FILES: Final = StaticFiles(directory=Path(__file__).with_name("static"))
 
 def create_app(settings: Settings, client: redis.Redis) -> tuple[ASGIApp, Router, Desk]:
     """Return the application, its routes, and what its pages share; many threads use the client."""
-    desk = Desk(settings, client, Templates(pages_for), Workshop(settings, client))
-    door = Door(settings)
-    guard = _Guard(desk, door)
-    sign_in = SignIn(door)
+    desk = Desk(settings, client, Templates(pages_for), Door(settings), Workshop(settings, client))
+    guard = _Guard(desk)
     routes = [
         Route("/health", _Endpoint(guard, {"GET": Action(_health)}, roles=None)),
         Route(
@@ -90,9 +88,8 @@ async def _static(visit: Visit) -> Response:
 class _Guard:
     """Carries requests out, and says why if it refuses one."""
 
-    def __init__(self, desk: Desk, door: Door) -> None:
+    def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.door = door
         self._threads = anyio.CapacityLimiter(AT_ONCE)
         self._slow = anyio.CapacityLimiter(SLOW_AT_ONCE)
 
@@ -106,7 +103,7 @@ class _Guard:
         form = FormData()
         if method == "POST":
             form = await read_form(request, action)
-            self.door.check_form(who, form)
+            self.desk.door.check_form(who, form)
         visit = Visit(request, self.desk, who, form)
         try:
             if inspect.iscoroutinefunction(action.handler):
@@ -151,11 +148,11 @@ class _Endpoint:
         answer: ASGIApp
         try:
             if self._roles is not None or request.method == "POST":
-                self._guard.door.refuse_strangers(request)
+                self._guard.desk.door.refuse_strangers(request)
             if self._roles is None:
                 answer = await self._guard.carry_out(request, _NOBODY, self.actions)
             else:
-                who = await self._guard.door.who(request)
+                who = await self._guard.desk.door.who(request)
                 answer = await self._answer(request, who, self._roles)
         except Refused as refusal:
             answer = self._guard.told(request, refusal, who)

@@ -1,4 +1,4 @@
-"""What all pages share: the settings, Redis, the templates, and the notes for somebody's next page."""
+"""What all pages share: the settings, Redis, the templates, the door, and the notes for somebody's next page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import redis
 from config import Settings
 from config.keys import Keys
 from workers.other_queues import NO_OTHERS, OtherQueues
+from workers.web.door import Door
 from workers.web.live import Lives
 from workers.web.rendering import Templates
 from workers.web.workshop import Workshop
@@ -47,6 +48,7 @@ class Desk:
     settings: Settings
     client: redis.Redis
     templates: Templates
+    door: Door
     workshop: Workshop
     lives: Lives = field(default_factory=Lives)
     notes: Notes = field(default_factory=Notes)

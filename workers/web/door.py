@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from config import Settings
-from workers.web.page import Refused
+from workers.http_server import Refused
 from workers.web.sessions import COOKIE, Session, Sessions
 from workers.web.tokens import Role, Slowly, Tokens
 
