@@ -17,9 +17,9 @@ from workers.web.import_form import FilledIn, PreviewRow, look_at, note_choices,
 from workers.web.import_look import look_at_import
 from workers.web.import_run import FAILED, REFUSED
 from workers.web.import_shelf import KEPT_SECONDS, MOST_FILES, Record, ShelfFull
+from workers.web.live import stream
 from workers.web.owners import mark_owner, owner_of, remember
 from workers.web.page import Action, Page, Refused, Visit
-from workers.web.streaming import stream
 from workers.web.workshop import ELSEWHERE
 
 __all__ = ["PAGE"]
@@ -196,7 +196,8 @@ def _download(visit: Visit) -> Response:
 
 async def _live(visit: Visit) -> Response:
     record, own = _find(visit)
-    return await stream(visit, f"{record.id} {own}", partial(look_at_import, visit.desk, record.id, own=own))
+    look = partial(look_at_import, visit.desk, record.id, own=own)
+    return await stream(visit.desk.lives.of(f"{record.id} {own}", look), visit.request, visit.who)
 
 
 def _find(visit: Visit) -> tuple[Record, bool]:

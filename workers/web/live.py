@@ -1,17 +1,22 @@
-"""Live updates: while anybody watches, one reader looks once a second, and all watchers get what it saw."""
+"""Live updates as server-sent events: while anybody watches, one reader looks once a second, and all watchers get what it saw."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
+import orjson
 import structlog
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from workers.http_server import Refused
+from workers.web.sessions import Session
 
-__all__ = ["Live", "Lives"]
+__all__ = ["Live", "Lives", "stream"]
 
 log = structlog.get_logger("workers.web")
 
@@ -102,3 +107,38 @@ class Lives:
         self._stopped = True
         for live in self._of.values():
             await live.stop()
+
+
+async def stream(live: Live, request: Request, who: Session) -> Response:
+    """Return the looks as server-sent events with the changed parts, until the session ends; an event's id is the time (UTC).
+
+    An event without parts shows that nothing has changed and the server is alive.
+
+    Raises:
+        Refused: too many watch, or the server is stopping.
+    """
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
+    watch = live.watch()
+    try:
+        first = await anext(watch)
+    except StopAsyncIteration:
+        raise Refused(503, "the server is stopping") from None
+
+    async def told() -> AsyncIterator[bytes]:
+        before: dict[str, str] = {}
+        seen = first
+        try:
+            while time.time() < who.ends:
+                new = {name: text for name, text in seen.items() if before.get(name) != text}
+                clock = time.strftime("%H:%M:%S", time.gmtime()).encode()
+                yield b"data: " + orjson.dumps(new) + b"\nid: " + clock + b"\n\n"
+                before = seen
+                seen = await anext(watch)
+        except StopAsyncIteration:
+            return
+        finally:
+            await watch.aclose()
+
+    # Without this header nginx would buffer the events.
+    return StreamingResponse(told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -18,8 +18,8 @@ from workers.pausing import LONGEST_REASON, Word, change_pause, changed_words
 from workers.redis_link import trouble_of
 from workers.state import State, read_state
 from workers.web.desk import Desk
+from workers.web.live import stream
 from workers.web.page import Action, Page, Refused, Visit
-from workers.web.streaming import stream
 from workers.worker_list import AccountUnknown
 
 __all__ = ["PAGE", "look"]
@@ -51,7 +51,8 @@ def _show(visit: Visit) -> Response:
 
 
 async def _live(visit: Visit) -> Response:
-    return await stream(visit, "now", partial(look, visit.desk))
+    live = visit.desk.lives.of("now", partial(look, visit.desk))
+    return await stream(live, visit.request, visit.who)
 
 
 def _changes(word: Word) -> Callable[[Visit], Response]:
