@@ -78,14 +78,16 @@ class Live:
     async def _read(self) -> None:
         try:
             while self._watchers:
-                seen = await asyncio.to_thread(self._look)
-                async with self._changed:
-                    self._number, self._seen = self._number + 1, seen
-                    self._changed.notify_all()
+                try:
+                    seen = await asyncio.to_thread(self._look)
+                except Exception:
+                    # Watchers notice the silence, and hear again of the first look that does not fail.
+                    log.exception("web.failed", path="/live")
+                else:
+                    async with self._changed:
+                        self._number, self._seen = self._number + 1, seen
+                        self._changed.notify_all()
                 await asyncio.sleep(SECONDS)
-        except Exception:
-            log.exception("web.failed", path="/live")
-            raise
         finally:
             self._reader = None
 

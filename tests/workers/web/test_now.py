@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import urllib.request
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from tests.harness import House
 from tests.harness.web import TOKEN, WebProcess
@@ -117,6 +119,26 @@ async def test_who_comes_after_all_have_left_sees_a_new_look_and_nothing_once_th
     await lives.stop()
     with pytest.raises(StopAsyncIteration):
         await anext(watch())
+
+
+async def test_who_watches_hears_of_the_looks_after_one_that_failed() -> None:
+    """Else the page says until it is reloaded that the server does not answer."""
+    looks = count()
+
+    def look() -> dict[str, str]:
+        number = next(looks)
+        if number == 1:
+            raise OSError("too many open files")
+        return {"part": str(number)}
+
+    lives = Lives()
+    watching = lives.of("now", look).watch()
+    with capture_logs() as log:
+        async with asyncio.timeout(60):
+            seen = [await anext(watching) for _ in range(2)]
+    assert seen == [{"part": "0"}, {"part": "2"}]
+    assert [line["event"] for line in log] == ["web.failed"]
+    await lives.stop()
 
 
 async def test_it_asks_redis_for_no_more_with_more_jobs(house: House, page: Open) -> None:
