@@ -30,8 +30,7 @@ from workers.web.headers import SafeHeaders
 from workers.web.page import Action, Page, PlainHandler, Refused, Visit
 from workers.web.pages import PAGES
 from workers.web.rendering import Templates
-from workers.web.sessions import Session
-from workers.web.tokens import Role
+from workers.web.sessions import Role, Session
 from workers.web.workshop import Workshop
 
 __all__ = ["create_app"]

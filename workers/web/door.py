@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import time
 from typing import Final
 
 import structlog
@@ -11,8 +13,7 @@ from starlette.requests import Request
 
 from config import Settings
 from workers.http_server import Refused
-from workers.web.sessions import COOKIE, Session, Sessions
-from workers.web.tokens import Role, Slowly, Tokens
+from workers.web.sessions import COOKIE, Role, Session, Sessions
 
 __all__ = ["FORM_TOKEN", "Door", "is_https"]
 
@@ -20,6 +21,10 @@ log = structlog.get_logger("workers.web")
 
 #: The field in which each form carries its session's token.
 FORM_TOKEN: Final = "form_token"  # noqa: S105 - a name
+#: Wrong tokens are answered one after the other, this many seconds apart.
+SECONDS_APART: Final = 0.5
+#: The longest that an answer waits for its turn, in seconds; while the queue is longer, a wrong token is refused at once.
+LONGEST_SECONDS: Final = 10.0
 _BEARER: Final = "bearer "
 
 
@@ -33,9 +38,9 @@ class Door:
     """Lets people in by their token, and knows them again by their session."""
 
     def __init__(self, settings: Settings) -> None:
-        self._tokens = Tokens(settings)
-        self._slowly = Slowly()
-        self.sessions = Sessions(self._tokens)
+        self.sessions = Sessions(settings)
+        #: When the latest wrong token has its turn.
+        self._turn = 0.0
 
     def refuse_strangers(self, request: Request) -> None:
         """Raise Refused if a page of another site has sent this request."""
@@ -68,11 +73,24 @@ class Door:
         Raises:
             Refused: the token is wrong. The refusal takes half a second, and longer while other wrong tokens wait.
         """
-        if role := self._tokens.role_of(presented):
+        if role := self.sessions.role_of(presented):
             return role
-        await self._slowly.wait()
+        await self._wait_for_a_turn()
         log.warning("web.wrong_token")
         raise Refused(401, "this token is wrong", www_authenticate="Bearer")
+
+    async def _wait_for_a_turn(self) -> None:
+        """Wait for the turn of one more wrong token. A right token never waits here, so nobody can lock an operator out.
+
+        Raises:
+            Refused: its turn would come too late, because too many wait already.
+        """
+        now = time.monotonic()
+        turn = max(now, self._turn) + SECONDS_APART
+        if turn - now > LONGEST_SECONDS:
+            raise Refused(429, "there were too many wrong tokens; try again in a while", retry_after="10")
+        self._turn = turn
+        await asyncio.sleep(turn - now)
 
     @staticmethod
     def check_form(who: Session, form: FormData) -> None:

@@ -16,7 +16,7 @@ from typing import IO, Any, Final, Literal
 
 import orjson
 
-from workers.web.tokens import Role
+from workers.web.sessions import Role
 
 __all__ = ["KEPT_SECONDS", "MOST_FILES", "Record", "Shelf", "ShelfFull"]
 

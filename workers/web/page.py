@@ -13,8 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from workers.http_server import Refused
 from workers.web.desk import Desk
-from workers.web.sessions import Session
-from workers.web.tokens import Role
+from workers.web.sessions import Role, Session
 
 __all__ = ["Action", "Page", "PlainHandler", "Refused", "Visit"]
 

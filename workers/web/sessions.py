@@ -1,7 +1,8 @@
-"""Sessions: a signed cookie that says who has signed in and until when, and the token that its forms carry.
+"""Sessions, and the tokens that begin them.
 
-The process keeps only which sessions were signed out, so a restart signs nobody out. The signing key is made from the token that began the
-session: a new token in the settings ends all sessions that the old one began.
+A session is a signed cookie that says who has signed in and until when, and the token that its forms carry. The process keeps only which
+sessions were signed out, so a restart signs nobody out. The signing key is made from the token that began the session: a new token in the
+settings ends all sessions that the old one began.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from starlette.responses import Response
 
-from workers.web.tokens import Role, Tokens
+from config import Settings
 
-__all__ = ["COOKIE", "Session", "Sessions"]
+__all__ = ["COOKIE", "Role", "Session", "Sessions"]
+
+#: WEB_TOKEN opens every page, as an operator; WEB_IMPORT_TOKEN opens, as an importer, the pages that list this role.
+Role = Literal["operator", "importer"]
 
 COOKIE: Final = "coupontools_session"
 #: How long a session lasts, in seconds.
@@ -39,14 +43,28 @@ class Session:
 
 
 class Sessions:
-    """Begins sessions, and knows them again."""
+    """Knows the tokens of this process, begins sessions, and knows them again."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, settings: Settings) -> None:
+        given: dict[Role, str] = {
+            "operator": settings.web_token.get_secret_value(),
+            "importer": settings.web_import_token.get_secret_value(),
+        }
+        self._tokens: dict[Role, bytes] = {role: token.encode() for role, token in given.items() if token}
         self._keys = {
             role: hmac.digest(token, b"coupontools-worker web session", "sha256")
-            for role, token in tokens.of.items()
+            for role, token in self._tokens.items()
         }
         self._ended: dict[str, float] = {}
+
+    def role_of(self, presented: str) -> Role | None:
+        """Return the role that this token opens; None for a wrong one. Takes the same time for every token of the same length."""
+        found: Role | None = None
+        for role, token in self._tokens.items():
+            # Compare with every token, so that the time does not show which one it was.
+            if hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), token):
+                found = role
+        return found
 
     def begin(self, role: Role, response: Response, *, secure: bool) -> None:
         """Sign in the browser that gets this response."""

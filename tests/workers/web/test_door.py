@@ -11,7 +11,7 @@ from starlette.routing import Route
 from tests.harness import House
 from tests.harness.web import IMPORT_TOKEN, TOKEN
 from tests.workers.web.conftest import BASE, Browser, Open, form_token
-from workers.web import tokens
+from workers.web import door
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OPEN = {"/health", "/sign-in", "/static/{path:path}"}
@@ -27,7 +27,7 @@ def guarded_paths(browser: Browser) -> list[str]:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "SECONDS_APART", 0.001)
+    monkeypatch.setattr(door, "SECONDS_APART", 0.001)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -125,8 +125,8 @@ async def test_signing_in_leads_to_our_own_pages_alone(page: Open, wanted: str, 
 async def test_wrong_tokens_wait_for_their_turn_and_the_right_one_never(
     page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "SECONDS_APART", 0.01)
-    monkeypatch.setattr(tokens, "LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(door, "SECONDS_APART", 0.01)
+    monkeypatch.setattr(door, "LONGEST_SECONDS", 0.1)
     async with page() as browser:
 
         async def wrong(number: int) -> int:
@@ -138,7 +138,7 @@ async def test_wrong_tokens_wait_for_their_turn_and_the_right_one_never(
         assert set(statuses) <= {401, 429}
         assert statuses.count(401) >= 10
         # From here on no wrong token has a turn, however slow this machine is.
-        monkeypatch.setattr(tokens, "LONGEST_SECONDS", -1.0)
+        monkeypatch.setattr(door, "LONGEST_SECONDS", -1.0)
         assert await wrong(0) == 429
         assert (await browser.get("/", headers={"Authorization": "Bearer wrong"})).status_code == 429
         assert (await browser.get("/", headers=BEARER)).status_code == 200
