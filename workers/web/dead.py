@@ -68,10 +68,8 @@ class Wanted:
             visit.desk.client, visit.desk.keys(), queues, kind=self.kind or None, batch_id=self.batch or None
         )
 
-    def look(
-        self, letters: DeadLetters, start: Place, *, most: int = ON_A_PAGE
-    ) -> tuple[list[DeadLetter], Place | None]:
-        """Return some of the letters from ``start`` on, and where to go on."""
+    def look(self, letters: DeadLetters, start: Place, most: int) -> tuple[list[DeadLetter], Place | None]:
+        """Return at most ``most`` of the letters from ``start`` on, and where to go on."""
         until = min(start, (_milliseconds(self.until, float("inf")), 0))
         return letters.newest_first(
             until=until, since_ms=_milliseconds(self.since, 0), most=most, most_read=MOST_READ
@@ -98,7 +96,7 @@ def _moment(milliseconds: float) -> str:
 def _list(visit: Visit) -> Response:
     wanted = Wanted.of(visit.request.query_params)
     letters = wanted.letters(visit)
-    found, onward = wanted.look(letters, _place(visit.asked("at"), visit.asked("passed")))
+    found, onward = wanted.look(letters, _place(visit.asked("at"), visit.asked("passed")), ON_A_PAGE)
     return visit.page(
         "dead.html",
         wanted=wanted,
@@ -222,7 +220,7 @@ def _some(wanted: Wanted, letters: DeadLetters) -> tuple[list[DeadLetter], Place
     place: Place | None = _FIRST
     began = time.monotonic()
     while place is not None and len(found) < MOST_CHANGED and time.monotonic() - began < LONGEST_SECONDS:
-        some, place = wanted.look(letters, place, most=MOST_CHANGED - len(found))
+        some, place = wanted.look(letters, place, MOST_CHANGED - len(found))
         found += some
     return found, place
 
