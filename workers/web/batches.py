@@ -42,11 +42,11 @@ def _list(visit: Visit) -> Response:
 
 
 def _one(visit: Visit) -> Response:
-    return visit.page("batch.html", batch=_batch(visit, visit.named("id")))
+    return visit.page("batch.html", batch=_batch(visit))
 
 
 def _failed(visit: Visit) -> Response:
-    batch = _batch(visit, visit.named("id"))
+    batch = _batch(visit)
     letters = DeadLetters(visit.desk.client, visit.desk.keys(), QUEUES)
     with tempfile.TemporaryDirectory(prefix="coupontools-") as folder:
         with FailedFile(Path(folder, "failed.csv")) as out:
@@ -69,17 +69,18 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _cancel(visit: Visit) -> Response:
-    batch = _batch(visit, visit.named("id"))
+    batch = _batch(visit)
     cancel_batch(visit.desk.client, visit.desk.settings, batch.batch_id)
     log.info("web.acted", action="cancel", batch_id=batch.batch_id)
     said = "The batch is cancelled: no new call is made for its jobs, and they are answered one by one."
     return visit.go("/batch", said, id=batch.batch_id)
 
 
-def _batch(visit: Visit, batch_id: str) -> Batch:
-    found = (
-        read_batch(visit.desk.client, visit.desk.keys(), batch_id) if 0 < len(batch_id) <= LONGEST else None
-    )
+def _batch(visit: Visit) -> Batch:
+    """Return the batch that an address or a form names."""
+    batch_id, found = visit.named("id"), None
+    if 0 < len(batch_id) <= LONGEST:
+        found = read_batch(visit.desk.client, visit.desk.keys(), batch_id)
     if found is None:
         raise Refused(404, "there is no such batch (any more)")
     return found

@@ -137,17 +137,16 @@ def _change(visit: Visit) -> Response:
     action = visit.given("do")
     if record.state == "draft":
         note_choices(visit, record, shelf)
+        problems = look_at(record, shelf).problems
         shelf.save(record)
         if action == "groups":
             workshop.list_groups(record.channel)
             return visit.go(f"/imports/{record.id}#group")
-        problems = look_at(record, shelf).problems
         if action == "check":
             # The group makes no difference to how the rows are read.
             problems.pop("group", None)
         if problems:
             return _draft(visit, record, 400, problems)
-        shelf.save(record)
         if action == "check":
             workshop.check(record)
             return visit.go(f"/imports/{record.id}#rows")
