@@ -1,19 +1,20 @@
-"""What all jobs share: the arguments that each of them takes, how they are checked, and what delivery asks of a job."""
+"""What all jobs share: the arguments that each of them takes, how they are checked, and what makes two jobs the same."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import delivery
 from actors.arguments import BatchSize, Printable, ReplyName, WholeNumber
 from actors.event_data import Answer, show_examples
 from actors.problems import ArgumentError, InvalidJob, bounded, problems_of
-from coupontools import Call, Coupontools, Rejected, Scope
-from delivery import LANES, KnownIds, Outcome, Unknown, Verdict
+from coupontools import Scope
+from delivery import LANES, Outcome
 
 __all__ = ["BATCH_TOGETHER", "Job"]
 
@@ -28,29 +29,20 @@ BATCH_TOGETHER = {
 }
 
 
-class Job(BaseModel):
-    """One kind of job; each has a file of its own beside this one, and a line in jobs.py."""
+class Job(delivery.Job, BaseModel):
+    """One kind of job; each has a file of its own beside this one, and a line in jobs.py. `delivery.Job` says what delivery asks of it."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=show_examples)
 
-    #: The name under which it is enqueued, its queue, and other queues that it may be put on. Each queue is a lane of delivery's gate.
-    actor: ClassVar[str]
+    #: Its queue, and other queues that it may be put on. Each queue is a lane of delivery's gate.
     queue: ClassVar[str]
     also: ClassVar[tuple[str, ...]] = ()
     #: The data of each event that a job of this kind may succeed with, by the event's type after the prefix.
     succeeds: ClassVar[dict[str, type[Answer]]]
-    #: The event type of a failure, after the prefix.
-    failed: ClassVar[str]
-    #: Can a call change anything at the API? If not, a call whose answer was lost is simply repeated.
-    effect: ClassVar[bool] = False
-    #: Is a name taken while the job runs, so that two jobs cannot take each other's effect for their own?
-    named: ClassVar[bool] = False
     #: Does a job without an idempotency key get one that is derived from its arguments? If not, each such job asks the API anew.
     derives_key: ClassVar[bool] = True
     #: Every argument that some job has.
     known_arguments: ClassVar[set[str]] = set()
-    #: The message of a job that fails because its derived key was carried out before, for a job with other data.
-    conflict: ClassVar[str] = ""
     #: Arguments of whole jobs, shown in the published schema.
     examples: ClassVar[list[dict[str, Any]]]
     #: The rules of `problems_together` as JSON Schema, for the published schema.
@@ -85,7 +77,9 @@ class Job(BaseModel):
         place = f"{cls.__module__.replace('.', '/')}.py, class {cls.__name__}"
         for name in ("actor", "queue", "succeeds", "failed"):
             if not hasattr(cls, name):
-                raise TypeError(f"{place}: set the class variable `{name}`; actors/job.py says what it means")
+                raise TypeError(
+                    f"{place}: set the class variable `{name}`; actors/job.py or delivery/job.py says what it means"
+                )
         for queue in (cls.queue, *cls.also):
             if queue not in LANES:
                 raise TypeError(
@@ -99,7 +93,7 @@ class Job(BaseModel):
         for name in ("call", *of_flag["effect"], *of_flag["named"]):
             defined = getattr(cls, name) is not getattr(Job, name)
             if name in needed and not defined:
-                raise TypeError(f"{place}: define `{name}()`; actors/job.py says what it returns")
+                raise TypeError(f"{place}: define `{name}()`; delivery/job.py says what it returns")
             if defined and name not in needed:
                 flag = next(flag for flag, names in of_flag.items() if name in names)
                 raise TypeError(
@@ -162,15 +156,6 @@ class Job(BaseModel):
         """The arguments that a derived key is made of."""
         return self.meaning
 
-    @property
-    def question(self) -> str | None:
-        """The name of the question that the job asks the API; jobs of one question share its answer. None if each job asks for itself."""
-        return None
-
-    def from_told(self, evidence: dict[str, Any]) -> Outcome:
-        """Return the outcome that follows from the answer to another job of the same question."""
-        raise NotImplementedError
-
     def fingerprint(self) -> str:
         """Return a digest of the arguments that count: equal for the same job, in whatever form they were given."""
         return self._digest(self.meaning)
@@ -221,50 +206,3 @@ class Job(BaseModel):
     def without_call(self) -> Outcome | None:
         """Return the outcome if it is certain without asking the API, else None."""
         return None
-
-    async def call(self, api: Coupontools, call: Call) -> Outcome:
-        """Ask the API.
-
-        Raises:
-            CoupontoolsError: as the client does.
-        """
-        raise NotImplementedError
-
-    def recalled(self, *kept: Any) -> Outcome:
-        """Rebuild the outcome of an earlier, equal job from what that job kept in `Outcome.kept`."""
-        raise NotImplementedError
-
-    def refused(self, error: Rejected) -> Outcome | None:
-        """Return the outcome if this refusal answers the job; None if it is a failure."""
-        del error
-        return None
-
-    # -- Only where `effect` is true --------------------------------------------------------------------------------------------
-
-    def listing(self) -> str:
-        """Name the listing that shows whether a call of this job happened; jobs of one listing share it."""
-        raise NotImplementedError
-
-    def needle(self) -> str:
-        """Return what to look for in that listing."""
-        raise NotImplementedError
-
-    def read_back(
-        self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
-    ) -> AsyncIterator[Verdict]:
-        """Read the listing once, and give a verdict on each unknown record: ``found`` (its call happened), ``absent`` or ``undecided``."""
-        raise NotImplementedError
-
-    def found(self, evidence: dict[str, Any]) -> Outcome:
-        """Return the outcome of a call that is now known to have happened; ``evidence`` is what `read_back` put into its verdict."""
-        raise NotImplementedError
-
-    # -- Only where `named` is true ---------------------------------------------------------------------------------------------
-
-    def taken_name(self) -> str:
-        """Return the name that no other job may take while this one runs."""
-        raise NotImplementedError
-
-    async def baseline(self, api: Coupontools, call: Call) -> list[str]:
-        """Return the ids that must not be taken for this job's effect. Read before its first call."""
-        raise NotImplementedError

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from coupontools import Call, Coupontools, Rejected, Scope
 
@@ -94,7 +95,7 @@ class KnownIds(Protocol):
         """Note the ids of all rows that show too little now, and forget all others."""
 
 
-class Job(Protocol):
+class Job(ABC):
     """A job with checked arguments. Its class says what kind of job it is."""
 
     #: The kind's name.
@@ -102,56 +103,46 @@ class Job(Protocol):
     #: The event type of a failure, after the prefix.
     failed: ClassVar[str]
     #: Can a call change anything at the API? If not, it is simply made again when its answer was lost.
-    effect: ClassVar[bool]
+    effect: ClassVar[bool] = False
     #: Does the job lock a name while it runs, so that two jobs cannot take each other's effect for their own?
-    named: ClassVar[bool]
+    named: ClassVar[bool] = False
     #: The message of the failure when the derived key was carried out before, for a job that asked for something else.
-    conflict: ClassVar[str]
+    conflict: ClassVar[str] = ""
+
+    if TYPE_CHECKING:
+        # Pydantic would list these before the arguments that the job's own class declares, and so change the order of all arguments.
+        #: Echoed in logs and events.
+        correlation_id: str | None
+        #: Jobs of one batch are counted together.
+        batch_id: str | None
+        #: How many jobs the batch has, where this job says so.
+        batch_size: int | None
+        #: Where the answer is pushed to as well.
+        reply_to: str | None
 
     @property
+    @abstractmethod
     def key(self) -> str | None:
         """The idempotency key in force, given or derived; None where each job is carried out by itself."""
 
     @property
+    @abstractmethod
     def key_is_derived(self) -> bool:
         """Was no key given?"""
 
     @property
-    def correlation_id(self) -> str | None:
-        """Echoed in logs and events."""
-
-    @property
-    def batch_id(self) -> str | None:
-        """Jobs of one batch are counted together."""
-
-    @property
-    def batch_size(self) -> int | None:
-        """How many jobs the batch has, where this job says so."""
-
-    @property
-    def reply_to(self) -> str | None:
-        """Where the answer is pushed to as well."""
-
-    @property
+    @abstractmethod
     def scope(self) -> Scope:
-        """The channel whose holds concern this job; ``account`` if only the account's do."""
+        """The channel whose holds stop this job, beside the account's; ``account`` if it has none."""
 
     @property
+    @abstractmethod
     def subject(self) -> str | None:
-        """The id that the job is about, where it names one."""
+        """The id that the job is about; None if it has none, or if that argument was invalid."""
 
-    @property
-    def question(self) -> str | None:
-        """Name what the API is asked, or None. Jobs with one question ask it once, and each makes its own outcome of the answer."""
-
-    def from_told(self, evidence: dict[str, Any]) -> Outcome:
-        """Return the outcome of an answer that another job with the same question got."""
-
+    @abstractmethod
     def fingerprint(self) -> str:
         """Return a digest of what is asked for: equal for the same job, however it was written down."""
-
-    def recalled(self, *kept: Any) -> Outcome:
-        """Rebuild the outcome of an earlier job that asked for the same; ``kept`` is what was kept of it."""
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Ask the API.
@@ -159,30 +150,52 @@ class Job(Protocol):
         Raises:
             CoupontoolsError: as the client does.
         """
+        raise NotImplementedError
+
+    def recalled(self, *kept: Any) -> Outcome:
+        """Rebuild the outcome of an earlier job that asked for the same, from what that job kept in `Outcome.kept`."""
+        raise NotImplementedError
 
     def refused(self, error: Rejected) -> Outcome | None:
-        """Return the outcome, if this refusal is one; None if it is a failure."""
+        """Return the outcome if this refusal answers the job; None if it is a failure."""
+        del error
+        return None
+
+    @property
+    def question(self) -> str | None:
+        """Name what the API is asked, or None. Jobs with one question ask it once, and each makes its own outcome of the answer."""
+        return None
+
+    def from_told(self, evidence: dict[str, Any]) -> Outcome:
+        """Return the outcome of an answer that another job with the same question got."""
+        raise NotImplementedError
 
     # -- Only where `effect` is true --------------------------------------------------------------------------------------
 
     def listing(self) -> str:
         """Name the listing that shows whether a call of this job happened; jobs that name the same one share it."""
+        raise NotImplementedError
 
     def needle(self) -> str:
         """Return what to look for in that listing."""
+        raise NotImplementedError
 
     def read_back(
         self, api: Coupontools, call: Call, unknowns: list[Unknown], ids: KnownIds
     ) -> AsyncIterator[Verdict]:
-        """Read the listing once and yield a verdict on each unknown record."""
+        """Read the listing once, and yield a verdict on each unknown record: ``found`` (its call happened), ``absent`` or ``undecided``."""
+        raise NotImplementedError
 
     def found(self, evidence: dict[str, Any]) -> Outcome:
-        """Return the outcome of a call whose effect was found."""
+        """Return the outcome of a call whose effect was found; ``evidence`` is what `read_back` put into its verdict."""
+        raise NotImplementedError
 
     # -- Only where `named` is true ---------------------------------------------------------------------------------------
 
     def taken_name(self) -> str:
-        """Return the name that the job locks while it runs."""
+        """Return the name that no other job may take while this one runs."""
+        raise NotImplementedError
 
     async def baseline(self, api: Coupontools, call: Call) -> list[str]:
-        """Return what must not be taken for this job's effect, noted before its first call."""
+        """Return the ids that must not be taken for this job's effect. Read before its first call."""
+        raise NotImplementedError
