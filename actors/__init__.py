@@ -2,7 +2,7 @@
 
 from actors.entrance import Entrance, Incoming
 from actors.job import Job
-from actors.jobs import EVENTS, JOBS, QUEUES, key_of
+from actors.jobs import EVENTS, JOBS, key_of
 from actors.problems import ArgumentError, InvalidJob
 
-__all__ = ["EVENTS", "JOBS", "QUEUES", "ArgumentError", "Entrance", "Incoming", "InvalidJob", "Job", "key_of"]
+__all__ = ["EVENTS", "JOBS", "ArgumentError", "Entrance", "Incoming", "InvalidJob", "Job", "key_of"]

@@ -14,7 +14,8 @@ from dramatiq.middleware import CurrentMessage
 
 from actors.entrance import Entrance, Incoming
 from actors.job import Job
-from actors.jobs import JOBS, QUEUES
+from actors.jobs import JOBS
+from config.names import QUEUES
 
 __all__ = ["Submit", "declare_actors"]
 

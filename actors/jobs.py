@@ -12,9 +12,8 @@ from actors.list_contacts import ListContacts
 from actors.list_groups import ListGroups
 from actors.problems import InvalidJob
 from actors.verify_webhook import VerifyWebhook
-from delivery import LANES
 
-__all__ = ["EVENTS", "JOBS", "QUEUES", "key_of"]
+__all__ = ["EVENTS", "JOBS", "key_of"]
 
 #: Every job by the name of its actor. A new one is a file beside this one, and its line here.
 JOBS: dict[str, type[Job]] = {
@@ -27,10 +26,6 @@ JOBS: dict[str, type[Job]] = {
         ListContacts,
     )
 }
-#: Every queue, the most urgent first.
-QUEUES: tuple[str, ...] = tuple(
-    lane for lane in LANES if any(lane in (job.queue, *job.also) for job in JOBS.values())
-)
 #: The data of every event, by its type after the prefix.
 EVENTS: dict[str, type[Data]] = {
     **{name: data for job in JOBS.values() for name, data in job.succeeds.items()},

@@ -13,6 +13,7 @@ import actors
 from actors.event_data import Answer
 from actors.job import Job
 from actors.jobs import JOBS
+from config.names import QUEUES
 from coupontools import Call, Coupontools
 from delivery import Outcome
 
@@ -87,6 +88,10 @@ def test_every_job_that_has_a_file_is_in_the_list() -> None:
                 assert found in JOBS.values(), (
                     f"actors/{path.name} defines {name}: add it to JOBS in actors/jobs.py"
                 )
+
+
+def test_every_queue_is_that_of_some_job() -> None:
+    assert {queue for job in JOBS.values() for queue in (job.queue, *job.also)} == set(QUEUES)
 
 
 def test_no_two_jobs_share_an_event_of_success() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from actors import QUEUES
+from config.names import QUEUES
 from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, readable
 from workers.cli.command import Command, check_known
 from workers.cli.output import say, say_json

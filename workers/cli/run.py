@@ -49,15 +49,15 @@ def run(
     """
     settings = load_settings()
     _warn(settings)
-    known = _queues()
+    _check_jobs()
     wanted = [name.strip() for name in (queues or "").split(",") if name.strip()]
     if queues is not None and not wanted:
         # No name at all would mean all queues, which is not what was asked for.
         raise typer.BadParameter(
-            f"names no queue; known are {', '.join(known)}, or leave it out for all", param_hint="--queues"
+            f"names no queue; known are {', '.join(QUEUES)}, or leave it out for all", param_hint="--queues"
         )
     for name in wanted:
-        check_known("queue", name, known, "--queues")
+        check_known("queue", name, QUEUES, "--queues")
     # The supervisor lives as long as the worker, and needs none of the modules that read the options and the settings. It
     # replaces this process, so that their memory is free again.
     supervisor = [
@@ -88,11 +88,10 @@ def _warn(settings: Settings) -> None:
         log.warning("settings.odd", extra={"problem": sentence})
 
 
-def _queues() -> tuple[str, ...]:
-    """Return every job's queue. A job that lacks something is reported here, once, not by each process that cannot start because of it."""
+def _check_jobs() -> None:
+    """Report a job that lacks something here, once, not by each process that cannot start because of it."""
     try:
         with spared():
-            import actors  # noqa: PLC0415 - so that a wrong setting is reported first, without waiting for this
+            import actors  # noqa: F401, PLC0415 - so that a wrong setting is reported first, without waiting for this
     except TypeError as error:
         raise SystemExit(f"coupontools-worker: {error}") from None
-    return actors.QUEUES

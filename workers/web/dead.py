@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import structlog
 from starlette.responses import Response
 
-from actors import QUEUES
+from config.names import QUEUES
 from config.plain_words import no_such
 from workers.broker import LETTER_KINDS, DeadLetter, DeadLetters, NotRetried, Place, readable
 from workers.web.masking import Mask, pretty
