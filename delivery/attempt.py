@@ -306,14 +306,11 @@ class Attempt:
             await self.settle(kind(uncount=True, keep=True, why=_reason(error)), signal)
             self._log("held", Trouble(None, error.code))
             return False
-        lost = meaning.verb == "lost"
-        if lost:
-            delay = max(policy.read_back_after, policy.backoff.at_most(error.retry_after))
+        if meaning.verb == "lost":
+            kind, delay = Lost, max(policy.read_back_after, policy.backoff.at_most(error.retry_after))
         else:
-            delay = policy.backoff.seconds(attempts, error.retry_after)
-        milliseconds, why = round(delay * 1000), _reason(error)
-        settlement = Lost(delay=milliseconds, why=why) if lost else Waiting(delay=milliseconds, why=why)
-        settled = await self.settle(settlement, signal)
+            kind, delay = Waiting, policy.backoff.seconds(attempts, error.retry_after)
+        settled = await self.settle(kind(delay=round(delay * 1000), why=_reason(error)), signal)
         self._log_again(settled, Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
         return settled.ours
 

@@ -145,16 +145,10 @@ class Waiting(Settlement):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lost(Settlement):
-    """The call may have happened: after a delay in milliseconds, it is read back before any further call."""
+class Lost(Waiting):
+    """The same, but the call may have happened: it is read back before any further call."""
 
     op = "lost"
-    delay: int = 0
-    why: str | None = None
-    #: Does the message stay in this worker's hands?
-    keep: bool = False
-    #: Was this no attempt?
-    uncount: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
