@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -27,15 +28,15 @@ __all__ = [
 ]
 
 
-#: The names of each class's fields; asking dataclasses anew for every job is slow.
-_NAMES: dict[type, tuple[str, ...]] = {}
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Return the names of a dataclass's fields; asking dataclasses anew for every job is slow."""
+    return tuple(each.name for each in fields(kind))
 
 
 def _given(told: Any) -> dict[str, Any]:
     """Return the fields of a dataclass. Lua takes JSON's null for a value, so fields that are None are left out."""
-    kind = type(told)
-    names = _NAMES.get(kind) or _NAMES.setdefault(kind, tuple(each.name for each in fields(told)))
-    values = ((name, getattr(told, name)) for name in names)
+    values = ((name, getattr(told, name)) for name in _names(told.__class__))
     return {name: value for name, value in values if value is not None}
 
 
@@ -240,7 +241,7 @@ class Settled:
     ours: bool
     #: The message's id was answered before, for another message: only the record was written, and the message must still be set aside.
     used: bool
-    changes: Changes = field(default_factory=lambda: NO_CHANGES)
+    changes: Changes = NO_CHANGES
     #: Staged events are left: repeat the settlement.
     more: bool = False
 
