@@ -65,19 +65,11 @@ LONGEST_ID = 100
 USED_ID = "a message with this message_id was answered before; to ask again, send it with a new message_id"
 
 
-def envelope(
-    kind: str,
-    *,
-    event_id: str,
-    data: dict[str, Any],
-    subject: str | None = None,
-    correlation_id: str | None = None,
-    idempotency_key: str | None = None,
-    traceparent: str | None = None,
-    batch_id: str | None = None,
-    original_id: str | None = None,
-) -> Event:
-    """Return the event of type ``kind`` (after the prefix). Attributes without a value are left out, as CloudEvents asks."""
+def envelope(kind: str, *, event_id: str, data: dict[str, Any], **attributes: str | None) -> Event:
+    """Return the event of type ``kind`` (after the prefix).
+
+    ``attributes`` have the names that CloudEvents gives them. Those without a value are left out, as CloudEvents asks.
+    """
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": event_id,
@@ -87,15 +79,7 @@ def envelope(
         "datacontenttype": "application/json",
         "dataschema": f"urn:coupontools-worker:{kind}:v1",
     }
-    optional = {
-        "subject": subject,
-        "correlationid": correlation_id,
-        "batchid": batch_id,
-        "originalid": original_id,
-        "idempotencykey": idempotency_key,
-        "traceparent": traceparent,
-    }
-    event |= {name: value for name, value in optional.items() if value}
+    event |= {name: value for name, value in attributes.items() if value}
     event["data"] = data
     return event["type"], orjson.dumps(event).decode()
 
@@ -291,11 +275,11 @@ def _event(
         event_id=task.message_id if page is None else f"{task.message_id}/{page}",
         data=data,
         subject=subject,
-        correlation_id=task.job.correlation_id,
-        idempotency_key=task.key,
+        correlationid=task.job.correlation_id,
+        batchid=task.job.batch_id,
+        originalid=task.original_id,
+        idempotencykey=task.key,
         traceparent=task.traceparent,
-        batch_id=task.job.batch_id,
-        original_id=task.original_id,
     )
 
 
