@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import structlog
 
@@ -28,35 +28,20 @@ class Trouble:
     retry_in: float | None = None
 
 
-class Observer(Protocol):
-    """Something else that follows attempts: metrics, tracing."""
+class Observer:
+    """Something else that follows attempts, such as metrics or tracing. It defines a method for each thing that it wants to know."""
 
     def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
         """An attempt ended."""
 
-
-@runtime_checkable
-class ReadBackObserver(Protocol):
-    """An observer that also follows listings that read back."""
+    def call_finished(self, task: Task, seconds: float) -> None:
+        """A call of the API ended, whether it failed or not."""
 
     def read_back_finished(self, task: Task) -> None:
         """A listing was requested, to find out what lost calls did."""
 
-
-@runtime_checkable
-class RejectionObserver(Protocol):
-    """An observer that also follows messages that are set aside."""
-
     def entry_rejected(self, queue: str) -> None:
         """An entry of this queue was set aside."""
-
-
-@runtime_checkable
-class CallObserver(Protocol):
-    """An observer that also follows each call of the API."""
-
-    def call_finished(self, task: Task, seconds: float) -> None:
-        """A call ended, whether it failed or not."""
 
 
 class LogLine:
@@ -64,24 +49,20 @@ class LogLine:
 
     def __init__(self, observers: list[Observer] | None = None) -> None:
         self._observers = observers or []
-        # Asked once: isinstance() with a protocol costs as much as the line itself.
-        self._of_rejections = [each for each in self._observers if isinstance(each, RejectionObserver)]
-        self._of_calls = [each for each in self._observers if isinstance(each, CallObserver)]
-        self._of_read_backs = [each for each in self._observers if isinstance(each, ReadBackObserver)]
 
     def rejected(self, task: Task) -> None:
         """Report a message that was set aside because its id was answered before."""
-        for observer in self._of_rejections:
+        for observer in self._observers:
             observer.entry_rejected(task.queue)
 
     def called(self, task: Task, seconds: float) -> None:
         """Report that a call of the API ended, and how long it took without its wait for the pace."""
-        for observer in self._of_calls:
+        for observer in self._observers:
             observer.call_finished(task, seconds)
 
     def read_back(self, task: Task) -> None:
         """Report a listing that was requested to find out what lost calls did, whether it could be read or not."""
-        for observer in self._of_read_backs:
+        for observer in self._observers:
             observer.read_back_finished(task)
 
     def left(self, task: Task, outcome: str, trouble: Trouble) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from delivery import Task
+from delivery import Observer, Task
 
 __all__ = ["Tracing", "tracing_if_installed"]
 
@@ -26,7 +26,7 @@ def tracing_if_installed() -> Tracing | None:
     return Tracing(trace, TraceContextTextMapPropagator())
 
 
-class Tracing:
+class Tracing(Observer):
     """Observes attempts. The producer's ``traceparent`` is the parent of each attempt's span."""
 
     def __init__(self, trace: Any, propagator: Any) -> None:

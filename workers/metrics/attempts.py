@@ -10,7 +10,7 @@ import structlog
 from dramatiq.middleware import Middleware
 
 from actors.event_data import ERROR_KINDS
-from delivery import WITHOUT_LETTER
+from delivery import WITHOUT_LETTER, Observer
 from workers.broker import DurableMessage
 from workers.metrics.counts import reserve
 from workers.metrics.exposition import FOLDER_VARIABLE
@@ -37,7 +37,7 @@ def attempt_metrics() -> AttemptMetrics | None:
     return AttemptMetrics()
 
 
-class AttemptMetrics(Middleware):
+class AttemptMetrics(Middleware, Observer):
     """Counts messages when they arrive and attempts when they end."""
 
     def __init__(self) -> None:
