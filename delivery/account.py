@@ -1,8 +1,7 @@
-"""The account as Redis keeps it: the slots of its pace, the signals of its calls, and its holds."""
+"""The account as Redis keeps it: the signals of its calls, and its holds."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from dataclasses import replace
@@ -15,9 +14,6 @@ from config import mask_known, redact_text
 from config.keys import Keys
 from config.names import SCOPES
 from coupontools import CoupontoolsError
-from delivery.gate import Gate
-from delivery.ledger import Ledger
-from delivery.policy import Policy
 from delivery.retry import Meaning
 from delivery.scripts import SCRIPTS, Script
 from delivery.settlement import Changes, Signal
@@ -29,7 +25,6 @@ __all__ = [
     "listing_trouble",
     "listing_works",
     "pausing",
-    "take_slot",
     "tell",
     "trouble",
     "unparking",
@@ -41,14 +36,6 @@ log = structlog.get_logger("delivery")
 BAD_CREDENTIALS: Final = 1000
 #: The call showed nothing about the account, or was not made.
 SILENT: Final = Signal(word="none")
-
-
-async def take_slot(ledger: Ledger, policy: Policy, gate: Gate, lane: str) -> None:
-    """Reserve a slot of the account's pace for a call that has none from a claim, and wait for it."""
-    reserved = not policy.interval_us
-    while not reserved:
-        wait, reserved = await ledger.reserve(lane, gate.waiting_lanes)
-        await asyncio.sleep(wait / 1000)
 
 
 def it_works(task: Task) -> Signal:

@@ -25,7 +25,7 @@ from delivery.answer import Failure, Progress
 from delivery.claim import Claim, tokens
 from delivery.gate import Ticket
 from delivery.job import Outcome
-from delivery.lease import LeaseLost, OutOfTime, Withdrawn
+from delivery.lease import Lease, LeaseLost, OutOfTime, Withdrawn
 from delivery.log_line import Trouble
 from delivery.means import Means
 from delivery.read_back import MOST_IDS, ReadBack
@@ -52,7 +52,8 @@ class Attempt:
         self.task = task
         self.token = tokens.next()
         self.claim = _NONE
-        self.lease = means.lease(task, self.token, claimed_at=now(), claim=self.claim)
+        #: Set with the claim.
+        self.lease: Lease
 
     async def run(self, ticket: Ticket) -> bool:  # noqa: C901, PLR0912 - one row for each answer of claim.lua
         """Claim the job, and do what claim.lua answers."""
@@ -60,7 +61,9 @@ class Attempt:
         self.claim = claim = await self.means.ledger.claim(
             self.task, self.token, waiting=gate.waiting_lanes, may_list=gate.may_list
         )
-        self.lease = self.means.lease(self.task, self.token, claimed_at=asked_at, claim=claim)
+        self.lease = Lease(
+            self.means.ledger, self.means.policy, self.task, self.token, claimed_at=asked_at, claim=claim
+        )
         if claim.verb == "parked":
             gate.hold(claim.hold)
         elif claim.verb == "benched":
@@ -132,11 +135,11 @@ class Attempt:
         except Rejected as error:
             refusal = task.job.refused(error)
             if refusal is None:
-                return await self.refuse(error)
+                return await self.fail(answer.refusal(error), account.it_works(task))
             outcome = refusal
         except CoupontoolsError as error:
             return await self._put_off(error)
-        return await self._succeed(outcome, self._it_works())
+        return await self._succeed(outcome, account.it_works(task))
 
     async def _ask(self) -> Outcome:
         job, call = self.task.job, self.task.call(self.lease.guard)
@@ -165,16 +168,12 @@ class Attempt:
                 with self._measured():
                     baseline = await self.task.job.baseline(self.means.api, self.task.call())
                 # Wait for the call's slot while the lease is renewed: at a slow pace, the lease alone would not last.
-                await self._take_slot()
+                await self.means.take_slot(self.task.queue)
         # The listing may have taken minutes. An operator who cancelled or paused meanwhile was told that no new call begins.
         if await self.means.ledger.is_stopped(self.task, self.token, deadline=self.claim.deadline):
             raise Withdrawn
         await self.lease.renew(baseline)
         return True
-
-    async def _take_slot(self) -> None:
-        means = self.means
-        await account.take_slot(means.ledger, means.policy, means.gate, self.task.queue)
 
     @asynccontextmanager
     async def _faults(self) -> AsyncIterator[None]:
@@ -203,21 +202,19 @@ class Attempt:
 
     async def _read_back(self) -> bool:
         """Read a listing and write its verdicts; if there is one on this job, the next claim finds it."""
-        with self.means.gate.one_listing() as is_room:
+        means = self.means
+        read_back = ReadBack(means.ledger, means.api, means.policy, self.task, self.token)
+        with means.gate.one_listing() as is_room:
             if not is_room:
                 # Another job took the last room for a listing while the claim was under way.
-                await self._read_back_of().give_up(self.claim.lost_at)
+                await read_back.give_up(self.claim.lost_at)
                 await self.settle(Postponed(delay=round(Pause.listing_room * 1000)), account.SILENT)
                 return True
-            await self._read_the_listing()
+            await self._read_the_listing(read_back)
         return False
 
-    def _read_back_of(self) -> ReadBack:
-        means = self.means
-        return ReadBack(means.ledger, means.api, means.policy, self.task, self.token)
-
-    async def _read_the_listing(self) -> None:
-        task, means, read_back = self.task, self.means, self._read_back_of()
+    async def _read_the_listing(self, read_back: ReadBack) -> None:
+        task, means = self.task, self.means
         about: dict[str, Any] = {
             "job": task.job.actor,
             "message_id": task.message_id,
@@ -225,7 +222,7 @@ class Attempt:
         }
         try:
             async with self.lease.kept():
-                await self._take_slot()
+                await self.means.take_slot(self.task.queue)
                 await read_back.find_waiting()
                 about["message_ids"] = read_back.message_ids
                 try:
@@ -291,10 +288,6 @@ class Attempt:
         if settled.answered:
             self._log("failed", Trouble(failure.kind, failure.code, failure.message))
         return settled.ours
-
-    async def refuse(self, error: Rejected) -> bool:
-        """End a job that the API refused for good."""
-        return await self.fail(answer.refusal(error), self._it_works())
 
     async def _put_off(self, error: CoupontoolsError) -> bool:
         """Settle a job whose call failed: depending on the error, it waits, is held, or is read back."""
@@ -373,9 +366,6 @@ class Attempt:
     @property
     def _may_have_happened(self) -> bool:
         return self.lease.departed and self.task.job.effect
-
-    def _it_works(self) -> Signal:
-        return account.it_works(self.task)
 
     def _log(self, outcome: str, trouble: Trouble | None = None) -> None:
         claim = self.claim

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from coupontools import Coupontools, CoupontoolsError
-from delivery.claim import Claim
 from delivery.gate import Gate
-from delivery.lease import Lease
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine
 from delivery.policy import Policy
 from delivery.retry import Meaning, meaning_of
-from delivery.task import Task
 
 __all__ = ["Means"]
 
@@ -27,9 +25,12 @@ class Means:
     policy: Policy
     log_line: LogLine
 
-    def lease(self, task: Task, token: str, *, claimed_at: float, claim: Claim) -> Lease:
-        """Return the lease of a claim."""
-        return Lease(self.ledger, self.policy, task, token, claimed_at=claimed_at, claim=claim)
+    async def take_slot(self, lane: str) -> None:
+        """Reserve a slot of the account's pace for a call that has none from a claim, and wait for it."""
+        reserved = not self.policy.interval_us
+        while not reserved:
+            wait, reserved = await self.ledger.reserve(lane, self.gate.waiting_lanes)
+            await asyncio.sleep(wait / 1000)
 
     def meaning(self, error: CoupontoolsError, *, effect: bool) -> Meaning:
         """Return what ``error`` means for a call that can change something (``effect``) or that cannot."""

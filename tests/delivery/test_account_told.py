@@ -12,8 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from coupontools import AccountRefused, CoupontoolsError, MayHaveHappened, NotCarriedOut, NotSent
-from delivery import Gate, Ledger, tell
-from delivery.account import BAD_CREDENTIALS, take_slot, trouble
+from delivery import Gate, Ledger, LogLine, tell
+from delivery.account import BAD_CREDENTIALS, trouble
+from delivery.means import Means
 from delivery.retry import meaning_of
 from delivery.settlement import Changes
 from tests.harness.attempts import POLICY
@@ -118,6 +119,8 @@ async def test_a_listing_waits_for_its_slot_and_asks_again_where_it_got_none(
         still.now += round(seconds * 1000)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    await take_slot(Ledger(still, KEYS, policy), policy, Gate(4), "contacts")
+    api: Any = None
+    means = Means(Ledger(still, KEYS, policy), api, Gate(4), policy, LogLine())
+    await means.take_slot("contacts")
     assert waits == slept
     assert bool(rate) is (float(still.all()[KEYS.pace]["tat"]) == NOW_US + ahead_us + 100_000)

@@ -14,6 +14,8 @@ from actors.add_contact import AddContact
 from config.keys import Keys
 from coupontools import Call, Coupontools, Rejected
 from delivery import Delivery, Gate, Ledger, LogLine, Outcome, Receipt, Task
+from delivery.account import it_works
+from delivery.answer import refusal
 from delivery.attempt import Attempt
 from delivery.claim import Claim
 from delivery.lease import Lease, LeaseLost, OutOfTime
@@ -191,7 +193,7 @@ async def test_a_probe_that_the_api_rejects_ends_the_hold(
     outage()
     attempt.claim = await ledger.claim(task, attempt.token)
     assert attempt.claim.probe
-    await attempt.refuse(REJECTED)
+    await attempt.fail(refusal(REJECTED), it_works(task))
     assert not house.redis.exists(KEYS.holds)
     assert house.tally() == {"account.released": 1, "contact.failed": 1}
 
@@ -203,6 +205,6 @@ async def test_a_rejected_call_that_began_before_an_outage_ends_it(
     outage()
     gate = attempt.means.gate
     gate.hold("account/outage")
-    await attempt.refuse(REJECTED)
+    await attempt.fail(refusal(REJECTED), it_works(task))
     assert not house.redis.exists(KEYS.holds)
     assert gate.holds_up(task.holds) is None

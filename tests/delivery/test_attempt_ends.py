@@ -331,7 +331,9 @@ async def test_a_job_sleeps_until_its_slot_and_then_looks_whether_it_may_still_c
     claim = await means.ledger.claim(task, tried.token)
     tried.claim = dataclasses.replace(claim, wait=150.0, probe=probe)
     monkeypatch.setattr("delivery.lease.now", lambda: 1000.0)
-    tried.lease = means.lease(task, tried.token, claimed_at=999.0 if missed else 1000.0, claim=tried.claim)
+    tried.lease = Lease(
+        means.ledger, policy, task, tried.token, claimed_at=999.0 if missed else 1000.0, claim=tried.claim
+    )
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
