@@ -13,7 +13,6 @@ from delivery.job import Job, KnownIds, Outcome, Told, Unknown, Verdict
 from delivery.ledger import Ledger
 from delivery.log_line import LogLine, Observer
 from delivery.policy import Policy
-from delivery.retry import PAUSES_MS
 from delivery.scripts import Script, ScriptRunner, load_scripts
 from delivery.settlement import Changes
 from delivery.shares import LANES
@@ -22,7 +21,6 @@ from delivery.task import MOST_DEATHS, Receipt, Task
 __all__ = [
     "LANES",
     "MOST_DEATHS",
-    "PAUSES_MS",
     "PREFIX",
     "SOURCE",
     "WITHOUT_LETTER",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,11 +41,11 @@ class ScriptRunner(Protocol):
         """Run one plain command that is safe to repeat."""
 
 
-def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
+def load_scripts(folder: Path) -> dict[str, Script]:
     """Return every ``.lua`` file of ``folder`` by its stem.
 
     A line ``-- include: NAME`` is replaced by the text of that file, from ``folder`` or else from delivery's own, and ``PAUSE.<name>`` by
-    that number of ``pauses``.
+    that pause in milliseconds.
 
     Raises:
         KeyError: there is no pause of that name.
@@ -60,7 +59,7 @@ def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
     scripts = {}
     for name, text in texts.items():
         source = _INCLUDE.sub(part, text)
-        source = _PAUSE.sub(lambda match: str(pauses[match.group(1)]), source)
+        source = _PAUSE.sub(lambda match: str(PAUSES_MS[match.group(1)]), source)
         digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         stem = name.removesuffix(".lua")
         scripts[stem] = Script(stem, source, digest)
@@ -68,4 +67,4 @@ def load_scripts(folder: Path, pauses: Mapping[str, int]) -> dict[str, Script]:
 
 
 #: Delivery's own scripts, by name.
-SCRIPTS = load_scripts(_SHARED, PAUSES_MS)
+SCRIPTS = load_scripts(_SHARED)

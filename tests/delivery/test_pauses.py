@@ -83,4 +83,4 @@ def test_scripts_have_the_numbers_in_place_of_the_names() -> None:
 def test_a_pause_that_is_not_there_fails_at_start(tmp_path: Path) -> None:
     (tmp_path / "one.lua").write_text("return PAUSE.forgotten", encoding="utf-8")
     with pytest.raises(KeyError, match="forgotten"):
-        load_scripts(tmp_path, PAUSES_MS)
+        load_scripts(tmp_path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from delivery import PAUSES_MS, load_scripts
+from delivery import load_scripts
 
 __all__ = ["SCRIPTS"]
 
-SCRIPTS = load_scripts(Path(__file__).parent / "lua", PAUSES_MS)
+SCRIPTS = load_scripts(Path(__file__).parent / "lua")
