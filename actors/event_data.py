@@ -148,14 +148,7 @@ class AccountReleased(Hold):
     """A hold has ended: its work goes on."""
 
     examples: ClassVar = [
-        {
-            "scope": "account",
-            "kind": "refused",
-            "code": 1000,
-            "message": "HTTP/1.0 401 Unauthorized. Client ID or Secret not correct.",
-            "retry_at": None,
-            "worker": "worker-1:4711",
-        }
+        AccountHeld.examples[0] | {"code": None, "message": "work goes on", "retry_at": None}
     ]
 
 

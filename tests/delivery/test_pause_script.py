@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.event_data import AccountReleased
 from tests.harness.records import (
     DAY_MS,
     KEYS,
@@ -56,6 +57,9 @@ def test_the_end_of_a_pause_is_told_and_the_time_that_stood_still_is_kept(still:
         "message": "work goes on",
         "retry_at": None,
     }
+    # The published schema shows the same.
+    [example] = AccountReleased.examples
+    assert example == event["data"] | {"scope": "account", "kind": "refused", "worker": example["worker"]}
     # The time of the next pause is added.
     pause(still)
     still.now = NOW + 5700
