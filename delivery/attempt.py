@@ -59,7 +59,7 @@ class Attempt:
         """Claim the job, and do what claim.lua answers."""
         gate, job, asked_at = self.means.gate, self.task.job, now()
         self.claim = claim = await self.means.ledger.claim(
-            self.task, self.token, waiting=gate.waiting_lanes, may_list=gate.may_list
+            self.task, self.token, waiting=gate.waiting_lanes, may_list=gate.shares.may_list
         )
         self.lease = Lease(
             self.means.ledger, self.means.policy, self.task, self.token, claimed_at=asked_at, claim=claim

@@ -69,7 +69,8 @@ class Gate:
 
     def __init__(self, concurrency: int, *, claims: int | None = None) -> None:
         """``claims`` is how many claims may be under way at once, if more would only be told to wait."""
-        self._shares = Shares(concurrency)
+        #: Who has a place. Other threads may use only what says so.
+        self.shares = Shares(concurrency)
         self._most_claims = claims or concurrency
         self._claims = 0
         self._draining = False
@@ -82,15 +83,6 @@ class Gate:
         self._held_until: dict[str, float] = {}
         self._benched_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
-
-    def in_flight(self) -> dict[str, int]:
-        """Return how many jobs of each lane have a place. Other threads may ask."""
-        return self._shares.in_flight()
-
-    @property
-    def full_since(self) -> float | None:
-        """Since when all places are taken and no job has left (`time.monotonic()`); None while one is free. Other threads may ask."""
-        return self._shares.full_since
 
     # -- Who waits ------------------------------------------------------------------------------------------------------------
 
@@ -131,7 +123,7 @@ class Gate:
         try:
             yield ticket
         finally:
-            self._shares.leave(ticket.lane)
+            self.shares.leave(ticket.lane)
             ticket.claimed()
             self._pump()
 
@@ -142,23 +134,18 @@ class Gate:
     @property
     def waiting_lanes(self) -> list[str]:
         """The lanes whose jobs wait here and may have a place. If it were the turn of a lane that may have none, all others would stop."""
-        return [lane for lane, waiters in self._waiting.items() if waiters and self._shares.may_take(lane)]
+        return [lane for lane, waiters in self._waiting.items() if waiters and self.shares.may_take(lane)]
 
     # -- Listings -------------------------------------------------------------------------------------------------------------
-
-    @property
-    def may_list(self) -> bool:
-        """Is there room for one more listing?"""
-        return self._shares.may_list
 
     @contextmanager
     def one_listing(self) -> Iterator[bool]:
         """Count a listing that a job of another lane reads in the block. Yield False, and count nothing, if there is no room for one."""
-        if not self.may_list:
+        if not self.shares.may_list:
             yield False
             return
         try:
-            with self._shares.listing():
+            with self.shares.listing():
                 yield True
         finally:
             self._pump()
@@ -232,7 +219,7 @@ class Gate:
     def _forget(self, waiter: _Waiter) -> None:
         if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
             # The job was let in and cancelled in one turn of the loop: its place goes to the next.
-            self._shares.leave(waiter.lane)
+            self.shares.leave(waiter.lane)
             self._claims -= 1
             self._pump()
             return
@@ -251,14 +238,14 @@ class Gate:
         self._pump()
 
     def _pump(self) -> None:
-        if self._draining or self._shares.are_taken or self._claims >= self._most_claims:
+        if self._draining or self.shares.are_taken or self._claims >= self._most_claims:
             # A job that leaves its place, or whose claim is answered, pumps again.
             return
         if not self._overdue and not any(self._waiting.values()):
             # No job waits: the most frequent case.
             return
         now = asyncio.get_running_loop().time()
-        while not self._shares.are_taken and self._claims < self._most_claims:
+        while not self.shares.are_taken and self._claims < self._most_claims:
             waiters = self._next(now)
             if waiters is None:
                 break
@@ -269,13 +256,13 @@ class Gate:
         self._set_timer(now)
 
     def _let_in(self, waiter: _Waiter) -> None:
-        self._shares.take(waiter.lane)
+        self.shares.take(waiter.lane)
         self._claims += 1
         self._preferred = None
         waiter.future.set_result(None)
 
     def _next(self, now: float) -> list[_Waiter] | None:
-        if self._overdue and self._shares.may_take(self._overdue[0].lane):
+        if self._overdue and self.shares.may_take(self._overdue[0].lane):
             return self._overdue
         if self._paced_until > now:
             return None
@@ -284,7 +271,7 @@ class Gate:
 
     def _rank(self, lane: str) -> tuple[bool, tuple[bool, float]]:
         """Return a sort key: first the lane whose turn Redis says it is, then the one whose turn it is in this process."""
-        return lane != self._preferred, self._shares.rank(lane)
+        return lane != self._preferred, self.shares.rank(lane)
 
     def _set_timer(self, now: float) -> None:
         if self._timer:

@@ -183,7 +183,7 @@ class Standstill:
 
     def look(self) -> None:
         """Look whether a job has left its place since the last look."""
-        full_since = self._broker.gate.full_since
+        full_since = self._broker.gate.shares.full_since
         redis_serves = self._broker.link.without is None
         stands = redis_serves and full_since is not None and full_since == self._full_since
         self._looks = self._looks + 1 if stands else 0

@@ -29,12 +29,12 @@ async def test_no_more_are_inside_than_may_be() -> None:
 async def test_it_is_told_since_when_all_places_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("delivery.shares.time.monotonic", lambda: 55.5)
     crowd = Crowd(Gate(1))
-    assert crowd.gate.full_since is None
+    assert crowd.gate.shares.full_since is None
     await crowd.add("a", lane="bulk")
-    assert crowd.gate.full_since == 55.5
-    assert crowd.gate.in_flight() == {**dict.fromkeys(LANES, 0), "bulk": 1}
+    assert crowd.gate.shares.full_since == 55.5
+    assert crowd.gate.shares.in_flight() == {**dict.fromkeys(LANES, 0), "bulk": 1}
     await crowd.let_go("a")
-    assert crowd.gate.full_since is None
+    assert crowd.gate.shares.full_since is None
     await crowd.end()
 
 
@@ -115,7 +115,7 @@ async def test_listings_never_have_more_than_a_quarter_of_the_places() -> None:
     for number in range(6):
         await crowd.add(f"read {number}", lane="reads")
     assert crowd.inside == ["read 0", "read 1"]
-    assert not gate.may_list
+    assert not gate.shares.may_list
     with gate.one_listing() as is_room:
         assert not is_room
     await crowd.add("contact")
@@ -261,7 +261,7 @@ async def test_who_is_cancelled_when_a_hold_has_just_sent_it_away_gives_back_no_
     crowd.tasks["c"].cancel()
     await turns()
     crowd.gate.release()
-    assert sum(crowd.gate.in_flight().values()) == 2
+    assert sum(crowd.gate.shares.in_flight().values()) == 2
     await crowd.add("d")
     assert crowd.inside == ["a", "b"]
     await crowd.end()

@@ -84,7 +84,7 @@ class Caretaker(threading.Thread):
 
     def _say(self) -> bytes:
         """Return this worker's description, with how many of its fetched messages have a place (the others wait for one)."""
-        told = {**self._facts, "in_flight": self._broker.gate.in_flight()}
+        told = {**self._facts, "in_flight": self._broker.gate.shares.in_flight()}
         if why := self._broker.link.without:
             # Redis serves the heartbeat, but refuses something that the jobs need.
             told["without"] = redact_text(why)[:WHY_CHARACTERS]
