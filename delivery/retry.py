@@ -133,13 +133,11 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
     ``shortest_pause`` is how long the account waits, in seconds, when the API asks for a pause without saying for how long.
     """
     signal: Literal["outage", "none"] = "outage" if error.outage else "none"
-    # A mistaken Retry-After must not stop the whole account for a year.
-    asked = None if error.retry_after is None else min(error.retry_after, Pause.asked_longest)
     match error:
         case NotSent():
             return Meaning("retry", signal, connect=True)
         case NotCarriedOut():
-            return Meaning("retry", "well", pause=asked or shortest_pause)
+            return Meaning("retry", "well", pause=Backoff.at_most(error.retry_after) or shortest_pause)
         case AccountRefused():
             lost = effect and error.is_redirect
             return Meaning("held", "refused", scope=str(error.scope), bare=error.code is None, lost=lost)
