@@ -137,7 +137,7 @@ class VerifyWebhook(Job):
 
     def without_call(self) -> Outcome | None:
         """Return "unverifiable" for a body whose id is no ``evt_`` id: the API cannot be asked about it."""
-        return self._unverifiable() if identify(self.body) is None else None
+        return self._rejected("unverifiable") if identify(self.body) is None else None
 
     @property
     def question(self) -> str | None:
@@ -152,16 +152,17 @@ class VerifyWebhook(Job):
 
     def from_told(self, evidence: dict[str, Any]) -> Outcome:
         """Compare with the API's answer to another job."""
-        return self._not_found() if evidence["record"] is None else self._judged(evidence["record"])
+        return self._rejected("not_found") if evidence["record"] is None else self._judged(evidence["record"])
 
     def _judged(self, record: Mapping[str, Any]) -> Outcome:
         body = self.body
         if denies(record):
-            return self._not_found()
+            return self._rejected("not_found")
         if self.payload is None:
             # An OK that does not name the webhook may be about another one.
-            known = names(record, body["id"])
-            return self._verified(recorded_facts(record), record, []) if known else self._unverifiable()
+            if not names(record, body["id"]):
+                return self._rejected("unverifiable")
+            return self._verified(recorded_facts(record), record, [])
         comparison = compare(self.payload, record)
         if comparison.mismatches:
             return self._rejected(
@@ -173,17 +174,14 @@ class VerifyWebhook(Job):
             )
         # We sent the id ourselves: if the answer repeats only that, it says nothing about the body.
         if not set(comparison.checked) - {"id"}:
-            return self._unverifiable()
+            return self._rejected("unverifiable")
         return self._verified(facts(self.payload), self.payload, list(comparison.checked))
 
     def refused(self, error: Rejected) -> Outcome | None:
         """Return "not_found" as the job's outcome: that the API does not know the webhook is an answer, not a failure."""
         if error.code != WEBHOOK_NOT_FOUND:
             return None
-        return replace(self._not_found(), told=Told({"record": None}, lasts=False))
-
-    def _not_found(self) -> Outcome:
-        return self._rejected("not_found")
+        return replace(self._rejected("not_found"), told=Told({"record": None}, lasts=False))
 
     def _verified(self, told: Facts, said: Mapping[str, Any], checked: list[str]) -> Outcome:
         moment = said.get("datetime") or said.get("date")
@@ -203,9 +201,6 @@ class VerifyWebhook(Job):
             "checked": checked,
         }
         return Outcome("webhook.verified", data, subject=self.body["id"], kept=kept)
-
-    def _unverifiable(self) -> Outcome:
-        return self._rejected("unverifiable")
 
     def _rejected(self, reason: str, mismatches: list[dict[str, Any]] | None = None) -> Outcome:
         data = {"webhook_id": self.body["id"], "reason": reason, "mismatches": mismatches or []}
