@@ -37,9 +37,10 @@ class SpooledPages:
     def __init__(self, rows: str) -> None:
         self.common: dict[str, Any] = {}
         self.size = 0
+        #: How many pages there are; an empty listing has one, without rows.
+        self.count = 0
         self._rows = rows
         self._page: list[bytes] = []
-        self._full = 0
         self._spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - closed by close()
 
     @classmethod
@@ -69,23 +70,17 @@ class SpooledPages:
         with _room_on_disk():
             self._spool.write(line)
         self.size += len(line)
-        self._full += 1
+        self.count += 1
         self._page.clear()
 
     def finish(self) -> None:
         """Write the last page, so that a full disk is noticed before any page is sent."""
-        if self._page or not self._full:
+        if self._page or not self.count:
             self._turn()
         with _room_on_disk():
             self._spool.flush()
 
-    @property
-    def count(self) -> int:
-        """How many pages there are; an empty listing has one, without rows."""
-        return max(1, self._full + bool(self._page))
-
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        self.finish()
         self._spool.seek(0)
         for number, line in enumerate(self._spool, start=1):
             yield self.common | {

@@ -38,6 +38,7 @@ def spooled(count: int) -> SpooledPages:
     for number in range(count):
         pages.add(row(number))
     pages.common = {"channel": "sms"}
+    pages.finish()
     return pages
 
 
@@ -65,6 +66,7 @@ def test_many_rows_in_bounded_memory(rows: int) -> None:
     try:
         for _ in range(rows):
             pages.add(entry)
+        pages.finish()
         count = total = 0
         for page in pages:
             count += 1
