@@ -45,9 +45,7 @@ class JobActor(dramatiq.Actor[Any, Any]):
         self._submit(self._coroutine(message))
 
 
-def declare_actors(
-    broker: dramatiq.Broker, entrance: Callable[[], Entrance], submit: Submit
-) -> list[dramatiq.Actor[Any, Any]]:
+def declare_actors(broker: dramatiq.Broker, entrance: Callable[[], Entrance], submit: Submit) -> None:
     """Declare every kind of job as an actor of ``broker``.
 
     ``submit`` hands each job's coroutine to the event loop. There, ``entrance`` is called for each job; it must be ready by the first one.
@@ -61,7 +59,7 @@ def declare_actors(
 
     for queue in QUEUES:
         broker.declare_queue(queue)
-    return [
+    for name, job in JOBS.items():
         dramatiq.actor(
             actor_class=partial(JobActor, submit=submit),
             actor_name=name,
@@ -69,5 +67,3 @@ def declare_actors(
             also=job.also,
             broker=broker,
         )(coroutine_for(job))
-        for name, job in JOBS.items()
-    ]
