@@ -72,6 +72,8 @@ local function park(name)
   return say('parked', name)
 end
 
+local function wait_for_other() return defer(math.min(deadline, after_other(job.since)), 'busy') end
+
 local standing, passing = holds_of(holds, job.scope, job.call, job.secret)
 
 -- The first of these holds that this job must wait for, and how long (ms). A look-up does not wait for an outage of one
@@ -164,7 +166,7 @@ if r.state == 'running' then
     return say('stands', attempts)
   end
   -- The staged pages are for another message under this key; a new listing for this message would replace them.
-  if r.telling and redis.call('HEXISTS', r.bodies, r.telling) == 1 then return defer(math.min(deadline, after_other(job.since)), 'busy') end
+  if r.telling and redis.call('HEXISTS', r.bodies, r.telling) == 1 then return wait_for_other() end
   redis.call('HDEL', record, NOBODY)
   -- The worker died. If the baseline of a group was never noted, the call was never made; and a read changes nothing.
   if job.effect and (not job.named or r.baseline) then
@@ -216,8 +218,6 @@ if job.worn then
 end
 
 -- 3. Must it wait for another job? -------------------------------------------------------------------------------------------------
-
-local function wait_for_other() return defer(math.min(deadline, after_other(job.since)), 'busy') end
 
 -- The record belongs to a job for the same contact with other data. That job came first, so it ends first, as long as its message is there.
 if others then

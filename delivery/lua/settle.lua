@@ -43,13 +43,6 @@ local op = job.op
 -- name would stay taken; but the message is left as it is, for the worker to set aside.
 local used = false
 
--- Tries what this script removes at its end; see proof.lua.
-local function try_removals()
-  redis.call('SREM', acks, NOBODY)
-  redis.call('HDEL', bodies, NOBODY)
-  redis.call('ZREM', unknown, NOBODY)
-end
-
 local function acknowledge()
   if used then return end
   -- If the message was taken over while its worker was frozen, it is on its queue again: the worker that fetches it finds it answered.
@@ -118,7 +111,10 @@ local function heed_signal()
   take_signal(job.signal, job.token, account, alone, job.threshold)
 end
 
-try_removals()
+-- Try what this script removes at its end; see proof.lua.
+redis.call('SREM', acks, NOBODY)
+redis.call('HDEL', bodies, NOBODY)
+redis.call('ZREM', unknown, NOBODY)
 
 -- 1. What touches no record ------------------------------------------------------------------------------------------------------
 
