@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config import Settings
-from delivery.retry import Backoff, Pause, Rests
+from delivery.retry import Backoff, Pause
 
 __all__ = ["UNSETTLED_SECONDS", "Policy"]
 
@@ -42,11 +42,6 @@ class Policy:
     listing_timeout: float = 300.0
     #: Names the secret that this process uses (``Settings.secret_name``).
     secret: str = ""
-
-    @property
-    def rests(self) -> Rests:
-        """The pauses between listings that read back."""
-        return Rests.of(self.read_back_after, self.backoff)
 
     @property
     def unsettled(self) -> float:

@@ -24,6 +24,7 @@ class ReadBack:
         self._ledger = ledger
         self._api = api
         self._policy = policy
+        self._rests = Rests.of(policy.read_back_after, policy.backoff)
         self._task = task
         self._token = token
         self._began = 0
@@ -49,7 +50,7 @@ class ReadBack:
 
     async def tell(self, verdicts: list[Verdict]) -> list[Verdict]:
         """Write the verdicts. Return those that decide something."""
-        await self._judge(verdicts, self._policy.rests)
+        await self._judge(verdicts, self._rests)
         return [verdict for verdict in verdicts if verdict.word != "undecided"]
 
     @property
@@ -63,9 +64,8 @@ class ReadBack:
         ``retry_after`` is for how many seconds the API asked to leave this listing alone; ``why`` is what was wrong with it.
         """
         own = [] if lost_at is None else [Unknown(self._ledger.record(self._task), lost_at, "", ())]
-        rests = self._policy.rests
         asked = self._policy.backoff.at_most(retry_after)
-        rests = replace(rests, rest=max(rests.rest, asked), again=max(rests.again, asked))
+        rests = replace(self._rests, rest=max(self._rests.rest, asked), again=max(self._rests.again, asked))
         evidence = {"why": why} if why else {}
         await self._judge([Verdict(unknown, "undecided", evidence) for unknown in own], rests)
 

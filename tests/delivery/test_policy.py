@@ -50,7 +50,7 @@ def test_how_long_an_attempt_and_a_wait_may_last() -> None:
 def test_listings_rest_for_a_third_of_what_lost_calls_wait(
     after: float, shortest: float, rests: Rests
 ) -> None:
-    assert replace(POLICY, read_back_after=after, backoff=Backoff(shortest, 600)).rests == rests
+    assert Rests.of(after, Backoff(shortest, 600)) == rests
 
 
 def test_a_lease_covers_a_connection_a_call_and_some_more() -> None:
