@@ -179,7 +179,7 @@ def done_in_pages(
     kept: list[str] = []
     for data in pages:
         if size > BATCH_BYTES:
-            yield MorePages(events=events, pages=kept, first=batch == 0, batch=batch)
+            yield MorePages(events=events, pages=kept, batch=batch)
             batch, size, events, kept = batch + 1, 0, [], []
         event = _event(
             task, outcome.event, data | progress.data(), subject=outcome.subject, page=data["page"]
@@ -193,7 +193,7 @@ def done_in_pages(
     if batch == 0:
         yield Done(events=events, outcome=outcome_of_all, pages=kept)
     else:
-        yield MorePages(events=events, pages=kept, first=False, batch=batch)
+        yield MorePages(events=events, pages=kept, batch=batch)
         yield replace(STAGED, outcome=outcome_of_all)
 
 

@@ -67,9 +67,7 @@ class MorePages(Settlement):
     events: list[Event]
     #: What a replay answers, page by page; empty for a listing that is not remembered.
     pages: list[str]
-    #: Are these the first pages? They replace whatever is staged.
-    first: bool
-    #: The number of this part, by which a repeat is recognised.
+    #: The number of this part, by which a repeat is recognised. Part 0 replaces whatever is staged.
     batch: int
 
 

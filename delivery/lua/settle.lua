@@ -21,7 +21,7 @@ local record, answered, marks, acks, bodies, delayed, dead, dead_bodies, dead_re
 -- ARGV  1 JSON: what every settlement has: op, owned (was the record claimed?), id, token, fingerprint, asked, mark, small (see
 --       answered.lua), effect, named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen,
 --       threshold, signal (see signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome,
---       claim (a group id), reason, pages [JSON ...], first, batch, staged (are all its events in `staged`?), told, lasts (see
+--       claim (a group id), reason, pages [JSON ...], batch (its number, from 0), staged (are all its events in `staged`?), told, lasts (see
 --       question.lua), delay (ms), why, keep (the message stays outstanding), uncount (give the attempt back)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
@@ -182,15 +182,15 @@ end
 if op == 'pages' then
   -- If pages were written at once and this worker died, a reader would get its first pages and then those of the next worker's listing.
   -- A repeat of a batch that is staged already only renews the lease: its pages must not be staged twice.
-  local batch = job.token .. ':' .. job.batch
+  local batch, is_first = job.token .. ':' .. job.batch, job.batch == 0
   write(record, { lease_end = now + job.cover })
-  keep_pages(batch, r.kept, job.first)
+  keep_pages(batch, r.kept, is_first)
   if r.batch ~= batch then
     local ready = {}
     for _, event in ipairs(job.events) do
       ready[#ready + 1], ready[#ready + 2] = event[1], event[2]
     end
-    if job.first then redis.call('DEL', staged) end
+    if is_first then redis.call('DEL', staged) end
     redis.call('RPUSH', staged, unpack(ready))
     redis.call('PEXPIRE', staged, whole(job.life))
     write(record, { batch = batch })

@@ -258,7 +258,7 @@ def test_an_answer_is_counted_in_its_minute_and_its_batch_and_goes_where_the_cal
 
 @pytest.mark.parametrize(
     "settlement",
-    [Waiting(), MorePages(events=[EVENT], pages=[], first=True, batch=0)],
+    [Waiting(), MorePages(events=[EVENT], pages=[], batch=0)],
     ids=["waits", "goes on"],
 )
 def test_what_is_not_answered_yet_is_not_counted(still_task: Make, settlement: Settlement) -> None:

@@ -192,7 +192,7 @@ class Listers:
             listing = next(self._listings)
             kept = [json.dumps({"listing": listing, "page": page}) for page in range(self.PAGES)]
             settlements += [
-                MorePages(events=[(task.message_id, page)], pages=[page], first=number == 0, batch=number)
+                MorePages(events=[(task.message_id, page)], pages=[page], batch=number)
                 for number, page in enumerate(kept)
             ]
             settlements.append(replace(STAGED, outcome=json.dumps({"pages": self.PAGES})))

@@ -135,7 +135,7 @@ SETTLEMENTS: dict[str, tuple[str, Settlement, Signal | None]] = {
     "done, a group": ("create_group", Done(events=[EVENT], outcome="{}", claim="gro_1"), None),
     "done, pages": ("list_contacts", Done(events=[EVENT, EVENT], outcome="{}", pages=["{}", "{}"]), None),
     "done, not remembered": ("list_contacts", Done(events=[EVENT], outcome=None, pages=[]), None),
-    "more pages": ("list_contacts", MorePages(events=[EVENT], pages=["{}"], first=True, batch=0), None),
+    "more pages": ("list_contacts", MorePages(events=[EVENT], pages=["{}"], batch=0), None),
     "staged pages": ("list_contacts", dataclasses.replace(STAGED, outcome="{}"), None),
     "failed": ("add_contact", Failed(events=[EVENT], reason="{}"), None),
     "failed, a group": ("create_group", Failed(events=[EVENT], reason="{}"), None),
@@ -157,9 +157,7 @@ def test_of_a_settlement(case: Case, name: str) -> None:
         if job.job.named:
             finish(case.ledger.renew(job, "t1", []))
         if name == "staged pages":
-            finish(
-                case.ledger.settle(job, "t1", MorePages(events=[EVENT, EVENT], pages=[], first=True, batch=0))
-            )
+            finish(case.ledger.settle(job, "t1", MorePages(events=[EVENT, EVENT], pages=[], batch=0)))
         return job
 
     case.each_command_refused(claimed, lambda job: finish(case.refused.settle(job, "t1", settlement, signal)))

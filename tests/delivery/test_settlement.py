@@ -33,8 +33,8 @@ WAITS = {"owned": True, "delay": 0, "keep": False, "uncount": False}
     ("settlement", "told", "counted"),
     [
         (
-            MorePages(events=[EVENT], pages=["{}"], first=True, batch=0),
-            {"op": "pages", "owned": True, "events": [EVENT], "pages": ["{}"], "first": True, "batch": 0},
+            MorePages(events=[EVENT], pages=["{}"], batch=0),
+            {"op": "pages", "owned": True, "events": [EVENT], "pages": ["{}"], "batch": 0},
             None,
         ),
         (

@@ -229,8 +229,8 @@ def test_a_batch_of_which_answers_are_awaited_stays_in_the_list(
     assert still.all()[KEYS.batches].keys() == {"awaited", short_digest("spring")}
 
 
-def pages(*texts: str, first: bool = True, number: int = 1) -> MorePages:
-    return MorePages(events=[(text, "{}") for text in texts], pages=list(texts), first=first, batch=number)
+def pages(*texts: str, number: int = 0) -> MorePages:
+    return MorePages(events=[(text, "{}") for text in texts], pages=list(texts), batch=number)
 
 
 def test_each_batch_of_pages_is_made_ready_and_kept_once_and_all_are_told_at_the_end(
@@ -251,7 +251,7 @@ def test_each_batch_of_pages_is_made_ready_and_kept_once_and_all_are_told_at_the
     assert still.lives(key, DAY_MS + 60_000)
     assert still.redis.pttl(key) > DAY_MS
     assert still.lives(staged, LIFE_MS)
-    finish(still_ledger.settle(job, "t1", pages("c", first=False, number=2)))
+    finish(still_ledger.settle(job, "t1", pages("c", number=1)))
     last = replace(STAGED, outcome="{}")
     for _ in range(2):
         assert finish(still_ledger.settle(job, "t1", last)) == OURS
@@ -269,7 +269,7 @@ def test_so_much_of_a_long_listing_is_written_at_a_time_and_whoever_claims_it_go
     job = claimed("job", "list_contacts", reply_to="me")
     reply, staged = KEYS.reply("me"), KEYS.staged("list_contacts", job.digest)
     half = "x" * (512 * 1024)
-    more = MorePages(events=[(text, half) for text in "abcde"], pages=[], first=True, batch=0)
+    more = MorePages(events=[(text, half) for text in "abcde"], pages=[], batch=0)
     assert finish(still_ledger.settle(job, "t1", more)) == OURS
     assert finish(still_ledger.settle(job, "t1", STAGED)) == Settled(ours=True, used=False, more=True)
     assert [entry["type"] for entry in still.all()[KEYS.events]] == ["a", "b"]
@@ -295,7 +295,7 @@ def test_of_a_listing_that_did_not_come_to_its_end_nothing_is_left(
     still: StillClock, still_ledger: Ledger, claimed: Make, ends: Settlement
 ) -> None:
     job = claimed("job", "list_contacts")
-    more = MorePages(events=[EVENT], pages=[], first=True, batch=0)
+    more = MorePages(events=[EVENT], pages=[], batch=0)
     assert finish(still_ledger.settle(job, "t1", more)) == OURS
     still.now += COVER_MS + 1000
     assert finish(still_ledger.claim(job, "t2")).owned
@@ -307,7 +307,7 @@ def test_another_message_under_the_key_of_a_listing_waits_until_its_pages_are_wr
     still: StillClock, still_ledger: Ledger, claimed: Make, still_task: Make
 ) -> None:
     job = claimed("job", "list_contacts", idempotency_key="mine")
-    more = MorePages(events=[("a", "x" * 2**20), ("b", "{}")], pages=[], first=True, batch=0)
+    more = MorePages(events=[("a", "x" * 2**20), ("b", "{}")], pages=[], batch=0)
     finish(still_ledger.settle(job, "t1", more))
     assert finish(still_ledger.settle(job, "t1", STAGED)).more
     still.now += COVER_MS + 60_000
@@ -322,7 +322,7 @@ def test_pages_that_are_not_remembered_are_made_ready_alone(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:
     job = claimed("job", "list_contacts")
-    more = MorePages(events=[EVENT], pages=[], first=True, batch=1)
+    more = MorePages(events=[EVENT], pages=[], batch=0)
     assert finish(still_ledger.settle(job, "t1", more)) == OURS
     assert KEYS.pages("list_contacts", job.digest) not in still.all()
     assert still.all()[KEYS.staged("list_contacts", job.digest)] == list(EVENT)
