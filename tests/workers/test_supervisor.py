@@ -304,13 +304,13 @@ def test_a_process_whose_jobs_do_not_end_ends(house: House) -> None:
 
 
 def test_while_redis_is_away_nothing_ends_and_that_is_no_standstill() -> None:
-    broker = Mock(**{"gate.full_since": 1.0})
+    broker = Mock(**{"gate.shares.full_since": 1.0})
     standstill = Standstill(broker)
     for up, seconds in ((True, 0), (True, 1), (True, 2), (False, 0), (True, 1)):
         broker.link.without = None if up else "away"
         standstill.look()
         assert standstill.seconds == seconds
-    broker.gate.full_since = 2.0
+    broker.gate.shares.full_since = 2.0
     standstill.look()
     assert standstill.seconds == 0
 

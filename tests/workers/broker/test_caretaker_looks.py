@@ -135,7 +135,7 @@ def test_what_a_worker_says_of_itself_is_written_between_heartbeats_if_it_change
 ) -> None:
     caretaker._tick()
     for jobs, after, written in ((1, 0.1, 0), (1, 0.25, 1), (1, 0.3, 1), (2, 0.45, 1), (2, 0.5, 2)):
-        monkeypatch.setattr(broker.gate, "in_flight", lambda jobs=jobs: {"reads": jobs})
+        monkeypatch.setattr(broker.gate.shares, "in_flight", lambda jobs=jobs: {"reads": jobs})
         clock.now = 1000.0 + after
         caretaker._tick()
         assert about(still, broker)["in_flight"].get("reads", 0) == written
@@ -410,7 +410,7 @@ def test_while_another_keeps_the_queues_it_goes_on_to_say_what_changed(
     tended.answer = {"kept_ms": 1_000_000}
     caretaker._tick()
     tended.told.clear()
-    broker.gate.in_flight = lambda: {"reads": 3}
+    broker.gate.shares.in_flight = lambda: {"reads": 3}
     for after, rest, written in ((0.1, 0.25, False), (0.25, 0.25, True), (BEAT - 0.1, 0.1, True)):
         clock.now = 1000.0 + after
         assert caretaker._tick() == pytest.approx(rest)
@@ -628,7 +628,7 @@ def test_a_dead_letter_is_kept_for_a_week(
 def test_it_says_which_forms_it_reads_and_how_many_jobs_have_a_place(
     caretaker: Caretaker, broker: DurableBroker
 ) -> None:
-    broker.gate.in_flight = lambda: {"reads": 2}
+    broker.gate.shares.in_flight = lambda: {"reads": 2}
     told = json.loads(caretaker._say())
     assert (told["reads"], told["in_flight"], told["account"]) == (
         [1, 2, 3],

@@ -60,8 +60,8 @@ def test_before_its_loop_runs_a_worker_is_neither_stuck_nor_full_nor_benched(bro
     assert broker.loop_turns() is True
     assert broker.where_loop_is() == ""
     assert broker.gate.is_benched is False
-    assert broker.gate.full_since is None
-    assert not any(broker.gate.in_flight().values())
+    assert broker.gate.shares.full_since is None
+    assert not any(broker.gate.shares.in_flight().values())
     assert (broker.about, broker.refused) == (b"{}", "")
     assert broker.heartbeat_timeout == 15_000
 
