@@ -28,8 +28,10 @@ def check_base_url(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("must be an address such as https://api.coupontools.com") from None
-    if parts.scheme not in {"http", "https"} or not host or port == 0 or any(c.isspace() for c in url):
+    if parts.scheme not in {"http", "https"} or not host or port == 0:
         raise ValueError("must be an address such as https://api.coupontools.com")
+    if not all("!" <= c <= "~" for c in url):
+        raise ValueError("must be printable ASCII characters without spaces")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user or password; set COUPONTOOLS_CLIENT_ID and _SECRET instead")
     if parts.query or parts.fragment or "?" in url or "#" in url:

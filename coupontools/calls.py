@@ -66,7 +66,7 @@ class Caller:
         listing_timeout: float,
     ) -> None:
         self._http = http
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._secret = client_secret
         self._connect_timeout = connect_timeout
         self._timeout = timeout

@@ -2,8 +2,8 @@
 
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
+from config.base_url import check_base_url
 from coupontools import dialect
 from coupontools.calls import Call, Caller
 from coupontools.endpoints import SPELLING, find_endpoint
@@ -90,9 +90,12 @@ class Coupontools:
         """Prepare the client; nothing is sent.
 
         Raises:
-            ValueError: the address is no plain http(s) one, or the credentials do not fit into a header.
+            ValueError: the credentials may not be sent to this address, or do not fit into a header.
         """
-        _check_address(base_url)
+        try:
+            base_url = check_base_url(base_url)
+        except ValueError as wrong:
+            raise ValueError(f"base_url {wrong}") from None
         for name, value in (("client_id", client_id), ("client_secret", client_secret)):
             if not (value and value.isascii() and value.isprintable() and value == value.strip()):
                 raise ValueError(f"{name} must be printable ASCII without blanks around it")
@@ -128,13 +131,3 @@ class Coupontools:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _check_address(base_url: str) -> None:
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("base_url must be an http or https address")
-    if not (base_url.isascii() and base_url.isprintable()) or " " in base_url or parts.port == 0:
-        raise ValueError("base_url must be an address in plain ASCII")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("base_url must hold neither credentials nor a query nor a fragment")

@@ -181,6 +181,10 @@ def test_base_urls_that_may_be_used(monkeypatch, url):
         "https://api.coupontools.com?secret=hunter2x",
         "https://api.coupontools.com#hunter2x",
         "https://[api",
+        "https://bücher.example",
+        "https://api.coupontools.com/ü",
+        "https://api.coupontools.com/\u200b",
+        "https://api .coupontools.com",
     ],
 )
 def test_base_urls_that_must_not_be_used(monkeypatch, url):

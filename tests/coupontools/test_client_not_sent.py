@@ -30,11 +30,11 @@ async def test_connection_refused(connect: Any) -> None:
 
 
 async def test_unknown_host(connect: Any) -> None:
-    await not_sent(connect("http://nowhere.invalid").sms.create_group("x"), "could not be resolved")
+    await not_sent(connect("https://nowhere.invalid").sms.create_group("x"), "could not be resolved")
 
 
 async def test_host_that_no_resolver_takes(connect: Any) -> None:
-    await not_sent(connect(f"http://{'a' * 64}.invalid").sms.create_group("x"), "could not be resolved")
+    await not_sent(connect(f"https://{'a' * 64}.invalid").sms.create_group("x"), "could not be resolved")
 
 
 async def test_server_without_tls(wire: Any, connect: Any) -> None:
