@@ -2,19 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from coupontools.errors import MayHaveHappened
-
-
-class Connection(Protocol):
-    """What carries calls one after the other."""
-
-    def close(self) -> None:
-        """Close it."""
-
-    def is_left_over(self, document: bytes, about: object) -> bool:
-        """Return whether this document came before, about something else; if not, remember it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,8 +18,6 @@ class Exchange:
     """True from just before the first byte of the request is written."""
     refusal: BaseException | None = field(default=None, repr=False)
     """What `before_send` raised."""
-    connection: Connection | None = field(default=None, repr=False)
-    """What the request was written to."""
 
     def begin(self) -> None:
         """Ask `before_send`, then count the request as begun."""
@@ -42,15 +29,6 @@ class Exchange:
                 raise
         self.begun = True
 
-    def drop_connection(self) -> None:
-        """Close the connection, even if its answer was read to the end, so that no other call gets it."""
-        if self.connection is not None:
-            self.connection.close()
-
-    def is_left_over(self, document: bytes, about: object) -> bool:
-        """Return whether the connection brought this very document before, as the answer to a call about something else."""
-        return self.connection is not None and self.connection.is_left_over(document, about)
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -60,9 +38,9 @@ class Answer:
     headers: Mapping[str, str]
     chunks: AsyncIterator[bytes]
     drop_connection: Callable[[], None]
-    """Close the connection: this answer is another call's, and so may be the next one."""
+    """Close the connection, even if its answer was read to the end: this answer is another call's, and so may be the next one."""
     is_left_over: Callable[[bytes, object], bool]
-    """Did the connection bring this document before, for a call about something else?"""
+    """Did the connection bring this very document before, as the answer to a call about something else? If not, it is remembered."""
     close: Callable[[], None]
     """Drop the rest of the answer that was not read."""
 

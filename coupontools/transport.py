@@ -88,11 +88,12 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class Route:
-    """The part that all calls of one endpoint share: the address, and the head of the request."""
+    """The part that all calls of one endpoint share: where to connect, and the head of the request."""
 
     def __init__(self, url: str, headers: Mapping[str, str], *, keep_alive: bool) -> None:
-        """Write the head; ``keep_alive`` says whether a connection carries another call when one has ended."""
-        self.url = URL(url, encoded=True)
+        """Write the head, in the calls' event loop; ``keep_alive`` says whether a connection carries another call when one has ended."""
+        #: aiohttp's own request, never sent: the connector only reads from it where to connect.
+        self.target = aiohttp.ClientRequest("POST", URL(url, encoded=True), loop=asyncio.get_running_loop())
         self.keep_alive = keep_alive
         own = dict(headers) if keep_alive else {**headers, "Connection": "close"}
         request = httpx.Request("POST", httpx.URL(url), headers=own)
@@ -175,8 +176,6 @@ class Http:
         self._closed = False
         #: By keep_alive. Each is made at the first call that needs it, because it belongs to that call's event loop.
         self._connectors: dict[bool, _Connector] = {}
-        #: aiohttp's own request for each route, never sent: the connector only reads from it where to connect.
-        self._targets: dict[Route, aiohttp.ClientRequest] = {}
 
     @staticmethod
     def route(url: str, headers: Mapping[str, str], *, keep_alive: bool) -> Route:
@@ -227,7 +226,7 @@ class Http:
             with timer:
                 connection = await self._connect(connector, route, exchange)
                 try:
-                    message, document = await _ask(connection, request, exchange, timer)
+                    protocol, message, document = await _ask(connection, request, exchange, timer)
                 except BaseException:
                     connection.close()
                     raise
@@ -243,19 +242,15 @@ class Http:
             message.code,
             _Headers(message.raw_headers),
             _Body(document, message.code),
-            exchange.drop_connection,
-            exchange.is_left_over,
+            protocol.close,
+            protocol.is_left_over,
             # Closing an answer early closes its connection, which still carries the rest of the document.
             connection.close,
         )
 
     async def _connect(self, connector: _Connector, route: Route, exchange: Exchange) -> Connection:
-        target = self._targets.get(route)
-        if target is None:
-            target = aiohttp.ClientRequest("POST", route.url, loop=asyncio.get_running_loop())
-            self._targets[route] = target
         try:
-            return await connector.connect(target, traces=[], timeout=_limits(exchange.connect_timeout))
+            return await connector.connect(route.target, traces=[], timeout=_limits(exchange.connect_timeout))
         except TimeoutError as late:
             raise aiohttp.ConnectionTimeoutError from late
 
@@ -278,8 +273,8 @@ class Http:
 
 async def _ask(
     connection: Connection, request: bytes, exchange: Exchange, timer: BaseTimerContext
-) -> tuple[RawResponseMessage, StreamReader]:
-    """Write the request and return the head of the answer, and its document."""
+) -> tuple[_Protocol, RawResponseMessage, StreamReader]:
+    """Write the request and return what it was written to, the head of the answer, and its document."""
     protocol = connection.protocol
     if not isinstance(protocol, _Protocol) or not protocol.is_connected() or protocol.should_close:
         # The connection died in the pool, or the server sent something unasked. Fail before the first byte, so
@@ -292,7 +287,6 @@ async def _ask(
         timer=timer, read_until_eof=True, auto_decompress=True, read_timeout=exchange.idle_timeout
     )
     exchange.begin()
-    exchange.connection = protocol
     protocol.begin()
     transport.write(request)
     protocol.start_timeout()
@@ -300,4 +294,4 @@ async def _ask(
         message, document = await protocol.read()
         # Answers such as "100 Continue" go before the one that counts; after a 101 no HTTP follows.
         if not 100 <= message.code <= 199 or message.code == 101:
-            return message, document
+            return protocol, message, document
