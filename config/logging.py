@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from config.log_handler import LineHandler
@@ -51,6 +52,20 @@ def setup_logging(
     install_hooks()
 
 
+def _at(level: int) -> Callable[[_Straight, Fields, Any], None]:
+    """Return the method that hands over a line of this level."""
+
+    def hand_over(self: _Straight, fields: Fields, exc_info: Any = None) -> None:
+        if isinstance(exc_info, BaseException):
+            exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+        elif exc_info and not isinstance(exc_info, tuple):
+            exc_info = sys.exc_info()
+        name = self._logger.name
+        self._logger.handle(logging.LogRecord(name, level, name, 0, fields, None, exc_info or None))
+
+    return hand_over
+
+
 class _Straight:
     """Hands structlog's lines to the handlers of the standard library's logger of this name.
 
@@ -69,36 +84,13 @@ class _Straight:
         """Return the lowest level that is written."""
         return self._logger.getEffectiveLevel()
 
-    def debug(self, fields: Fields, exc_info: Any = None) -> None:
-        """Hand over a line of this level."""
-        self._hand_on(logging.DEBUG, fields, exc_info)
-
-    def info(self, fields: Fields, exc_info: Any = None) -> None:
-        """Hand over a line of this level."""
-        self._hand_on(logging.INFO, fields, exc_info)
-
-    def warning(self, fields: Fields, exc_info: Any = None) -> None:
-        """Hand over a line of this level."""
-        self._hand_on(logging.WARNING, fields, exc_info)
-
-    def error(self, fields: Fields, exc_info: Any = None) -> None:
-        """Hand over a line of this level."""
-        self._hand_on(logging.ERROR, fields, exc_info)
-
+    debug = _at(logging.DEBUG)
+    info = _at(logging.INFO)
+    warning = _at(logging.WARNING)
+    error = _at(logging.ERROR)
+    critical = _at(logging.CRITICAL)
     #: By then structlog has set `exc_info`.
     exception = error
-
-    def critical(self, fields: Fields, exc_info: Any = None) -> None:
-        """Hand over a line of this level."""
-        self._hand_on(logging.CRITICAL, fields, exc_info)
-
-    def _hand_on(self, level: int, fields: Fields, error: Any) -> None:
-        if isinstance(error, BaseException):
-            error = (type(error), error, error.__traceback__)
-        elif error and not isinstance(error, tuple):
-            error = sys.exc_info()
-        name = self._logger.name
-        self._logger.handle(logging.LogRecord(name, level, name, 0, fields, None, error or None))
 
 
 def _configure_structlog() -> None:
