@@ -10,7 +10,7 @@ import hashlib
 import os
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    redis_url: str = Field(
+    redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(
         default="redis://127.0.0.1:6379/0", description="Redis with the queues and the ledger."
     )
 
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     coupontools_client_secret: SecretStr = Field(
         default=SecretStr(""), description="The API client secret; required to run."
     )
-    coupontools_base_url: str = Field(
+    coupontools_base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
         default="https://api.coupontools.com", description="The address of the API."
     )
     coupontools_connect_timeout_seconds: _Duration = Field(
@@ -143,12 +143,12 @@ class Settings(BaseSettings):
         default=25, description="How many seconds the jobs in flight have to finish after SIGTERM."
     )
 
-    log_format: Literal["auto", "json", "console"] = Field(
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(str.lower)] = Field(
         default="auto", description="json or console; auto = console on a terminal, json elsewhere."
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        default="INFO", description="The lowest level of lines that are written."
-    )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
+    ] = Field(default="INFO", description="The lowest level of lines that are written.")
 
     metrics_host: str = Field(
         default="127.0.0.1",
@@ -206,26 +206,6 @@ class Settings(BaseSettings):
     @classmethod
     def _strip(cls, value: Any) -> Any:
         return bare(value) if isinstance(value, str) else value
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("log_format", mode="before")
-    @classmethod
-    def _lower(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, value: str) -> str:
-        return check_redis_url(value)
-
-    @field_validator("coupontools_base_url")
-    @classmethod
-    def _check_base_url(cls, value: str) -> str:
-        return check_base_url(value)
 
     @field_validator("coupontools_client_id", "coupontools_client_secret")
     @classmethod
