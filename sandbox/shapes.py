@@ -16,6 +16,7 @@ Document = dict[str, Any]
 _LISTS: Final = ("contact", "group")
 _NAMES: Final = ("name", "group_name", "first_name", "last_name")
 _IDS: Final = ("ID", "contact_id", "group_id", "groupid")
+_AMOUNTS: Final = ("amount_of_contacts", "amount_of_groups")
 _CUT_TO: Final = 8
 # JSON cannot hold these bytes, so a character for private use stands for each until the document is written.
 _FORBIDDEN: Final = {"\ue00b": b"\x0b", "\ue0eb": b"\xeb"}
@@ -62,15 +63,6 @@ def _list(change: Callable[[list[Document]], object]) -> Callable[[Document], No
         for name in _LISTS:
             if isinstance(document.get(name), list):
                 document[name] = change(document[name])
-
-    return apply
-
-
-def _amount(change: Callable[[int], object]) -> Callable[[Document], None]:
-    def apply(document: Document) -> None:
-        for name in ("amount_of_contacts", "amount_of_groups"):
-            if name in document:
-                document[name] = change(int(document[name]))
 
     return apply
 
@@ -148,9 +140,9 @@ SHAPES: Final[Mapping[str, Callable[[Document], None]]] = {
     "bare_row": _list(lambda rows: rows[0] if len(rows) == 1 else rows),
     "empty_text": _list(lambda rows: rows or ""),
     "empty_null": _list(lambda rows: rows or None),
-    "amount_with_commas": _amount(lambda amount: f"{amount:,}"),
-    "amount_in_words": _amount(lambda _: "many"),
-    "larger_amount": _amount(lambda amount: amount + 1),
+    "amount_with_commas": _each(_AMOUNTS, lambda amount: f"{int(amount):,}"),
+    "amount_in_words": _each(_AMOUNTS, lambda _: "many"),
+    "larger_amount": _each(_AMOUNTS, lambda amount: int(amount) + 1),
     "next_page": lambda document: document.update({"page": 1, "next_page": 2}),
     "under_data": _under_data,
     **dict.fromkeys(_BEFORE, _as_it_is),
