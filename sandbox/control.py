@@ -18,7 +18,6 @@ from sandbox.control_models import (
     SeedGroups,
     sentence,
 )
-from sandbox.inspection import show
 from sandbox.state import SandboxState
 
 Handler = Callable[[dict[str, Any]], object]
@@ -38,7 +37,7 @@ def control_routes(state: SandboxState) -> list[Route]:
         ("POST", "faults"): lambda fields: state.faults.install(fields).shown(),
         ("GET", "faults"): lambda _: {"faults": state.faults.shown()},
         ("DELETE", "faults"): clear_faults,
-        ("GET", "state"): lambda _: show(state.store),
+        ("GET", "state"): lambda _: state.store.shown(),
         ("GET", "stats"): lambda _: state.journal.stats(),
         ("GET", "requests"): follow(ListRequests),
         ("POST", "reset"): follow(Reset),

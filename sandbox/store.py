@@ -6,7 +6,7 @@ Like the real API, the sandbox has no idempotency: adding the same contact or gr
 import random
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain, count
 from typing import Any, Final
 
@@ -102,3 +102,38 @@ class Store:
     def next_directory_page_id(self) -> str:
         """Return the bare number that a directory page's webhook has for its id."""
         return str(next(self._directory_pages))
+
+    def shown(self) -> dict[str, Any]:
+        """Return groups, contacts, webhooks and counts as the control API shows them. Generated contacts are counted, not listed."""
+        held = [(channel, group) for channel in Channel for group in self.groups[channel].values()]
+        groups = [
+            {
+                "channel": channel,
+                "group_id": group.group_id,
+                "name": group.name,
+                "amount_of_contacts": group.size(),
+            }
+            for channel, group in held
+        ]
+        contacts = [
+            {"channel": channel, "group_id": group.group_id, **asdict(contact)}
+            for channel, group in held
+            for contact in group.contacts
+        ]
+        return {
+            "groups": groups,
+            "contacts": contacts,
+            "webhooks": list(self.webhooks.values()),
+            "counts": {
+                "groups": len(groups),
+                "contacts": sum(group.size() for _, group in held),
+                "webhooks": len(self.webhooks),
+                "surplus_groups": _surplus(groups, "channel", "name"),
+                "surplus_contacts": _surplus(contacts, "channel", "group_id", "phone", "email"),
+            },
+        }
+
+
+def _surplus(rows: list[dict[str, Any]], *names: str) -> int:
+    """Return how many rows repeat an earlier one in these fields."""
+    return len(rows) - len({tuple(row[name] for name in names) for row in rows})
