@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -69,7 +70,7 @@ class _Known:
     def _values(self) -> list[str]:
         """The longest first: one may be part of another."""
         forms: set[str] = set()
-        for _, value in zip(range(MOST), self._own(), strict=False):
+        for value in islice(self._own(), MOST):
             if len(value) >= SHORTEST:
                 forms.update(_forms(value))
         return sorted(forms, key=len, reverse=True)
@@ -78,7 +79,7 @@ class _Known:
     def _numbers(self) -> list[str]:
         """The last digits of each value that may be a phone number."""
         numbers = set()
-        for _, value in zip(range(MOST), self._own(), strict=False):
+        for value in islice(self._own(), MOST):
             digits = "".join(c for c in value if c.isdigit())
             if len(digits) >= LAST_DIGITS and len(value) < 2 * len(digits):
                 numbers.add(digits[-LAST_DIGITS:])
