@@ -9,7 +9,7 @@ BIN := .venv/bin
 SIDE_BY_SIDE := $(shell n=$$(( 4 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) )); [ "$$n" -gt 8 ] && echo "$$n" || echo 8) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test stories check format bench chaos long examples prove mutants contract lock clean
+.PHONY: help setup demo test stories check format bench chaos long examples pictures axe prove mutants contract lock clean
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
