@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from config.bare import bare
-
-if TYPE_CHECKING:
-    from config.settings import Settings
-
-__all__ = ["FEW", "few_of", "few_settings"]
+__all__ = ["FEW", "bare", "few_settings", "secret"]
 
 #: Their names and defaults.
 FEW: Final = {
@@ -29,12 +24,21 @@ def few_settings() -> dict[str, str]:
     """
     given = {**_of_file(), **{name.lower(): text for name, text in os.environ.items() if text}}
     folder = bare(given.get("secrets_dir", ""))
-    return {name: bare(given.get(name) or _secret(folder, name) or default) for name, default in FEW.items()}
+    return {name: bare(given.get(name) or secret(folder, name) or default) for name, default in FEW.items()}
 
 
-def few_of(settings: Settings) -> dict[str, str]:
-    """Return them from settings that were read in full."""
-    return {name: getattr(settings, name) for name in FEW}
+def bare(text: str) -> str:
+    """Remove blanks and a pair of quotes: `.env` may have them, and Docker passes on those of its `--env-file`."""
+    text = text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def secret(folder: str, name: str) -> str:
+    """Return what the file of this setting in the folder SECRETS_DIR holds, its name in upper or lower case; "" if there is none."""
+    for file in [Path(folder, each) for each in (name.upper(), name)] if folder else []:
+        if file.is_file():
+            return file.read_text(encoding="utf-8").strip()
+    return ""
 
 
 def _of_file() -> dict[str, str]:
@@ -43,10 +47,3 @@ def _of_file() -> dict[str, str]:
     from dotenv import dotenv_values  # noqa: PLC0415 - it takes as long to load as Python itself, and a container has no such file
 
     return {name.lower(): text for name, text in dotenv_values(".env", encoding="utf-8").items() if text}
-
-
-def _secret(folder: str, name: str) -> str:
-    for file in [Path(folder, each) for each in (name.upper(), name)] if folder else []:
-        if file.is_file():
-            return file.read_text(encoding="utf-8").strip()
-    return ""

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from config.bare import bare
+from config.few_settings import bare, secret
 from config.settings_error import SettingsError
 
 __all__ = ["SecretFilesSource"]
@@ -23,26 +23,19 @@ class SecretFilesSource(PydanticBaseSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings], directory: str | None) -> None:
         super().__init__(settings_cls)
-        folder = bare(directory or "")
-        self._directory = Path(folder) if folder else None
-        if self._directory and not self._directory.is_dir():
-            raise SettingsError([f"SECRETS_DIR: must be a folder; got {str(self._directory)!r}"])
+        self._folder = bare(directory or "")
+        if self._folder and not Path(self._folder).is_dir():
+            raise SettingsError([f"SECRETS_DIR: must be a folder; got {self._folder!r}"])
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:  # noqa: ARG002
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str, str, bool]:  # noqa: ARG002
         """Return the text of one setting's file, the setting's name, and that the text is not JSON."""
-        folders = [self._directory] if self._directory else []
-        for path in [folder / name for folder in folders for name in (field_name.upper(), field_name)]:
-            try:
-                if path.is_file():
-                    return path.read_text(encoding="utf-8").strip(), field_name, False
-            except UnicodeDecodeError:
-                problem = "must be UTF-8 text"
-            except OSError as error:
-                problem = f"cannot be read: {error.strerror}"
-            else:
-                continue
-            raise SettingsError([f"{field_name.upper()}: its file in SECRETS_DIR {problem}"])
-        return None, field_name, False
+        try:
+            return secret(self._folder, field_name), field_name, False
+        except UnicodeDecodeError:
+            problem = "must be UTF-8 text"
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+        raise SettingsError([f"{field_name.upper()}: its file in SECRETS_DIR {problem}"])
 
     def __call__(self) -> dict[str, Any]:
         """Return the settings that have a file with something in it."""

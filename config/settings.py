@@ -18,9 +18,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from config.bare import bare
 from config.base_url import check_base_url, same_for_all
 from config.env_file import ENV_FILE
+from config.few_settings import FEW, bare
 from config.redis_url import check_redis_url, mask_redis_url
 from config.secrets_dir import SecretFilesSource
 
@@ -258,6 +258,11 @@ class Settings(BaseSettings):
     def names(cls) -> list[str]:
         """Return the environment variables that are read."""
         return [*(name.upper() for name in cls.model_fields), "SECRETS_DIR"]
+
+    @property
+    def few(self) -> dict[str, str]:
+        """Return those settings that a liveness probe reads by itself (`config.few_settings`)."""
+        return {name: getattr(self, name) for name in FEW}
 
     @property
     def account(self) -> str:

@@ -28,7 +28,6 @@ with spared():
 from dramatiq import Worker
 
 from config import Settings, SettingsError, load_settings, setup_logging
-from config.few_settings import few_of
 from config.log_line import name_worker
 from delivery import Policy
 from workers.assembly import assemble
@@ -126,7 +125,7 @@ class Pulse:
     def beat(self, more: float = 0, standing: float = 0) -> None:
         """Write that the loop turned, and that the process may be silent for ``more`` seconds longer than usual."""
         try:
-            self._beat = self._beat or Beat(beats_folder(**few_of(self._settings)))
+            self._beat = self._beat or Beat(beats_folder(**self._settings.few))
             self._beat.beat(self._allowed + more, standing)
         except OSError as error:
             if not self._told:

@@ -9,7 +9,6 @@ import redis
 import typer
 
 from config import Settings
-from config.few_settings import few_of
 from workers.beats import beats_folder, living
 from workers.cli.live import check_live, told_of, told_of_standing
 from workers.cli.output import say, say_json
@@ -79,7 +78,7 @@ def check(
 
 def _stuck(settings: Settings) -> list[str]:
     try:
-        processes = list(living(beats_folder(**few_of(settings))))
+        processes = list(living(beats_folder(**settings.few)))
     except OSError:
         # The worker's log reports that the folder cannot be used.
         return []

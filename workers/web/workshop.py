@@ -14,7 +14,6 @@ import redis
 import structlog
 
 from config import Settings, SettingsError
-from config.few_settings import few_of
 from workers.beats import beats_folder
 from workers.http_server import Refused
 from workers.imports import NotAnswered, Stopped, answers_of
@@ -276,6 +275,6 @@ def _folder(settings: Settings) -> Path:
         SettingsError: others could put files in their place.
     """
     try:
-        return beats_folder(**few_of(settings)) / "imports"
+        return beats_folder(**settings.few) / "imports"
     except PermissionError as error:
         raise SettingsError([f"STATE_DIR: {error}"]) from None

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from config import load_settings
-from config.few_settings import FEW, few_of, few_settings
+from config.few_settings import FEW, few_settings
 from tests.harness import House, wait_for
 from workers.beats import Beat, beats_folder, living
 
@@ -167,7 +167,7 @@ def test_a_probe_reads_its_settings_as_a_worker_does(
         for name, text in given.items():
             (tmp_path / name).write_text(f"{text}\n")
     few = few_settings()
-    assert few == few_of(load_settings(require_credentials=False))
+    assert few == load_settings(require_credentials=False).few
     assert (few == FEW) == (place == "nowhere")
 
 
