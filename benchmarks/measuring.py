@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 import redis
@@ -16,7 +16,7 @@ from sandbox import Sandbox
 from tests.harness import House, message
 from workers.embedded import EmbeddedRedis
 
-__all__ = ["WithRedis", "cpu_seconds", "fill", "house", "pause", "table"]
+__all__ = ["cpu_seconds", "fill", "house", "pause", "table"]
 
 BATCH = 10_000
 
@@ -34,16 +34,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class WithRedis(Protocol):
-    """Anything with a client for Redis, such as a house."""
-
-    @property
-    def redis(self) -> redis.Redis:
-        """The client."""
-
-
 def fill(
-    place: WithRedis,
+    client: redis.Redis,
     group: str,
     count: int,
     *,
@@ -62,7 +54,7 @@ def fill(
             )
             bodies[redis_id] = orjson.dumps(body)
             ids.append(redis_id)
-        with place.redis.pipeline(transaction=False) as pipeline:
+        with client.pipeline(transaction=False) as pipeline:
             pipeline.hset("dramatiq:contacts.msgs", mapping=bodies)
             pipeline.rpush("dramatiq:contacts", *ids)
             pipeline.execute()

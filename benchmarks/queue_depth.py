@@ -32,11 +32,11 @@ def main(shallow: int = DEPTHS[0], deep: int = DEPTHS[1]) -> None:
     """Measure both depths in turns, so that any other load of the machine hits both."""
     with Sandbox() as sandbox, house(sandbox) as low, house(sandbox) as high:
         group = low.new_group()
-        fill(high, group, deep, prefix=1)
+        fill(high.redis, group, deep, prefix=1)
         rates: dict[str, list[float]] = {"shallow": [], "deep": []}
         for turn in range(TURNS):
             missing = max(0, shallow - low.redis.llen("dramatiq:contacts"))
-            fill(low, group, missing, prefix=2 + turn)
+            fill(low.redis, group, missing, prefix=2 + turn)
             rates["shallow"].append(_jobs_a_second(low))
             rates["deep"].append(_jobs_a_second(high))
         left = high.redis.llen("dramatiq:contacts")

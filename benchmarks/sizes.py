@@ -18,7 +18,7 @@ def main() -> None:
     rows: list[tuple[str, str]] = []
     with Sandbox() as sandbox, house(sandbox) as place:
         client, group = place.redis, place.new_group()
-        waiting = _gain(client, lambda: fill(place, group, COUNT))
+        waiting = _gain(client, lambda: fill(client, group, COUNT))
         rows.append(("a job that waits", _per_job(waiting)))
         place.run("pause", "--reason", "sizes")
         worker = place.worker("--concurrency", "64")
@@ -32,7 +32,7 @@ def main() -> None:
             (f"an answered job, its {what}", _per_job(_loss(client, match))) for what, match in _ANSWERED
         ]
         # There is no such group.
-        fill(place, "gro_999999999", COUNT, prefix=1)
+        fill(client, "gro_999999999", COUNT, prefix=1)
         _wait_events(place, COUNT)
         dead = ["dramatiq:contacts.XQ", "dramatiq:contacts.XQ.msgs", "coupontools:dead:contacts"]
         rows.append(("a dead letter", _per_job(_loss(client, *dead))))
@@ -82,7 +82,3 @@ def _loss(client: redis.Redis, *matches: str) -> int:
 
 def _per_job(total: int) -> str:
     return f"{total / COUNT:.0f} bytes"
-
-
-if __name__ == "__main__":
-    main()

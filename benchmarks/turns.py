@@ -81,24 +81,24 @@ def _run(place: House, way: Way, turn: int) -> Cost:
     groups = [place.new_group() for _ in range(way.groups)]
     # A quiet worker does not say that it has started; its first events do.
     worker = place.worker(*way.arguments, wait=False, **way.settings)
-    events, server = place.redis, place.server.process
+    client, server = place.redis, place.server.process
     if server is None:
         raise RuntimeError("Redis does not run")
     try:
-        before = events.xlen("coupontools:events")
+        before = client.xlen("coupontools:events")
         for number, group in enumerate(groups):
             share = (WARM + JOBS) // len(groups)
-            fill(place, group, share, prefix=turn, first=number * share, more=dict(way.job))
-        wait_for(lambda: events.xlen("coupontools:events") >= before + WARM, what="the start")
+            fill(client, group, share, prefix=turn, first=number * share, more=dict(way.job))
+        wait_for(lambda: client.xlen("coupontools:events") >= before + WARM, what="the start")
         children = worker.children()
 
         def spent() -> tuple[float, float, int, float]:
-            answered = events.xlen("coupontools:events")
+            answered = client.xlen("coupontools:events")
             return sum(map(cpu_seconds, children)), cpu_seconds(server.pid), answered, time.monotonic()
 
         began = spent()
         wanted = before + len(groups) * ((WARM + JOBS) // len(groups))
-        wait_for(lambda: events.xlen("coupontools:events") >= wanted, seconds=600, what="all answers")
+        wait_for(lambda: client.xlen("coupontools:events") >= wanted, seconds=600, what="all answers")
         cpu, redis_cpu, jobs, seconds = (
             after - earlier for after, earlier in zip(spent(), began, strict=True)
         )

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measuring import WithRedis, fill
+import redis
+
+from benchmarks.measuring import fill
 
 __all__ = ["CONTENDERS", "OURS", "Contender"]
 
@@ -45,9 +47,11 @@ class Contender:
         program, *rest = self.command(in_flight)
         return [str(self.environment() / program), *rest]
 
-    def enqueue(self, place: WithRedis, count: int, settings: dict[str, str], *, anew: bool = False) -> None:
+    def enqueue(
+        self, client: redis.Redis, count: int, settings: dict[str, str], *, anew: bool = False
+    ) -> None:
         """Put ``count`` jobs on its queue; with ``anew``, other jobs than the first time."""
-        del place, anew
+        del client, anew
         command = [str(self.environment() / "python"), f"{self.job}.py", str(count)]
         subprocess.run(command, check=True, cwd=HERE, env=settings)
 
@@ -68,10 +72,12 @@ class Ours(Contender):
             str(in_flight),
         ]
 
-    def enqueue(self, place: WithRedis, count: int, settings: dict[str, str], *, anew: bool = False) -> None:
+    def enqueue(
+        self, client: redis.Redis, count: int, settings: dict[str, str], *, anew: bool = False
+    ) -> None:
         """Put ``count`` new contacts on the queue."""
         del settings
-        fill(place, "gro_119251", count, prefix=int(anew))
+        fill(client, "gro_119251", count, prefix=int(anew))
 
 
 CONTENDERS = (

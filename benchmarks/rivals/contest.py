@@ -29,11 +29,6 @@ WARM = 300
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    redis: redis.Redis
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """What one run of one contender cost."""
 
@@ -92,7 +87,7 @@ def _run(contender: Contender, jobs: int, in_flight: int) -> Result:
         EmbeddedRedis() as server,
         tempfile.TemporaryDirectory(prefix="rival-") as folder,
     ):
-        place = _Place(redis.Redis.from_url(server.url))
+        client = redis.Redis.from_url(server.url)
         settings = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}},
             "REDIS_URL": server.url,
@@ -108,15 +103,15 @@ def _run(contender: Contender, jobs: int, in_flight: int) -> Result:
             "LOG_FORMAT": "json",
         }
         with _started(contender.start(in_flight), settings) as session:
-            contender.enqueue(place, WARM, settings)
+            contender.enqueue(client, WARM, settings)
             _wait_called(stand_in, WARM)
             # Enqueue aside and move all jobs at once: no contender waits for the producer, or takes jobs before the clock runs.
             url = f"{server.url.removesuffix('0')}1"
-            aside = _Place(redis.Redis.from_url(url))
+            aside = redis.Redis.from_url(url)
             contender.enqueue(aside, jobs, settings | {"REDIS_URL": url}, anew=True)
             before, cpu, redis_cpu = stand_in.calls(), _cpu(session), cpu_seconds(_pid(server))
-            sent, began = place.redis.info()["total_net_input_bytes"], time.monotonic()
-            _move(aside.redis)
+            sent, began = client.info()["total_net_input_bytes"], time.monotonic()
+            _move(aside)
             seconds = _wait_called(stand_in, before + jobs) - began
             # The last calls are still to be answered, and their jobs settled.
             time.sleep(1)
@@ -125,7 +120,7 @@ def _run(contender: Contender, jobs: int, in_flight: int) -> Result:
                 jobs_per_second=jobs / seconds,
                 megabytes=_megabytes(session),
                 redis_cpu_per_1000=(cpu_seconds(_pid(server)) - redis_cpu) / jobs * 1000,
-                redis_bytes_per_job=(place.redis.info()["total_net_input_bytes"] - sent) / jobs,
+                redis_bytes_per_job=(client.info()["total_net_input_bytes"] - sent) / jobs,
             )
 
 
