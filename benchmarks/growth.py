@@ -47,7 +47,3 @@ def main() -> None:
         Way(f"{NEARLY_FULL:,} events on the stream", prepare=_fill_the_stream),
         Way("1,000 groups", groups=1000),
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -19,7 +19,3 @@ def main() -> None:
         Way("each answer pushed to a list and counted in a batch", job={"reply_to": "me", "batch_id": "all"}),
         Way("two processes of 32", arguments=("--processes", "2", "--concurrency", "32")),
     )
-
-
-if __name__ == "__main__":
-    main()

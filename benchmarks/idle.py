@@ -67,7 +67,3 @@ def main() -> None:
                 ]
             worker.terminate()
     table(rows)
-
-
-if __name__ == "__main__":
-    main()
