@@ -156,7 +156,7 @@ class AddContact(Job):
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Add the contact once."""
-        added = await api.channel(Channel(self.channel)).add_contact(
+        contact_id = await api.channel(Channel(self.channel)).add_contact(
             NewContact(
                 group_id=self.group_id,
                 phone=self.phone,
@@ -167,7 +167,7 @@ class AddContact(Job):
             ),
             call,
         )
-        return self._added(added.contact_id, *self._names)
+        return self._added(contact_id, *self._names)
 
     def recalled(self, *kept: Any) -> Outcome:
         """The contact that was added, with the names from the listing if those differ from the job's."""

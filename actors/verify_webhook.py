@@ -146,7 +146,7 @@ class VerifyWebhook(Job):
 
     async def call(self, api: Coupontools, call: Call) -> Outcome:
         """Ask for the webhook, and compare every field that both sides have."""
-        record = (await api.webhooks.verify(self.body["id"], call)).fields
+        record = await api.webhooks.verify(self.body["id"], call)
         known = not denies(record)
         return replace(self._judged(record), told=Told({"record": record}, lasts=known))
 

@@ -22,14 +22,13 @@ from coupontools.errors import (
     Scope,
 )
 from coupontools.listing import Listing
-from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
+from coupontools.models import Channel, Contact, Group, NewContact
 from coupontools.spellings import shown_beginnings, shown_uncounted, spellings
 
 __all__ = [
     "ENDPOINTS",
     "SPELLING",
     "AccountRefused",
-    "AddedContact",
     "Call",
     "Channel",
     "ChannelApi",
@@ -47,7 +46,6 @@ __all__ = [
     "Rejected",
     "Scope",
     "WebhookApi",
-    "WebhookRecord",
     "comparable_address",
     "comparable_name",
     "comparable_number",

@@ -1,14 +1,14 @@
 """The client: a method for each endpoint of the API."""
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from config.base_url import check_base_url
 from coupontools import dialect
 from coupontools.calls import Call, Caller
 from coupontools.endpoints import SPELLING, find_endpoint
 from coupontools.listing import Listing
-from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
+from coupontools.models import Channel, Contact, Group, NewContact
 
 _NO_EXTRAS = Call()
 
@@ -38,8 +38,8 @@ class ChannelApi:
             endpoint, {"group_name": name}, call, lambda answer: dialect.created_group(answer, name)
         )
 
-    async def add_contact(self, contact: NewContact, call: Call = _NO_EXTRAS) -> AddedContact:
-        """Add a contact to a group (vendor's document, 'Add contact').
+    async def add_contact(self, contact: NewContact, call: Call = _NO_EXTRAS) -> str:
+        """Add a contact to a group, and return its id (vendor's document, 'Add contact').
 
         Raises:
             ValueError: the contact does not fit the channel; nothing was sent.
@@ -57,8 +57,8 @@ class WebhookApi:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def verify(self, webhook_id: str, call: Call = _NO_EXTRAS) -> WebhookRecord:
-        """Return what the API has on record for a webhook (vendor's document, 'Webhooks', 'Verification').
+    async def verify(self, webhook_id: str, call: Call = _NO_EXTRAS) -> dict[str, Any]:
+        """Return what the API has on record for a webhook, as received (vendor's document, 'Webhooks', 'Verification').
 
         Raises:
             Rejected: with code 509, the API knows no such webhook.

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from coupontools.comparable import is_another_address, is_another_number
 from coupontools.endpoints import SPELLING, Operation
-from coupontools.models import AddedContact, Channel, Contact, Group, NewContact, WebhookRecord
+from coupontools.models import Channel, Contact, Group, NewContact
 from coupontools.spellings import is_another_name
 
 Document = Mapping[str, Any]
@@ -146,8 +146,8 @@ def new_contact(channel: Channel, contact: NewContact) -> dict[str, str]:
     return parameters
 
 
-def added_contact(answer: Document, sent: NewContact) -> AddedContact:
-    """Read the answer to 'Add contact'; raises UnreadableError without a contact id, or if it is another contact's."""
+def added_contact(answer: Document, sent: NewContact) -> str:
+    """Return the contact id in the answer to 'Add contact'; raises UnreadableError without one, or if it is another contact's."""
     contact_id = identifier("con_", answer.get("contact_id"))
     if contact_id is None:
         raise UnreadableError("the answer holds no contact id")
@@ -158,14 +158,7 @@ def added_contact(answer: Document, sent: NewContact) -> AddedContact:
         raise UnreadableError("the answer is about another number")
     if told_email and sent.email and is_another_address(told_email, sent.email):
         raise UnreadableError("the answer is about another address")
-    return AddedContact(
-        contact_id=contact_id,
-        group_id=identifier("gro_", answer.get("group_id")) or sent.group_id,
-        phone=phone(answer.get("phone")),
-        email=text(answer.get("email")),
-        first_name=text(answer.get("first_name")),
-        last_name=text(answer.get("last_name")),
-    )
+    return contact_id
 
 
 def created_group(answer: Document, name: str) -> Group:
@@ -250,8 +243,8 @@ CONTACTS = Listed(
 )
 
 
-def webhook_record(answer: Document, asked: str) -> WebhookRecord:
-    """Read the answer to 'Verification'; raises UnreadableError if it says nothing, or is about another webhook.
+def webhook_record(answer: Document, asked: str) -> dict[str, Any]:
+    """Return what the answer to 'Verification' says; raises UnreadableError if it says nothing, or is about another webhook.
 
     The document shows the record's fields beside the status; they may also come in an object `webhook`.
     """
@@ -263,4 +256,4 @@ def webhook_record(answer: Document, asked: str) -> WebhookRecord:
     named = text(fields.get("webhook"))
     if not _OF_GROUPS.isdisjoint(fields) or named not in {None, asked.strip()}:
         raise UnreadableError("the answer is about something else than this webhook")
-    return WebhookRecord(named or asked, fields)
+    return fields

@@ -76,11 +76,6 @@ class Listing(Generic[T]):
         )
 
     @property
-    def group_id(self) -> str | None:
-        """The group's id as answered, else as asked for; None for a listing of groups."""
-        return dialect.identifier("gro_", self._parser.top.get("group_id")) or self._asked_group_id
-
-    @property
     def group_name(self) -> str | None:
         """The group's name, once that part of the document has been read."""
         return dialect.text(self._parser.top.get("group_name"))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 
 class Channel(StrEnum):
@@ -44,27 +43,3 @@ class NewContact:
     first_name: str | None = None
     last_name: str | None = None
     custom_fields: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class AddedContact:
-    """What the API says it stored; the plus is put back before `phone`."""
-
-    contact_id: str
-    group_id: str
-    phone: str | None
-    email: str | None
-    first_name: str | None
-    last_name: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRecord:
-    """What the API has on record for a webhook.
-
-    `id` is the id the API answered (the one asked for, when it answered none: the older version of the
-    endpoint does not); `fields` is its whole answer as received, without `status`.
-    """
-
-    id: str
-    fields: dict[str, Any]

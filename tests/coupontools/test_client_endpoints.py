@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from coupontools import AddedContact, Call, Channel, Contact, Coupontools, Group, MayHaveHappened, NewContact
+from coupontools import Call, Channel, Contact, Coupontools, Group, MayHaveHappened, NewContact
 
 OK = {"status": {"status": "OK"}}
 
@@ -59,7 +59,7 @@ async def test_add_contact_sms(wire: Any, connect: Any, secret: str) -> None:
         custom_fields={"1": "a", "7": "ü"},
     )
     added = await api.sms.add_contact(contact)
-    assert added == AddedContact("con_12345678", "gro_123456", "+1234566778899", None, "Bill", "Jackson")
+    assert added == "con_12345678"
     (request,) = wire.requests
     assert request.path == "/v3/smstool/addcontact"
     assert request.json() == {
@@ -83,7 +83,7 @@ async def test_add_contact_email(wire: Any, connect: Any) -> None:
     api = connect(await wire.answer(wire.http(200, ADDED_EMAIL)))
     contact = NewContact("gro_123456", email="test@test.com", custom_fields={"10": "x"})
     added = await api.email.add_contact(contact)
-    assert added == AddedContact("con_12345678", "gro_123456", None, "test@test.com", "Bill", "Jackson")
+    assert added == "con_12345678"
     assert wire.requests[0].path == "/v3/emailtool/addcontact"
     assert wire.requests[0].json() == {
         "emailgroup": "gro_123456",
@@ -159,7 +159,7 @@ async def test_list_groups(wire: Any, connect: Any, channel: Channel, tool: str)
         groups = [group async for group in listing]
     assert groups == [Group("gro_123456", "pizza"), Group("gro_1243434", "burger")]
     assert (listing.amount, listing.seen, listing.complete) == (2, 2, True)
-    assert (listing.group_id, listing.group_name) == (None, None)
+    assert listing.group_name is None
     assert wire.requests[0].path == f"/v3/{tool}/grouplist"
     assert wire.requests[0].json() == {}
 
@@ -179,7 +179,7 @@ async def test_list_contacts(wire: Any, connect: Any, channel: Channel, path: st
         Contact("con_123456", "+123456789012", None, "John", "Doe", True, "2018-07-13T19:47:00Z"),
         Contact("con_1234567", "+441234567890", None, "Jeff", "Jefferson", False, None),
     ]
-    assert (listing.group_id, listing.group_name) == ("gro_123456", "Subscribers to keyword pizza")
+    assert listing.group_name == "Subscribers to keyword pizza"
     assert (listing.amount, listing.complete) == (2, True)
     assert wire.requests[0].path == path
     assert wire.requests[0].json() == {parameter: "gro_123456"}
@@ -196,17 +196,15 @@ async def test_verify(wire: Any, connect: Any) -> None:
     }
     api = connect(await wire.answer(wire.http(200, OK | fields)))
     record = await api.webhooks.verify("evt_01234567890123456789")
-    assert record.id == "evt_01234567890123456789"
-    assert record.fields == fields
+    assert record == fields
     assert wire.requests[0].path == "/v4/webhook/verification"
     assert wire.requests[0].json() == {"webhook": "evt_01234567890123456789"}
 
 
-async def test_verify_of_the_older_version_has_the_id_asked_for(wire: Any, connect: Any) -> None:
+async def test_verify_of_the_older_version_names_no_id(wire: Any, connect: Any) -> None:
     api = connect(await wire.answer(wire.http(200, OK | {"date": "2020-12-01", "result": "known"})))
     record = await api.webhooks.verify("evt_1")
-    assert record.id == "evt_1"
-    assert record.fields == {"date": "2020-12-01", "result": "known"}
+    assert record == {"date": "2020-12-01", "result": "known"}
 
 
 async def test_a_verification_that_says_nothing_is_no_answer(wire: Any, connect: Any) -> None:

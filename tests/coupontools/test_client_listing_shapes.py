@@ -209,7 +209,7 @@ async def test_whether_the_listing_names_its_group(
     document = OK | group | {"amount_of_contacts": "1", "contact": [contact(1)]}
     listing = connect(await wire.answer(wire.http(200, document))).sms.list_contacts("gro_1")
     await read(listing)
-    assert (listing.group_id, listing.names_group, listing.complete) == ("gro_1", named, named)
+    assert (listing.names_group, listing.complete) == (named, named)
 
 
 async def test_groups_without_their_array(wire: Any, connect: Any) -> None:
@@ -224,7 +224,7 @@ async def test_fewer_than_the_amount_is_not_complete(wire: Any, connect: Any) ->
     listing = api.sms.list_contacts("gro_7")
     assert len(await read(listing)) == 1
     assert (listing.amount, listing.seen, listing.complete) == (9, 1, False)
-    assert (listing.group_id, listing.group_name) == ("gro_7", None)
+    assert listing.group_name is None
 
 
 async def test_fields_the_vendor_may_add_are_read_over(wire: Any, connect: Any) -> None:

@@ -1,5 +1,6 @@
 """The vendor's spellings, one by one and at random."""
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -148,8 +149,6 @@ def test_any_answer_is_read_or_called_unreadable(fields: dict[str, Any]) -> None
         dialect.contact,
         dialect.group,
         lambda answer: dialect.created_group(answer, "name"),
-        lambda answer: dialect.added_contact(answer, NewContact("gro_1")),
-        lambda answer: dialect.webhook_record(answer, "evt_1"),
     ):
         try:
             read = reader(fields)
@@ -160,5 +159,9 @@ def test_any_answer_is_read_or_called_unreadable(fields: dict[str, Any]) -> None
                 assert getattr(read, name).startswith(("gro_", "con_"))
             elif name == "unsubscribed":
                 assert isinstance(read.unsubscribed, bool)
-            elif name != "fields":
+            else:
                 assert isinstance(getattr(read, name), str | None)
+    with suppress(dialect.UnreadableError):
+        assert dialect.added_contact(fields, NewContact("gro_1")).startswith("con_")
+    with suppress(dialect.UnreadableError):
+        assert dialect.webhook_record(fields, "evt_1") == fields
