@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -127,21 +126,14 @@ class Caller:
             raise MayHaveHappened("the answer came before, to another call", status=reply.status)
         return result
 
-    @asynccontextmanager
-    async def stream(
-        self, endpoint: Endpoint, parameters: Mapping[str, str], call: Call
-    ) -> AsyncIterator[Answer]:
-        """Send a call whose answer is read piece by piece. Each wait has the time limit of a call, the whole answer that of a listing.
+    async def stream(self, endpoint: Endpoint, parameters: Mapping[str, str], call: Call) -> Answer:
+        """Send a call whose answer the caller reads piece by piece, and must close.
 
-        Leaving the context drops the rest that was not read.
+        Each wait has the time limit of a call, the whole answer that of a listing.
         """
         limits = {"total": self._listing_timeout, "idle": self._timeout}
         # No kept connection: a left-over listing of a moment ago would seem to prove that a contact added since is not there.
-        answer = await self._post(endpoint, parameters, call, **limits, keep_alive=False)
-        try:
-            yield answer
-        finally:
-            answer.close()
+        return await self._post(endpoint, parameters, call, **limits, keep_alive=False)
 
     def reply(self, answer: Answer, endpoint: Endpoint) -> Reply:
         """Return what judging this answer needs."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -49,7 +48,6 @@ class Listing(Generic[T]):
         self._listed = listed
         self._parser = ListingParser(listed.array, listed.fields)
         self._asked_group_id = group_id
-        self._context = AsyncExitStack()
         self._answer: Answer
         self._reply: Reply
         self._limit = 0
@@ -99,10 +97,8 @@ class Listing(Generic[T]):
         return counted and is_all_and_of_now(self._answer.status, self._answer.headers, told, self.distinct)
 
     async def __aenter__(self) -> Self:
-        """Send the call and wait for the answer's head; raises NotSent or MayHaveHappened."""
-        self._answer = await self._context.enter_async_context(
-            self._caller.stream(self._endpoint, self._parameters, self._call)
-        )
+        """Send the call and wait for the answer's head; raises NotSent or MayHaveHappened. Leaving drops the rest that was not read."""
+        self._answer = await self._caller.stream(self._endpoint, self._parameters, self._call)
         self._reply = self._caller.reply(self._answer, self._endpoint)
         self._limit = LISTING_BYTES if 200 <= self._answer.status <= 299 else ANSWER_BYTES
         return self
@@ -110,7 +106,7 @@ class Listing(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._context.aclose()
+        self._answer.close()
 
     def __aiter__(self) -> Self:
         return self
