@@ -9,7 +9,6 @@ from coupontools.comparable import (
     is_saturated,
     mangled,
     unescaped,
-    without_separators,
 )
 from coupontools.endpoints import ENDPOINTS, SPELLING, Endpoint, Operation
 from coupontools.errors import (
@@ -55,5 +54,4 @@ __all__ = [
     "shown_uncounted",
     "spellings",
     "unescaped",
-    "without_separators",
 ]

@@ -1,6 +1,6 @@
 """Received webhooks: what they say, and whether the API confirms it. Nothing here calls the API."""
 
-from coupontools.webhooks.comparison import Comparison, Mismatch, compare, denies, names
+from coupontools.webhooks.comparison import Mismatch, compare, denies, names
 from coupontools.webhooks.facts import Facts, facts, identify, recorded_facts
 from coupontools.webhooks.shape import MAX_BYTES, MAX_DEPTH, MAX_ID, check_shape
 
@@ -8,7 +8,6 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_ID",
-    "Comparison",
     "Facts",
     "Mismatch",
     "check_shape",
