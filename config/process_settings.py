@@ -72,14 +72,7 @@ def _read(kind: type[Settings]) -> Settings:
         raise SettingsError([f"{ENV_FILE}: must be UTF-8 text"]) from None
     except OSError as error:
         raise SettingsError([f"{ENV_FILE}: cannot be read: {error.strerror}"]) from None
-    for secret in (
-        settings.coupontools_client_secret.get_secret_value(),
-        *redis_passwords(settings.redis_url),
-        *(
-            token.get_secret_value()
-            for token in (settings.receiver_token, settings.web_token, settings.web_import_token)
-        ),
-    ):
-        if secret:
-            register_secret(secret)
+    secrets = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    for secret in [*secrets, *redis_passwords(settings.redis_url)]:
+        register_secret(secret)
     return settings

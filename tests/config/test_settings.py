@@ -335,3 +335,12 @@ def test_the_page_needs_its_token_and_a_second_one_opens_less(monkeypatch):
     shown = f"{settings!r} {redact_text('Bearer another-long-token long-enough-a-token')}"
     assert "long-token" not in shown
     assert "long-enough" not in shown
+
+
+def test_the_log_knows_every_secret(monkeypatch):
+    names = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
+    for name in names:
+        monkeypatch.setenv(name.upper(), f"long-enough-{name}")
+    load_settings(require_credentials=False)
+    assert len(names) >= 4
+    assert redact_text(" ".join(f"long-enough-{name}" for name in names)) == " ".join("•••" for _ in names)
