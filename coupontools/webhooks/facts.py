@@ -1,11 +1,10 @@
-"""What an event says about a webhook, whatever its family: id, type, moment, campaign and session."""
+"""What an event says about a webhook, whatever its family: type, campaign and session; and the id to ask about."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
-from coupontools.webhooks.values import plain, read_moment, read_text
+from coupontools.webhooks.values import plain, read_text
 
 # The families name the same thing differently (vendor's document, 'Webhooks'); the first that is there counts.
 CAMPAIGN_NAMES = ("campaign", "coupon", "target_coupon")
@@ -17,14 +16,9 @@ _VERIFIABLE = re.compile(r"evt_[A-Za-z0-9]{1,96}")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts of one webhook; what is absent or unreadable is None.
+    """The facts of one webhook; what is absent or unreadable is None."""
 
-    `datetime` is RFC 3339 in UTC ("2022-01-14T10:40:38Z"); the vendor's own spelling stays in the body.
-    """
-
-    webhook_id: str | None
     webhook_type: str | None
-    datetime: str | None
     campaign: str | None
     session: str | None
 
@@ -41,9 +35,7 @@ def identify(payload: Mapping[str, object]) -> str | None:
 def facts(payload: Mapping[str, object]) -> Facts:
     """Return the facts as the received body states them, true or not."""
     return Facts(
-        webhook_id=read_text(payload.get("id")),
         webhook_type=read_text(payload.get("type")),
-        datetime=_rfc3339(read_moment(payload.get("datetime"))),
         campaign=_first(payload, CAMPAIGN_NAMES),
         session=_first(payload, SESSION_NAMES),
     )
@@ -52,12 +44,10 @@ def facts(payload: Mapping[str, object]) -> Facts:
 def recorded_facts(record: Mapping[str, object]) -> Facts:
     """Return the facts as the API's verification answer states them: all there is when a job gave only an id.
 
-    Source: vendor's document, 'Verification'; the older answer's names are `date`, `campaign` and `session`.
+    Source: vendor's document, 'Verification'; the older answer's names are `campaign` and `session`.
     """
     return Facts(
-        webhook_id=read_text(record.get("webhook")),
         webhook_type=read_text(record.get("type")),
-        datetime=_rfc3339(read_moment(record.get("datetime")) or read_moment(record.get("date"))),
         campaign=_first(record, ("coupon", "campaign")),
         session=_first(record, ("statcode", "session")),
     )
@@ -66,7 +56,3 @@ def recorded_facts(record: Mapping[str, object]) -> Facts:
 def _first(values: Mapping[str, object], names: tuple[str, ...]) -> str | None:
     """Return the first named value that is not empty; an object (the coupon family's `coupon`) is none."""
     return next((found for name in names if (found := plain(values.get(name)))), None)
-
-
-def _rfc3339(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
