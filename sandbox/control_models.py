@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from coupontools import Channel
+from sandbox.settings import Strict
 from sandbox.state import SandboxState
 from sandbox.store import Contact, Group, Store
 from sandbox.webhooks import Family, family_of, issue
@@ -21,13 +22,7 @@ def _flag(value: object) -> object:
     return {"0": False, "1": True}.get(value, value) if isinstance(value, str) else value
 
 
-class _Strict(BaseModel):
-    """Refuses unknown fields and values of another type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ControlInput(_Strict, ABC):
+class ControlInput(Strict, ABC):
     """One request to the control API."""
 
     @abstractmethod
@@ -35,7 +30,7 @@ class ControlInput(_Strict, ABC):
         """Do it, and return the answer as JSON can write it; ValueError says why it cannot be done."""
 
 
-class SeededContact(_Strict):
+class SeededContact(Strict):
     """A contact to put into a group, unchecked: seeded data may be as odd as real data."""
 
     phone: str = ""

@@ -3,17 +3,16 @@
 from abc import ABC, abstractmethod
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from sandbox.exchange import Exchange
+from sandbox.settings import Strict
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class Fault(BaseModel, ABC):
+class Fault(Strict, ABC):
     """One kind of fault with its parameters, or several kinds that differ in one detail."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     kind: str
 

@@ -7,12 +7,13 @@ faults.
 import random
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
 
 from coupontools import ENDPOINTS
 from sandbox.fault_answers import AccountError, Envelope, Foreign, RateLimited, Redirect, Shaped, Unavailable
 from sandbox.fault_base import Fault
 from sandbox.fault_line import Close, CutOff, HangAfter, HangBefore, LeftOver, Reset, Slow, Trickle, Unasked
+from sandbox.settings import Strict
 
 SimpleFault = Annotated[
     Close
@@ -33,7 +34,6 @@ SimpleFault = Annotated[
     | Shaped,
     Field(discriminator="kind"),
 ]
-_STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 _NAMES: Final = frozenset(endpoint.name for endpoint in ENDPOINTS)
 
 
@@ -47,10 +47,8 @@ def _known(name: str) -> str:
     return name
 
 
-class Mixed(BaseModel):
+class Mixed(Strict):
     """One of several faults, each as likely; a kind's bare name stands for it with its defaults."""
-
-    model_config = _STRICT
 
     kind: Literal["mixed"]
     kinds: Annotated[list[Annotated[SimpleFault, BeforeValidator(_kind_alone)]], Field(min_length=1)]
@@ -59,10 +57,8 @@ class Mixed(BaseModel):
 EndpointName = Annotated[str, AfterValidator(_known)]
 
 
-class Schedule(BaseModel):
+class Schedule(Strict):
     """When an installed fault fires."""
-
-    model_config = _STRICT
 
     endpoint: EndpointName | list[EndpointName] | None = None
     """The endpoint or endpoints it befalls; None: all of them."""

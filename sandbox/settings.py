@@ -1,17 +1,21 @@
-"""How the sandbox answers: credentials, what the vendor's document leaves open, latency."""
+"""How the sandbox answers: credentials, what the vendor's document leaves open, latency; and how strictly it reads its inputs."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
-class SandboxConfig(BaseModel):
+class Strict(BaseModel):
+    """Refuses unknown fields and values of another type. All inputs of the sandbox derive from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SandboxConfig(Strict):
     """Settings of one sandbox; all but `seed` and `log_limit` can be changed while it runs.
 
     Raises `pydantic.ValidationError` for an unknown name or a value of the wrong type.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     client_id: str = "sandbox-id"
     client_secret: str = Field(default="sandbox-secret", repr=False)
