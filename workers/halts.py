@@ -6,7 +6,7 @@ from typing import Final
 
 from workers.state import HoldState, State
 
-__all__ = ["halts", "pace"]
+__all__ = ["halts", "held", "pace"]
 
 #: The words for each kind of hold.
 WHY: Final = {
@@ -22,10 +22,15 @@ def halts(state: State) -> list[str]:
 
     A silent worker takes nothing. The sentences contain texts of the API and of operators as they are.
     """
-    sentences = [_of_hold(hold) for hold in state.holds]
+    sentences = held(state)
     if unserved := state.unserved():
         sentences.append(f"no worker takes what waits in {', '.join(unserved)}")
     return sentences + state.redis.problems + state.redis.warnings
+
+
+def held(state: State) -> list[str]:
+    """Return a sentence for each hold, with texts as in `halts`."""
+    return [_of_hold(hold) for hold in state.holds]
 
 
 def _of_hold(hold: HoldState) -> str:

@@ -13,6 +13,7 @@ from workers.beats import beats_folder, living
 from workers.cli.live import check_live, told_of, told_of_standing
 from workers.cli.output import say, say_json
 from workers.cli.settings import command_settings
+from workers.halts import held
 from workers.other_queues import find_other_queues
 from workers.redis_link import sync_client, trouble_of
 from workers.state import read_state
@@ -28,6 +29,8 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
 ) -> None:
     """Exit 0 if Redis answers, takes writes and evicts nothing, and a worker of this host lives and its jobs end, else 1 with the reason.
+
+    It warns of work that stands still though this worker is well: of holds, pauses and queues that no worker takes.
 
     With --live Redis is not asked: if it is away, that is no reason to restart a worker.
 
@@ -46,8 +49,10 @@ def check(
     try:
         with sync_client(settings.redis_url) as client:
             state = read_state(client, settings, find_other_queues(client, settings))
-            problems, warnings = list(state.redis.problems), list(state.redis.warnings)
+            problems = list(state.redis.problems)
         workers = state.workers
+        # What is held is no fault of a worker: it is ready all the same.
+        warnings = [*held(state), *state.redis.warnings]
         warnings += [f"no worker takes what waits in {name}" for name in state.unserved()]
         mine = [worker for worker in workers if any_host or worker.host == socket.gethostname()]
         alive = sum(worker.lives for worker in mine)

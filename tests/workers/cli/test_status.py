@@ -173,6 +173,21 @@ def test_a_queue_with_work_that_no_worker_takes_is_told(house: House, command):
     assert "no worker takes what waits in groups" in json.loads(checked.stdout)["warnings"]
 
 
+def test_check_warns_of_what_is_held(house: House, command):
+    """It said only "healthy" while the account was refused or paused."""
+    patient = {"WORKER_HEARTBEAT_SECONDS": 20}
+    house.worker(**patient)
+    assert command("pause", "--scope", "sms", "--reason", "moving house", **patient).returncode == 0
+    checked = command("check", **patient)
+    assert checked.returncode == 0
+    assert "warning: sms held since" in checked.stderr
+    assert "moving house" in checked.stderr
+    (warning,) = json.loads(command("check", "--json", **patient).stdout)["warnings"]
+    assert warning.startswith("sms held since")
+    assert command("resume", "--scope", "sms", **patient).returncode == 0
+    assert json.loads(command("check", "--json", **patient).stdout)["warnings"] == []
+
+
 def test_a_worker_lives_by_its_own_heartbeat(house: House, command):
     """Another host, or an operator's machine, has another `WORKER_HEARTBEAT_SECONDS`, or none and so the default."""
     about = {"queues": ["groups"], "host": socket.gethostname(), "pid": 1, "account": "mine"}
