@@ -23,7 +23,8 @@ key                                            type    written by    holds; life
                                                                      often; 7 days
 ``coupontools:delayed:<queue>``                zset    broker        ids of jobs that wait, by the time they are due (ms)
 ``coupontools:forward:<queue>``                set     caretaker     ids that were brought forward, being overdue or cancelled: their
-                                                                     place in the list counts no more; 90 days
+                                                                     place in the list counts no more; until the list is empty, at
+                                                                     most 90 days
 ``coupontools:sweep``                          hash    caretaker     which worker keeps the queues for all, which one looks for
                                                                      deadlines that passed (each until when), and how far that one
                                                                      has come in each list or parking place

@@ -74,6 +74,7 @@ register()
 redis.call('ZREM', delayed, NOBODY)
 redis.call('LTRIM', ready, 0, -1)
 redis.call('SREM', forward, NOBODY)
+redis.call('DEL', forward .. NOBODY)
 
 local any_deaths = redis.call('EXISTS', deaths) == 1
 local function deaths_of(id) return any_deaths and tonumber(redis.call('HGET', deaths, id)) or 0 end
@@ -151,6 +152,8 @@ if taken == #due and taken < most then
   if count > 0 then redis.call('LTRIM', ready, count, -1) end
   if #stale > 0 then redis.call('SREM', forward, unpack(stale)) end
   waiting = waiting - count
+  -- An empty list holds no place that counts no more. Without this, the note of a message that was taken from its place would stay.
+  if waiting == 0 then redis.call('DEL', forward) end
 end
 answer[2] = math.floor(waiting / math.max(1, all))
 return answer
