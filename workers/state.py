@@ -104,11 +104,30 @@ def _read_queues(
 
 
 def _read_holds(client: redis.Redis, keys: Keys) -> list[HoldState]:
-    """Return the holds that there are now, those of the whole account first."""
+    """Return the holds that there are now, those of the whole account first; one for each scope, kind and refused secret."""
     found: Any = client.hgetall(keys.holds)
-    holds = [_hold(name, text) for name, text in found.items()]
+    alike: dict[bytes, list[HoldState]] = {}
+    for name, text in found.items():
+        # In an outage each kind of call has a hold of its own: "sms/outage/add_contact".
+        outage, is_outage, _ = name.partition(b"/outage")
+        alike.setdefault(outage + is_outage, []).append(_hold(name, text))
     order = {scope: number for number, scope in enumerate(SCOPES)}
-    return sorted(holds, key=lambda hold: (order.get(hold.scope, len(order)), hold.kind, hold.since))
+    return sorted(
+        map(_as_one, alike.values()),
+        key=lambda hold: (order.get(hold.scope, len(order)), hold.kind, hold.since),
+    )
+
+
+def _as_one(holds: list[HoldState]) -> HoldState:
+    """Return the holds of one scope and kind as one; the message of each names its kind of call."""
+    first, *others = sorted(holds, key=lambda hold: hold.since)
+    if not others:
+        return first
+    return dataclasses.replace(
+        first,
+        message="; ".join(dict.fromkeys(hold.message for hold in (first, *others))),
+        retry_at=min((hold.retry_at for hold in holds if hold.retry_at), default=None),
+    )
 
 
 def _hold(name: bytes, text: bytes) -> HoldState:

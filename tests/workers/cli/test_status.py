@@ -119,6 +119,32 @@ def test_everything_is_counted_where_it_is(house: House, command):
         assert name in narrow
 
 
+def test_an_outage_of_several_kinds_of_call_is_one_hold_of_its_channel(house: House, command):
+    """It was an entry for each kind of call, which nothing but the message told apart."""
+    keys = Keys(account="mine")
+    for number, call in enumerate(("create_group", "add_contact", "list_groups")):
+        times = {"since": 1_699_999_999_000 + number, "retry_at": 1_700_000_000_009 - number}
+        put_hold(house.redis, keys, f"sms/outage/{call}", message=f"{call}: HTTP 503", **times)
+    put_hold(house.redis, keys, "account/outage", message="no connection")
+    put_hold(house.redis, keys, "account/outage/verify_webhook", message="no connection")
+    for secret in ("one", "other"):
+        put_hold(house.redis, keys, f"account/refused/{secret}", code="1000", message=secret, secret=secret)
+    about = {"queues": sorted(QUEUES), "host": "h", "pid": 1, "account": "mine"}
+    house.redis.hset("coupontools:workers", "one", json.dumps(about))
+    house.redis.zadd("dramatiq:__heartbeats__", {"one": time.time() * 1000 + 600_000})
+    holds = told(command)["holds"]
+    assert [(hold["scope"], hold["kind"]) for hold in holds] == [
+        ("account", "outage"),
+        ("account", "refused"),
+        ("account", "refused"),
+        ("sms", "outage"),
+    ]
+    assert holds[0]["message"] == "no connection"
+    assert holds[3]["message"] == "create_group: HTTP 503; add_contact: HTTP 503; list_groups: HTTP 503"
+    assert holds[3]["since"] == "2023-11-14T22:13:19.000Z"
+    assert holds[3]["retry_at"] == "2023-11-14T22:13:20.007Z"
+
+
 def test_queues_that_no_worker_knows_are_shown(house: House, command):
     """A producer's `copy(queue_name="vip")`: nobody takes these jobs, and nothing told of them."""
     _, redis_id, body = message("create_group", {"channel": "sms", "name": "Pizza"}, queue_name="vip")
