@@ -69,12 +69,28 @@ local function tell_begun(account, name, hold)
   began[#began + 1] = hold
 end
 
+-- In an outage each kind of call has a hold of its own. Events name only the scope and the kind of a hold, so they tell of the first one
+-- that begins and the last one that ends: else readers would take the channel for released while most of its calls are held.
+local function has_sibling(account, name, hold)
+  local flat = hold.kind == 'outage' and redis.call('HGETALL', account.holds) or {}
+  for i = 1, #flat, 2 do
+    local other = flat[i] ~= name and cjson.decode(flat[i + 1])
+    if other and other.scope == hold.scope and other.kind == hold.kind then return true end
+  end
+  return false
+end
+
 local function begin_hold(account, name, hold)
+  local told = is_told(hold) and not has_sibling(account, name, hold)
   -- If Redis refuses the event, unpark.lua finds the hold untold, and writes the event.
-  hold.untold = is_told(hold) or nil
+  hold.untold = told or nil
   write_hold(account, name, hold)
   keep_time(account)
-  if hold.untold then tell_begun(account, name, hold) end
+  if told then
+    tell_begun(account, name, hold)
+  elseif is_told(hold) then
+    began[#began + 1] = hold
+  end
 end
 
 local function end_hold(account, name, hold)
@@ -86,7 +102,7 @@ local function end_hold(account, name, hold)
   keep_time(account, name)
   if is_told(hold) then
     ended[#ended + 1] = hold
-    tell(account, 'released', name, hold)
+    if not has_sibling(account, name, hold) then tell(account, 'released', name, hold) end
   end
   redis.call('HDEL', account.holds, name)
   -- Once a secret is good again, holds of other secrets do not stop deadlines any more.

@@ -97,6 +97,25 @@ def test_an_outage_ends_with_what_came_back(
     assert (name in holds(still)) is not ends
 
 
+def test_events_tell_once_of_an_outage_of_several_kinds_of_call(still: StillClock, tell: Tell) -> None:
+    """A channel was told to be released when the first kind of call worked again, while its other calls were held."""
+    put_hold(still.redis, KEYS, "email/outage/add_contact", call_only=True, call="email/add_contact")
+    put_hold(still.redis, KEYS, "sms/refused", call="sms/list_groups")
+    for call in ("add_contact", "create_group"):
+        still.redis.hset(KEYS.troubles, f"run:sms/{call}", OUTAGE_THRESHOLD - 1)
+        # The log tells of each.
+        assert len(tell(replace(OUTAGE, call=call)).began) == 1
+    assert len(events(still)) == 1
+    assert "untold" not in holds(still)["sms/outage/create_group"]
+    assert len(tell(replace(WELL, call="add_contact")).ended) == 1
+    assert [event["type"] for event in events(still)] == ["coupontools.account.held"]
+    assert len(tell(replace(WELL, call="create_group")).ended) == 1
+    assert [event["type"] for event in events(still)] == [
+        "coupontools.account.held",
+        "coupontools.account.released",
+    ]
+
+
 def test_the_pause_of_an_outage_grows_to_four_seconds(still: StillClock, tell: Tell) -> None:
     put_hold(still.redis, KEYS, "account/outage")
     for interval in (2000, 4000, 4000):
