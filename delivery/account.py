@@ -40,12 +40,16 @@ SILENT: Final = Signal(word="none")
 
 def it_works(task: Task) -> Signal:
     """Return the signal of a job's call that the API answered."""
-    return Signal(word="well", call=task.job.actor, about=task.about, channel=task.job.scope)
+    return Signal(
+        word="well", call=task.job.actor, about=task.about, channel=task.job.scope, took=_since_call(task)
+    )
 
 
 def listing_works(task: Task) -> Signal:
     """Return the signal of a look-up's listing that was read: the API works, which shows nothing about the job's own kind of call."""
-    return Signal(word="well", call="read_back", about=task.listing, channel=task.job.scope)
+    return Signal(
+        word="well", call="read_back", about=task.listing, channel=task.job.scope, took=_since_call(task)
+    )
 
 
 def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
@@ -61,7 +65,7 @@ def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
         scope=meaning.scope,
         code="" if error.code is None else str(error.code),
         text=text,
-        took=round((now() - task.cost.call_began) * 1000),
+        took=_since_call(task),
         pause=round((meaning.pause or 0) * 1000),
         connect=meaning.connect,
         bare=meaning.bare,
@@ -119,6 +123,12 @@ def pausing(
 
 def _times(keys: Keys) -> list[str]:
     return [keys.still, *(keys.held(scope) for scope in SCOPES)]
+
+
+def _since_call(task: Task) -> int:
+    """Return the milliseconds since the job's latest call began; 0 for none."""
+    began = task.cost.call_began
+    return round((now() - began) * 1000) if began else 0
 
 
 @cache

@@ -208,7 +208,8 @@ class Signal:
     def arguments(self) -> dict[str, Any]:
         """Return the script's arguments. For a call that went well, as most do, these few are enough."""
         if self.word == "well" and not self.pause:
-            return {"word": self.word, "call": self.call, "about": self.about, "channel": self.channel}
+            names = ("word", "call", "about", "channel", "took")
+            return {name: getattr(self, name) for name in names}
         return _given(self)
 
 

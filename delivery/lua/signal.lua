@@ -4,7 +4,7 @@
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
 -- bare (was it refused without a code of the vendor's?), lost (may it have been carried out all the same?), worker,
 -- secret (the one that was used), by_secret (was that secret refused, and not the account?). A call that went well, with
--- no pause, has only word, call, about, channel and secret. The word:
+-- no pause, has only word, call, about, channel, took and secret. The word:
 --   well      the API works
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
@@ -88,6 +88,9 @@ local function take_signal(signal, token, account, alone, threshold)
     end
     -- An answer that asks for a pause does not yet show whether the account is refused.
     if hold.kind ~= 'refused' or word ~= 'well' or pause > 0 then return false end
+    -- Neither does the answer to a call that was under way when the account was refused: else the holds of a busy account would flap. (If
+    -- the hold began in the future, the clock was set back since.)
+    if not hold.bare and hold.since <= now and now - (signal.took or 0) < hold.since then return false end
     if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
     if hold.secret then return hold.secret == signal.secret end
     -- A call that was redirected reads back before it probes: a listing that passes says nothing about calls that change something.

@@ -162,6 +162,25 @@ def test_a_probe_whose_secret_is_refused_begins_the_hold_of_that_secret(
     assert holds(still).keys() == {"account/refused", "account/refused/mine"}
 
 
+@pytest.mark.parametrize("by_secret", [True, False])
+def test_the_answer_to_a_call_that_was_under_way_ends_no_refusal(
+    still: StillClock, tell: Tell, *, by_secret: bool
+) -> None:
+    """Of a busy account, three holds began and two ended within a second, each with its event."""
+    tell(replace(REFUSED, by_secret=by_secret))
+    still.now = NOW + 300
+    assert tell(replace(WELL, took=301)) == Changes()
+    assert len(tell(replace(WELL, took=300)).ended) == 1
+
+
+def test_a_success_ends_a_refusal_that_began_before_the_clock_was_set_back(
+    still: StillClock, tell: Tell
+) -> None:
+    tell(REFUSED)
+    still.now = NOW - 1
+    assert len(tell(replace(WELL, took=300)).ended) == 1
+
+
 def test_what_went_well_ends_no_pause(still: StillClock, tell: Tell) -> None:
     pause(still, scope="account")
     assert tell(WELL) == Changes()
