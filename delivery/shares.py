@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["LANES", "LEAST_SHARE", "LISTINGS", "LISTINGS_SHARE", "Shares"]
+__all__ = ["LANES", "LEAST_SHARE", "LISTINGS", "Shares", "most_reads"]
 
 #: The lanes in the order of their urgency, each with its weight. A lane with work gets at least its weight's share of the pace and of the
 #: places. Every queue is a lane.
@@ -21,13 +21,30 @@ LEAST_SHARE = 0.1
 PLACES_TO_SHARE = 5
 
 
+def _least(concurrency: int) -> int:
+    return max(1, int(concurrency * LEAST_SHARE)) if concurrency >= PLACES_TO_SHARE else 0
+
+
+def _most_listings(concurrency: int) -> int:
+    return max(1, int(concurrency * LISTINGS_SHARE))
+
+
+def most_reads(concurrency: int) -> int:
+    """Return how many listings the lane ``reads`` may have at once. It leaves a lane's share of them to others, which need listings, too.
+
+    Otherwise listings that drip would stop each `create_group`, and each read back, until they end.
+    """
+    return max(1, _most_listings(concurrency) - _least(concurrency))
+
+
 class Shares:
     """Shares ``concurrency`` places among the lanes by weight (stride scheduling)."""
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
-        self._least = max(1, int(concurrency * LEAST_SHARE)) if concurrency >= PLACES_TO_SHARE else 0
-        self._most_listings = max(1, int(concurrency * LISTINGS_SHARE))
+        self._least = _least(concurrency)
+        self._most_listings = _most_listings(concurrency)
+        self._most_reads = most_reads(concurrency)
         self._inside = dict.fromkeys(LANES, 0)
         self._taken = 0
         self._listings = 0
@@ -53,7 +70,7 @@ class Shares:
 
     def may_take(self, lane: str) -> bool:
         """May a job of this lane have a place, if one is free?"""
-        return lane != LISTINGS or self.may_list
+        return lane != LISTINGS or (self._inside[LISTINGS] < self._most_reads and self.may_list)
 
     def take(self, lane: str) -> None:
         """Note that a job of the lane takes a place."""

@@ -151,6 +151,19 @@ def test_listings_that_drip_leave_room_for_others_and_end(house: House) -> None:
     assert {events[0]["data"]["error"]["kind"] for events in answers.values()} == {"expired"}
 
 
+def test_listings_that_drip_do_not_stop_new_groups(house: House) -> None:
+    """Each `create_group` lists first, and waited for those listings to end: for five minutes, by default."""
+    group_id = house.new_group(contacts=[{"phone": f"+3249{number:07d}"} for number in range(50)])
+    house.sandbox.faults("trickle", endpoint="sms/userlist", interval_seconds=0.5)
+    house.worker(WORKER_PROCESSES=1, WORKER_CONCURRENCY=8, COUPONTOOLS_LISTING_TIMEOUT_SECONDS=120)
+    house.enqueue_many("list_contacts", [{"channel": "sms", "group_id": group_id}] * 8)
+    wait_for(lambda: calls(house)["sms/userlist"] >= 1, show=house.log_tail)
+    groups = house.enqueue_many("create_group", [{"channel": "email", "name": f"G{n}"} for n in range(3)])
+    house.wait_answered(groups, seconds=30)
+    assert house.tally()["group.created"] == 3
+    assert not house.tally()["contacts.listed"]
+
+
 def test_a_process_that_stood_still_does_not_make_up_for_it(house: House) -> None:
     group_id = house.new_group()
     worker = house.worker(WORKER_PROCESSES=1, WORKER_CONCURRENCY=64, COUPONTOOLS_RATE_LIMIT=10)

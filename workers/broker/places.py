@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from delivery.shares import LEAST_SHARE, LISTINGS, LISTINGS_SHARE
+from delivery.shares import LEAST_SHARE, LISTINGS, most_reads
 
 __all__ = ["Places"]
 
@@ -24,7 +24,7 @@ class Places:
         self._least = max(1, int(concurrency * LEAST_SHARE))
         self._spare = max(1, round(concurrency * SPARE))
         #: Listings that wait for one of their few places would otherwise take room from all other queues.
-        self._most = {LISTINGS: max(1, int(concurrency * LISTINGS_SHARE))}
+        self._most = {LISTINGS: most_reads(concurrency)}
         self._held: Counter[str] = Counter()
         self._changed = threading.Condition()
 

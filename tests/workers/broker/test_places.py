@@ -27,10 +27,10 @@ def test_a_process_takes_as_many_as_it_can_begin() -> None:
     assert places.room("bulk") == 2
 
 
-def test_listings_never_have_more_than_a_quarter_in_hand() -> None:
+def test_no_more_listings_are_in_hand_than_may_be_read_at_once() -> None:
     places = Places(40)
-    assert places.room("reads") == places.room("reads", waiting=99) == 10
-    for _ in range(9):
+    assert places.room("reads") == places.room("reads", waiting=99) == 6
+    for _ in range(5):
         places.take("reads")
     assert places.room("reads") == 1
     for _ in range(2):
