@@ -119,6 +119,9 @@ class Places:
             return
         holds: Any = self._client.hvals(self._keys.holds)
         for hold in filter(None, map(fields_of, holds)):
+            if hold.get("call_only") and hold.get("call") != f"{channel or 'account'}/{found.job}":
+                # An outage of another kind of call.
+                continue
             if hold.get("scope") in {"account", channel}:
                 found.reason = _why_held(f"{hold['scope']}/{hold.get('kind')}", hold)
                 return

@@ -13,6 +13,7 @@ from config.keys import Keys
 from delivery import batch_key
 from delivery.task import mark_of, short_digest
 from tests.harness import House, message, wait_for
+from tests.harness.holds import put_hold
 from tests.workers.cli.conftest import Command
 
 
@@ -25,6 +26,23 @@ def told(command: Command, *arguments: str) -> dict[str, Any]:
 
 def contact(group_id: str, number: int, **more: Any) -> dict[str, Any]:
     return {"channel": "sms", "group_id": group_id, "phone": f"+3248{number:07d}", **more}
+
+
+def test_an_outage_of_another_kind_of_call_is_no_reason_to_wait(house: House, command: Command) -> None:
+    """A contact was said to wait because nobody could verify webhooks."""
+    keys = Keys(account="mine")
+    house.redis.zadd("dramatiq:__heartbeats__", {"w": 1})
+    house.redis.hset(keys.workers, "w", json.dumps({"account": "mine"}))
+    put_hold(
+        house.redis, keys, "account/outage/verify_webhook", call="account/verify_webhook", call_only=True
+    )
+    put_hold(house.redis, keys, "sms/outage/add_contact", call_only=True, message="add_contact: HTTP 503")
+    webhook = house.enqueue("verify_webhook", webhook_id="evt_1")
+    sms = house.enqueue("add_contact", contact("gro_1", 1))
+    email = house.enqueue("add_contact", channel="email", group_id="gro_1", email="ada@example.com")
+    assert told(command, webhook)["reason"] == "account held, the API does not answer: no"
+    assert told(command, sms)["reason"] == "sms held, the API does not answer: add_contact: HTTP 503"
+    assert told(command, email)["reason"] == "no worker takes what waits in contacts"
 
 
 def test_a_job_in_each_of_its_states(house: House, command: Command) -> None:
