@@ -153,6 +153,20 @@ def test_each_look_goes_on_where_the_last_one_ended(still: StillClock) -> None:
         assert (sweep["ready contacts"], sweep["due contacts"]) == (place, looked)
 
 
+def test_how_far_a_parking_place_was_looked_at_is_forgotten_with_the_last_of_them(still: StillClock) -> None:
+    """Each hold has places of its own, and each refused secret a hold."""
+    hold(still, "outage")
+    put(still, "here", NOW, "parked")
+    put(still, "there")
+    look(still)
+    assert still.all()[KEYS.sweep][f"parked {PLACE}"] == "1"
+    still.redis.delete(KEYS.parked, PARKED)
+    look(still)
+    assert still.all()[KEYS.sweep].keys() == {"owner", "until"}
+    look(still)
+    assert still.all()[KEYS.sweep].keys() == {"owner", "until", "ready contacts"}
+
+
 def test_what_was_brought_forward_is_not_counted_as_a_step(still: StillClock) -> None:
     """The messages behind it have moved up, and would otherwise be passed over."""
     put(still, "old", NOW - 9999, where=NOW - 9999)

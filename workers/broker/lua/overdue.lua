@@ -89,7 +89,8 @@ for q = 5, #ARGV do
   end }
 end
 -- While the account is refused or paused, deadlines stand still.
-for _, place in ipairs(redis.call('SMEMBERS', parked)) do
+local parking = redis.call('SMEMBERS', parked)
+for _, place in ipairs(parking) do
   local name, queue = string.match(place, '^(.*)|(.-)|.-$')
   -- A place that some other program has put there names no hold.
   local text = name and redis.call('HGET', holds, name)
@@ -104,6 +105,13 @@ for _, place in ipairs(redis.call('SMEMBERS', parked)) do
       redis.call('ZADD', queues[queue].delayed, FIRST, id)
       redis.call('ZREM', key, id)
     end }
+  end
+end
+
+-- Once nothing is parked, forget how far parking places were looked at: each hold, and each refused secret, has places of its own.
+if #parking == 0 then
+  for _, name in ipairs(redis.call('HKEYS', sweep)) do
+    if string.sub(name, 1, 7) == 'parked ' then redis.call('HDEL', sweep, name) end
   end
 end
 
