@@ -11,7 +11,7 @@ import redis
 from config.keys import Keys
 from delivery import batch_key, cancelled_field, is_cancelled
 from workers.redis_state import time_of
-from workers.throughput import count_of, left_seconds, read_per_minute
+from workers.throughput import count_of, left_of_batch, read_per_minute
 
 __all__ = ["Batch", "read_batch", "read_batches"]
 
@@ -28,7 +28,7 @@ class Batch:
     failed: dict[str, int]
     waiting: int | None
     began_at: str | None
-    #: At the present pace of the queue that its jobs are on.
+    #: At the present pace of the queue that its jobs are on. Until one of them is answered, all that wait there count.
     left_seconds: float | None
     cancelled: bool
 
@@ -66,6 +66,7 @@ def _read(client: redis.Redis, keys: Keys, key: str, paces: dict[str, float]) ->
     total, answered = numbers.get("size"), numbers.get("answered", 0)
     mark: Any = client.hget(keys.cancelled, cancelled_field(told["id"]))
     waiting = None if total is None else max(0, total - answered)
+    lane = told.get("lane", "")
     return Batch(
         batch_id=told["id"],
         total=total,
@@ -79,6 +80,8 @@ def _read(client: redis.Redis, keys: Keys, key: str, paces: dict[str, float]) ->
         },
         waiting=waiting,
         began_at=time_of(numbers["began_at"]) if "began_at" in numbers else None,
-        left_seconds=None if waiting is None else left_seconds(waiting, paces.get(told.get("lane", ""), 0.0)),
+        left_seconds=None
+        if waiting is None
+        else left_of_batch(client, keys, lane, waiting, paces.get(lane, 0.0), begun=answered > 0),
         cancelled=is_cancelled(mark, numbers.get("began_at", 0)),
     )

@@ -10,7 +10,7 @@ from config.keys import Keys
 if TYPE_CHECKING:
     import redis
 
-__all__ = ["count_of", "counted", "left_seconds", "read_per_minute"]
+__all__ = ["count_of", "counted", "left_of_batch", "left_seconds", "read_per_minute"]
 
 #: This minute and the one before it: enough to be steady, and soon 0 when nothing is answered any more.
 MINUTES: Final = 2
@@ -66,3 +66,19 @@ def left_seconds(waiting: int, per_minute: float) -> float | None:
     if not waiting:
         return 0.0
     return round(60 * waiting / per_minute, 1) if per_minute else None
+
+
+def left_of_batch(
+    client: redis.Redis, keys: Keys, lane: str, waiting: int, per_minute: float, *, begun: bool
+) -> float | None:
+    """Return how long the ``waiting`` jobs of a batch take at this pace. Until one of them is answered (``begun``), others come first.
+
+    Nobody knows how many of the others stand behind the batch, so all that wait in its lane count.
+
+    Raises:
+        redis.RedisError: Redis could not be asked.
+    """
+    if waiting and per_minute and not begun:
+        others: Any = client.hlen(keys.queue(lane).bodies)
+        waiting = max(waiting, others)
+    return left_seconds(waiting, per_minute)

@@ -15,7 +15,7 @@ from delivery import batch_key
 from workers.imports.pace import BULK
 from workers.imports.progress import Answers, Stopped, Watcher
 from workers.redis_link import Patience
-from workers.throughput import count_of, left_seconds, read_per_minute
+from workers.throughput import count_of, left_of_batch, read_per_minute
 
 __all__ = ["Following"]
 
@@ -66,7 +66,9 @@ class Following:
             now.succeeded - before.succeeded,
             now.failed - before.failed,
             waiting,
-            left_seconds(waiting, pace),
+            left_of_batch(
+                self._client, self._keys, BULK, waiting, pace, begun=now.answered > before.answered
+            ),
         )
 
     def follow(self, enqueued: int, watcher: Watcher, signals: Sequence[int]) -> Answers:

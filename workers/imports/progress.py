@@ -59,7 +59,7 @@ class Answers:
     failed: int
     #: Jobs that are not answered.
     waiting: int
-    #: At the present pace; None while nothing is answered.
+    #: At the present pace, until the first answer with all that waits in the queue; None while nothing is answered.
     left_seconds: float | None
 
     @property

@@ -15,6 +15,7 @@ from delivery.task import mark_of, short_digest
 from tests.harness import House, message, wait_for
 from tests.harness.holds import put_hold
 from tests.workers.cli.conftest import Command
+from workers.imports.following import Following
 
 
 def told(command: Command, *arguments: str) -> dict[str, Any]:
@@ -242,6 +243,31 @@ def test_a_job_that_is_not_found_has_no_id_where_none_was_given(command: Command
 def test_no_batches_are_no_line_of_json(command: Command) -> None:
     assert command("batches").stdout == "no batches\n"
     assert command("batches", "--json").stdout == ""
+
+
+def test_until_its_first_answer_a_batch_waits_for_all_others_of_its_queue(
+    house: House, command: Command
+) -> None:
+    """A small import behind a large one was said to take seconds, for hours."""
+    now, keys = round(time.time() * 1000), Keys()
+    # 120 a minute.
+    house.redis.hset(
+        f"{keys.minutes}:{now // 60_000}", mapping={"bulk|succeeded": 600, "bulk|first": now - 300_000}
+    )
+    house.redis.hset(keys.queue("bulk").bodies, mapping=dict.fromkeys(map(str, range(5000)), "{}"))
+    counts = {"id": "spring", "size": 10, "enqueued": 10, "imports": "bulk", "lane": "bulk", "began_at": now}
+    house.redis.hset(batch_key(keys, "spring"), mapping=counts)
+    following = Following(house.redis, keys, "spring")
+
+    def left() -> tuple[float, float]:
+        shown = json.loads(command("batches", "spring", "--json").stdout)["left_seconds"]
+        told = following.look(10).left_seconds
+        assert told is not None
+        return shown, told
+
+    assert min(left()) > 2000
+    house.redis.hset(batch_key(keys, "spring"), mapping={"answered": 1, "succeeded": 1, "bulk|succeeded": 1})
+    assert max(left()) < 60
 
 
 def test_an_import_is_a_batch(house: House, tmp_path: Path) -> None:
