@@ -1,4 +1,4 @@
-"""Where log lines leave the process: into a file, a terminal, or a pipe that somebody may have stopped reading."""
+"""Where log lines leave the process: into a file, a terminal, or a pipe or socket that somebody may have stopped reading."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ PIPE_PATIENCE_SECONDS: Final = 0.1
 class LineHandler(logging.StreamHandler[TextIO]):
     """Writes lines to a stream, and ignores errors of the stream: there is nowhere else to report them.
 
-    A pipe that nobody reads would block the write, and with it the work. So lines are then dropped, and counted.
+    A pipe that nobody reads would block the write, and with it the work. So lines are then dropped, and counted. systemd's journal reads
+    from a socket, which counts as a pipe here.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -63,10 +64,11 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
 
 def _pipe_of(stream: TextIO) -> int | None:
-    """Return the stream's file descriptor if it is a pipe, else None."""
+    """Return the stream's file descriptor if it is a pipe or a socket, else None."""
     try:
         descriptor = stream.fileno()
-        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+        mode = os.fstat(descriptor).st_mode
+        return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
     except (OSError, ValueError):
         return None
 

@@ -8,10 +8,12 @@ import logging
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 
 import pytest
 import structlog
@@ -279,7 +281,15 @@ def test_the_console_is_readable_where_the_stream_is_not_utf8():
     assert b"to j\\u2022\\u2022\\u2022@d" in raw.getvalue()
 
 
-def test_a_pipe_that_nobody_reads_stops_no_work():
+def sockets() -> tuple[int, int]:
+    """Return the two ends of a connection: what is written to the second can be read from the first."""
+    ours, its = socket.socketpair()
+    return ours.detach(), its.detach()
+
+
+@pytest.mark.parametrize("channel", [os.pipe, sockets], ids=["pipe", "socket"])
+def test_a_log_that_nobody_reads_stops_no_work(channel: Callable[[], tuple[int, int]]):
+    """systemd's journal reads from a socket."""
     program = """
     import sys
     from config import setup_logging
@@ -293,26 +303,30 @@ def test_a_pipe_that_nobody_reads_stops_no_work():
     sys.stdin.readline()
     log.info("last")
     """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as process:
+    reading, writing = channel()
+    with (
+        os.fdopen(reading, "rb") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=writing,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ) as process,
+    ):
         assert process.stdin
         assert process.stdout
-        assert process.stderr
+        os.close(writing)
         assert process.stdout.readline() == b"worked\n"
         # Read all that is in the pipe, and only then let the process write its last line.
-        written = [json.loads(process.stderr.readline())]
-        os.set_blocking(process.stderr.fileno(), False)
-        rest = process.stderr.read() or b""
-        os.set_blocking(process.stderr.fileno(), True)
+        written = [json.loads(log.readline())]
+        os.set_blocking(log.fileno(), False)
+        rest = log.read() or b""
+        os.set_blocking(log.fileno(), True)
         written += [json.loads(line) for line in rest.splitlines()]
         process.stdin.write(b"\n")
         process.stdin.flush()
-        written += [json.loads(line) for line in process.stderr.read().splitlines()]
+        written += [json.loads(line) for line in log.read().splitlines()]
         assert process.wait(timeout=120) == 0
     *lines, dropped, last = written
     assert [line["number"] for line in lines] == list(range(len(lines)))
