@@ -11,6 +11,7 @@ from typing import Final, TextIO
 import orjson
 
 from config.plain import json_line
+from config.unbuffered import Unbuffered
 
 __all__ = ["LineHandler"]
 
@@ -19,6 +20,8 @@ __all__ = ["LineHandler"]
 PIPE_BYTES: Final = 4096
 #: How long a line waits for somebody to read the pipe before it is dropped, in seconds; the next ones do not wait.
 PIPE_PATIENCE_SECONDS: Final = 0.1
+#: Standard output and standard error, which stay open to the end of the process.
+STANDARD: Final = (1, 2)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
@@ -29,7 +32,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
+        super().__init__(_unbuffered(stream))
         self._pipe = _pipe_of(stream)
         self._poll = select.poll()
         if self._pipe is not None:
@@ -61,6 +64,15 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - stdlib's name
         """Stay silent: stdlib would print a traceback, arguments included, to the very stream that failed."""
+
+
+def _unbuffered(stream: TextIO) -> TextIO:
+    """Return the stream without its buffer, if it is a standard stream of this process: a lost line must not change the exit code."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):
+        return stream
+    return Unbuffered(number).as_text(stream, stream.errors) if number in STANDARD else stream
 
 
 def _pipe_of(stream: TextIO) -> int | None:

@@ -335,6 +335,28 @@ def test_a_log_that_nobody_reads_stops_no_work(channel: Callable[[], tuple[int, 
     assert last["event"] == "last"
 
 
+@pytest.mark.parametrize("taken_by", ["full disk", "no reader"])
+def test_a_log_that_nobody_takes_changes_no_exit_code(taken_by: str):
+    """A worker that was told to stop exits with 0, although what it logged before could not be written."""
+    if taken_by == "full disk":
+        writing = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+    program = (
+        "import logging; from config import setup_logging; setup_logging('json', 'INFO'); logging.error('x')"
+    )
+    with os.fdopen(writing, "wb") as stderr:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            stderr=stderr,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+    assert done.returncode == 0
+
+
 def test_a_line_goes_into_a_pipe_in_one_piece():
     """Longer lines of several processes would mix in the pipe, and be no JSON any more."""
     (short, long, many) = run(

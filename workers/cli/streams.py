@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
-from typing import Any, cast
+
+from config.unbuffered import Unbuffered
 
 __all__ = ["OutputFailed", "prepare_streams"]
 
@@ -32,30 +32,18 @@ class OutputFailed(Exception):  # noqa: N818 - says what happened
         return 1
 
 
-class _StandardOutput(io.FileIO):
-    """Write everything at once, without a buffer.
+class _StandardOutput(Unbuffered):
+    """A command whose results nobody gets must end."""
 
-    If Ctrl-C came after the system had written a line, but before the buffer had noted that, a buffer would write the line again at the
-    end of the process.
-    """
-
-    def write(self, data: Any) -> int:
-        left = memoryview(data)
-        try:
-            while left:
-                written = super().write(left)
-                if written is None:
-                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-                left = left[written:]
-        except OSError as error:
-            raise OutputFailed(error) from None
-        return len(data)
+    def failed(self, error: OSError) -> None:
+        raise OutputFailed(error) from None
 
 
 def prepare_streams() -> None:
-    """Open the standard streams that are closed, and make every failure of standard output an `OutputFailed`.
+    """Open closed standard streams, make every failure of standard output an `OutputFailed`, and ignore those of standard error.
 
-    Otherwise the next file or connection would get the number of a closed stream, and log lines would be written into it.
+    If a stream stayed closed, the next file or connection would get its number, and log lines would be written into it. Messages that
+    nobody can get must not stop an import half way; its exit code and its files tell how it ended.
     """
     for number in range(3):
         try:
@@ -63,13 +51,6 @@ def prepare_streams() -> None:
         except OSError:
             # The new file gets the lowest free number, which is this one. It must stay open in the supervisor that `run` becomes.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - stays open to the end
-    sys.stdout = io.TextIOWrapper(
-        # A TextIOWrapper also takes a file without a buffer, although its type does not say so.
-        cast("io.BufferedWriter", _StandardOutput(1, "w", closefd=False)),
-        encoding=sys.stdout.encoding if sys.stdout else "utf-8",
-        # A terminal whose encoding has no "✓" shows a "?"; without this a command would end in a traceback.
-        errors="replace",
-        line_buffering=True,
-    )
+    # A terminal whose encoding has no "✓" shows a "?"; without this a command would end in a traceback.
+    sys.stdout = _StandardOutput(1).as_text(sys.stdout, "replace")
+    sys.stderr = Unbuffered(2).as_text(sys.stderr, "backslashreplace")

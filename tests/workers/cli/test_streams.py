@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -54,6 +55,24 @@ def test_a_pipe_that_nobody_reads_ends_a_command_quietly(house: House, line: str
     os.close(reader)
     with os.fdopen(writer, "wb") as stdout:
         assert end_of(house, line, stdout) == (141, "")
+
+
+@pytest.mark.parametrize("taken_by", ["full disk", "no reader"])
+def test_an_import_whose_messages_nobody_takes_goes_on(house: House, tmp_path: Path, taken_by: str):
+    (tmp_path / "people.csv").write_text("phone\nwrong\n+32470000001\n")
+    if taken_by == "full disk":
+        writer = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, writer = os.pipe()
+        os.close(reader)
+    command = ("import", str(tmp_path / "people.csv"), "--channel", "sms", "--group-id", "gro_1", "--json")
+    with (
+        os.fdopen(writer, "wb") as stderr,
+        start(house, *command, stdout=subprocess.PIPE, stderr=stderr) as process,
+    ):
+        told, _ = process.communicate(timeout=240)
+    assert (process.returncode, json.loads(told)["enqueued"]) == (1, 1)
+    assert "wrong" in (tmp_path / "people.refused.csv").read_text()
 
 
 def test_events_that_are_followed_end_with_their_reader(house: House):
