@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -36,7 +37,8 @@ class _PrivateCsv:
     """A file that is created with its first row. Nobody but its owner may read the numbers and names in it, and a spreadsheet runs no cell.
 
     Raises:
-        OSError: from ``_write``, the file cannot be created (it exists by now, the folder is read-only) or written.
+        OSError: from ``_write`` or at the end, with the file's name: it cannot be created (it exists by now, the folder is read-only) or
+            written.
     """
 
     def __init__(self, path: Path | None, delimiter: str = ",") -> None:
@@ -50,7 +52,8 @@ class _PrivateCsv:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with self._named():
+                self._file.close()
 
     @property
     def created(self) -> bool:
@@ -61,13 +64,22 @@ class _PrivateCsv:
         """Write one row; before the first one, its header. Without a path, nothing is kept."""
         if self.path is None:
             return
-        if self._file is None:
-            # O_EXCL: never overwrite a file.
-            number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
-            self._writer = csv.writer(self._file, delimiter=self._delimiter)
-            self._writer.writerow([as_text(name) for name in header])
-        self._writer.writerow([as_text(cell) for cell in cells])
+        with self._named():
+            if self._file is None:
+                # O_EXCL: never overwrite a file.
+                number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
+                self._writer = csv.writer(self._file, delimiter=self._delimiter)
+                self._writer.writerow([as_text(name) for name in header])
+            self._writer.writerow([as_text(cell) for cell in cells])
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name this file in an error: that of a full disk names no file, and would be told of the file that is imported."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
 
 
 class KeptRows(_PrivateCsv):

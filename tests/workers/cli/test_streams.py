@@ -75,6 +75,25 @@ def test_an_import_whose_messages_nobody_takes_goes_on(house: House, tmp_path: P
     assert "wrong" in (tmp_path / "people.refused.csv").read_text()
 
 
+def test_a_full_disk_is_told_of_the_file_that_needs_it(house: House, tmp_path: Path):
+    (tmp_path / "people.csv").write_text("phone\nwrong\n+32470000001\n")
+    command = (
+        f"ulimit -f 0; exec {sys.executable} -m workers.cli import people.csv --channel sms --group-id gro_1"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=tmp_path,
+        env={**house.environment(), "PYTHONPATH": str(root)},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("people.refused.csv: File too large; ")
+
+
 def test_events_that_are_followed_end_with_their_reader(house: House):
     event = '{"id": "m", "type": "t", "time": "t", "data": {}}'
     with house.start("events", "--follow") as process:
