@@ -94,6 +94,10 @@ def test_a_full_disk_is_told_of_the_file_that_needs_it(house: House, tmp_path: P
     assert done.stderr.splitlines()[-1].startswith("people.refused.csv: File too large; ")
 
 
+def test_a_terminal_without_room_gets_what_a_pipe_gets(house: House):
+    assert house.run_process("status", COLUMNS="0", LINES="0").stdout == house.run_process("status").stdout
+
+
 def test_events_that_are_followed_end_with_their_reader(house: House):
     event = '{"id": "m", "type": "t", "time": "t", "data": {}}'
     with house.start("events", "--follow") as process:
