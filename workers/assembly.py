@@ -122,7 +122,7 @@ class WorkerLife(Middleware):
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:  # noqa: ARG002
         """Stop the loop and the caretaker: by now, the consumers have handed back the messages that were left."""
-        self._loop.stop()
+        broker.loop_closed = self._loop.stop()
         if self._caretaker:
             self._caretaker.stop()
         log.info("worker.stopped", worker=broker.broker_id, uptime_s=round(time.monotonic() - self._started))

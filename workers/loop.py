@@ -83,12 +83,18 @@ class JobLoop:
         """Begin no more jobs, let those in flight end, and cut off after ``seconds`` those that do not."""
         asyncio.run_coroutine_threadsafe(self._drain(seconds), self._loop).result()
 
-    def stop(self) -> None:
-        """Close what start() opened."""
+    def stop(self) -> bool:
+        """Close what start() opened. Return whether the loop was closed in time.
+
+        uvloop's `close` waits for every look-up of a host's name, which takes minutes while no name server answers; nothing can end it.
+        """
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self.thread.join()
-        self._loop.close()
+        closing = threading.Thread(target=self._loop.close, name="jobs-close", daemon=True)
+        closing.start()
+        closing.join(LAST_WORDS_SECONDS)
+        return not closing.is_alive()
 
     async def _open(self) -> None:
         broker = self._broker

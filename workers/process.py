@@ -96,7 +96,11 @@ def main(argv: list[str] | None = None) -> int:
         broker.close()
     finally:
         pulse.end()
-    return REFUSED if broker.refused else 0
+    code = REFUSED if broker.refused else 0
+    if not broker.loop_closed:
+        # Python and libuv would wait for the thread that looks up a host's name. All jobs are handed back by now.
+        os._exit(code)
+    return code
 
 
 def _spare_the_collector() -> None:

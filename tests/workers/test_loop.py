@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.harness import House
 from workers.loop import _new_loop
 
 
@@ -21,3 +25,34 @@ def test_jobs_run_on_uvloop_and_on_asyncios_own_loop_where_there_is_none(
     made = _new_loop()
     made.close()
     assert isinstance(made, asyncio.SelectorEventLoop)
+
+
+def test_a_look_up_of_a_name_that_does_not_end_holds_up_no_stop(house: House) -> None:
+    """As uvloop does, this loop waits for it while it is closed, and the process would wait for its thread when it ends."""
+    program = """
+import sys, threading, uvloop
+from workers import loop, process
+
+class Waiting(uvloop.Loop):
+    def close(self):
+        look_up = threading.Thread(target=threading.Event().wait)
+        look_up.start()
+        look_up.join()
+
+loop._new_loop = Waiting
+sys.exit(process.main(["--concurrency=2"]))
+"""
+    command = [sys.executable, "-c", program]
+    environment = {**house.environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr
+            while "worker.started" not in (line := process.stderr.readline()):
+                assert line, "it did not start"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+            assert "worker.stopped" in process.stderr.read()
+        finally:
+            process.kill()

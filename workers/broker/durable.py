@@ -78,6 +78,8 @@ class DurableBroker(RedisBroker):
         self.on_beat: Callable[[], None] = lambda: None
         #: Why this worker may not go on; empty while it may.
         self.refused = ""
+        #: Could the event loop be closed at the end?
+        self.loop_closed = True
         #: Which jobs have a place in this process, and how many messages it may have in hand.
         self.gate = Gate(concurrency, claims=self.policy.claims_at_once)
         self.places = Places(concurrency)
