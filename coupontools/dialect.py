@@ -32,6 +32,7 @@ _OF_CONTACTS = frozenset({"contact_id", "contact", "phone", "email", "webhook"})
 _OF_GROUPS = frozenset({"contact_id", "groupid", "contact", "group"})
 _TAIL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"(?!0+$)[0-9]{1,64}")
+_ZERO = re.compile("0+")
 # Dots separate no thousands here: "1.234" may be a thousand or one.
 _AMOUNT = re.compile(r"([0-9]{1,15}|[0-9]{1,3}(?:[,'\u2019 \u00a0\u202f][0-9]{3}){1,4})(?:\.00?)?")
 # A longer whole number may have lost digits when it was a float.
@@ -82,6 +83,15 @@ def identifier(prefix: str, value: object) -> str | None:
     tail = told.removeprefix(prefix)
     shape = _NUMBER if tail == told else _TAIL
     return prefix + tail if shape.fullmatch(tail) else None
+
+
+def new_identifier(prefix: str, value: object) -> str | None:
+    """Return the id of something that was just added, as `identifier` does; None also for a zero behind the prefix.
+
+    PHP code that puts the prefix before the id of a failed insert answers `con_0`.
+    """
+    told = identifier(prefix, value)
+    return None if told is None or _ZERO.fullmatch(told, len(prefix)) else told
 
 
 def phone(value: object) -> str | None:
@@ -148,7 +158,7 @@ def new_contact(channel: Channel, contact: NewContact) -> dict[str, str]:
 
 def added_contact(answer: Document, sent: NewContact) -> str:
     """Return the contact id in the answer to 'Add contact'; raises UnreadableError without one, or if it is another contact's."""
-    contact_id = identifier("con_", answer.get("contact_id"))
+    contact_id = new_identifier("con_", answer.get("contact_id"))
     if contact_id is None:
         raise UnreadableError("the answer holds no contact id")
     if is_another_group(answer.get("group_id"), sent.group_id):
@@ -170,7 +180,7 @@ def created_group(answer: Document, name: str) -> Group:
     told = text(answer.get("group_name")) or text(answer.get("name"))
     if not _OF_CONTACTS.isdisjoint(answer) or (told and is_another_name(told, name)):
         raise UnreadableError("the answer is about something else than this group")
-    group_id = identifier("gro_", answer.get("groupid")) or identifier("gro_", answer.get("group_id"))
+    group_id = new_identifier("gro_", answer.get("groupid")) or new_identifier("gro_", answer.get("group_id"))
     if group_id is None:
         raise UnreadableError("the answer holds no group id")
     return Group(group_id, name)
@@ -180,9 +190,11 @@ def names_effect(operation: Operation, answer: Document) -> bool:
     """Return whether an answer has the id of a new contact or group, as this operation creates it, whatever its status says."""
     match operation:
         case "add_contact":
-            return identifier("con_", answer.get("contact_id")) is not None
+            return new_identifier("con_", answer.get("contact_id")) is not None
         case "create_group":
-            return any(identifier("gro_", answer.get(name)) is not None for name in ("groupid", "group_id"))
+            return any(
+                new_identifier("gro_", answer.get(name)) is not None for name in ("groupid", "group_id")
+            )
         case _:
             return False
 

@@ -129,7 +129,8 @@ async def test_create_group(wire: Any, connect: Any, channel: Channel, path: str
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"groupid": None}, {"groupid": 0}, {"groupid": ""}, {"groupid": "<b>"}]
+    "answer",
+    [{}, {"groupid": None}, {"groupid": 0}, {"group_id": "gro_0"}, {"groupid": ""}, {"groupid": "<b>"}],
 )
 async def test_a_created_group_without_an_id_may_have_happened(wire: Any, connect: Any, answer: Any) -> None:
     api = connect(await wire.answer(wire.http(200, OK | answer)))
@@ -139,7 +140,7 @@ async def test_a_created_group_without_an_id_may_have_happened(wire: Any, connec
     assert not raised.value.outage
 
 
-@pytest.mark.parametrize("contact_id", [None, "", 0, "con_", False, ["con_1"]])
+@pytest.mark.parametrize("contact_id", [None, "", 0, "con_", "con_0", False, ["con_1"]])
 async def test_an_added_contact_without_an_id_may_have_happened(
     wire: Any, connect: Any, contact_id: Any
 ) -> None:
