@@ -81,12 +81,14 @@ def unescaped(told: str) -> str:
 
 
 def mangled(text: str) -> list[str]:
-    """Return what becomes of a text in systems that take UTF-8 for another encoding, or know no letters beyond ASCII."""
+    """Return what becomes of a text in systems that take UTF-8 for another encoding, once or twice, or know no letters beyond ASCII."""
     if text.isascii():
         return []
-    raw = text.encode(errors="replace")
-    plain = unicodedata.normalize("NFKD", text)
-    return [raw.decode("latin-1"), raw.decode("cp1252", "replace"), plain.encode("ascii", "ignore").decode()]
+    forms = [unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()]
+    for encoding in ("latin-1", "cp1252"):
+        once = text.encode(errors="replace").decode(encoding, "replace")
+        forms += [once, once.encode().decode(encoding, "replace")]
+    return forms
 
 
 def is_another_number(told: str, sent: str) -> bool:

@@ -329,6 +329,7 @@ async def test_a_contact_that_was_found_is_told_as_it_is_listed(wire: Any, conne
         ("Tom & Zoë", "Tom & Zo?", "undecided"),
         ("Zoë's friends", "Zoë\\", "undecided"),
         ("Zoë's friends", "ZoÃ«'s friends", "undecided"),
+        ("Zoë's friends", "ZoÃƒÂ«'s friends", "undecided"),
         ("Zoë's friends", "Zoe's friends", "undecided"),
         ("Zoë's friends", "Zoës friends", "undecided"),
         ("Tom & Zoë", "Tom & Zoé", "absent"),

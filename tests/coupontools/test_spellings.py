@@ -14,6 +14,8 @@ from coupontools.spellings import is_another_name
         ("Zoë's R&D", "Zoë\\'s R&am"),
         ("Zoë's R&D", "Zoe's R"),
         ("Zoë's R&D", "ZoÃ«'s R&D"),
+        ("Zoë's R&D", "ZoÃƒÂ«'s R&D"),
+        ("Zoë's R&D", "Zo\u00c3\u0083\u00c2\u00ab's R&D"),
         ("Zoë's R&D", "Zo"),
         ("Zoë's R&D", "???"),
         ("Zoë\u2019s \u2013 \u201cPizza\u201d", 'Zoe\'s - "Pizza"'),
