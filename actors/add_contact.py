@@ -190,14 +190,15 @@ class AddContact(Job):
         dresses = dresses_of_number if sms else dresses_of_address
         wanted = {unknown.needle: dresses(unknown.needle) for unknown in unknowns}
         rows = DoubtfulRows(wanted, await ids.doubtful(self.listing()))
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Contact] = {}
         complete = True
         try:
             async with api.channel(Channel(self.channel)).list_contacts(self.group_id, call) as listing:
                 async for contact in listing:
                     shown = shown_number(contact.phone) if sms else shown_address(contact.email)
-                    if (form := shown[0]) in wanted:
-                        found.setdefault(form, _as_listed(contact))
+                    # A contact that unsubscribed and is added again has two rows: the old one is not the call's effect.
+                    if (form := shown[0]) in wanted and (form not in found or found[form].unsubscribed):
+                        found[form] = contact
                     rows.see(contact.contact_id, shown)
                 complete = listing.complete
         except Rejected as error:
@@ -209,7 +210,7 @@ class AddContact(Job):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
             if unknown.needle in found:
-                yield Verdict(unknown, "found", found[unknown.needle])
+                yield Verdict(unknown, "found", _as_listed(found[unknown.needle]))
             # A row that does not show its whole number or address may be this contact, and so may a row that the API
             # counts but does not list.
             elif complete and not rows.could_be(unknown.needle, unknown.began):

@@ -312,6 +312,18 @@ async def test_a_contact_that_was_found_is_told_as_it_is_listed(wire: Any, conne
     assert (data["phone"], data["first_name"], data["last_name"]) == ("+32470000001", "ADA", None)
 
 
+@pytest.mark.parametrize(("unsubscribed", "contact_id"), [("10", "con_1"), ("01", "con_0"), ("00", "con_0")])
+async def test_of_two_rows_of_a_contact_the_one_that_unsubscribed_is_not_told(
+    wire: Any, connect: Any, unsubscribed: str, contact_id: str
+) -> None:
+    job = AddContact.model_validate({"channel": "sms", "group_id": GROUP_ID, "phone": "+32470000001"})
+    listing = contacts("32470000001", "32470000001")
+    for row, flag in zip(listing["contact"], unsubscribed, strict=True):
+        row["unsubscribed"] = flag
+    (verdict,) = await told_of(job, wire, connect, listing, unknown(job.needle()))
+    assert (verdict.word, job.found(verdict.evidence).subject) == ("found", contact_id)
+
+
 @pytest.mark.parametrize(
     ("name", "row", "word"),
     [
