@@ -16,8 +16,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     does not lengthen the wait (RFC 9110, section 10.2.3). The server may ask for years: the caller sets a bound.
     """
     value = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        seconds = float(value)
+    # A header that both the application and a proxy before it add comes as "120, 120".
+    parts = [part.strip() for part in value.split(",")]
+    if all(_SECONDS.fullmatch(part) for part in parts):
+        seconds = max(map(float, parts))
         return seconds if math.isfinite(seconds) else None
     until = _date(value)
     if until is None:
