@@ -23,7 +23,8 @@ _MORE = frozenset(
      "continuationtoken", "truncated", "istruncated", "partial", "ispartial"}
 )  # fmt: skip
 _NOTHING = frozenset({"", "0", "false", "no", "none", "null"})
-_FROM_CACHE = re.compile(r"\b(hit|stale|updating|revalidated)\b", re.IGNORECASE)
+# Not \b: Akamai and Azure write TCP_HIT, TCP_MEM_HIT and the like. "fresh" is Symfony's and Rack's word for a hit.
+_FROM_CACHE = re.compile(r"(?<![a-z])(hit|fresh|stale|updating|revalidated)(?![a-z])", re.IGNORECASE)
 _NEXT_LINK = re.compile(r"\brel\s*=\s*\"?[^\",;]*\bnext\b", re.IGNORECASE)
 _PARTIAL_CONTENT = 206
 
@@ -46,8 +47,8 @@ def is_all_and_of_now(
 
 
 def _is_from_cache(headers: Mapping[str, str]) -> bool:
-    # Age: RFC 9111, section 5.1. Common caches report a hit in headers such as X-Cache.
-    return _number(headers.get("age")) > 0 or any(
+    # Age: RFC 9111, section 5.1; two caches in a row may both add it. Common caches report a hit in headers such as X-Cache.
+    return any(_number(age) > 0 for age in headers.get("age", "").split(",")) or any(
         "cache" in name.lower() and "control" not in name.lower() and _FROM_CACHE.search(value)
         for name, value in headers.items()
     )

@@ -147,6 +147,7 @@ WHOLE = json.loads(LISTED)
     [
         (200, {}, {}, True),
         (201, {"Age": "0", "CF-Cache-Status": "DYNAMIC", "X-Cache": "MISS", "X-Total-Count": "1"}, {}, True),
+        (200, {"X-Cache": "TCP_REFRESH_MISS", "X-Proxy-Cache": "BYPASS"}, {}, True),
         (200, {"Link": "</a.css>; rel=preload"}, {"page": 1, "pages": 1, "total": "1", "next": None}, True),
         (200, {}, {"paging": {"next": "", "has_more": False}, "total_unsubscribed": 7, "credits": 500}, True),
         # A server that fails, or says that this is only a part, proves nothing.
@@ -156,6 +157,9 @@ WHOLE = json.loads(LISTED)
         (200, {"Content-Range": "items 0-0/500"}, {}, False),
         # A listing from a cache may be older than the call.
         (200, {"Age": "60"}, {}, False),
+        (200, {"Age": "0, 60"}, {}, False),
+        (200, {"X-Cache": "TCP_HIT from a23-1-2-3.deploy.akamaitechnologies.com"}, {}, False),
+        (200, {"X-Symfony-Cache": "POST /v3/smstool/userlist: fresh"}, {}, False),
         (200, {"CF-Cache-Status": "HIT"}, {}, False),
         (200, {"X-Cache-Status": "STALE"}, {}, False),
         # The answer says that there is more elsewhere.
