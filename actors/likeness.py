@@ -10,7 +10,14 @@ from contextlib import suppress
 
 import idna
 
-from coupontools import comparable_address, comparable_number, is_saturated, mangled, unescaped
+from coupontools import (
+    comparable_address,
+    comparable_number,
+    is_saturated,
+    letters_of_address,
+    mangled,
+    unescaped,
+)
 
 __all__ = [
     "DoubtfulRows",
@@ -41,7 +48,8 @@ _SHORTEST_NUMBER = 7
 # Any other character hides digits, and so does a repeated separator: `32*****567`, `32xxx567`, `32....567`.
 _HIDDEN_DIGITS = re.compile(r"(?:[^0-9+ \t\u00a0\u202f./()-]| {2,}|\.{2,}|-{2,})+")
 _LETTER = re.compile(r"[^\W\d_xX]")
-_HIDDEN_LETTERS = re.compile(r"(?:[*#?•●…\ufffd]|x{3,}|\.{2,})+")
+_HIDDEN_LETTERS = re.compile(r"(?:[*#?•●…\ufffd]|x{3,}|_{3,}|-{3,}|\.{2,})+")
+_TAG = re.compile(r"\+[^@]*")
 _NO_ADDRESS = re.compile(r'[\s<>()\[\],;:\\"]')
 
 
@@ -80,7 +88,7 @@ def shown_address(told: str | None) -> Shown:
     if len(clue) > 1:
         # An address may also contain these characters, so the row may be just what it shows.
         return address, (clue,)
-    return (address, ((text, ""),)) if address else _NOTHING
+    return (address, ((text, ""), (_without_signs(text), ""))) if address else _NOTHING
 
 
 def dresses_of_number(number: str) -> list[str]:
@@ -89,12 +97,18 @@ def dresses_of_number(number: str) -> list[str]:
 
 
 def dresses_of_address(address: str) -> list[str]:
-    """Return the address with its domain as it is looked up, as people read it, and as it may be mangled."""
+    """Return the address with its domain as it is looked up, as people read it, as it may be mangled, and each without signs or tag."""
     name, at, domain = address.rpartition("@")
     dresses = [address]
     with suppress(UnicodeError):
         dresses.append(f"{name}{at}{idna.decode(domain)}")
-    return [*dresses, *(form.lower() for dress in dresses for form in mangled(dress))]
+    dresses += [form.lower() for dress in dresses for form in mangled(dress)]
+    return [*dresses, *(_without_signs(dress) for dress in (*dresses, _TAG.sub("", address)))]
+
+
+def _without_signs(address: str) -> str:
+    # Marked, and closed: it is compared only with others of its kind, and only whole.
+    return f"\0{letters_of_address(address)}\0"
 
 
 class DoubtfulRows:

@@ -7,6 +7,7 @@ from coupontools.comparable import (
     comparable_name,
     comparable_number,
     is_saturated,
+    letters_of_address,
     mangled,
     unescaped,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "comparable_name",
     "comparable_number",
     "is_saturated",
+    "letters_of_address",
     "mangled",
     "shown_beginnings",
     "shown_uncounted",

@@ -23,6 +23,7 @@ _GAP = re.compile(r"([ .-])\1")
 _COUNTRY_DIGITS = 3
 _HIDDEN_DIGITS = re.compile(r"[^0-9]+")
 _HIDDEN_LETTERS = re.compile(r"[*\u2022\u2026]+")
+_NO_LETTER = re.compile(r"[^\w@]|_")
 
 
 def comparable_number(told: str) -> str | None:
@@ -65,6 +66,11 @@ def comparable_address(told: str) -> str | None:
     return f"{name}{at}{domain}"
 
 
+def letters_of_address(address: str) -> str:
+    """Return an unescaped address without signs: applications double (`o''brien@`), replace or drop them."""
+    return _NO_LETTER.sub("", address.lower())
+
+
 def comparable_name(told: str) -> str:
     """Return a name without escapes and with single spaces; upper and lower case stay different."""
     return " ".join(unescaped(told).split())
@@ -84,7 +90,7 @@ def mangled(text: str) -> list[str]:
     """Return what becomes of a text in systems that take UTF-8 for another encoding, once or twice, or know no letters beyond ASCII."""
     if text.isascii():
         return []
-    forms = [unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()]
+    forms = [form.encode("ascii", "ignore").decode() for form in (text, unicodedata.normalize("NFKD", text))]
     for encoding in ("latin-1", "cp1252"):
         once = text.encode(errors="replace").decode(encoding, "replace")
         forms += [once, once.encode().decode(encoding, "replace")]
@@ -117,4 +123,7 @@ def is_another_address(told: str, sent: str) -> bool:
     if others:
         plain = unescaped(sent).lower()
         return not (plain.startswith(beginning) and plain.endswith(others[-1]))
-    return address is not None and ours is not None and address != ours
+    if address is None or ours is None or address == ours:
+        return False
+    plain = unescaped(sent)
+    return letters_of_address(address) not in map(letters_of_address, (plain, ours, *mangled(plain)))

@@ -43,10 +43,7 @@ def spellings(name: str) -> set[str]:
         *mangled(name),
         small.translate(_TWO_LETTERS),
     ]
-    forms += [
-        name.encode("ascii", "ignore").decode(),
-        _ACCENT.sub("", unicodedata.normalize("NFKD", small.translate(_ONE_LETTER))),
-    ]
+    forms.append(_ACCENT.sub("", unicodedata.normalize("NFKD", small.translate(_ONE_LETTER))))
     # PHP writes a name of digits as a number if it is asked to (JSON_NUMERIC_CHECK).
     forms += _NUMBER.findall(name) if _NUMBER.fullmatch(name) else []
     return {letters(form) for form in forms}
