@@ -12,6 +12,7 @@ from typing import IO, Any, Self
 
 import orjson
 
+from config.plain import plain
 from workers.broker import DeadLetter
 from workers.imports.columns import ERROR_COLUMN, Columns, known_columns, same_name
 from workers.imports.contacts import Row
@@ -99,7 +100,7 @@ class KeptRows(_PrivateCsv):
         rows = [cells for line in row.broken if (cells := self._cells(line))] or [row.cells]
         for cells in rows:
             kept = [cells[at] if at < len(cells) else "" for at in self._kept]
-            self._write(self._header, [*kept, problem, *cells[self._columns :]])
+            self._write(self._header, [*kept, _as_reason(problem), *cells[self._columns :]])
         return len(rows)
 
     def _cells(self, line: str) -> list[str]:
@@ -135,10 +136,15 @@ class FailedFile(_PrivateCsv):
         identifying, *others = columns.values()
         given = {**(custom if isinstance(custom, dict) else {}), **arguments, identifying: to}
         cells = [_cell(given.get(name)) for name in (identifying, *others)]
-        self._write([*columns, ERROR_COLUMN], [*cells, f"{letter.kind}: {letter.message}"])
+        self._write([*columns, ERROR_COLUMN], [*cells, _as_reason(f"{letter.kind}: {letter.message}")])
         self.rows += 1
 
 
 def _cell(value: object) -> str:
     """Return the text of a cell; "" for a list or an object, which may be nested too deeply to be written."""
     return "" if not value or isinstance(value, dict | list) else str(value)
+
+
+def _as_reason(text: str) -> str:
+    """Return why a row is kept, in one line: the API's texts may hold line breaks, which `import` takes for a missing quote, and NUL."""
+    return plain(" ".join(text.split()))

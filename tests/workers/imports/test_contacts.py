@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from workers.broker import DeadLetter
 from workers.imports.columns import Columns
 from workers.imports.contacts import ContactsFile, Row, columns_of
+from workers.imports.dead_rows import FailedFile
 from workers.imports.kept_rows import KeptRows, free_name
 from workers.imports.source import UnusableFile
 
@@ -235,3 +237,22 @@ def test_refused_rows_can_be_mended_and_read_again(write, tmp_path):
     assert (tmp_path / "third.csv").read_text().splitlines()[0] == "phone;first_name;error"
     with pytest.raises(FileExistsError), KeptRows(target, columns) as fourth:
         fourth.add(again[0], "wrong")
+
+
+def test_a_file_of_failed_rows_is_imported_whatever_the_api_told(write, tmp_path):
+    """An API's text with a line break or a NUL made a row of it that `import` refused."""
+    told = "no:\r\n- such \x1b[31mgroup\x00"
+    kept, later = tmp_path / "kept.csv", tmp_path / "later.csv"
+    with (
+        ContactsFile(write("phone\n+32470000001\n"), "sms") as contacts,
+        KeptRows(kept, contacts.columns) as out,
+    ):
+        for row in contacts.rows():
+            out.add(row, told)
+    body = b'{"kwargs":{"channel":"sms","phone":"+32470000001"}}'
+    with FailedFile(later) as out:
+        out.add(
+            DeadLetter("bulk", b"1", "1", "add_contact", "rejected", 301, told, "2026-03-01T00:00:00Z"), body
+        )
+    for path in (kept, later):
+        assert [(row.problem, row.arguments) for row in rows(path)] == [(None, {"phone": "+32470000001"})]
