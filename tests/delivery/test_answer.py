@@ -88,9 +88,6 @@ def test_a_batch_ends_with_the_page_that_makes_it_longer_than_one_script_takes(
     assert [sum(len(event) for _, event in each.events) for each in settled] == [
         sum(sizes[page - 1] for page in batch) for batch in batches
     ]
-    assert [each.first for each in more if isinstance(each, MorePages)] == [
-        page == 0 for page in range(len(more))
-    ]
     # A repeated batch is recognised by its number.
     assert [each.batch for each in more if isinstance(each, MorePages)] == list(range(len(more)))
     assert last.outcome

@@ -57,7 +57,7 @@ async def refused(wire: Any, connect: Connect) -> AsyncIterator[Coupontools]:
 @asynccontextmanager
 async def no_such_host(wire: Any, connect: Connect) -> AsyncIterator[Coupontools]:
     del wire
-    yield connect("http://nowhere.invalid")
+    yield connect("https://nowhere.invalid")
 
 
 @asynccontextmanager

@@ -84,14 +84,13 @@ def test_what_is_settled_is_told_whole_and_what_there_is_none_of_is_left_out(
 
 
 def test_a_call_that_went_well_has_no_more_to_tell_unless_it_asks_for_a_pause() -> None:
-    said = {"word": "well", "call": "add_contact", "about": "this one", "channel": "sms"}
+    said = {"word": "well", "call": "add_contact", "about": "this one", "channel": "sms", "took": 0}
     assert WELL.arguments() == said
     assert dataclasses.replace(WELL, pause=1).arguments() == {
         **said,
         "scope": "account",
         "code": "",
         "text": "",
-        "took": 0,
         "pause": 1,
         "connect": False,
         "bare": False,

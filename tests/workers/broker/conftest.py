@@ -24,7 +24,7 @@ def make_broker() -> Iterator[MakeBroker]:
             settings = Settings(
                 redis_url=url, coupontools_client_id="id", coupontools_client_secret="made-up", _env_file=None
             )
-            broker = stack.enter_context(closing(DurableBroker(settings, concurrency=8)))
+            broker = stack.enter_context(closing(DurableBroker(settings, concurrency=12)))
             dramatiq.actor(lambda **_: None, actor_name="list_groups", queue_name="reads", broker=broker)
             return broker
 

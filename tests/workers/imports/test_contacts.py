@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from workers.broker import DeadLetter
 from workers.imports.columns import Columns
 from workers.imports.contacts import ContactsFile, Row, columns_of
-from workers.imports.dead_rows import FailedFile
-from workers.imports.kept_rows import KeptRows, free_name
+from workers.imports.kept_rows import FailedFile, KeptRows, free_name
 from workers.imports.source import UnusableFile
 
 
