@@ -121,7 +121,17 @@ class Shelf:
         """Return the import of this id; None if there is none, or its time is over."""
         if name not in self._names():
             return None
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError):
+            return self._read(name)
+        return None
+
+    def _read(self, name: str) -> Record | None:
+        """Return the import's record; None if there is none, if it is broken, or if its time is over.
+
+        Raises:
+            OSError: it is there, but cannot be read.
+        """
+        with suppress(FileNotFoundError, ValueError, TypeError):
             told: dict[str, Any] = orjson.loads((self._folder / name / _ABOUT).read_bytes())
             known = {each.name for each in fields(Record)}
             record = Record(**{key: value for key, value in told.items() if key in known})
@@ -141,12 +151,23 @@ class Shelf:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def old(self) -> list[str]:
-        """Return the ids of imports whose time is over, and of folders without a readable record."""
+        """Return the ids of imports whose time is over, and of folders without a record, or with a broken one.
+
+        Raises:
+            OSError: the folder of all imports cannot be read.
+        """
         found = []
         for name in self._names():
-            with suppress(FileNotFoundError):
-                # A new folder has no record yet: give it a minute.
-                if self.get(name) is None and _is_old(self._folder.joinpath(name).stat().st_mtime, 60):
+            # A new folder has no record yet: give it a minute.
+            kept = 60.0
+            try:
+                if self._read(name) is not None:
+                    continue
+            except OSError:
+                # Perhaps it can be read again later: too many files are open, or the disk fails for a moment.
+                kept = KEPT_SECONDS
+            with suppress(OSError):
+                if _is_old(self._folder.joinpath(name).stat().st_mtime, kept):
                     found.append(name)
         return found
 

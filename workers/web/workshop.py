@@ -252,9 +252,13 @@ class Workshop:
 
     def _sweep(self) -> None:
         while True:
-            for name in self.shelf.old():
-                log.info("web.import_dropped", batch_id=name)
-                self.drop(name)
+            try:
+                for name in self.shelf.old():
+                    log.info("web.import_dropped", batch_id=name)
+                    self.drop(name)
+            except OSError as error:
+                # The folder can be read again later, and nobody else removes files whose time is over.
+                log.warning("web.not_swept", problem=error.strerror)
             if self._closed.wait(SWEEP_SECONDS):
                 return
 

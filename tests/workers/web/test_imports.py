@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import io
+import itertools
 import os
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -19,7 +22,7 @@ from starlette.routing import Route
 
 from tests.harness import House, wait_for
 from tests.workers.web.conftest import BASE, IMPORT_TOKEN, TOKEN, Browser, Open, form_token
-from workers.web import import_shelf, imports
+from workers.web import import_shelf, imports, workshop
 from workers.web.imports import PAGE
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -217,6 +220,43 @@ def test_what_is_taken_away_while_its_record_is_written_is_gone(
     shelf.drop("one")
     assert shelf.get("one") is None
     assert list((tmp_path / "imports").iterdir()) == []
+
+
+def test_what_cannot_be_read_just_now_is_kept_for_its_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files, or a disk that fails for a moment, must not cost an import its file."""
+    shelf = import_shelf.Shelf(tmp_path / "imports")
+    record = import_shelf.Record("one", "somebody", "importer", "people.csv", "sms", time.time())
+    shelf.put(io.BytesIO(b"phone\n"), record)
+    folder = shelf.file(record).parent
+    os.utime(folder, (time.time() - 600,) * 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
+        assert shelf.get("one") is None
+        assert shelf.old() == []
+        os.utime(folder, (time.time() - import_shelf.KEPT_SECONDS - 1,) * 2)
+        assert shelf.old() == ["one"]
+    assert shelf.get("one") == record
+
+
+async def test_a_folder_that_cannot_be_read_for_a_moment_ends_no_sweeping(
+    house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workshop, "SWEEP_SECONDS", 0.01)
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await uploaded(browser, "phone\n+32470123456\n")
+        shelf = browser.desk.workshop.shelf
+        record = shelf.get(path.rpartition("/")[2])
+        assert record is not None
+        unreadable = OSError(errno.EMFILE, "Too many open files")
+        monkeypatch.setattr(
+            shelf, "old", Mock(side_effect=itertools.chain([unreadable], itertools.repeat([record.id])))
+        )
+        browser.desk.workshop.start()
+        folder = shelf.file(record).parent
+        await asyncio.to_thread(wait_for, lambda: not folder.exists(), what="the next sweep")
 
 
 async def test_an_import_outlives_a_restart_and_adds_nobody_twice(
