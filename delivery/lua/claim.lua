@@ -117,7 +117,9 @@ local attempts, reconciled = tonumber(r.attempts) or 0, r.reconciled or '0'
 
 -- A record is renewed whenever somebody asks for it: a file that is imported every night must not add its contacts again after a week.
 if r.state == 'done' then
-  redis.call('PEXPIRE', record, whole(job.ttl))
+  -- While a hold lasts, it may have parked a repeat of this job, and with that kept the record until the repeat comes back: see park.lua.
+  local is_held = #standing + #passing > 0
+  if not is_held or redis.call('PTTL', record) < job.ttl then redis.call('PEXPIRE', record, whole(job.ttl)) end
   redis.call('PEXPIRE', pages, whole(job.ttl + PAGES_OUTLIVE_MS))
 elseif r.state then
   redis.call('PEXPIRE', record, whole(job.life))

@@ -9,6 +9,7 @@ import pytest
 
 from delivery import Ledger
 from delivery.claim import Claim
+from tests.harness.holds import put_hold
 from tests.harness.records import (
     AFTER_MS,
     COVER_MS,
@@ -107,6 +108,23 @@ def test_an_id_that_was_answered_for_another_message_is_used(
     before = still.all()
     assert claim(job) == Claim("used", job.deadline)
     assert still.all() == before
+
+
+@pytest.mark.parametrize(
+    ("hold", "kept"), [("sms/paused", LIFE_MS), ("email/paused", DAY_MS), (None, DAY_MS)]
+)
+def test_a_replay_during_a_hold_forgets_nothing_sooner(
+    still: StillClock, still_ledger: Ledger, still_task: Make, claim: Ask, hold: str | None, kept: int
+) -> None:
+    """A repeat that the hold had parked came back after the outcome was forgotten, and was carried out again."""
+    job = still_task("job")
+    put_record(still, still_ledger, job, s="done", o='{"x":1}')
+    # Parking keeps the record for so long.
+    still.redis.pexpire(still_ledger.record(job), LIFE_MS)
+    if hold:
+        put_hold(still.redis, KEYS, hold)
+    assert claim(job).verb == "replay"
+    assert still.lives(still_ledger.record(job), kept)
 
 
 def test_what_is_asked_for_does_not_run_out(
