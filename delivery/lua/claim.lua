@@ -95,11 +95,13 @@ local function probing()
   return '0'
 end
 
--- Makes this claim the probe of every hold that lets it through.
-local function take_probes()
+-- Makes this claim the probe of every hold that lets it through. A look-up shows nothing about an outage of one kind of call, which does
+-- not stop it: if it were the probe, those who look up lost calls would put off the next call for as long as they come.
+local function take_probes(only_looks)
   for _, list in ipairs({ standing, passing }) do
     for _, one in ipairs(list) do
-      if one.hold.probe and one.hold.kind ~= 'asked' and one.hold.probe ~= job.token then
+      local shows = not (only_looks and one.hold.call_only)
+      if shows and one.hold.probe and one.hold.kind ~= 'asked' and one.hold.probe ~= job.token then
         one.hold.probe, one.hold.retry_at = job.token, now + job.cover
         redis.call('HSET', holds, one.name, cjson.encode(one.hold))
       end
@@ -285,7 +287,7 @@ end
 
 local function read_back()
   redis.call('SET', reader, job.token, 'PX', whole(job.cover))
-  take_probes()
+  take_probes(must_read_back)
   return say('read_back', attempts, probing(), must_read_back and whole(tonumber(r.lost_at)) or '')
 end
 

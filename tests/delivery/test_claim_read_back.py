@@ -16,6 +16,7 @@ from tests.harness.records import (
     KEYS,
     Ask,
     Make,
+    holds,
     put_record,
     record,
     unknown,
@@ -121,8 +122,11 @@ def test_a_look_up_does_not_wait_for_a_kind_of_call_that_fails(
 ) -> None:
     job = still_task("job")
     unknown(still, still_ledger, job)
-    put_hold(still.redis, KEYS, "sms/outage/add_contact", retry_at=NOW + 900, call_only=True)
-    assert claim(job).verb == "read_back"
+    hold = put_hold(still.redis, KEYS, "sms/outage/add_contact", retry_at=NOW + 900, call_only=True)
+    answer = claim(job)
+    assert (answer.verb, answer.probe) == ("read_back", False)
+    # The next probe is a call of this kind, and comes when it is due: after an outage, look-ups put it off for as long as they came.
+    assert holds(still) == {"sms/outage/add_contact": hold}
     put_hold(still.redis, KEYS, "account/outage", retry_at=NOW + 900)
     assert claim(job).verb == "parked"
 
