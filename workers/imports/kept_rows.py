@@ -52,6 +52,10 @@ class _PrivateCsv:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is still in memory; after this, no row can be added."""
         if self._file is not None:
             with self._named():
                 self._file.close()

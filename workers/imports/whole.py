@@ -88,6 +88,8 @@ class Import:
         try:
             run.run(contacts, refused)
             self.read_all = True
+            # Somebody may read the refused rows while the answers are followed, which can take hours.
+            refused.close()
             self.answers = following.follow(self.tally.enqueued, watcher, signals)
         except Stopped as stopped:
             if not stopped.redis_away and stopped.batch_known and self.tally.enqueued:

@@ -10,7 +10,7 @@ from workers.batches import Batch, read_batch
 from workers.imports import duration
 from workers.redis_link import trouble_of
 from workers.web.desk import Desk
-from workers.web.import_run import FAILED, REFUSED, Run
+from workers.web.import_run import Run
 from workers.web.import_shelf import Record
 
 __all__ = ["look_at_import"]
@@ -36,7 +36,7 @@ def look_at_import(desk: Desk, import_id: str, *, own: bool) -> dict[str, str]:
         "batch": batch,
         "away": away,
         "left": _left(record, run, batch),
-        "there": [kind for kind in (REFUSED, FAILED) if shelf.path(record, kind).exists()],
+        "there": desk.workshop.files_of(record),
         "listing": desk.workshop.listing_of(record.channel),
     }
     return {name: desk.templates.part("import_parts.html", name, **told) for name in names}

@@ -15,7 +15,6 @@ from starlette.responses import FileResponse, Response
 from workers.imports import UnusableFile, columns_of, known_columns
 from workers.web.import_form import FilledIn, PreviewRow, look_at, note_choices, preview
 from workers.web.import_look import look_at_import
-from workers.web.import_run import FAILED, REFUSED
 from workers.web.import_shelf import KEPT_SECONDS, MOST_FILES, Record, ShelfFull
 from workers.web.live import stream
 from workers.web.owners import mark_owner, owner_of, remember
@@ -184,12 +183,14 @@ def _stoppable(visit: Visit, do: str) -> Record:
 
 def _download(visit: Visit) -> Response:
     record, kind = _own(visit), visit.request.path_params["kind"]
-    path = visit.desk.workshop.shelf.path(record, kind)
-    if kind not in {REFUSED, FAILED} or not path.exists():
-        raise Refused(404, "there is no such file")
+    workshop = visit.desk.workshop
+    if kind not in workshop.files_of(record):
+        raise Refused(404, "there is no such file, or it is still being written")
     log.warning("web.acted", action="download", batch_id=record.id, file=kind)
     return FileResponse(
-        path, media_type="text/csv; charset=utf-8", filename=f"{PurePath(record.file_name).stem}.{kind}"
+        workshop.shelf.path(record, kind),
+        media_type="text/csv; charset=utf-8",
+        filename=f"{PurePath(record.file_name).stem}.{kind}",
     )
 
 

@@ -18,7 +18,7 @@ from workers.beats import beats_folder
 from workers.http_server import Refused
 from workers.imports import NotAnswered, Stopped, answers_of
 from workers.redis_link import trouble_of
-from workers.web.import_run import LOOK_SECONDS, Run
+from workers.web.import_run import FAILED, LOOK_SECONDS, REFUSED, Run
 from workers.web.import_shelf import Record, Shelf
 
 __all__ = ["ELSEWHERE", "Listing", "Workshop"]
@@ -96,6 +96,14 @@ class Workshop:
     def run_of(self, record: Record) -> Run | None:
         """Return the present or latest run of an import in this process."""
         return self._runs.get(record.id)
+
+    def files_of(self, record: Record) -> list[str]:
+        """Return which files of wrong rows there are; not those that are still being written, which would be cut off in the middle."""
+        run = self._runs.get(record.id)
+        whole = {REFUSED: run is None or run.followed or run.ended, FAILED: run is None or run.ended}
+        return [
+            kind for kind, is_whole in whole.items() if is_whole and self.shelf.path(record, kind).exists()
+        ]
 
     def check(self, record: Record) -> None:
         """Read the file to its end, and enqueue nothing."""

@@ -9,6 +9,7 @@ import io
 import itertools
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from starlette.routing import Route
 from tests.harness import House, wait_for
 from tests.workers.web.conftest import BASE, IMPORT_TOKEN, TOKEN, Browser, Open, form_token
 from workers.web import import_shelf, imports, workshop
+from workers.web.import_run import Run
 from workers.web.imports import PAGE
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -269,6 +271,8 @@ async def test_an_import_outlives_a_restart_and_adds_nobody_twice(
         path = await uploaded(browser, people)
         await browser.send(path, {"do": "begin", "group_id": group}, of=path)
         await shows(browser, path, "0 of 600 answered")
+        # The refused rows can be had as soon as the file is read, whenever the jobs are answered.
+        assert len((await browser.get(f"{path}/refused.csv")).text.splitlines()) == 2
         cookies = browser.client.cookies
         await asyncio.to_thread(browser.desk.workshop.stop)
     assert house.redis.llen("dramatiq:bulk") == 600
@@ -285,6 +289,27 @@ async def test_an_import_outlives_a_restart_and_adds_nobody_twice(
         assert len((await browser.get(f"{path}/refused.csv")).text.splitlines()) == 2
     assert house.counts()["contacts"] == 599
     assert house.tally()["contact.added"] == 599
+
+
+async def test_a_file_of_wrong_rows_is_offered_when_it_is_whole(
+    page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(Run, "read", lambda *_: goes_on.wait(240))
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await uploaded(browser, "phone\n" + "12\n" * 5000)
+        try:
+            await browser.send(path, {"do": "check"}, of=path)
+            await until(
+                lambda: asyncio.to_thread(lambda: list(tmp_path.rglob("refused.csv"))), lambda: "no file"
+            )
+            assert (await browser.get(f"{path}/refused.csv")).status_code == 404
+            assert "/refused.csv" not in (await browser.get(path)).text
+        finally:
+            goes_on.set()
+        assert "/refused.csv" in await shows(browser, path, "rows are wrong")
+        assert len((await browser.get(f"{path}/refused.csv")).text.splitlines()) == 5001
 
 
 async def test_one_that_was_stopped_goes_on_and_its_day_ends(
