@@ -44,7 +44,8 @@ async def read_form(request: Request, action: Action) -> FormData:
             )
     except TimeoutError:
         raise Refused(408, "the form did not come in time", connection="close") from None
-    except (MultiPartException, FormParserError) as error:
+    except (MultiPartException, FormParserError, UnicodeError) as error:
+        # The sender chooses the encoding: any that Python knows, `undefined` too.
         raise Refused(400, f"this form cannot be read: {str(error)[:200]}") from None
     except ClientDisconnect:
         raise Refused(400, "the connection ended before the form did") from None

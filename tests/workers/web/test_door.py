@@ -204,3 +204,7 @@ async def test_a_form_that_is_too_long_or_none_is_refused(page: Open) -> None:
         broken = {"Content-Type": "multipart/form-data"}
         answer = await browser.client.post("/pause", content=b"--x", headers=BEARER | broken)
         assert answer.status_code == 400
+        # Strangers can send the form that signs in, in any encoding that Python knows.
+        odd = {"Content-Type": "multipart/form-data; boundary=B; charset=undefined"}
+        content = b'--B\r\nContent-Disposition: form-data; name="token"\r\n\r\nx\r\n--B--\r\n'
+        assert (await browser.client.post("/sign-in", content=content, headers=odd)).status_code == 400
