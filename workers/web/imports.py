@@ -197,7 +197,8 @@ def _download(visit: Visit) -> Response:
 async def _live(visit: Visit) -> Response:
     record, own = _find(visit)
     look = partial(look_at_import, visit.desk, record.id, own=own)
-    return await stream(visit.desk.lives.of(f"{record.id} {own}", look), visit.request, visit.who)
+    live = visit.desk.lives.of(f"{record.id} {own}", look)
+    return await stream(live, visit.request, visit.who, visit.desk.door.sessions)
 
 
 def _find(visit: Visit) -> tuple[Record, bool]:

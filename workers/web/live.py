@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from workers.http_server import Refused
-from workers.web.sessions import Session
+from workers.web.sessions import Session, Sessions
 
 __all__ = ["Live", "Lives", "stream"]
 
@@ -111,7 +111,7 @@ class Lives:
             await live.stop()
 
 
-async def stream(live: Live, request: Request, who: Session) -> Response:
+async def stream(live: Live, request: Request, who: Session, sessions: Sessions) -> Response:
     """Return the looks as server-sent events with the changed parts, until the session ends; an event's id is the time (UTC).
 
     An event without parts shows that nothing has changed and the server is alive.
@@ -131,7 +131,7 @@ async def stream(live: Live, request: Request, who: Session) -> Response:
         before: dict[str, str] = {}
         seen = first
         try:
-            while time.time() < who.ends:
+            while sessions.lasts(who):
                 new = {name: text for name, text in seen.items() if before.get(name) != text}
                 clock = time.strftime("%H:%M:%S", time.gmtime()).encode()
                 yield b"data: " + orjson.dumps(new) + b"\nid: " + clock + b"\n\n"

@@ -52,7 +52,7 @@ def _show(visit: Visit) -> Response:
 
 async def _live(visit: Visit) -> Response:
     live = visit.desk.lives.of("now", partial(look, visit.desk))
-    return await stream(live, visit.request, visit.who)
+    return await stream(live, visit.request, visit.who, visit.desk.door.sessions)
 
 
 def _changes(word: Word) -> Callable[[Visit], Response]:

@@ -87,15 +87,19 @@ class Sessions:
         if not hmac.compare_digest(self._sign(role, told).encode(), signature.encode("utf-8", "replace")):
             return None
         ends, _, name = rest.partition(".")
-        if float(ends) <= time.time() or name in self._ended:
-            return None
-        return Session(role, float(ends), name, self._sign(role, f"form\n{told}"))
+        session = Session(role, float(ends), name, self._sign(role, f"form\n{told}"))
+        return session if self.lasts(session) else None
+
+    def lasts(self, session: Session) -> bool:
+        """Return whether a session goes on: its time is not over, and it was not signed out."""
+        return session.ends > time.time() and session.name not in self._ended
 
     def end(self, session: Session, response: Response, *, secure: bool) -> None:
         """Sign this session out, here and in every browser that has its cookie."""
         now = time.time()
         self._ended = {name: ends for name, ends in self._ended.items() if ends > now}
-        self._ended[session.name] = session.ends
+        if session.name:
+            self._ended[session.name] = session.ends
         response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=secure)
 
     def _sign(self, role: Role, text: str) -> str:

@@ -100,7 +100,16 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites_and_ends_with_the
             assert "Secure" in answer.headers["set-cookie"].split("; ")
         stolen = browser.client.cookies["coupontools_session"]
         assert (await browser.get("/")).status_code == 200
-        await browser.send("/sign-out", {})
+        # Another tab, or whoever has the cookie, watches.
+        watching = asyncio.create_task(browser.get("/live"))
+        async with asyncio.timeout(240), browser.another(Authorization=f"Bearer {TOKEN}") as program:
+            while not browser.desk.lives.of("now", dict).is_watched:  # noqa: ASYNC110 - nothing tells when it is
+                await asyncio.sleep(0.01)
+            # A program's sign-out ends nobody's session.
+            assert (await program.post("/sign-out")).status_code == 303
+            assert (await program.get("/")).status_code == 200
+            await browser.send("/sign-out", {})
+            assert (await watching).status_code == 200
         async with browser.another(Cookie=f"coupontools_session={stolen}") as thief:
             assert (await thief.get("/")).status_code == 303
 
