@@ -130,6 +130,11 @@ def _preview(visit: Visit, record: Record, filled: FilledIn) -> list[PreviewRow]
 
 
 def _change(visit: Visit) -> Response:
+    with visit.desk.workshop.changing:
+        return _changed(visit)
+
+
+def _changed(visit: Visit) -> Response:
     """Keep what was filled in, and check the file, list the groups, or begin."""
     record = _own(visit)
     shelf, workshop = visit.desk.workshop.shelf, visit.desk.workshop

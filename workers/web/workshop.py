@@ -55,6 +55,9 @@ class Workshop:
         self._settings = settings
         self._client = client
         self.shelf = Shelf(_folder(settings))
+        #: Held from the reading of a record until what was done with it is written: of two forms about one import that come at once, the
+        #: later one must see what the earlier one did.
+        self.changing = threading.Lock()
         self._reading = {check: threading.Semaphore(READING_AT_ONCE) for check in (False, True)}
         self._imports = ThreadPoolExecutor(MOST_RUNNING, "import")
         self._small = ThreadPoolExecutor(SMALL_AT_ONCE, "check")

@@ -312,6 +312,18 @@ async def test_a_file_of_wrong_rows_is_offered_when_it_is_whole(
         assert len((await browser.get(f"{path}/refused.csv")).text.splitlines()) == 5001
 
 
+async def test_an_import_that_is_begun_several_times_at_once_begins_once(page: Open, tmp_path: Path) -> None:
+    """The later requests must not write down again that it has not begun: it would then not go on after a restart."""
+    async with page(STATE_DIR=tmp_path) as browser:
+        await browser.sign_in()
+        path = await uploaded(browser, "phone\n+32470000001\n")
+        form = {"do": "begin", "group_id": "gro_1", "form_token": form_token((await browser.get(path)).text)}
+        with structlog.testing.capture_logs() as log:
+            await asyncio.gather(*(browser.client.post(path, data=form) for _ in range(8)))
+        assert [line["event"] for line in log if line.get("action") == "import"] == ["web.acted"]
+        assert "under way" in (await browser.get("/imports")).text
+
+
 async def test_one_that_was_stopped_goes_on_and_its_day_ends(
     house: House, page: Open, tmp_path: Path
 ) -> None:
