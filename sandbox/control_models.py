@@ -138,7 +138,8 @@ class ListRequests(ControlInput):
     # The values come as text, from the query.
     model_config = ConfigDict(strict=False)
 
-    since: int = Field(default=0, ge=0)
+    # JSON answers hold numbers of at most 64 bits.
+    since: int = Field(default=0, ge=0, lt=2**63)
     limit: int = Field(default=1_000_000, ge=1)
 
     def follow(self, state: SandboxState) -> object:
