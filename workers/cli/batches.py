@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,7 @@ def batches(
     """
     if failed is not None and batch_id is None:
         raise typer.BadParameter("needs the id of a batch", param_hint="--failed")
-    if failed is not None and failed.exists():
+    if failed is not None and os.path.lexists(failed):
         raise typer.BadParameter("exists already and is not overwritten", param_hint="--failed")
     settings = command_settings()
     keys = Keys.of(settings)

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ import typer
 from config.keys import Keys
 from workers.cli.import_options import (
     check_failed_folder,
+    check_source,
     check_together,
     columns_of_file,
     refused_file,
@@ -136,8 +138,7 @@ def import_csv(
 
         coupontools-worker import people.refused.csv --channel sms --group-id gro_119251
     """
-    if file != STDIN and not file.exists():
-        raise typer.BadParameter(f"file '{file}' does not exist", param_hint="FILE.csv")
+    check_source(file)
     batch = str(uuid.uuid4()) if batch_id is None else batch_id
     with told_as_usage():
         constant = constant_arguments(
@@ -151,6 +152,7 @@ def import_csv(
     columns = columns_of_file(column or [], channel)
     check_together(wait=wait, lists=skip_present or again, dry_run=dry_run)
     target = refused_file(refused, file, dry_run=dry_run)
+    instead = partial(free_name, file, "refused") if refused is None else None
     if wait:
         check_failed_folder(file)
     settings = command_settings()
@@ -162,7 +164,7 @@ def import_csv(
             ContactsFile(
                 file, channel, country=numbers_of, columns=columns, ignore_columns=ignore_columns
             ) as contacts,
-            KeptRows(target, contacts.columns) as out,
+            KeptRows(target, contacts.columns, instead) as out,
             nullcontext() if dry_run else sync_client(settings.redis_url) as client,
             _noted_signals() as signals,
         ):
@@ -175,7 +177,7 @@ def import_csv(
                 People(constant | told.pace.arguments, again=again),
                 list_first=skip_present or again,
                 wait=wait,
-                failed_path=lambda: free_name(file, "failed"),
+                failed_path=partial(free_name, file, "failed"),
                 tally=told.tally,
             )
             with ImportProgress(told.tally, contacts.size) as progress:
@@ -183,7 +185,7 @@ def import_csv(
                     told.of.carry_out(contacts, out, progress, signals)
                 except Stopped as error:
                     stopped = error
-            told.refused_file = target if out.created else None
+            told.refused_file = out.path if out.created else None
             if client is not None and stopped is None:
                 # Contacts of earlier imports wait in this queue, too.
                 told.waiting = client.llen(Keys.of(settings).queue(BULK).ready)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import typer
 
-from workers.imports import WrongOption
+from workers.imports import STDIN, WrongOption
 from workers.imports.columns import ERROR_COLUMN, known_columns, same_name
 from workers.imports.kept_rows import free_name
 
 __all__ = [
     "check_failed_folder",
+    "check_source",
     "check_together",
     "columns_of_file",
     "refused_file",
@@ -29,6 +30,18 @@ def told_as_usage() -> Iterator[None]:
         yield
     except WrongOption as error:
         raise typer.BadParameter(str(error), param_hint=f"--{error.name.replace('_', '-')}") from None
+
+
+def check_source(source: Path) -> None:
+    """Check that there is such a file, as far as anybody may look."""
+    try:
+        if source != STDIN:
+            source.stat()
+    except OSError as error:
+        why = (
+            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        )
+        raise typer.BadParameter(f"file '{source}' {why}", param_hint="FILE.csv") from None
 
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
@@ -57,7 +70,7 @@ def refused_file(given: Path | None, source: Path, *, dry_run: bool) -> Path | N
     """Return where refused rows go. A dry run keeps them only if a file is given."""
     if given is None and dry_run:
         return None
-    if given is not None and given.exists():
+    if given is not None and os.path.lexists(given):
         raise typer.BadParameter("exists already and is not overwritten", param_hint="--refused")
     target = given or free_name(source, "refused")
     _check_folder(target, "choose another with --refused", "--refused")
@@ -66,7 +79,9 @@ def refused_file(given: Path | None, source: Path, *, dry_run: bool) -> Path | N
 
 def check_failed_folder(source: Path) -> None:
     """Check now that rows that fail can be written beside the file: the first of them may fail in some hours."""
-    _check_folder(free_name(source, "failed"), "copy FILE.csv to another folder", "--wait")
+    _check_folder(
+        free_name(source, "failed"), "copy FILE.csv to another folder or give it a shorter name", "--wait"
+    )
 
 
 def check_together(*, wait: bool, lists: bool, dry_run: bool) -> None:
@@ -77,5 +92,14 @@ def check_together(*, wait: bool, lists: bool, dry_run: bool) -> None:
 
 
 def _check_folder(target: Path, instead: str, flag: str) -> None:
-    if not os.access(target.parent, os.W_OK):
+    if not os.access(target.parent, os.W_OK | os.X_OK):
         raise typer.BadParameter(f"no file can be created in {target.parent}; {instead}", param_hint=flag)
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        # Most likely, the name is too long.
+        raise typer.BadParameter(
+            f"cannot create {target}: {error.strerror}; {instead}", param_hint=flag
+        ) from None

@@ -30,7 +30,7 @@ def messages_of(
 
     ``queue`` replaces each job's own queue, ``delay`` is in seconds. Empty lines are skipped.
     """
-    for number, text in enumerate(lines, start=1):
+    for number, text in _numbered(lines, refused):
         # Some editors and shells write a byte order mark first.
         line = text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
         if not line.strip():
@@ -51,6 +51,16 @@ def messages_of(
             refused(number, str(error))
         else:
             yield message
+
+
+def _numbered(lines: Iterable[bytes], refused: Callable[[int, str], None]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    try:
+        for number, text in enumerate(lines, start=1):
+            yield number, text
+    except OSError as error:
+        # The lines before this one are enqueued all the same.
+        refused(number + 1, f"cannot be read: {error.strerror}; the lines from here on are left out")
 
 
 def _job(line: bytes) -> tuple[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
@@ -31,20 +31,26 @@ def free_name(source: Path, kind: str) -> Path:
         source = Path("stdin.csv")
     plain = source.with_suffix(f".{kind}.csv")
     numbered = (source.with_suffix(f".{kind}-{number}.csv") for number in itertools.count(2))
-    return next(path for path in itertools.chain([plain], numbered) if not path.exists())
+    # A link that leads nowhere takes a name, too.
+    return next(path for path in itertools.chain([plain], numbered) if not os.path.lexists(path))
 
 
 class _PrivateCsv:
     """A file that is created with its first row. Nobody but its owner may read the numbers and names in it, and a spreadsheet runs no cell.
+
+    If the file exists by then, ``instead`` is asked for another name: two imports of one file may run at once.
 
     Raises:
         OSError: from ``_write`` or at the end, with the file's name: it cannot be created (it exists by now, the folder is read-only) or
             written.
     """
 
-    def __init__(self, path: Path | None, delimiter: str = ",") -> None:
+    def __init__(
+        self, path: Path | None, delimiter: str = ",", instead: Callable[[], Path] | None = None
+    ) -> None:
         self.path = path
         self._delimiter = delimiter
+        self._instead = instead
         self._file: IO[str] | None = None
         self._writer: Any = None
 
@@ -71,8 +77,7 @@ class _PrivateCsv:
             return
         with self._named():
             if self._file is None:
-                # O_EXCL: never overwrite a file.
-                number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                number = self._create(self.path)
                 self._file = os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="")
                 self._writer = csv.writer(self._file, delimiter=self._delimiter)
                 self._writer.writerow([as_text(name) for name in header])
@@ -86,12 +91,25 @@ class _PrivateCsv:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
+    def _create(self, path: Path) -> int:
+        try:
+            # O_EXCL: never overwrite a file.
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            if self._instead is None or (other := self._instead()) == path:
+                raise
+            return self._create(other)
+        self.path = path
+        return number
+
 
 class KeptRows(_PrivateCsv):
     """Rows of a file: the header of that file and a last column `error`. Without a ``path``, nothing is kept."""
 
-    def __init__(self, path: Path | None, columns: Columns) -> None:
-        super().__init__(path, columns.delimiter)
+    def __init__(
+        self, path: Path | None, columns: Columns, instead: Callable[[], Path] | None = None
+    ) -> None:
+        super().__init__(path, columns.delimiter, instead)
         self._kept = [at for at, name in enumerate(columns.names) if same_name(name) != ERROR_COLUMN]
         self._columns = len(columns.names)
         self._header = [*(columns.names[at] for at in self._kept), ERROR_COLUMN]

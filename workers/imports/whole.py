@@ -97,6 +97,6 @@ class Import:
             raise
         if self.answers.failed and self.failed_path is not None:
             patience = Patience(watcher.say, lambda _: bool(signals))
-            with KeptRows(self.failed_path(), contacts.columns) as failed:
+            with KeptRows(self.failed_path(), contacts.columns, self.failed_path) as failed:
                 write_failed(client, self.settings, self.people, contacts, failed, patience=patience)
                 self.failed_file = failed.path if failed.created else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from config import Settings
 from tests.harness import House
 from tests.workers.cli.conftest import Command
+from workers.cli.job_lines import messages_of
 from workers.cli.wait import NoAnswer, Wait
 
 CONTACT = {"channel": "sms", "group_id": "gro_119251", "phone": "+32470123456"}
@@ -51,6 +55,18 @@ def test_wrong_lines_of_a_file_are_told_and_the_others_are_enqueued(house: House
         [],
     ):
         assert command("enqueue", *wrong).returncode == 2, wrong
+
+
+def test_the_lines_before_one_that_cannot_be_read_are_enqueued() -> None:
+    def failing() -> Iterator[bytes]:
+        yield b'{"job": "list_groups", "channel": "sms"}\n'
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    refused: list[tuple[int, str]] = []
+    messages = list(messages_of(failing(), lambda *line: refused.append(line)))
+    assert (len(messages), refused) == (
+        1, [(2, "cannot be read: Input/output error; the lines from here on are left out")],
+    )  # fmt: skip
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(house: House, command: Command) -> None:

@@ -184,6 +184,18 @@ def test_what_cannot_be_imported_at_all_is_wrong_usage(command, tmp_path, conten
 def test_a_file_that_does_not_exist_is_wrong_usage(command, tmp_path):
     done = command("import", str(tmp_path / "none.csv"), *SMS)
     assert (done.returncode, "does not exist" in done.stderr) == (2, True)
+    done = command("import", str(tmp_path / ("n" * 300)), *SMS)
+    assert (done.returncode, "cannot be read: File name too long" in done.stderr) == (2, True)
+
+
+def test_a_file_that_cannot_be_created_is_told_before_anything_is_enqueued(house: House, command, tmp_path):
+    path = numbered(tmp_path / f"{'n' * 246}.csv", 1)
+    done = command("import", str(path), *SMS)
+    assert (done.returncode, "File name too long; choose another with --refused" in done.stderr) == (2, True)
+    done = command("import", str(path), *SMS, "--refused", str(tmp_path / ("r" * 300)))
+    assert (done.returncode, "File name too long" in done.stderr) == (2, True)
+    done = command("import", str(path), *SMS, "--refused", str(tmp_path / "right.csv"), "--wait")
+    assert (done.returncode, "or give it a shorter name" in done.stderr) == (2, True)
 
 
 def test_every_job_carries_what_was_given_for_all(house: House, command, tmp_path):

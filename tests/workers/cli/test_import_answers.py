@@ -69,6 +69,8 @@ def test_answers_are_followed_and_failed_rows_kept_as_they_were(house: House, co
     assert command("batches", told["batch_id"], "--failed", str(later)).returncode == 0
     assert len(later.read_text().splitlines()) == 4
     assert command("batches", told["batch_id"], "--failed", str(later)).returncode == 2
+    done = command("batches", told["batch_id"], "--failed", str(tmp_path / ("n" * 300)))
+    assert (done.returncode, "nnn: File name too long" in done.stderr) == (1, True)
     assert numbers(summary(command("import", str(failed), *sms, "--wait"))) == [3, 3, 0, 0, 0, 3, 0, 0]
     done = command("import", str(later), *sms, "--wait")
     assert (done.returncode, numbers(summary(done))) == (0, [3, 3, 0, 0, 0, 0, 3, 0])

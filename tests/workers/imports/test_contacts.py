@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from functools import partial
 
 import pytest
 from hypothesis import example, given
@@ -255,3 +256,20 @@ def test_a_file_of_failed_rows_is_imported_whatever_the_api_told(write, tmp_path
         )
     for path in (kept, later):
         assert [(row.problem, row.arguments) for row in rows(path)] == [(None, {"phone": "+32470000001"})]
+
+
+def test_two_imports_of_one_file_at_once_keep_their_rows_in_two_files(tmp_path):
+    source = tmp_path / "people.csv"
+    source.touch()
+    columns = Columns.of("phone", "sms", {}, ignore=False)
+    row = Row(2, 2, ["+1"], {})
+    # A link that leads nowhere takes its name: nothing can be created there.
+    (tmp_path / "people.refused-2.csv").symlink_to("nowhere")
+    free = partial(free_name, source, "refused")
+    with KeptRows(free(), columns, free) as one, KeptRows(free(), columns, free) as other:
+        one.add(row, "wrong")
+        other.add(row, "wrong, too")
+    assert [kept.path.name for kept in (one, other)] == ["people.refused.csv", "people.refused-3.csv"]
+    assert other.path.read_text().splitlines()[1] == '+1,"wrong, too"'
+    with pytest.raises(FileExistsError), KeptRows(one.path, columns, lambda: one.path) as third:
+        third.add(row, "wrong")
