@@ -95,6 +95,8 @@ end
 
 local function end_hold(account, name, hold)
   redis.call('HDEL', account.holds, NOBODY)
+  -- A hold whose event Redis refused may end before unpark.lua writes it: readers must not be told of an end without a beginning.
+  if hold.untold then tell_begun(account, name, hold) end
   if hold.interval then
     -- A refusal that returns at once goes on with this interval. Else one that concerns only some calls would flap.
     redis.call('HSET', account.troubles, 'was:' .. name, whole(now) .. ' ' .. whole(hold.interval))

@@ -116,6 +116,20 @@ def test_events_tell_once_of_an_outage_of_several_kinds_of_call(still: StillCloc
     ]
 
 
+def test_a_hold_that_ends_before_its_event_was_written_is_told_all_the_same(
+    still: StillClock, tell: Tell
+) -> None:
+    """Else a release would be told without what it ends: of this hold, or of the one beside it that was not told because of it."""
+    for call, told in (("add_contact", {"untold": True}), ("create_group", {})):
+        put_hold(still.redis, KEYS, f"sms/outage/{call}", call_only=True, call=f"sms/{call}", **told)
+    for call in ("add_contact", "create_group"):
+        tell(replace(WELL, call=call))
+    assert [event["type"] for event in events(still)] == [
+        "coupontools.account.held",
+        "coupontools.account.released",
+    ]
+
+
 def test_the_pause_of_an_outage_grows_to_four_seconds(still: StillClock, tell: Tell) -> None:
     put_hold(still.redis, KEYS, "account/outage")
     for interval in (2000, 4000, 4000):
