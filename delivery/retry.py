@@ -69,6 +69,8 @@ class Pause:
     let_out_again = 1.0
     #: When no call is left of the kind that was refused, any other may probe after this time.
     any_probes = 600.0
+    #: An outage of one kind of call ends when it could have been probed for this long and no job of its kind came.
+    outage_left = 60.0
     #: After this time a job asks again that must leave the probe to another and cannot be parked.
     probe_soon = 0.25
     #: A probe further ahead than this was set before the clock was set back.

@@ -62,6 +62,13 @@ local function candidate(name, hold)
   return same
 end
 
+local function has_parked(name)
+  for _, place in ipairs(places) do
+    if place.name == name then return true end
+  end
+  return false
+end
+
 -- Are all messages of the refused kind that this hold has parked from queues that no worker takes?
 local function nobody_takes(name, hold)
   local any = false
@@ -107,6 +114,9 @@ for i = 1, #flat, 2 do
     end_hold(account, name, hold)
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
     -- No job is left to probe the outage, and none waits for its end.
+    end_hold(account, name, hold)
+  elseif hold.call_only and is_due and now - hold.retry_at >= PAUSE.outage_left and not has_parked(name) then
+    -- Other jobs keep the workers busy, but nobody makes this kind of call any more.
     end_hold(account, name, hold)
   elseif is_due and not is_paused('account') and (let_out > now or let_out + PAUSE.let_out_again <= now) then
     local place = candidate(name, hold)

@@ -153,6 +153,34 @@ def test_an_outage_that_nobody_is_left_to_find_out_about_ends(
     assert unpark(still, busy=busy) == (0, {"ended": ["outage"]} if ends else {})
 
 
+@pytest.mark.parametrize(
+    ("name", "since_due", "parked", "ends"),
+    [
+        ("sms/outage/create_group", 60_000, None, True),
+        ("sms/outage/create_group", 59_999, None, False),
+        # A probe is under way, or due soon.
+        ("sms/outage/create_group", -1, None, False),
+        ("sms/outage/create_group", 60_000, "sms/outage/create_group", False),
+        # What another hold has parked does not probe this one.
+        ("sms/outage/create_group", 60_000, "email/paused", True),
+        # Any job that keeps the workers busy would probe an outage of all calls.
+        ("account/outage", 60_000, None, False),
+    ],
+)
+def test_an_outage_of_a_kind_of_call_that_nobody_makes_any_more_ends_under_load(
+    still: StillClock, name: str, since_due: int, parked: str | None, *, ends: bool
+) -> None:
+    """While other jobs kept the workers busy, the channel was told to be held for good, and no later outage of it was told."""
+    put_hold(still.redis, KEYS, name, retry_at=NOW - since_due, call_only=name != "account/outage")
+    if parked:
+        park(still, parked, "a", queue="groups", call="sms/create_group")
+        if parked != name:
+            put_hold(still.redis, KEYS, parked)
+    _, changes = unpark(still, busy=True)
+    assert changes == ({"ended": ["outage"]} if ends else {})
+    assert (name in holds(still)) is not ends
+
+
 def test_a_refusal_and_a_pause_last_though_nobody_waits(still: StillClock) -> None:
     put_hold(still.redis, KEYS, "sms/refused")
     put_hold(still.redis, KEYS, "sms/paused")
