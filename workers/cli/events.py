@@ -23,6 +23,8 @@ from workers.stream import Event, answered_ids, end_of_stream, follow, history
 
 __all__ = ["events"]
 
+#: The largest number that an entry's id can have within its millisecond.
+LAST_NUMBER = 2**64 - 1
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -72,7 +74,7 @@ def events(
     """
     wanted = None if only is None else only.removeprefix(PREFIX)
     check_known("type", wanted, EVENTS, "--type")
-    began = "-" if since is None else str(_moment(since))
+    began = 0 if since is None else _moment(since)
     settings = command_settings()
 
     def matches(event: Event) -> bool:
@@ -85,8 +87,11 @@ def events(
         )
 
     def every(client: redis.Redis) -> Iterator[Event]:
-        last = end_of_stream(client, settings.events_stream) if new else "0-0"
-        for event in history(client, settings.events_stream, began) if not new else ():
+        # The last id before the moment: if the stream has no later entry yet, only later ones are followed.
+        last = f"{began - 1}-{LAST_NUMBER}" if began else "0-0"
+        if new:
+            last = end_of_stream(client, settings.events_stream)
+        for event in history(client, settings.events_stream, str(began)) if not new else ():
             yield event
             last = event.entry_id
         if follow_on:

@@ -8,11 +8,11 @@ import signal
 import threading
 
 from delivery.answer import envelope
-from tests.harness import House
+from tests.harness import House, wait_for
 from tests.workers.cli.conftest import Command
 
 
-def put(house: House, kind: str, name: str) -> str:
+def put(house: House, kind: str, name: str, entry_id: str = "*") -> str:
     data = {
         "channel": "sms",
         "group_id": "gro_1",
@@ -25,7 +25,7 @@ def put(house: House, kind: str, name: str) -> str:
         error = {"kind": "rejected", "code": 514, "message": "Group ID not found", "details": []}
         data = {"job": "add_contact", "error": error, "attempts": 1, "replayed": False, "reconciled": False}
     field, event = envelope(kind, event_id=name, data=data, subject="gro_1")
-    house.redis.xadd("coupontools:events", {"type": field, "event": event})
+    house.redis.xadd("coupontools:events", {"type": field, "event": event}, id=entry_id)
     return event
 
 
@@ -92,3 +92,21 @@ def test_follow_shows_what_was_and_what_comes_until_interrupted(house: House) ->
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def test_follow_since_a_moment_without_events_shows_none_from_before_it(house: House) -> None:
+    put(house, "group.created", "m-1")
+    house.redis.xadd("coupontools:events", {"junk": "no event"})
+    future = 4_102_444_800_000
+    with house.start(
+        "events", "--follow", "--json", "--limit", "1", "--since", "2100-01-01", streams={"text": True}
+    ) as process:
+        wait_for(
+            lambda: any(client["cmd"] == "xread" for client in house.redis.client_list()),
+            what="the command that follows",
+        )
+        put(house, "group.created", "m-2")
+        house.redis.xadd("coupontools:events", {"junk": "no event"}, id=f"{future - 1}-5")
+        event = put(house, "group.created", "m-3", f"{future}-0")
+        output, errors = process.communicate(timeout=240)
+    assert (process.returncode, output, errors) == (0, event + "\n", "")
