@@ -24,8 +24,8 @@ def cancel(
 ) -> None:
     """Cancel jobs: when this returns, no new call is made for them, however many they are.
 
-    Jobs that the API certainly did not carry out end as failed, of kind cancelled. Exit 1 if a job was not found, is in flight or was
-    answered.
+    Jobs that the API certainly did not carry out end as failed, of kind cancelled. Exit 1 if a job was not found, is in flight or
+    unknown, or was answered.
 
     Examples:
 
