@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from config import Settings
 from workers.http_server import StoppableServer, listener, server_config
@@ -23,6 +24,9 @@ log = structlog.get_logger("workers.web")
 
 #: The most connections at a time; uvicorn answers 503 on further ones.
 MOST_CONNECTIONS: Final = 300
+#: The most connections that are kept open to answer 503 on them. asyncio accepts up to twice BACKLOG more before it closes them; together
+#: they must stay below 1,024, the usual limit of a process's open files: beyond it, asyncio writes thousands of lines a second to the log.
+MOST_OPEN: Final = 500
 BACKLOG: Final = 128
 KEEP_ALIVE_SECONDS: Final = 30
 
@@ -37,7 +41,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         app, _, desk = create_app(settings, client)
         config = server_config(
             app,
-            http="h11",
+            http=_Connection,
             backlog=BACKLOG,
             keep_alive_seconds=KEEP_ALIVE_SECONDS,
             drain_seconds=settings.shutdown_seconds,
@@ -52,6 +56,16 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         finally:
             desk.workshop.stop()
     log.info("web.stopped")
+
+
+class _Connection(H11Protocol):
+    """uvicorn's HTTP/1.1 protocol, which closes the connections that are too many even to be refused."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Register the connection, or close it."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_OPEN:
+            transport.abort()
 
 
 class _Server(StoppableServer):

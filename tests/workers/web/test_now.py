@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import signal
+import socket
 import urllib.request
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack, suppress
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 from structlog.testing import capture_logs
 
-from tests.harness import House
+from tests.harness import House, wait_for
 from tests.harness.web import TOKEN, WebProcess
 from tests.workers.web.conftest import Open
 from workers.web.chores import Chores
 from workers.web.live import Lives
 from workers.web.now import look
+from workers.web.server import MOST_OPEN
 
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -101,6 +106,32 @@ def test_the_process_tells_what_moves_and_ends_while_somebody_watches(house: Hou
             stream.read()
         assert web.end() == 0
         assert web.log_lines("web.stopped")
+
+
+def test_connections_that_are_too_many_are_closed_before_the_process_has_no_file_left(house: House) -> None:
+    """Without one it cannot take a connection, and Python logs that thousands of times a second."""
+    with ExitStack() as stack:
+        web = stack.enter_context(WebProcess(house.environment()))
+        address = urlsplit(web.url)
+        opened = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=60))
+            for _ in range(MOST_OPEN + 50)
+        ]
+        ended = select.poll()
+        for connection in opened:
+            ended.register(connection, select.POLLIN)
+        # Nobody asks for anything on these connections, so those that can be read are closed.
+        wait_for(lambda: len(ended.poll(0)) >= 50)
+        for connection in opened:
+            connection.close()
+
+        def is_well() -> bool:
+            with suppress(OSError):
+                return bool(urllib.request.urlopen(f"{web.url}/health", timeout=60).status == 200)  # noqa: S310
+            return False
+
+        wait_for(is_well)
+        assert web.end() == 0
 
 
 async def test_who_comes_after_all_have_left_sees_a_new_look_and_nothing_once_the_server_stops() -> None:
