@@ -60,7 +60,7 @@ class People:
 
     #: The arguments that all jobs share, batch_id among them.
     constant: dict[str, Any]
-    #: Add people again whom an earlier job added? Then each job has a key that belongs to the batch.
+    #: Add people again whom an earlier job added? Then their jobs have keys that belong to the batch.
     again: bool = False
 
     def read(self, contacts: ContactsFile) -> Iterator[Person]:
@@ -77,13 +77,17 @@ class People:
                 yield Person(row, arguments, str(error))
                 continue
             first_line = first_lines.note(needle, row.line)
-            if self.again:
-                arguments["idempotency_key"] = f"again-{self._digest('key', needle)}"
             yield Person(row, arguments, first_line=first_line, needle=needle)
 
-    def message(self, person: Person, message_id: str) -> Enqueued:
-        """Return the job of a person."""
-        return job_message(_ADD_CONTACT.actor, person.arguments, BULK, message_id=message_id)
+    def message(self, person: Person, message_id: str, *, anew: bool = False) -> Enqueued:
+        """Return the job of a person; ``anew``: one that an earlier job with the derived key does not answer.
+
+        Nobody else gets a key of the batch: whoever imports the file once more, without it, would add them twice.
+        """
+        arguments = dict(person.arguments)
+        if anew:
+            arguments["idempotency_key"] = f"again-{self._digest('key', person.needle)}"
+        return job_message(_ADD_CONTACT.actor, arguments, BULK, message_id=message_id)
 
     def message_id(self, person: Person, generation: int = 0) -> str:
         """Return the id of a person's first job in this batch, or of the job after ``generation`` failed ones."""
@@ -119,8 +123,8 @@ class People:
             for at, (person, generation) in enumerate(zip(people, generations, strict=True))
         ]
 
-    def added_before(self, client: redis.Redis, keys: Keys, people: Sequence[Person]) -> int:
-        """Return how many of these people an earlier job has added: a job without a key of its own does not add them again.
+    def added_before(self, client: redis.Redis, keys: Keys, people: Sequence[Person]) -> set[str]:
+        """Return who of these people were added by an earlier job: a job without a key of its own does not add them again.
 
         Raises:
             redis.RedisError: Redis could not be asked.
@@ -130,7 +134,8 @@ class People:
                 key = _ADD_CONTACT.parse(person.arguments).key or ""
                 # See delivery/lua/record.lua.
                 pipeline.hget(keys.record(_ADD_CONTACT.actor, short_digest(key)), "s")
-            return pipeline.execute().count(b"done")
+            states = pipeline.execute()
+        return {person.needle for person, state in zip(people, states, strict=True) if state == b"done"}
 
     def _digest(self, *told: Any) -> str:
         own = [self.constant[name] for name in ("batch_id", "channel", "group_id")]

@@ -127,13 +127,13 @@ class ImportRun:
         counted = (batch_key(self.keys, self.batch_id), self.batch_id, BULK, batch_life_ms(self.policy))
         try:
             patience.ask(self.check_cancelled)
-            if not self.tally.enqueued and not self._goes_on:
-                self.tally.added_before = patience.ask(
-                    lambda: self.people.added_before(client, self.keys, people)
-                )
+            added: set[str] = set()
+            if self.people.again or not (self.tally.enqueued or self._goes_on):
+                # Before the states of their jobs, so that whom a job of this batch adds meanwhile is not added anew.
+                added = patience.ask(lambda: self.people.added_before(client, self.keys, people))
             there = patience.ask(lambda: self._there_before(client, people))
             people = [person for person in people if person.needle not in there]
-            messages = patience.ask(lambda: self._messages(client, people))
+            messages = patience.ask(lambda: self._messages(client, people, added))
             patience.ask(lambda: enqueue_all(client, self.keys, messages, counted))
         except redis.RedisError:
             if not patience.is_away:
@@ -144,6 +144,8 @@ class ImportRun:
                 else f"Redis did not answer for {LONGEST_OUTAGE_SECONDS:g} s"
             )
             raise Stopped(why, redis_away=True) from None
+        if not self.people.again:
+            self.tally.added_before += len(added)
         self.tally.enqueued += len(people)
         self.tally.present += len(there)
 
@@ -162,15 +164,21 @@ class ImportRun:
             if body is None and state.word == "open"
         }
 
-    def _messages(self, client: redis.Redis, people: list[Person]) -> list[Enqueued]:
+    def _messages(self, client: redis.Redis, people: list[Person], added: set[str]) -> list[Enqueued]:
         """Return the jobs to enqueue: all. In a batch that existed before: those not answered; also those that failed, unless ``alone``."""
-        if not self._goes_on:
-            return [self.people.message(person, self.people.message_id(person)) for person in people]
-        states = self.people.states(client, self.keys, people)
+        if self._goes_on:
+            states = self.people.states(client, self.keys, people)
+            ids = {
+                person.needle: state.message_id
+                for person, state in zip(people, states, strict=True)
+                if state.word == "open" or (state.word == "failed" and not self.alone)
+            }
+        else:
+            ids = {person.needle: self.people.message_id(person) for person in people}
         return [
-            self.people.message(person, state.message_id)
-            for person, state in zip(people, states, strict=True)
-            if state.word == "open" or (state.word == "failed" and not self.alone)
+            self.people.message(person, ids[person.needle], anew=self.people.again and person.needle in added)
+            for person in people
+            if person.needle in ids
         ]
 
     def _tell_size(self, client: redis.Redis) -> None:

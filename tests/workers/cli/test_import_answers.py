@@ -106,7 +106,7 @@ def test_a_group_that_was_emptied_is_filled_again_if_that_is_asked_for(house: Ho
     assert house.counts()["contacts"] == 0
     told = summary(command("import", str(path), *email, "--json", "--again", "--batch-id", "spring"))
     assert numbers(told) == [5, 5, 0, 0, 0, 5, 0, 0]
-    # Its keys belong to the batch; and whoever is there is not added again in any batch.
+    # Whoever is there is not added again in any batch.
     told = summary(command("import", str(path), *email, "--json", "--again"))
     assert numbers(told) == [5, 0, 0, 0, 5, 0, 0, 0]
     assert house.counts()["contacts"] == 5
@@ -116,6 +116,18 @@ def test_a_group_that_was_emptied_is_filled_again_if_that_is_asked_for(house: Ho
     assert done.returncode == 1
     assert "does not show the whole email of 5 of 5 contacts" in done.stderr
     assert "nothing was enqueued" in done.stderr
+
+
+def test_whom_again_added_first_is_not_added_twice_by_an_import_without_it(house: House, command, tmp_path):
+    """Each job of `--again` had a key of its batch, so the next import knew nothing of the people whom no earlier job had added."""
+    path = people(tmp_path / "people.csv", 2)
+    wait = ("--channel", "sms", "--group-id", house.new_group(), "--wait", "--json")
+    house.worker()
+    first = summary(command("import", str(path), *wait, "--again"))
+    assert (first["added"], first["replayed"]) == (2, 0)
+    second = summary(command("import", str(path), *wait))
+    assert (second["added"], second["replayed"]) == (0, 2)
+    assert house.counts()["contacts"] == 2
 
 
 def test_without_a_worker_nobody_knows_who_is_in_the_group(command, tmp_path):
