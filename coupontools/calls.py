@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
-from coupontools.dialect import UnreadableError, names_effect, unwrapped
+from coupontools.dialect import AboutAnotherError, UnreadableError, names_effect, unwrapped
 from coupontools.endpoints import Endpoint
 from coupontools.envelope import FINAL_CODES, Reply, judge, without_envelope
 from coupontools.errors import MayHaveHappened, Rejected
@@ -119,7 +119,8 @@ class Caller:
             result = read(told)
         except UnreadableError as failure:
             answer.drop_connection()
-            raise MayHaveHappened(str(failure), status=reply.status) from None
+            another = isinstance(failure, AboutAnotherError)
+            raise MayHaveHappened(str(failure), status=reply.status, another=another) from None
         # Only the id tells the answer of one new group from another's, so a left-over answer is recognised by its whole text.
         if endpoint.operation == "create_group" and answer.is_left_over(document, about):
             answer.drop_connection()

@@ -24,6 +24,10 @@ class UnreadableError(ValueError):
     """The answer lacks something it must hold, or is another call's; the text says which, and repeats nothing of the answer."""
 
 
+class AboutAnotherError(UnreadableError):
+    """The answer has the id of a new contact or group, but names another group, number, address or name than was asked for."""
+
+
 # strptime would take more time than reading all other fields of a listed contact.
 _DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2}) UTC")
 _E164 = re.compile(r"[1-9][0-9]{6,14}")
@@ -162,12 +166,12 @@ def added_contact(answer: Document, sent: NewContact) -> str:
     if contact_id is None:
         raise UnreadableError("the answer holds no contact id")
     if is_another_group(answer.get("group_id"), sent.group_id):
-        raise UnreadableError("the answer is about another group")
+        raise AboutAnotherError("the answer is about another group")
     told_phone, told_email = text(answer.get("phone")), text(answer.get("email"))
     if told_phone and sent.phone and is_another_number(told_phone, sent.phone):
-        raise UnreadableError("the answer is about another number")
+        raise AboutAnotherError("the answer is about another number")
     if told_email and sent.email and is_another_address(told_email, sent.email):
-        raise UnreadableError("the answer is about another address")
+        raise AboutAnotherError("the answer is about another address")
     return contact_id
 
 
@@ -177,12 +181,14 @@ def created_group(answer: Document, name: str) -> Group:
     Raises:
         UnreadableError: it holds no group id, or is the answer to another call.
     """
-    told = text(answer.get("group_name")) or text(answer.get("name"))
-    if not _OF_CONTACTS.isdisjoint(answer) or (told and is_another_name(told, name)):
-        raise UnreadableError("the answer is about something else than this group")
+    if not _OF_CONTACTS.isdisjoint(answer):
+        raise UnreadableError("the answer is about something else than a new group")
     group_id = new_identifier("gro_", answer.get("groupid")) or new_identifier("gro_", answer.get("group_id"))
     if group_id is None:
         raise UnreadableError("the answer holds no group id")
+    told = text(answer.get("group_name")) or text(answer.get("name"))
+    if told and is_another_name(told, name):
+        raise AboutAnotherError("the answer is about a group of another name")
     return Group(group_id, name)
 
 

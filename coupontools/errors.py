@@ -22,6 +22,7 @@ class CoupontoolsError(Exception):
         retry_after: float | None = None,
         details: tuple[str, ...] = (),
         outage: bool = False,
+        another: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -35,6 +36,8 @@ class CoupontoolsError(Exception):
         """The texts of the envelope's `error_message_description`."""
         self.outage = outage
         """True if it looks as if the whole service fails: no connection, a time-out, HTTP 5xx."""
+        self.another = another
+        """True if the API says that it added or created something, but names another group, number, address or name than was asked for."""
 
     def __str__(self) -> str:
         told = ": ".join((self.message, "; ".join(self.details))) if self.details else self.message

@@ -299,11 +299,14 @@ class Attempt:
             await self.settle(kind(uncount=True, keep=True, why=_reason(error)), signal)
             self._log("held", Trouble(None, error.code))
             return False
+        settlement: Waiting
         if meaning.verb == "lost":
-            kind, delay = Lost, max(policy.read_back_after, policy.backoff.at_most(error.retry_after))
+            delay = max(policy.read_back_after, policy.backoff.at_most(error.retry_after))
+            settlement = Lost(delay=round(delay * 1000), why=_reason(error), another=error.another or None)
         else:
-            kind, delay = Waiting, policy.backoff.seconds(attempts, error.retry_after)
-        settled = await self.settle(kind(delay=round(delay * 1000), why=_reason(error)), signal)
+            delay = policy.backoff.seconds(attempts, error.retry_after)
+            settlement = Waiting(delay=round(delay * 1000), why=_reason(error))
+        settled = await self.settle(settlement, signal)
         self._log_again(settled, Trouble(type(error).__name__, error.code, str(error), retry_in=delay))
         return settled.ours
 

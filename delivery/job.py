@@ -71,6 +71,8 @@ class Unknown:
     due: bool = True
     #: Of the message that waits for the verdict; empty if that is not known.
     message_id: str = ""
+    #: How many answers of its calls said OK about another contact or group than was asked for.
+    another: int = 0
 
 
 @dataclass(frozen=True, slots=True)

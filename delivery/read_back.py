@@ -15,6 +15,13 @@ __all__ = ["MOST_IDS", "ReadBack"]
 
 #: How many messages a log line names.
 MOST_IDS = 100
+#: The first answer about another contact or group may be a left-over one. From this number on, the API seems to add what was asked for
+#: under another number or name, where no listing shows it: each further call would add it once more.
+ANSWERS_ABOUT_ANOTHER = 2
+ABOUT_ANOTHER = (
+    "the API answered twice about another group, number, address or name than was asked for, and the listing does not show what was asked "
+    "for; another call could add it once more"
+)
 
 
 class ReadBack:
@@ -73,8 +80,14 @@ class ReadBack:
         await self._ledger.unknowns.judge(self._task.listing, self._token, verdicts, rests)
 
     def _patient(self, verdict: Verdict, began: int) -> Verdict:
-        """Make ``absent`` undecided if the call ended shortly before the listing began: the API may still be working on it."""
+        """Make ``absent`` undecided if it does not prove that the call did not happen.
+
+        Either the call ended shortly before the listing began, so that the API may still be working on it; or the API answered twice
+        about another contact or group.
+        """
         unknown = verdict.unknown
+        if verdict.word == "absent" and unknown.another >= ANSWERS_ABOUT_ANOTHER:
+            return Verdict(unknown, "undecided", {"why": ABOUT_ANOTHER})
         if verdict.word == "absent" and began < unknown.ended + self._policy.read_back_after * 1000:
             return Verdict(unknown, "undecided")
         return verdict

@@ -148,6 +148,8 @@ class Lost(Waiting):
     """The same, but the call may have happened: it is read back before any further call."""
 
     op = "lost"
+    #: Did the answer say OK about another contact or group than was asked for?
+    another: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,9 +53,10 @@ class Unknowns:
                     began=int(began) if int(began) <= int(now) else 0,
                     due=int(look_at) <= int(now),
                     message_id=message_id.decode(),
+                    another=int(another),
                 )
-                for record, ended, began, look_at, needle, baseline, message_id in zip(
-                    *[iter(rows)] * 7, strict=True
+                for record, ended, began, look_at, needle, baseline, message_id, another in zip(
+                    *[iter(rows)] * 8, strict=True
                 )
             ]
         return began_at, found

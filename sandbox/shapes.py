@@ -112,6 +112,9 @@ SHAPES: Final[Mapping[str, Callable[[Document], None]]] = {
     "national": _each(("phone",), lambda phone: f"0{phone[2:]}"),
     "double_zero": _each(("phone",), lambda phone: f"00{phone}"),
     "largest_number": _each(("phone",), lambda phone: 2**31 - 1 if phone else phone),
+    "wrapped_numbers": _each(
+        ("phone",), lambda phone: str(int(phone) % 2**32) if phone.isdecimal() else phone
+    ),
     "float_numbers": _each(("phone",), lambda phone: float(phone) if phone.isdecimal() else phone),
     "no_address": _without_address,
     "escaped_addresses": _each(("email",), html.escape),

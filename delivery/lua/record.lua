@@ -27,6 +27,7 @@ local FIELDS = {
   outcome = 'o',        -- JSON: what a replay answers
   batch = 'pb',         -- the batch of pages that was staged last
   kept = 'pk',          -- the batch of pages that was kept for a replay last
+  another = 'an',       -- how many answers of its calls said OK about another contact or group than was asked for
   telling = 'tl',       -- the Redis id of the message whose pages are all staged, and are being written
 }
 

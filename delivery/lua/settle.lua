@@ -22,7 +22,8 @@ local record, answered, marks, acks, bodies, delayed, dead, dead_bodies, dead_re
 --       answered.lua), effect, named, question, needle, ttl, life, kept, cover, read_back_after, deadline (ms, the one in force), maxlen,
 --       threshold, signal (see signal.lua; none for no call); and what its op has (settlement.py): events [[type, JSON] ...], outcome,
 --       claim (a group id), reason, pages [JSON ...], batch (its number, from 0), staged (are all its events in `staged`?), told, lasts (see
---       question.lua), delay (ms), why, keep (the message stays outstanding), uncount (give the attempt back)
+--       question.lua), delay (ms), why, keep (the message stays outstanding), uncount (give the attempt back), another (did the answer say OK
+--       about another contact or group?)
 local job = cjson.decode(ARGV[1])
 -- op    done      carried out: keep the outcome, if there is one to keep; answer, acknowledge
 --       failed    for good: answer, free the key, keep a dead letter, if there is a reason
@@ -149,7 +150,7 @@ if before == 'quiet' then
 end
 used = before == 'used'
 
-local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts', 'outcome')
+local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts', 'outcome', 'another')
 -- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than an unknown record
 -- that no claim is working on. A `found` verdict may be settled by any claim that got it: otherwise two claims that take turns would make
 -- each other's settlement stale for ever.
@@ -242,7 +243,9 @@ elseif op == 'lost' then
   end
   local look_at = look_time(now, math.max(job.delay, job.read_back_after), job.deadline)
   local attempts = job.uncount and r.state ~= 'unknown' and r.attempts and tonumber(r.attempts) - 1 or nil
-  write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why, attempts = attempts })
+  -- A repeat must not count the same answer twice.
+  local another = job.another and r.state ~= 'unknown' and (tonumber(r.another) or 0) + 1 or nil
+  write(record, { state = 'unknown', lost_at = now, look_at = look_at, why = job.why, attempts = attempts, another = another })
   redis.call('ZADD', unknown, whole(look_at), record)
   redis.call('PEXPIRE', record, whole(job.life))
   defer(look_at)

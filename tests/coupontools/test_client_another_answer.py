@@ -77,6 +77,30 @@ async def test_an_answer_to_another_call_is_lost_with_its_connection(
     assert wire.connections == 2
 
 
+@pytest.mark.parametrize(
+    ("asking", "told", "another"),
+    [
+        (add_number, ADDED | {"group_id": "gro_2"}, True),
+        (add_number, ADDED | {"phone": "32470123568"}, True),
+        (add_address, ADDED | {"email": "o'brian@faß.example"}, True),
+        (create, CREATED | {"group_name": "Another group"}, True),
+        # These do not say that something was added: they are answers to other kinds of call, or lack the id.
+        (add_number, OK | {"phone": "32470123568"}, False),
+        (add_number, CREATED, False),
+        (create, OK | {"group_name": "Another group"}, False),
+        (create, ADDED | {"group_id": "gro_1", "phone": "32470123568"}, False),
+        (list_contacts, LISTED | {"group_id": "gro_2"}, False),
+        (verify, OK | {"webhook": "evt_2", "type": "coupon_claimed"}, False),
+    ],
+)
+async def test_an_answer_that_says_that_another_was_added_is_told_apart(
+    wire: Any, connect: Any, asking: Asking, told: dict[str, Any], *, another: bool
+) -> None:
+    with pytest.raises(MayHaveHappened) as raised:
+        await asking(connect(await wire.answer(wire.http(200, told))))
+    assert (raised.value.another, raised.value.outage) == (another, False)
+
+
 OURS: list[tuple[Asking, dict[str, Any]]] = [
     *(
         (add_number, ADDED | {"group_id": group_id, "phone": phone})

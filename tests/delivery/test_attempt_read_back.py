@@ -111,6 +111,39 @@ async def test_what_is_not_there_yet_may_still_come(
 
 
 @pytest.mark.parametrize(
+    ("answers", "word", "told"),
+    [
+        # The first one may have been left over on the connection.
+        (1, "absent", "absent"),
+        (2, "absent", "undecided"),
+        (3, "absent", "undecided"),
+        (2, "found", "found"),
+    ],
+)
+async def test_where_the_api_answers_twice_about_another_no_further_call_is_made(
+    still: StillClock, means: Means, job: Callable[..., Task], answers: int, word: Any, told: str
+) -> None:
+    """Otherwise the job would add its contact again and again, under a number that it does not look for."""
+    task = job()
+    lost(still, means, task)
+    still.redis.hset(means.ledger.record(task), "an", answers)
+    read_back = ReadBack(means.ledger, means.api, means.policy, task, "t1")
+    await read_back.find_waiting()
+
+    async def judged(_: Any, __: Any, unknowns: list[Unknown], ___: Any) -> Any:
+        for unknown in unknowns:
+            yield Verdict(unknown, word)
+
+    kind = type("Judged", (Scripted,), {"read_back": staticmethod(judged)})
+    task.job = kind.model_validate(task.job.model_dump())
+    verdicts = await read_back.read(task.call())
+    assert [verdict.word for verdict in verdicts] == [told]
+    await read_back.tell(verdicts)
+    why = record(still, means.ledger, task).get("why", "")
+    assert why.startswith("the API answered twice about another") is (told == "undecided")
+
+
+@pytest.mark.parametrize(
     ("word", "due", "told", "decides"),
     [
         ("found", True, ["found"], True),

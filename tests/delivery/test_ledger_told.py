@@ -46,7 +46,7 @@ def ledger_of(answer: Answer, **policy: Any) -> tuple[Ledger, Asked]:
 def row(number: int, *, began: int = 5, look_at: int = NOW, baseline: bytes = b"") -> list[bytes]:
     return [
         f"record {number}".encode(), b"7", str(began).encode(), str(look_at).encode(), b"needle", baseline,
-        f"m-{number}".encode(),
+        f"m-{number}".encode(), b"1",
     ]  # fmt: skip
 
 
@@ -92,7 +92,8 @@ def test_where_nothing_waits_one_script_tells_so() -> None:
 def test_after_a_clock_that_was_set_back_nobody_knows_when_a_call_began(began: int, known: int) -> None:
     ledger, _ = ledger_of(lambda _: [b"1000", *row(0, began=began, look_at=1001, baseline=b'["gro_1"]')])
     _, found = finish(ledger.unknowns.of("some"))
-    assert found == [Unknown("record 0", 7, "needle", ("gro_1",), began=known, due=False, message_id="m-0")]
+    told = {"began": known, "due": False, "message_id": "m-0", "another": 1}
+    assert found == [Unknown("record 0", 7, "needle", ("gro_1",), **told)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

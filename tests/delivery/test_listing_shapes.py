@@ -61,6 +61,28 @@ def test_contacts(house: House) -> None:
     assert house.counts()["surplus_contacts"] == 0
 
 
+def test_an_api_that_adds_each_contact_under_another_number(house: House) -> None:
+    """It added the contact again and again until the deadline."""
+    group_id = house.new_group()
+    house.sandbox.faults("shaped", shapes=["wrapped_numbers"], endpoint=["sms/addcontact", "sms/userlist"])
+    house.worker(READ_BACK_AFTER_SECONDS=0.2)
+    job = {"channel": "sms", "group_id": group_id, "phone": "+32470111222", "deadline_seconds": 6}
+    error = house.answer(house.enqueue("add_contact", job))["data"]["error"]
+    assert error["kind"] == "unknown"
+    assert "the API answered twice about another group, number" in error["message"]
+    assert house.sandbox.stats()["endpoints"]["sms/addcontact"]["calls"] == 2
+
+
+def test_a_single_answer_about_another_number_is_recovered_from(house: House) -> None:
+    group_id = house.new_group()
+    house.sandbox.faults("shaped", shapes=["wrapped_numbers"], endpoint="sms/addcontact", count=1)
+    # The listing shows the contact of the first call under another number, so the call is made once more.
+    house.sandbox.faults("shaped", shapes=["wrapped_numbers"], endpoint="sms/userlist")
+    house.worker(READ_BACK_AFTER_SECONDS=0.2)
+    event = house.answer(house.enqueue("add_contact", channel="sms", group_id=group_id, phone="+32470111222"))
+    assert (event["type"], event["data"]["attempts"]) == ("coupontools.contact.added", 2)
+
+
 def test_groups(house: House) -> None:
     house.worker()
     for shape, outcomes in GROUPS.items():

@@ -133,6 +133,36 @@ def test_a_lost_call_is_looked_up_before_any_other(
     assert still.lives(still_ledger.record(job), LIFE_MS)
 
 
+def test_answers_about_another_are_counted(still: StillClock, still_ledger: Ledger, claimed: Make) -> None:
+    job = claimed("job")
+    # A lost call of another kind between them changes nothing.
+    for another, count in ((None, None), (True, "1"), (None, "1"), (True, "2")):
+        still.redis.hset(still_ledger.record(job), mapping={"t": "t1", "s": "running"})
+        assert finish(still_ledger.settle(job, "t1", Lost(another=another))) == OURS
+        assert record(still, still_ledger, job).get("another") == count
+        # If the script was cut off before it forgot the token, its repeat must not count the answer again.
+        still.redis.hset(still_ledger.record(job), "t", "t1")
+        assert finish(still_ledger.settle(job, "t1", Lost(another=another))) == OURS
+        assert record(still, still_ledger, job).get("another") == count
+    _, [unknown] = finish(still_ledger.unknowns.of(job.listing))
+    assert unknown.another == 2
+    # Older workers wrote no such field.
+    still.redis.hdel(still_ledger.record(job), "an")
+    _, [unknown] = finish(still_ledger.unknowns.of(job.listing))
+    assert unknown.another == 0
+
+
+def test_the_next_call_keeps_the_count_of_answers_about_another(
+    still: StillClock, still_ledger: Ledger, claimed: Make
+) -> None:
+    job = claimed("job")
+    finish(still_ledger.settle(job, "t1", Lost(another=True)))
+    still.redis.hset(still_ledger.record(job), "v", "absent")
+    still.redis.sadd("acks", "job")
+    assert finish(still_ledger.claim(job, "t2")).verb == "call"
+    assert record(still, still_ledger, job)["another"] == "1"
+
+
 def test_a_record_that_was_forgotten_is_written_anew_by_a_lost_call(
     still: StillClock, still_ledger: Ledger, claimed: Make
 ) -> None:

@@ -113,6 +113,7 @@ def test_rows_that_differ_from_the_group(sandbox: Sandbox, api: Api) -> None:
         ("numbered_rows", b'"contact":{"1":{"ID":"con_12345678"'),
         ("odd_ids", b'"ID":"odd_12345678"'),
         ("largest_number", b'"phone":2147483647'),
+        ("wrapped_numbers", b'"phone":"2405352495"'),
         ("float_numbers", b'"phone":32470123567.0'),
         ("under_data", b'{"status":{"status":"OK"},"data":{"group_id":"gro_1"'),
         ("notice", b'</b><br />\n{"status"'),
