@@ -65,7 +65,7 @@ class Attempt:
             self.means.ledger, self.means.policy, self.task, self.token, claimed_at=asked_at, claim=claim
         )
         if claim.verb == "parked":
-            gate.hold(claim.hold)
+            gate.hold(claim.hold, self.task.holds)
         elif claim.verb == "benched":
             gate.bench(claim.wait / 1000)
         elif claim.verb == "paced":

@@ -81,6 +81,8 @@ class Gate:
         self._yields_until = dict.fromkeys(LANES, 0.0)
         self._preferred: str | None = None
         self._held_until: dict[str, float] = {}
+        #: Until when jobs of one kind, told by the holds that concern them, are sent to be parked without a claim.
+        self._parked_until: dict[tuple[str, frozenset[str]], float] = {}
         self._benched_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -94,15 +96,15 @@ class Gate:
         Raises:
             Draining: the worker stops.
             Benched: this process may not call for now, and other workers may.
-            Held: this process knows that one of ``holds`` is in force.
+            Held: Redis said a moment ago that one of ``holds`` stops jobs of this kind.
         """
         if self._draining:
             raise Draining
         if self.is_benched:
             raise Benched
-        if hold := self.holds_up(holds):
-            raise Held(hold)
         loop = asyncio.get_running_loop()
+        if hold := self._parks(holds, loop.time()):
+            raise Held(hold)
         place = next(self._numbers) if number is None else number
         waiter = _Waiter(place, lane, holds, loop.create_future())
         heapq.heappush(self._waiting[lane], waiter)
@@ -162,19 +164,21 @@ class Gate:
             self._paced_until = max(self._paced_until, until)
         self._pump()
 
-    def hold(self, name: str) -> None:
-        """Remember a hold that Redis reported, and send the jobs that wait here and are concerned to be parked.
+    def hold(self, name: str, holds: frozenset[str]) -> None:
+        """Remember a hold by which Redis stopped a job that ``holds`` concern, and send the jobs of its kind that wait here to be parked.
 
+        Jobs of other kinds ask Redis themselves. Else they would, where they are many, keep away from it the few that may probe this hold.
         Ignore a hold of one kind of call: a job may still be looked up whose call was made before.
         """
         if name.count("/") > 1:
             return
         self._held_until[name] = asyncio.get_running_loop().time() + Pause.hold_believed
+        self._parked_until[name, holds] = self._held_until[name]
         for lane, waiters in self._waiting.items():
-            going = [waiter for waiter in waiters if name in waiter.holds]
+            going = [waiter for waiter in waiters if waiter.holds == holds]
             if going:
                 # A sorted list is a heap.
-                self._waiting[lane] = sorted(waiter for waiter in waiters if name not in waiter.holds)
+                self._waiting[lane] = sorted(waiter for waiter in waiters if waiter.holds != holds)
             for waiter in going:
                 if not waiter.future.done():
                     waiter.future.set_exception(Held(name))
@@ -192,9 +196,15 @@ class Gate:
     def release(self) -> None:
         """Forget all known holds, since one of them is over: claims ask Redis again."""
         self._held_until.clear()
+        self._parked_until.clear()
+
+    def _parks(self, holds: frozenset[str], now: float) -> str | None:
+        if not self._parked_until:
+            return None
+        return next((name for name in holds if self._parked_until.get((name, holds), 0.0) > now), None)
 
     def holds_up(self, holds: frozenset[str]) -> str | None:
-        """Return one of ``holds`` that is known to be in force; None if a claim is worth it."""
+        """Return one of ``holds`` that is known to be in force, whichever job it stopped."""
         if not self._held_until:
             return None
         now = asyncio.get_running_loop().time()

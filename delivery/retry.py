@@ -77,7 +77,7 @@ class Pause:
     probe_furthest = 3660.0
     #: How long parking waits for more messages of the same hold, so that one script parks them all.
     gathering = 0.005
-    #: How long a process believes in a hold without asking Redis: another worker's probe may have ended it.
+    #: How long a process parks jobs of the kind that a hold stopped without asking Redis: another worker's probe may have ended the hold.
     hold_believed = 1.0
 
     #: A process whose secret is refused, while another worker's is not, takes nothing for at least this long.

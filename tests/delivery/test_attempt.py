@@ -94,7 +94,7 @@ async def test_a_job_does_not_call_when_a_hold_began_while_it_slept_until_its_sl
     house: House, api: Coupontools, gate: Gate, task: Task
 ) -> None:
     def hold_begins() -> None:
-        gate.hold("account/refused")
+        gate.hold("account/refused", task.holds)
         # Stop the worker as well, or the job would come back after the hold.
         gate.drain()
 
@@ -204,7 +204,7 @@ async def test_a_rejected_call_that_began_before_an_outage_ends_it(
     attempt.claim = await ledger.claim(task, attempt.token)
     outage()
     gate = attempt.means.gate
-    gate.hold("account/outage")
+    gate.hold("account/outage", task.holds)
     await attempt.fail(refusal(REJECTED), it_works(task))
     assert not house.redis.exists(KEYS.holds)
     assert gate.holds_up(task.holds) is None

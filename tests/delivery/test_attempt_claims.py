@@ -195,8 +195,9 @@ async def test_what_keeps_a_claim_waiting_is_told_to_the_gate_in_seconds(
     heard: list[tuple[Any, ...]] = []
     for word in ("hold", "bench", "pace"):
         monkeypatch.setattr(means.gate, word, lambda *given, word=word: heard.append((word, *given)))
-    _, ended = await attempt(means, job())
-    assert heard == [told]
+    task = job()
+    _, ended = await attempt(means, task)
+    assert heard == [(*told, task.holds) if told[0] == "hold" else told]
     assert ended is left
 
 

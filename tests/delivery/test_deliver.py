@@ -66,9 +66,9 @@ async def test_a_job_that_meets_a_known_hold_is_parked_without_a_claim(
     still: StillClock, means: Means, deliver: Delivery, lines: Lines, job: Callable[..., Task]
 ) -> None:
     put_hold(still.redis, KEYS, "sms/refused", retry_at=NOW + 5000)
-    means.gate.hold("sms/refused")
     released: list[str] = []
     task = job()
+    means.gate.hold("sms/refused", task.holds)
     task.cost.api_calls = 1
     task.receipt = dataclasses.replace(task.receipt, release=lambda: released.append("parked"))
     await deliver.deliver(task)
@@ -203,7 +203,7 @@ async def test_a_hold_that_is_over_parks_nobody_and_is_not_believed_any_more(
 ) -> None:
     """This process has learnt of the hold, and another process's probe has ended it since."""
     task = job()
-    means.gate.hold("sms/refused")
+    means.gate.hold("sms/refused", task.holds)
     await deliver.deliver(task)
     assert only(lines)[0] == "succeeded"
     assert means.gate.holds_up(task.holds) is None

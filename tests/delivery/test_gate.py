@@ -197,7 +197,7 @@ async def test_a_hold_sends_away_those_whom_it_concerns_and_nobody_else() -> Non
     await crowd.add("inside")
     await crowd.add("sms")
     await crowd.add("email", holds=EMAIL)
-    crowd.gate.hold("sms/refused")
+    crowd.gate.hold("sms/refused", SMS)
     await turns()
     with pytest.raises(Held) as held:
         await crowd.tasks["sms"]
@@ -210,13 +210,26 @@ async def test_a_hold_sends_away_those_whom_it_concerns_and_nobody_else() -> Non
     await assert_all_slots_are_free(crowd.gate, 1)
 
 
+async def test_jobs_of_another_kind_do_not_keep_the_probe_of_a_hold_away() -> None:
+    """Under a busy load, a hold lasted for minutes after the account was good again: the few that might probe it were parked unasked."""
+    crowd, others = Crowd(Gate(1)), SMS | {"sms/outage/create_group"}
+    await crowd.add("inside")
+    await crowd.add("other kind", holds=others)
+    crowd.gate.hold("sms/refused", SMS)
+    await crowd.let_go("inside")
+    assert crowd.inside == ["other kind"]
+    # A call that waits for its slot is not made, whichever job met the hold.
+    assert crowd.gate.holds_up(others) == "sms/refused"
+    await crowd.end()
+
+
 async def test_a_hold_of_one_kind_of_call_keeps_nobody_from_asking() -> None:
     """Lost calls of that kind may still be looked up."""
     crowd = Crowd(Gate(1))
     await crowd.add("inside")
     kind = "sms/outage/add_contact"
     await crowd.add("waits", holds=SMS | {kind})
-    crowd.gate.hold(kind)
+    crowd.gate.hold(kind, SMS | {kind})
     assert crowd.gate.holds_up(SMS | {kind}) is None
     await crowd.let_go("inside")
     assert crowd.inside == ["waits"]
@@ -260,7 +273,7 @@ async def test_who_is_cancelled_when_a_hold_has_just_sent_it_away_gives_back_no_
     crowd = Crowd(Gate(2))
     for name in ("a", "b", "c"):
         await crowd.add(name)
-    crowd.gate.hold("sms/refused")
+    crowd.gate.hold("sms/refused", SMS)
     crowd.tasks["c"].cancel()
     await turns()
     crowd.gate.release()
@@ -379,7 +392,7 @@ async def test_slots_never_leak_whatever_happens(seed: int) -> None:
                     chance.choice([0.0, 0.002]), chance.choice(list(LANES)), chance.choice(["", "bulk"])
                 )
             case 3:
-                gate.hold(chance.choice(["account/refused", "sms/refused"]))
+                gate.hold(chance.choice(["account/refused", "sms/refused"]), SMS)
             case 4:
                 gate.release()
             case _:

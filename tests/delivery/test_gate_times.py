@@ -49,13 +49,13 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> LoopClock:
 
 async def test_a_hold_is_believed_for_a_moment_and_then_asked_for(clock: LoopClock) -> None:
     gate, began = Gate(2), clock.now
-    gate.hold("account/refused")
+    gate.hold("account/refused", SMS)
     assert gate.holds_up(SMS) == "account/refused"
     await clock.at(began + Pause.hold_believed - 0.001)
     assert gate.holds_up(SMS) == "account/refused"
     await clock.at(began + Pause.hold_believed)
     assert gate.holds_up(SMS) is None
-    gate.hold("account/refused")
+    gate.hold("account/refused", SMS)
     gate.release()
     assert gate.holds_up(SMS) is None
 

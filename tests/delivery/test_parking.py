@@ -100,8 +100,8 @@ async def test_what_was_carried_out_is_not_forgotten_while_who_asks_for_it_again
 async def test_a_hold_that_is_over_is_not_believed_any_more(
     still: StillClock, still_ledger: Ledger, still_task: Make, gate: Gate
 ) -> None:
-    gate.hold(HOLD)
     task = still_task("a")
+    gate.hold(HOLD, task.holds)
     assert await Parking(still_ledger, gate).park(HOLD, task) is False
     assert gate.holds_up(task.holds) is None
     assert "a" in still.all()["acks"]
@@ -111,8 +111,8 @@ async def test_while_a_hold_lasts_it_is_believed(
     still: StillClock, still_ledger: Ledger, still_task: Make, gate: Gate
 ) -> None:
     put_hold(still.redis, KEYS, HOLD, retry_at=NOW + 5000)
-    gate.hold(HOLD)
     task = still_task("a")
+    gate.hold(HOLD, task.holds)
     assert await Parking(still_ledger, gate).park(HOLD, task) is True
     assert gate.holds_up(task.holds) == HOLD
 
