@@ -103,9 +103,8 @@ class Caller:
             answer.close()
         told = _read(document)
         if told is None:
-            raise without_envelope(
-                reply, "the answer is no JSON object" if document else "the answer is empty"
-            )
+            words = "the answer is no JSON object" if document else "the answer is empty"
+            raise without_envelope(reply, words, broken=True)
         try:
             judge(reply, told.get("status"))
         except Rejected as refused:

@@ -25,7 +25,7 @@ class UnreadableError(ValueError):
 
 
 class AboutAnotherError(UnreadableError):
-    """The answer has the id of a new contact or group, but names another group, number, address or name than was asked for."""
+    """The answer names another group, number, address or name than was asked for."""
 
 
 # strptime would take more time than reading all other fields of a listed contact.

@@ -66,7 +66,8 @@ def judge(reply: Reply, envelope: object) -> None:
         return
     if isinstance(envelope, dict) and (word == "failed" or envelope.get("errors")):
         raise _failed(reply, envelope)
-    raise without_envelope(reply, "the answer has no readable status")
+    # Without any status the document is not the API's, but perhaps a gateway's ({"message": "Down for maintenance"}).
+    raise without_envelope(reply, "the answer has no readable status", broken=envelope is None)
 
 
 def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
@@ -104,8 +105,8 @@ def _failed(reply: Reply, envelope: Mapping[str, Any]) -> CoupontoolsError:
     return Rejected(message, **told)
 
 
-def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
-    """Return what an answer without a readable envelope means, by its HTTP status.
+def without_envelope(reply: Reply, message: str, *, broken: bool = False) -> CoupontoolsError:
+    """Return what an answer without a readable envelope means, by its HTTP status; ``broken`` if it is no document of the API at all.
 
     A redirect and 401/403 are about the address or the credentials, 429 says that nothing was done. No other
     status is a clear answer. A 2xx lacks the API's own words. A 404 or 400 comes from a server in between, since
@@ -121,7 +122,9 @@ def without_envelope(reply: Reply, message: str) -> CoupontoolsError:
     outage = status == 408 or status >= 500
     if outage:
         message = f"the server fails: {message}"
-    return MayHaveHappened(message, status=status, retry_after=wait, outage=outage)
+    # A page with a 4xx may be a firewall's, and concern this call alone.
+    broken = broken and 200 <= status <= 299
+    return MayHaveHappened(message, status=status, retry_after=wait, outage=outage, broken=broken)
 
 
 def _several(value: object) -> list[Any]:

@@ -22,6 +22,7 @@ class CoupontoolsError(Exception):
         retry_after: float | None = None,
         details: tuple[str, ...] = (),
         outage: bool = False,
+        broken: bool = False,
         another: bool = False,
     ) -> None:
         super().__init__(message)
@@ -36,6 +37,8 @@ class CoupontoolsError(Exception):
         """The texts of the envelope's `error_message_description`."""
         self.outage = outage
         """True if it looks as if the whole service fails: no connection, a time-out, HTTP 5xx."""
+        self.broken = broken
+        """True if no answer of the API could be read: the connection was lost after sending, or the answer is empty, cut off or a page."""
         self.another = another
         """True if the API says that it added or created something, but names another group, number, address or name than was asked for."""
 

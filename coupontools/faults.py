@@ -46,9 +46,9 @@ def explain(failure: BaseException, *, begun: bool, status: int | None = None) -
     message = f"{words} ({_system_words(failure) or type(failure).__name__})"
     if not begun:
         return NotSent(message, outage=True)
-    # A connection lost after it took a request may be one server's trouble; a time-out looks like a failing service.
     outage = isinstance(failure, TimeoutError) or (status or 0) >= 500
-    return MayHaveHappened(message, status=status, outage=outage)
+    broken = not outage and not 400 <= (status or 0) <= 499
+    return MayHaveHappened(message, status=status, outage=outage, broken=broken)
 
 
 def _system_words(failure: BaseException) -> str | None:

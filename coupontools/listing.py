@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from coupontools import dialect
 from coupontools.calls import ANSWER_BYTES, Call, Caller
-from coupontools.dialect import Listed, UnreadableError
+from coupontools.dialect import AboutAnotherError, Listed, UnreadableError
 from coupontools.distinct import DistinctIds
 from coupontools.endpoints import Endpoint
 from coupontools.envelope import Reply, judge, without_envelope
@@ -134,10 +134,11 @@ class Listing(Generic[T]):
                 judge(self._reply, self._parser.envelope)
                 self._judged = True
             if dialect.is_another_group(self._parser.top.get("group_id"), self._asked_group_id):
-                raise UnreadableError("the listing is of another group")
+                raise AboutAnotherError("the listing is of another group")
         except UnreadableError as failure:
             self._answer.drop_connection()
-            raise without_envelope(self._reply, str(failure)) from None
+            broken = not isinstance(failure, AboutAnotherError)
+            raise without_envelope(self._reply, str(failure), broken=broken) from None
         self._take(found)
         # Data that has already arrived is read without waiting: let the other jobs of this loop run.
         await asyncio.sleep(0)
@@ -165,11 +166,11 @@ class Listing(Generic[T]):
         return True
 
     async def _finish(self) -> None:
-        failure: str | None = None
+        failure, broken = None, False
         try:
             self._parser.finish()
         except UnreadableError as unreadable:
-            failure = str(unreadable) if self._read else "the answer is empty"
+            failure, broken = str(unreadable) if self._read else "the answer is empty", True
         if failure is None:
             judge(self._reply, self._parser.envelope)
             self._judged = self._over = True
@@ -177,7 +178,7 @@ class Listing(Generic[T]):
                 failure = "the answer holds no list"
         if failure is not None:
             self._answer.drop_connection()
-            raise without_envelope(self._reply, failure)
+            raise without_envelope(self._reply, failure, broken=broken)
         for count in self._ids.counts():
             self.distinct += count
             await asyncio.sleep(0)

@@ -68,11 +68,17 @@ def trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:
         took=_since_call(task),
         pause=round((meaning.pause or 0) * 1000),
         connect=meaning.connect,
+        broken=_broken(task) if meaning.broken else None,
         bare=meaning.bare,
         lost=meaning.lost,
         by_secret=meaning.signal == "refused" and error.code == BAD_CREDENTIALS,
         worker=_worker(),
     )
+
+
+def _broken(task: Task) -> str:
+    """Name the call whose answer could not be read. A read of no subject (`list_groups`) is the same call for all jobs of its kind."""
+    return task.about if task.job.effect or task.job.subject else task.message_id
 
 
 def listing_trouble(task: Task, meaning: Meaning, error: CoupontoolsError) -> Signal:

@@ -125,6 +125,8 @@ class Meaning:
     bare: bool = False
     #: Did the call fail before a connection was open?
     connect: bool = False
+    #: Could no answer be read? That may concern this call alone, so each call counts once towards an outage.
+    broken: bool = False
     #: For ``held``: may the call have been carried out all the same, so that it is read back before any other?
     lost: bool = False
 
@@ -134,7 +136,7 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
 
     ``shortest_pause`` is how long the account waits, in seconds, when the API asks for a pause without saying for how long.
     """
-    signal: Literal["outage", "none"] = "outage" if error.outage else "none"
+    signal: Literal["outage", "none"] = "outage" if error.outage or error.broken else "none"
     match error:
         case NotSent():
             return Meaning("retry", signal, connect=True)
@@ -147,7 +149,7 @@ def meaning_of(error: CoupontoolsError, *, effect: bool, shortest_pause: float) 
             return Meaning("refused", "well")
         case MayHaveHappened():
             # A Retry-After here concerns this call alone: only its job waits.
-            return Meaning("lost" if effect else "retry", signal)
+            return Meaning("lost" if effect else "retry", signal, broken=error.broken)
         case _:
             raise TypeError(f"{type(error).__name__} has no meaning; add a row") from error
 

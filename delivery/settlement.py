@@ -198,6 +198,8 @@ class Signal:
     pause: int = 0
     #: Did the call fail before a connection was open?
     connect: bool = False
+    #: If no answer could be read: the name of the call, which counts once towards an outage until it is answered.
+    broken: str | None = None
     #: Was the call refused without a code of the vendor's, so that nobody knows whether the account or this call alone is refused?
     bare: bool = False
     #: May the call have been carried out all the same?

@@ -2,22 +2,25 @@
 --
 -- A signal is a table: word, call (the kind of call), about (which call it was), scope (account | sms | email: what a refusal concerns),
 -- channel (the job's own scope), code, text, took (ms since the call began), pause (ms; none for 0), connect (did no connection stand?),
--- bare (was it refused without a code of the vendor's?), lost (may it have been carried out all the same?), worker,
--- secret (the one that was used), by_secret (was that secret refused, and not the account?). A call that went well, with
--- no pause, has only word, call, about, channel, took and secret. The word:
+-- broken (if no answer could be read: the name by which this call counts once), bare (was it refused without a code of the vendor's?), lost
+-- (may it have been carried out all the same?), worker, secret (the one that was used), by_secret (was that secret refused, and not the
+-- account?). A call that went well, with no pause, has only word, call, about, channel, took and secret. The word:
 --   well      the API works
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
 --   none      the call showed nothing
 --
 --   troubles  hash    run:<calls>: how many calls in a row failed as in an outage; well:<calls>: when one was answered last (ms), for
---                     each kind of call and for connections; was:<hold>: "<when it ended> <its interval>" (ms); run:bare: how many
---                     calls in a row were refused without a code; passed: when such a refusal ended because another call passed (ms)
+--                     each kind of call and for connections; broken:<calls>: calls whose answers could not be read, a line for each;
+--                     was:<hold>: "<when it ended> <its interval>" (ms); run:bare: how many calls in a row were refused
+--                     without a code; passed: when such a refusal ended because another call passed (ms)
 
 local TROUBLES_TTL_MS = 600000
 -- Calls that are refused without a code, though others passed a moment ago, wait alone; at this many in a row, their channel is held.
 local BARE_RUN = 100
 local ALONE_TTL_MS = 86400000
+-- How much is kept of the names of calls whose answers could not be read: some 150 calls.
+local BROKEN_BYTES = 8192
 
 local function take_signal(signal, token, account, alone, threshold)
   local troubles, word, pause = account.troubles, signal.word, signal.pause or 0
@@ -58,12 +61,28 @@ local function take_signal(signal, token, account, alone, threshold)
       secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil })
   end
 
+  -- If no answer to this very call can be read, others of its kind may be answered all the same: a listing may be too long for the API. So
+  -- each call counts once, until it is answered. Answers whether this one has counted, and notes it.
+  local function is_broken_again()
+    local seen = redis.call('HGET', troubles, 'broken:' .. calls) or '\n'
+    if string.find(seen, '\n' .. signal.broken .. '\n', 1, true) then return true end
+    redis.call('HSET', troubles, 'broken:' .. calls, string.sub(seen .. signal.broken .. '\n', -BROKEN_BYTES))
+    return false
+  end
+
+  local function is_answered()
+    local seen = redis.call('HGET', troubles, 'broken:' .. calls)
+    local from, to = string.find(seen or '', '\n' .. signal.about .. '\n', 1, true)
+    if from then redis.call('HSET', troubles, 'broken:' .. calls, string.sub(seen, 1, from) .. string.sub(seen, to + 1)) end
+  end
+
   -- 1. How many calls in a row have failed? ----------------------------------------------------------------------------------------
 
   if word == 'well' or word == 'refused' then
     local fields = { 'run:connect', 0, 'well:connect', whole(now), 'run:' .. calls, 0, 'well:' .. calls, whole(now) }
     if word == 'well' then fields[9], fields[10] = 'run:bare', 0 end
     redis.call('HSET', troubles, unpack(fields))
+    is_answered()
     redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
   elseif word == 'outage' and not signal.connect then
     redis.call('HSET', troubles, 'run:connect', 0, 'well:connect', whole(now))
@@ -74,7 +93,9 @@ local function take_signal(signal, token, account, alone, threshold)
     -- Time-outs of a burst come later than the good answers to calls of the same moment: a call counts only if it began after the last
     -- good answer.
     local well = tonumber(redis.call('HGET', troubles, 'well:' .. kind_of_run) or '0')
-    if well > now or now - signal.took > well then run = redis.call('HINCRBY', troubles, 'run:' .. kind_of_run, 1) end
+    if (well > now or now - signal.took > well) and not (signal.broken and is_broken_again()) then
+      run = redis.call('HINCRBY', troubles, 'run:' .. kind_of_run, 1)
+    end
     redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
   end
 

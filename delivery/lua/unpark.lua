@@ -82,9 +82,10 @@ local function nobody_takes(name, hold)
 end
 
 -- The rank in a place from which the next probe is taken. Neighbours are often of one group, and may all be refused for one reason: each
--- probe of a refusal without a code is taken far from those before it (multiples of the golden ratio fill a range evenly).
+-- probe of a refusal without a code is taken far from those before it (multiples of the golden ratio fill a range evenly). So is each probe
+-- of a kind of call that fails: otherwise a few jobs that fail while others would pass, and come back in time, would make every probe.
 local function probe_rank(place, hold)
-  if not hold.bare then return 0 end
+  if not (hold.bare or hold.call_only) then return 0 end
   local count = redis.call('ZCARD', place.key)
   return math.max(0, math.min(count - hold.letting, math.floor((hold.tried or 0) * 0.618034 % 1 * count)))
 end

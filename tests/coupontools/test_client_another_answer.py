@@ -98,7 +98,7 @@ async def test_an_answer_that_says_that_another_was_added_is_told_apart(
 ) -> None:
     with pytest.raises(MayHaveHappened) as raised:
         await asking(connect(await wire.answer(wire.http(200, told))))
-    assert (raised.value.another, raised.value.outage) == (another, False)
+    assert (raised.value.another, raised.value.outage, raised.value.broken) == (another, False, False)
 
 
 OURS: list[tuple[Asking, dict[str, Any]]] = [

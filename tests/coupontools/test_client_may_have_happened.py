@@ -70,8 +70,9 @@ async def test_connection_lost_before_or_within_the_answer(
     api = connect(await wire.serve(script))
     error = await failure(api.sms.create_group("x"))
     assert type(error) is MayHaveHappened
-    # One broken connection shows nothing about the service as a whole; a 5xx does.
+    # One broken connection shows nothing about the service as a whole, but several do; a 5xx does. A 401 may concern this call alone.
     assert error.outage is said.startswith(b"HTTP/1.1 500")
+    assert error.broken is not said.startswith((b"HTTP/1.1 500", b"HTTP/1.1 401"))
     assert len(wire.requests) == 1
 
 
@@ -168,7 +169,7 @@ async def test_answer_that_is_not_http(wire: Any, connect: Any, said: bytes, sec
         (b'{"status": {"status": "pending"}, "groupid": 1}', "no readable status"),
         (b'{"status": {"status": "OK"}, "groupid": 1', "no JSON object"),
         (b'{"status": {"status": "OK"}, \xff "groupid": 1}', "no JSON object"),
-        (b'{"status": {"status": "OK"}, "groupid": ' + b"9" * 5000 + b"}", ""),
+        (b'{"status": {"status": "OK"}, "groupid": ' + b"9" * 5000 + b"}", "no JSON object"),
         (b"[" * 10_000, "no JSON object"),
     ],
 )
@@ -176,6 +177,8 @@ async def test_success_without_the_apis_words(wire: Any, connect: Any, document:
     api = connect(await wire.answer(wire.http(200, document)))
     error = await may_have_happened(api.sms.create_group("x"), words, outage=False)
     assert error.status == 200
+    # An object with a status is the API's own, and may concern this call alone.
+    assert error.broken is (words != "no readable status" or document == b"{}")
     assert "maintenance" not in str(error)
 
 

@@ -70,6 +70,7 @@ def test_a_failed_call_says_of_the_account_what_its_answer_meant(
         "took": 2500,
         "pause": 0,
         "connect": False,
+        "broken": None,
         "bare": False,
         "lost": False,
         "by_secret": False,

@@ -153,6 +153,39 @@ def test_a_kind_of_call_that_fails_holds_no_other(house: House) -> None:
     house.wait_answered(held)
 
 
+def test_a_maintenance_page_with_a_status_of_success_is_an_outage(house: House) -> None:
+    """Each job of an import made a call that was lost, and nothing told why all stood still."""
+    group_id = house.new_group()
+    house.sandbox.faults("html", endpoint=["sms/addcontact", "sms/userlist"])
+    house.worker(WORKER_CONCURRENCY=8)
+    jobs = house.enqueue_many("add_contact", contacts("sms", group_id, 100))
+    wait_for(lambda: house.tally()["account.held"] == 1, show=house.log_tail)
+    wait_for(lambda: parked(house) >= 80, what="the others are parked", show=house.log_tail)
+    data = next(event["data"] for event in house.events() if event["type"] == "coupontools.account.held")
+    assert (data["scope"], data["kind"], data["code"]) == ("sms", "outage", None)
+    assert data["message"] == "add_contact: the answer is no JSON object (HTTP 200)"
+    assert "the answer is no JSON object" in " ".join(house.run("status").stdout.split())
+    assert calls(house)["sms/addcontact"] < 40
+    house.sandbox.clear_faults()
+    answers = house.wait_answered(jobs)
+    assert {events[0]["type"] for events in answers.values()} == {"coupontools.contact.added"}
+    # Those that were parked lost no attempt.
+    assert sum(events[0]["data"]["attempts"] == 1 for events in answers.values()) > 60
+    assert (house.counts()["contacts"], house.counts()["surplus_contacts"]) == (100, 0)
+    wait_for(lambda: house.tally()["account.released"] == 1, show=house.log_tail)
+
+
+def test_listings_that_are_cut_off_hold_no_other(house: House) -> None:
+    bad, good = house.new_group(), house.new_group()
+    house.sandbox.faults("cut_off", endpoint="sms/userlist", containing=bad)
+    house.worker(RETRY_MIN_SECONDS=0.01, RETRY_MAX_SECONDS=0.05)
+    for _ in range(4):
+        house.enqueue("list_contacts", channel="sms", group_id=bad)
+    wait_for(lambda: calls(house)["sms/userlist"] >= 40, what="many failures in a row", show=house.log_tail)
+    assert house.answer(house.enqueue("list_contacts", channel="sms", group_id=good))
+    assert house.tally()["account.held"] == 0
+
+
 def test_an_outage_ends_with_its_last_job(house: House) -> None:
     """Otherwise no job would be left to find out that the outage is over."""
     house.worker(COUPONTOOLS_BASE_URL="http://127.0.0.1:9")

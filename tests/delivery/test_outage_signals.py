@@ -43,6 +43,58 @@ def test_so_many_failures_in_a_row_are_an_outage(still: StillClock, tell: Tell, 
     assert holds(still) == {name: hold}
 
 
+def test_answers_that_cannot_be_read_count_once_for_each_call(still: StillClock, tell: Tell) -> None:
+    """One listing that is too long for the API would otherwise hold all others."""
+    page = replace(OUTAGE, code="", text="add_contact: the answer is empty (HTTP 200)")
+    for number in range(1, OUTAGE_THRESHOLD):
+        for _ in range(3):
+            assert tell(replace(page, broken=f"call {number}")) == Changes()
+        assert still.all()[KEYS.troubles]["run:sms/add_contact"] == str(number)
+    [hold] = tell(replace(page, broken="call 0")).began
+    assert holds(still) == {"sms/outage/add_contact": hold}
+    assert (hold["kind"], hold["message"], hold["call_only"]) == ("outage", page.text, True)
+    # Other calls pass; those that failed come back, and fail again.
+    assert tell(replace(WELL, about="another")).ended
+    for number in range(OUTAGE_THRESHOLD):
+        assert tell(replace(page, broken=f"call {number}")) == Changes()
+    assert still.all()[KEYS.troubles]["run:sms/add_contact"] == "0"
+
+
+def test_a_call_that_was_answered_since_counts_anew(still: StillClock, tell: Tell) -> None:
+    for about in ("one", "two", "three"):
+        tell(replace(OUTAGE, broken=about))
+    tell(replace(WELL, about="two"))
+    still.now = NOW + 1001
+    for about, run in (("one", "0"), ("three", "0"), ("two", "1"), ("two", "1"), ("four", "2")):
+        tell(replace(OUTAGE, broken=about))
+        assert still.all()[KEYS.troubles]["run:sms/add_contact"] == run
+    # Other failures count each time, and so do other kinds of call.
+    tell(OUTAGE)
+    tell(OUTAGE)
+    assert still.all()[KEYS.troubles]["run:sms/add_contact"] == "4"
+    tell(replace(OUTAGE, call="create_group", broken="one"))
+    assert still.all()[KEYS.troubles]["run:sms/create_group"] == "1"
+
+
+def test_only_so_many_calls_are_known_that_could_not_be_read(still: StillClock, tell: Tell) -> None:
+    names = [f"add_contact:{number:040d}" for number in range(400)]
+    for name in names:
+        tell(replace(OUTAGE, broken=name))
+    known = still.all()[KEYS.troubles]["broken:sms/add_contact"]
+    assert len(known) == 8192
+    before = still.all()[KEYS.troubles]["run:sms/add_contact"]
+    tell(replace(OUTAGE, broken=names[-1]))
+    assert still.all()[KEYS.troubles]["run:sms/add_contact"] == before
+
+
+def test_a_probe_that_could_not_be_read_makes_the_pause_longer(still: StillClock, tell: Tell) -> None:
+    put_hold(still.redis, KEYS, "sms/outage/add_contact", call_only=True, call="sms/add_contact", probe="t1")
+    still.redis.hset(KEYS.troubles, "broken:sms/add_contact", "\nthis one\n")
+    tell(replace(OUTAGE, broken="this one", text="the answer is empty"))
+    hold = holds(still)["sms/outage/add_contact"]
+    assert (hold["interval"], hold["probe"], hold["message"]) == (2000, "", "the answer is empty")
+
+
 def test_one_answer_ends_the_run(still: StillClock, tell: Tell) -> None:
     for signal in (WELL, REFUSED):
         still.redis.hset(KEYS.troubles, mapping={"run:connect": 5, "run:sms/add_contact": 6})

@@ -491,6 +491,17 @@ def test_where_fewer_are_left_than_may_probe_all_of_them_are_let_out(still: Stil
     assert delayed(still).keys() == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize(("tried", "let_out"), [(0, "bad"), (1, "worse"), (2, "bad"), (3, "good")])
+def test_each_probe_of_a_kind_of_call_that_fails_is_another(
+    still: StillClock, tried: int, let_out: str
+) -> None:
+    """Some jobs may fail while others would pass, and come back to the first places before the next probe."""
+    park(still, "sms/outage/add_contact", "bad", "worse", "good")
+    put_hold(still.redis, KEYS, "sms/outage/add_contact", call_only=True, call="sms/add_contact", tried=tried)
+    unpark(still)
+    assert list(delayed(still)) == [let_out]
+
+
 def test_a_refusal_with_a_code_lets_out_the_oldest(still: StillClock) -> None:
     park(still, "sms/refused", "a", "b", "c")
     put_hold(still.redis, KEYS, "sms/refused", tried=3)
