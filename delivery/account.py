@@ -21,6 +21,7 @@ from delivery.task import Task, now
 
 __all__ = [
     "SILENT",
+    "found",
     "it_works",
     "listing_trouble",
     "listing_works",
@@ -43,6 +44,11 @@ def it_works(task: Task) -> Signal:
     return Signal(
         word="well", call=task.job.actor, about=task.about, channel=task.job.scope, took=_since_call(task)
     )
+
+
+def found(task: Task) -> Signal:
+    """Return the signal of a lost call that a listing shows: the API carries out calls of this kind, whatever their answers are."""
+    return Signal(word="found", call=task.job.actor, about=task.about, channel=task.job.scope)
 
 
 def listing_works(task: Task) -> Signal:

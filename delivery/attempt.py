@@ -94,7 +94,7 @@ class Attempt:
             case "unknown":
                 return await self.fail(answer.late(answer.UNKNOWN, claim.reason))
             case "found":
-                return await self._succeed(job.found(orjson.loads(claim.evidence)), None)
+                return await self._succeed(job.found(orjson.loads(claim.evidence)), account.found(self.task))
             case "told":
                 return await self._succeed(job.from_told(orjson.loads(claim.evidence)), None)
             case "stands":

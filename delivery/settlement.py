@@ -182,7 +182,7 @@ class NoSettlement(Settlement):
 class Signal:
     """What a call showed about the account; see signal.lua."""
 
-    word: Literal["well", "refused", "outage", "none"]
+    word: Literal["well", "refused", "outage", "found", "none"]
     #: The kind of call, and which one it was.
     call: str = ""
     about: str = ""

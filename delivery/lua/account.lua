@@ -12,6 +12,7 @@
 --                       parked messages were let out to probe), letting (how many at once), tried (how many probes failed), bare (refused
 --                       without a code of the vendor's), about (which call that was), lost (may that call have been carried out?), others
 --                       (of a bare one: has it parked jobs of other kinds?), call_only (does an outage concern that kind of call alone?),
+--                       broken (did it begin with an answer that could not be read?),
 --                       any (may any call probe?), secret (whose credentials were refused), untold (its event is still to be written)
 --   still     hash    view -> since when its deadlines stand still (ms), while they do; view:sum -> how long they have in all (ms)
 --   held      zset    for each view, past periods of standing still: "<from>:<to>:<sum, this one included>" by their end (ms)

@@ -150,7 +150,7 @@ if before == 'quiet' then
 end
 used = before == 'used'
 
-local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts', 'outcome', 'another')
+local r = read(record, 'state', 'token', 'fingerprint', 'verdict', 'batch', 'kept', 'attempts', 'outcome', 'another', 'claimed_at')
 -- An answer in hand is worth more than a record that was lost (a failover to a replica that lagged behind), or than an unknown record
 -- that no claim is working on. A `found` verdict may be settled by any claim that got it: otherwise two claims that take turns would make
 -- each other's settlement stale for ever.
@@ -159,6 +159,7 @@ local better = op == 'done' and r.state == 'unknown' and (not r.token or r.verdi
 local owns = job.owned and (r.token == job.token or missing or better)
 if job.owned and not owns and not ours_is_due then return answer('stale') end
 
+if job.signal then job.signal.began = tonumber(r.claimed_at) end
 heed_signal()
 if job.question and op ~= 'pages' then tell_all(told, asking, job.token, job.told, job.lasts, delayed) end
 

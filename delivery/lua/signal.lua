@@ -8,10 +8,12 @@
 --   well      the API works
 --   refused   the account, or its channel, was refused
 --   outage    the call failed as in an outage
+--   found     a listing shows that a call was carried out whose answer was lost; `began` is when it began at the earliest (ms)
 --   none      the call showed nothing
 --
 --   troubles  hash    run:<calls>: how many calls in a row failed as in an outage; well:<calls>: when one was answered last (ms), for
 --                     each kind of call and for connections; broken:<calls>: calls whose answers could not be read, a line for each;
+--                     found:<calls>: when such a call was last found to be carried out, while that ends a hold or keeps one from beginning;
 --                     was:<hold>: "<when it ended> <its interval>" (ms); run:bare: how many calls in a row were refused
 --                     without a code; passed: when such a refusal ended because another call passed (ms)
 
@@ -57,15 +59,21 @@ local function take_signal(signal, token, account, alone, threshold)
     local interval = probe_interval(kind, signal.bare, returns and tonumber(last))
     begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
       since = now, retry_at = now + interval, interval = interval, probe = '', call_only = call_only or nil,
-      bare = signal.bare or nil, lost = signal.lost or nil, about = signal.bare and signal.about or nil,
+      broken = signal.broken and true or nil, bare = signal.bare or nil, lost = signal.lost or nil, about = signal.bare and signal.about or nil,
       secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil })
+  end
+
+  -- Does the API carry out calls of this kind, though their answers cannot be read? Then they are no outage: each is read back.
+  local function is_carried_out()
+    local found = tonumber(redis.call('HGET', troubles, 'found:' .. calls) or '')
+    return found and math.abs(now - found) < PAUSE.returns_within
   end
 
   -- If no answer to this very call can be read, others of its kind may be answered all the same: a listing may be too long for the API. So
   -- each call counts once, until it is answered. Answers whether this one has counted, and notes it.
   local function is_broken_again()
     local seen = redis.call('HGET', troubles, 'broken:' .. calls) or '\n'
-    if string.find(seen, '\n' .. signal.broken .. '\n', 1, true) then return true end
+    if string.find(seen, '\n' .. signal.broken .. '\n', 1, true) or is_carried_out() then return true end
     redis.call('HSET', troubles, 'broken:' .. calls, string.sub(seen .. signal.broken .. '\n', -BROKEN_BYTES))
     return false
   end
@@ -74,6 +82,16 @@ local function take_signal(signal, token, account, alone, threshold)
     local seen = redis.call('HGET', troubles, 'broken:' .. calls)
     local from, to = string.find(seen or '', '\n' .. signal.about .. '\n', 1, true)
     if from then redis.call('HSET', troubles, 'broken:' .. calls, string.sub(seen, 1, from) .. string.sub(seen, to + 1)) end
+  end
+
+  if word == 'found' then
+    local name = signal.channel .. '/outage/' .. signal.call
+    local hold = cjson.decode(redis.call('HGET', account.holds, name) or '{}')
+    -- The call must have begun under the hold, as its probe: what was carried out before shows nothing.
+    local ends = hold.broken and (signal.began or 0) >= hold.since
+    if ends or is_carried_out() then redis.call('HSET', troubles, 'found:' .. calls, whole(now), 'run:' .. calls, 0) end
+    if ends then end_hold(account, name, hold) end
+    return
   end
 
   -- 1. How many calls in a row have failed? ----------------------------------------------------------------------------------------

@@ -175,6 +175,17 @@ def test_a_maintenance_page_with_a_status_of_success_is_an_outage(house: House) 
     wait_for(lambda: house.tally()["account.released"] == 1, show=house.log_tail)
 
 
+def test_calls_that_are_carried_out_and_answered_with_a_page_go_on(house: House) -> None:
+    group_id = house.new_group()
+    house.sandbox.faults("html", endpoint="sms/addcontact", carry_out=True)
+    house.worker(WORKER_CONCURRENCY=8)
+    jobs = house.enqueue_many("add_contact", contacts("sms", group_id, 150))
+    answers = house.wait_answered(jobs)
+    assert all(events[0]["data"]["reconciled"] for events in answers.values())
+    assert (house.tally()["account.held"], house.tally()["account.released"]) == (1, 1)
+    assert (calls(house)["sms/addcontact"], house.counts()["contacts"]) == (150, 150)
+
+
 def test_listings_that_are_cut_off_hold_no_other(house: House) -> None:
     bad, good = house.new_group(), house.new_group()
     house.sandbox.faults("cut_off", endpoint="sms/userlist", containing=bad)

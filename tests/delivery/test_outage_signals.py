@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from delivery import Ledger
 from delivery.policy import OUTAGE_THRESHOLD
 from delivery.settlement import Changes, Signal
 from tests.harness.holds import put_hold
 from tests.harness.records import (
+    DONE,
     KEYS,
     OUTAGE,
     REFUSED,
     WELL,
+    Make,
     Tell,
     events,
     holds,
 )
 from tests.harness.still_clock import NOW, StillClock
+from tests.harness.sync_ledger import finish
 
 
 @pytest.mark.parametrize("connect", [True, False])
@@ -93,6 +98,38 @@ def test_a_probe_that_could_not_be_read_makes_the_pause_longer(still: StillClock
     tell(replace(OUTAGE, broken="this one", text="the answer is empty"))
     hold = holds(still)["sms/outage/add_contact"]
     assert (hold["interval"], hold["probe"], hold["message"]) == (2000, "", "the answer is empty")
+
+
+def test_calls_that_are_carried_out_are_no_outage_though_their_answers_cannot_be_read(
+    still: StillClock, still_ledger: Ledger, claimed: Make, tell: Tell
+) -> None:
+    """Otherwise only a probe every few seconds would go on, where every call succeeds and is read back."""
+    found = Signal(word="found", call="add_contact", about="this one", channel="sms")
+    fields = {"call_only": True, "call": "sms/add_contact", "since": NOW - 5000}
+    numbers = itertools.count()
+
+    def end(began: int) -> Changes:
+        job = claimed(f"job {next(numbers)}")
+        still.redis.hset(still_ledger.record(job), "cl", began)
+        return finish(still_ledger.settle(job, "t1", DONE, found)).changes
+
+    # Time-outs and 5xx are an outage all the same.
+    put_hold(still.redis, KEYS, "sms/outage/add_contact", **fields)
+    assert end(NOW - 5000) == Changes()
+    put_hold(still.redis, KEYS, "sms/outage/add_contact", **fields, broken=True)
+    # This call began before the hold.
+    assert end(NOW - 5001) == Changes()
+    assert len(end(NOW - 5000).ended) == 1
+    for later in (0, 119_999, 239_998):
+        still.now = NOW + later
+        for number in range(2 * OUTAGE_THRESHOLD):
+            assert tell(replace(OUTAGE, broken=f"call {number}")) == Changes()
+        # Each further call that is found makes the time longer.
+        assert end(still.now) == Changes()
+    still.now += 120_000
+    began = [tell(replace(OUTAGE, broken=f"call {number}")).began for number in range(OUTAGE_THRESHOLD)]
+    assert [len(holds) for holds in began] == [0] * (OUTAGE_THRESHOLD - 1) + [1]
+    assert began[-1][0]["broken"] is True
 
 
 def test_one_answer_ends_the_run(still: StillClock, tell: Tell) -> None:
