@@ -95,8 +95,8 @@ local function probing()
   return '0'
 end
 
--- Makes this claim the probe of every hold that lets it through. A look-up shows nothing about an outage of one kind of call, which does
--- not stop it: if it were the probe, those who look up lost calls would put off the next call for as long as they come.
+-- Makes this claim the probe of every hold that lets it through. A look-up shows nothing about an outage of one kind of call: if it were
+-- the probe, those who look up lost calls would put off the next call for as long as they come.
 local function take_probes(only_looks)
   for _, list in ipairs({ standing, passing }) do
     for _, one in ipairs(list) do
@@ -287,7 +287,7 @@ end
 
 local function read_back()
   redis.call('SET', reader, job.token, 'PX', whole(job.cover))
-  take_probes(must_read_back)
+  take_probes(true)
   return say('read_back', attempts, probing(), must_read_back and whole(tonumber(r.lost_at)) or '')
 end
 

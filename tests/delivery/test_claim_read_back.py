@@ -172,6 +172,20 @@ def test_whoever_may_probe_an_outage_reads_back_first_where_others_wait_for_it(
         assert answer.lost_at is None
 
 
+def test_whoever_reads_back_for_others_leaves_the_probe_of_its_kind_of_call_to_a_call(
+    still: StillClock, still_task: Make, claim: Ask
+) -> None:
+    """The listing put this probe off by an interval, and showed nothing about such calls."""
+    job = still_task("job")
+    hold = put_hold(still.redis, KEYS, "sms/outage/add_contact", call_only=True)
+    put_hold(still.redis, KEYS, "account/outage")
+    still.redis.zadd(KEYS.unknown(job.listing), {"another record": NOW})
+    answer = claim(job)
+    assert (answer.verb, answer.probe) == ("read_back", True)
+    assert holds(still)["account/outage"]["probe"] == "t1"
+    assert holds(still)["sms/outage/add_contact"] == hold
+
+
 def test_a_read_never_reads_back_for_others(still: StillClock, still_task: Make, claim: Ask) -> None:
     job = still_task("job", "list_contacts")
     put_hold(still.redis, KEYS, "account/outage")
