@@ -69,7 +69,7 @@ class Pause:
     let_out_again = 1.0
     #: When no call is left of the kind that was refused, any other may probe after this time.
     any_probes = 600.0
-    #: An outage of one kind of call ends when it could have been probed for this long and no job of its kind came.
+    #: An outage of one kind of call ends when its probe has been due for this long, and no job of its kind came or is parked.
     outage_left = 60.0
     #: After this time a job asks again that must leave the probe to another and cannot be parked.
     probe_soon = 0.25

@@ -62,9 +62,9 @@ local function candidate(name, hold)
   return same
 end
 
-local function has_parked(name)
+local function is_parked(call)
   for _, place in ipairs(places) do
-    if place.name == name then return true end
+    if place.call == call then return true end
   end
   return false
 end
@@ -107,6 +107,13 @@ for i = 1, #flat, 2 do
     end
   end
   local is_due = hold.kind ~= 'paused' and (hold.retry_at <= now or hold.retry_at - now > (hold.length or PAUSE.probe_furthest))
+  local is_forgotten = hold.call_only and is_due and now - hold.retry_at >= PAUSE.outage_left
+  if is_forgotten and is_parked(hold.call) then
+    -- Such calls are parked, under this hold or another, and come when it is over. Start the time anew: else the outage would end before
+    -- the first of them can probe, and all would call at once.
+    is_forgotten, hold.retry_at = false, now
+    write_hold(account, name, hold)
+  end
   local secrets = hold.secret and secrets_of(holds, workers, heartbeats)
   if secrets and secrets[hold.secret] == nil then
     -- No living worker uses this secret any more.
@@ -116,7 +123,7 @@ for i = 1, #flat, 2 do
   elseif hold.kind == 'outage' and is_due and not is_busy and #places == 0 then
     -- No job is left to probe the outage, and none waits for its end.
     end_hold(account, name, hold)
-  elseif hold.call_only and is_due and now - hold.retry_at >= PAUSE.outage_left and not has_parked(name) then
+  elseif is_forgotten then
     -- Other jobs keep the workers busy, but nobody makes this kind of call any more.
     end_hold(account, name, hold)
   elseif is_due and not is_paused('account') and (let_out > now or let_out + PAUSE.let_out_again <= now) then

@@ -161,7 +161,10 @@ def test_an_outage_that_nobody_is_left_to_find_out_about_ends(
         # A probe is under way, or due soon.
         ("sms/outage/create_group", -1, None, False),
         ("sms/outage/create_group", 60_000, "sms/outage/create_group", False),
-        # What another hold has parked does not probe this one.
+        # This kind of call comes again when the other hold is over.
+        ("sms/outage/create_group", 60_000, "sms/paused", False),
+        ("sms/outage/create_group", 60_000, "account/outage", False),
+        # These are calls of another kind.
         ("sms/outage/create_group", 60_000, "email/paused", True),
         # Any job that keeps the workers busy would probe an outage of all calls.
         ("account/outage", 60_000, None, False),
@@ -171,14 +174,37 @@ def test_an_outage_of_a_kind_of_call_that_nobody_makes_any_more_ends_under_load(
     still: StillClock, name: str, since_due: int, parked: str | None, *, ends: bool
 ) -> None:
     """While other jobs kept the workers busy, the channel was told to be held for good, and no later outage of it was told."""
-    put_hold(still.redis, KEYS, name, retry_at=NOW - since_due, call_only=name != "account/outage")
+    put_hold(
+        still.redis,
+        KEYS,
+        name,
+        retry_at=NOW - since_due,
+        call_only=name != "account/outage",
+        call="sms/create_group",
+    )
     if parked:
-        park(still, parked, "a", queue="groups", call="sms/create_group")
+        kind = "email/create_group" if parked.startswith("email") else "sms/create_group"
+        park(still, parked, "a", queue="groups", call=kind)
         if parked != name:
             put_hold(still.redis, KEYS, parked)
     _, changes = unpark(still, busy=True)
     assert changes == ({"ended": ["outage"]} if ends else {})
     assert (name in holds(still)) is not ends
+
+
+def test_an_outage_waits_a_minute_for_calls_that_another_hold_had_parked(still: StillClock) -> None:
+    """It ended before they were back on their queue: all of them called at once then, and not one as the probe."""
+    name = "sms/outage/create_group"
+    put_hold(still.redis, KEYS, name, retry_at=NOW - 60_000, call_only=True, call="sms/create_group")
+    put_hold(still.redis, KEYS, "sms/paused")
+    park(still, "sms/paused", "a", queue="groups", call="sms/create_group")
+    unpark(still)
+    still.redis.hdel(KEYS.holds, "sms/paused")
+    assert unpark(still) == (1, {})
+    still.now += 59_999
+    assert unpark(still) == (0, {})
+    still.now += 1
+    assert unpark(still) == (0, {"ended": ["outage"]})
 
 
 def test_a_refusal_and_a_pause_last_though_nobody_waits(still: StillClock) -> None:
