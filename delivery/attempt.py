@@ -222,7 +222,7 @@ class Attempt:
         }
         try:
             async with self.lease.kept():
-                await self.means.take_slot(self.task.queue)
+                await means.take_slot(task.queue)
                 await read_back.find_waiting()
                 about["message_ids"] = read_back.message_ids
                 try:

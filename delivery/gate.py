@@ -69,7 +69,7 @@ class Gate:
 
     def __init__(self, concurrency: int, *, claims: int | None = None) -> None:
         """``claims`` is how many claims may be under way at once, if more would only be told to wait."""
-        #: Who has a place. Other threads may use only what says so.
+        #: Who has a place. Other threads may read only `in_flight()` and `full_since`: all else is changed by the event loop meanwhile.
         self.shares = Shares(concurrency)
         self._most_claims = claims or concurrency
         self._claims = 0

@@ -29,7 +29,7 @@ class Trouble:
 
 
 class Observer:
-    """Something else that follows attempts, such as metrics or tracing. It defines a method for each thing that it wants to know."""
+    """Something else that follows attempts, such as metrics or tracing. A subclass overrides the methods for what it wants to know."""
 
     def attempt_finished(self, task: Task, outcome: str, fields: dict[str, Any]) -> None:
         """An attempt ended."""

@@ -127,8 +127,8 @@ local function take_signal(signal, token, account, alone, threshold)
     end
     -- An answer that asks for a pause does not yet show whether the account is refused.
     if hold.kind ~= 'refused' or word ~= 'well' or pause > 0 then return false end
-    -- Neither does the answer to a call that was under way when the account was refused: else the holds of a busy account would flap. (If
-    -- the hold began in the future, the clock was set back since.)
+    -- Neither does the answer to a call that was under way when the account was refused: else the holds of a busy account would flap. If
+    -- the hold seems to begin in the future, the clock was set back since, and nobody knows which came first.
     if not hold.bare and hold.since <= now and now - (signal.took or 0) < hold.since then return false end
     if hold.scope ~= 'account' and hold.scope ~= signal.channel then return false end
     if hold.secret then return hold.secret == signal.secret end

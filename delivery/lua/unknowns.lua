@@ -7,9 +7,9 @@
 local unknown = KEYS[1]
 -- ARGV  1 how many to skip: those that were answered before   2 how many to answer at most
 local passed, most = tonumber(ARGV[1]), tonumber(ARGV[2])
--- Answers now (ms), then for each record: its key, when its call ended and
--- began at the earliest, and when it is looked at next (ms), its needle, its baseline, and the message_id of its job ('' if nobody has
--- asked since an older release wrote it), and how many answers of its calls said OK about another contact or group. Records that are not unknown any more, or have a verdict, are dropped.
+-- Answers now (ms), then for each record: its key, when its call ended and began at the earliest, and when it is looked at next (ms), its
+-- needle, its baseline, the message_id of its job ('' if nobody has asked since an older release wrote it), and how many answers of its
+-- calls said OK about another contact or group. Records that are not unknown any more, or have a verdict, are dropped.
 
 local answer = { whole(now) }
 for _, record in ipairs(redis.call('ZRANGE', unknown, passed, passed + most - 1)) do
