@@ -202,8 +202,9 @@ local function take_signal(signal, token, account, alone, threshold)
     if is_later then
       local hold = { scope = 'account', kind = 'asked', code = signal.code, message = signal.text, worker = signal.worker, since = now,
         retry_at = now + pause, length = pause, probe = '' }
-      if present and is_told(present) and is_told(hold) then
-        hold.since = present.since
+      if present and is_told(present) then
+        -- Readers were told of this hold, or will be: a short pause must not make it one whose end is told to nobody.
+        hold.since, hold.untold, hold.length = present.since, present.untold, math.max(pause, present.length)
         write_hold(account, 'account/asked', hold)
       else
         begin_hold(account, 'account/asked', hold)

@@ -306,3 +306,22 @@ def test_a_pause_with_more_left_than_it_lasts_was_set_by_a_clock_ahead(
     put_hold(still.redis, KEYS, "account/asked", retry_at=NOW + left, length=20_000)
     tell(replace(WELL, word="none", pause=15_000))
     assert holds(still)["account/asked"]["retry_at"] == NOW + (15_000 if replaced else left)
+
+
+def test_a_short_pause_that_lengthens_a_long_one_is_told_with_it(still: StillClock, tell: Tell) -> None:
+    """A hold is told at its end if its length is that of a long pause: else readers would take the account for held for good."""
+    tell(replace(WELL, word="none", pause=20_000))
+    still.now = NOW + 15_000
+    assert tell(replace(WELL, word="none", pause=8000)) == Changes()
+    hold = holds(still)["account/asked"]
+    assert (hold["since"], hold["retry_at"], hold["length"]) == (NOW, NOW + 23_000, 20_000)
+
+
+def test_a_pause_that_is_replaced_before_its_event_was_written_is_told_all_the_same(
+    still: StillClock, tell: Tell
+) -> None:
+    """Redis had refused that event. The hold's end was told then, and its beginning never."""
+    put_hold(still.redis, KEYS, "account/asked", retry_at=NOW + 11_000, length=11_000, untold=True)
+    tell(replace(WELL, pause=20_000))
+    hold = holds(still)["account/asked"]
+    assert (hold["retry_at"], hold["untold"]) == (NOW + 20_000, True)
