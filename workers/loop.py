@@ -22,7 +22,8 @@ __all__ = ["JobLoop"]
 
 log = structlog.get_logger("workers.loop")
 
-#: How long jobs that are cut off at the end of the shutdown may take to note in Redis how far they came, in seconds.
+#: How long jobs that are cut off at the end of the shutdown may take to note in Redis how far they came, and then the closing of the loop,
+#: in seconds.
 LAST_WORDS_SECONDS = 2.0
 
 

@@ -71,9 +71,9 @@ def left_seconds(waiting: int, per_minute: float) -> float | None:
 def left_of_batch(
     client: redis.Redis, keys: Keys, lane: str, waiting: int, per_minute: float, *, begun: bool
 ) -> float | None:
-    """Return how long the ``waiting`` jobs of a batch take at this pace. Until one of them is answered (``begun``), others come first.
+    """Return how long the ``waiting`` jobs of a batch take at this pace. ``begun``: is one of its jobs answered?
 
-    Nobody knows how many of the others stand behind the batch, so all that wait in its lane count.
+    Until then, jobs of others come first. Nobody knows how many stand behind the batch, so all that wait in its lane count.
 
     Raises:
         redis.RedisError: Redis could not be asked.

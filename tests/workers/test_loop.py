@@ -28,7 +28,7 @@ def test_jobs_run_on_uvloop_and_on_asyncios_own_loop_where_there_is_none(
 
 
 def test_a_look_up_of_a_name_that_does_not_end_holds_up_no_stop(house: House) -> None:
-    """As uvloop does, this loop waits for it while it is closed, and the process would wait for its thread when it ends."""
+    """The `close` of this loop waits for the look-up, as uvloop's does, and at its end the process would wait for the look-up's thread."""
     program = """
 import sys, threading, uvloop
 from workers import loop, process

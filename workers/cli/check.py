@@ -51,7 +51,7 @@ def check(
             state = read_state(client, settings, find_other_queues(client, settings))
             problems = list(state.redis.problems)
         workers = state.workers
-        # What is held is no fault of a worker: it is ready all the same.
+        # A hold is no fault of a worker, and the worker is ready all the same: warn, and exit 0.
         warnings = [*held(state), *state.redis.warnings]
         warnings += [f"no worker takes what waits in {name}" for name in state.unserved()]
         mine = [worker for worker in workers if any_host or worker.host == socket.gethostname()]

@@ -87,7 +87,7 @@ def events(
         )
 
     def every(client: redis.Redis) -> Iterator[Event]:
-        # The last id before the moment: if the stream has no later entry yet, only later ones are followed.
+        # Follow from the last id before the moment: if the stream has no event after the moment yet, all earlier ones would be shown.
         last = f"{began - 1}-{LAST_NUMBER}" if began else "0-0"
         if new:
             last = end_of_stream(client, settings.events_stream)

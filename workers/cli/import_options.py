@@ -33,7 +33,7 @@ def told_as_usage() -> Iterator[None]:
 
 
 def check_source(source: Path) -> None:
-    """Check that there is such a file, as far as anybody may look."""
+    """Check that the file exists and that this user may look at it."""
     try:
         if source != STDIN:
             source.stat()
@@ -45,7 +45,7 @@ def check_source(source: Path) -> None:
 
 
 def columns_of_file(given: list[str], channel: str) -> dict[str, str]:
-    """Return which known column each of the given columns of the file is."""
+    """Return the given columns of the file, each with the known column that it holds."""
     columns: dict[str, str] = {}
     for item in given:
         column, sign, name = (part.strip() for part in item.partition("="))

@@ -66,7 +66,7 @@ def build_app(*only: str) -> typer.Typer:
 def run_command_line() -> None:
     """Run the command that the arguments of this process name; end the process."""
     for size in ("COLUMNS", "LINES"):
-        # Rich would believe that a terminal has no room at all, and print nothing.
+        # With 0, Rich would believe that the terminal has no room at all, and print nothing.
         if not os.environ.get(size, "").strip("0"):
             os.environ.pop(size, None)
     asked = sys.argv[1] if len(sys.argv) > 1 else "--help"

@@ -89,7 +89,7 @@ def _warn(settings: Settings) -> None:
 
 
 def _check_jobs() -> None:
-    """Report a job that lacks something here, once, not by each process that cannot start because of it."""
+    """Report a job that lacks something once, here. Otherwise each worker process would report it, and fail to start again and again."""
     try:
         with spared():
             import actors  # noqa: F401, PLC0415 - so that a wrong setting is reported first, without waiting for this

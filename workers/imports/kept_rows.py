@@ -29,10 +29,10 @@ def free_name(source: Path, kind: str) -> Path:
     """
     if is_stream(source):
         source = Path("stdin.csv")
-    plain = source.with_suffix(f".{kind}.csv")
+    first = source.with_suffix(f".{kind}.csv")
     numbered = (source.with_suffix(f".{kind}-{number}.csv") for number in itertools.count(2))
     # A link that leads nowhere takes a name, too.
-    return next(path for path in itertools.chain([plain], numbered) if not os.path.lexists(path))
+    return next(path for path in itertools.chain([first], numbered) if not os.path.lexists(path))
 
 
 class _PrivateCsv:

@@ -80,9 +80,9 @@ class People:
             yield Person(row, arguments, first_line=first_line, needle=needle)
 
     def message(self, person: Person, message_id: str, *, anew: bool = False) -> Enqueued:
-        """Return the job of a person; ``anew``: one that an earlier job with the derived key does not answer.
+        """Return the job of a person. With ``anew``, an outcome of an earlier job does not answer it, because it has a key of the batch.
 
-        Nobody else gets a key of the batch: whoever imports the file once more, without it, would add them twice.
+        No other job has such a key: an import of the same file in another batch would not find its outcome, and add the person twice.
         """
         arguments = dict(person.arguments)
         if anew:
@@ -124,7 +124,7 @@ class People:
         ]
 
     def added_before(self, client: redis.Redis, keys: Keys, people: Sequence[Person]) -> set[str]:
-        """Return who of these people were added by an earlier job: a job without a key of its own does not add them again.
+        """Return the needles of those whom an earlier job has added: a job without a key of its own does not add them again.
 
         Raises:
             redis.RedisError: Redis could not be asked.

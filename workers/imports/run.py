@@ -129,7 +129,6 @@ class ImportRun:
             patience.ask(self.check_cancelled)
             added: set[str] = set()
             if self.people.again or not (self.tally.enqueued or self._goes_on):
-                # Before the states of their jobs, so that whom a job of this batch adds meanwhile is not added anew.
                 added = patience.ask(lambda: self.people.added_before(client, self.keys, people))
             there = patience.ask(lambda: self._there_before(client, people))
             people = [person for person in people if person.needle not in there]

@@ -24,8 +24,8 @@ __all__ = ["serve"]
 
 log = structlog.get_logger("workers.receiver")
 
-#: The most connections at a time, and how many more may wait in the kernel. asyncio accepts all of them at once, and as many again before
-#: those that had to make room are closed; together they must stay below 1,024, the usual limit of a process's open files.
+#: The most connections at a time, and how many more may wait in the kernel. asyncio accepts all that wait at once, and up to BACKLOG more
+#: before it closes the connections that must make room; together they must stay below 1,024, the usual limit of a process's open files.
 MOST_CONNECTIONS: Final = 500
 BACKLOG: Final = 128
 #: How long the last answers may take to be written after the time to drain, in seconds. uvicorn then cancels the rest, with a traceback.

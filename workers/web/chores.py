@@ -50,7 +50,7 @@ class Chores:
         """
         client, settings = self._desk.client, self._desk.settings
         if self._round % ROUNDS_TO_A_SEARCH == 0:
-            # This takes up to a second, so nobody waits for it.
+            # The search takes up to a second, too long for somebody who waits for a page.
             self._desk.others = find_other_queues(client, settings)
         self._round += 1
         note_ages(client, Keys.of(settings), read_state(client, settings).queues)

@@ -1,6 +1,6 @@
 """Signing in with a token, and out.
 
-The form that asks for a token needs no form token: another site that sends it would have to know the token it asks for.
+The form for signing in carries no form token: another site that sends the form would have to know WEB_TOKEN or WEB_IMPORT_TOKEN.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def test_everything_is_counted_where_it_is(house: House, command):
 
 
 def test_an_outage_of_several_kinds_of_call_is_one_hold_of_its_channel(house: House, command):
-    """It was an entry for each kind of call, which nothing but the message told apart."""
+    """An outage was one entry for each kind of call, and only their messages told the entries apart."""
     keys = Keys(account="mine")
     for number, call in enumerate(("create_group", "add_contact", "list_groups")):
         times = {"since": 1_699_999_999_000 + number, "retry_at": 1_700_000_000_009 - number}
@@ -200,7 +200,7 @@ def test_a_queue_with_work_that_no_worker_takes_is_told(house: House, command):
 
 
 def test_check_warns_of_what_is_held(house: House, command):
-    """It said only "healthy" while the account was refused or paused."""
+    """`check` said only "healthy" while the account was refused or paused."""
     patient = {"WORKER_HEARTBEAT_SECONDS": 20}
     house.worker(**patient)
     assert command("pause", "--scope", "sms", "--reason", "moving house", **patient).returncode == 0

@@ -109,7 +109,7 @@ def test_the_process_tells_what_moves_and_ends_while_somebody_watches(house: Hou
 
 
 def test_connections_that_are_too_many_are_closed_before_the_process_has_no_file_left(house: House) -> None:
-    """Without one it cannot take a connection, and Python logs that thousands of times a second."""
+    """Without a free file the process cannot take a connection, and Python logs that thousands of times a second."""
     with ExitStack() as stack:
         web = stack.enter_context(WebProcess(house.environment()))
         address = urlsplit(web.url)
@@ -135,7 +135,7 @@ def test_connections_that_are_too_many_are_closed_before_the_process_has_no_file
 
 
 async def test_who_comes_after_all_have_left_sees_a_new_look_and_nothing_once_the_server_stops() -> None:
-    """It must not show, under the present time, what the last watcher saw hours ago."""
+    """The page must not show, under the present time, what the last watcher saw hours ago."""
     lives, looks = Lives(), count()
 
     def watch() -> AsyncGenerator[dict[str, str]]:
@@ -153,7 +153,7 @@ async def test_who_comes_after_all_have_left_sees_a_new_look_and_nothing_once_th
 
 
 async def test_who_watches_hears_of_the_looks_after_one_that_failed() -> None:
-    """Else the page says until it is reloaded that the server does not answer."""
+    """Otherwise the page says that the server does not answer, until somebody reloads it."""
     looks = count()
 
     def look() -> dict[str, str]:

@@ -152,7 +152,7 @@ if taken == #due and taken < most then
   if count > 0 then redis.call('LTRIM', ready, count, -1) end
   if #stale > 0 then redis.call('SREM', forward, unpack(stale)) end
   waiting = waiting - count
-  -- An empty list holds no place that counts no more. Without this, the note of a message that was taken from its place would stay.
+  -- An empty list has no places to note. Otherwise the note of a message that was taken from its place in the list would stay for good.
   if waiting == 0 then redis.call('DEL', forward) end
 end
 answer[2] = math.floor(waiting / math.max(1, all))

@@ -108,7 +108,8 @@ for _, place in ipairs(parking) do
   end
 end
 
--- Once nothing is parked, forget how far parking places were looked at: each hold, and each refused secret, has places of its own.
+-- Once nothing is parked, forget how far parking places were looked at. Each hold, and each refused secret, has places of its own, and
+-- the notes about those of holds that are over would pile up.
 if #parking == 0 then
   for _, name in ipairs(redis.call('HKEYS', sweep)) do
     if string.sub(name, 1, 7) == 'parked ' then redis.call('HDEL', sweep, name) end
