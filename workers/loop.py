@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
@@ -45,6 +46,9 @@ class JobLoop:
         self._observers = observers
         self._loop = _new_loop()
         self._loop.set_exception_handler(log_loop_exception)
+        #: asyncio's own loop looks up hosts' names here; uvloop has threads of its own for that.
+        self._executor = ThreadPoolExecutor()
+        self._loop.set_default_executor(self._executor)
         #: The thread that runs the loop.
         self.thread = threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True)
         self._turn = threading.Event()
@@ -88,14 +92,19 @@ class JobLoop:
         """Close what start() opened. Return whether the loop was closed in time.
 
         uvloop's `close` waits for every look-up of a host's name, which takes minutes while no name server answers; nothing can end it.
+        asyncio's does not, but Python would wait for the look-up when the process ends.
         """
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self.thread.join()
-        closing = threading.Thread(target=self._loop.close, name="jobs-close", daemon=True)
+        closing = threading.Thread(target=self._shut, name="jobs-close", daemon=True)
         closing.start()
         closing.join(LAST_WORDS_SECONDS)
         return not closing.is_alive()
+
+    def _shut(self) -> None:
+        self._loop.close()
+        self._executor.shutdown()
 
     async def _open(self) -> None:
         broker = self._broker

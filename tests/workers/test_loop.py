@@ -27,12 +27,8 @@ def test_jobs_run_on_uvloop_and_on_asyncios_own_loop_where_there_is_none(
     assert isinstance(made, asyncio.SelectorEventLoop)
 
 
-def test_a_look_up_of_a_name_that_does_not_end_holds_up_no_stop(house: House) -> None:
-    """The `close` of this loop waits for the look-up, as uvloop's does, and at its end the process would wait for the look-up's thread."""
-    program = """
-import sys, threading, uvloop
-from workers import loop, process
-
+#: Waits for a look-up while it is closed, as uvloop's loop does.
+WAITS_IN_CLOSE = """
 class Waiting(uvloop.Loop):
     def close(self):
         look_up = threading.Thread(target=threading.Event().wait)
@@ -40,6 +36,27 @@ class Waiting(uvloop.Loop):
         look_up.join()
 
 loop._new_loop = Waiting
+"""
+
+#: Is closed at once while a thread of its executor still looks up a name.
+WAITS_IN_EXECUTOR = """
+class Waiting(loop.JobLoop):
+    async def _open(self):
+        await super()._open()
+        self.look_up = asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
+
+loop._new_loop = asyncio.SelectorEventLoop
+assembly.JobLoop = Waiting
+"""
+
+
+@pytest.mark.parametrize("waits", [WAITS_IN_CLOSE, WAITS_IN_EXECUTOR], ids=["uvloop", "asyncio"])
+def test_a_look_up_of_a_name_that_does_not_end_holds_up_no_stop(house: House, waits: str) -> None:
+    """When the process ends, Python would wait for the thread that looks up the name."""
+    program = f"""
+import asyncio, sys, threading, uvloop
+from workers import assembly, loop, process
+{waits}
 sys.exit(process.main(["--concurrency=2"]))
 """
     command = [sys.executable, "-c", program]
