@@ -56,6 +56,7 @@ def reader(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mod
     return module
 
 
+@pytest.mark.story
 def test_the_messages_are_answered(house: House, tmp_path: Path) -> None:
     house.new_group(group_id="gro_119251")
     house.worker()

@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.harness import House, wait_for
 
 TEXT = (Path(__file__).parents[1] / "docs/webhooks.md").read_text(encoding="utf-8")
@@ -59,6 +61,7 @@ def test_the_example_hands_webhooks_over(house: House, tmp_path: Path, closed_po
         server.wait(timeout=120)
 
 
+@pytest.mark.story
 def test_the_ten_minutes_end_with_the_event(house: House, closed_port: int) -> None:
     token = "a-token-that-is-hard-to-guess"
     (reader,) = re.findall(r"<!-- runnable -->\n```python\n(.*?)```", TEXT, re.DOTALL)

@@ -339,7 +339,7 @@ async def test_a_job_sleeps_until_its_slot_and_then_looks_whether_it_may_still_c
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         if held:
-            means.gate.hold("account/refused")
+            means.gate.hold("account/refused", task.holds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     assert await tried._call() is bool(calls)

@@ -120,6 +120,7 @@ def test_every_worker_process_killed_again_and_again(house: House) -> None:
     assert_each_once(house, answers, JOBS)
 
 
+@pytest.mark.story
 def test_one_listing_serves_a_whole_group(house: House) -> None:
     group_id = house.new_group()
     # Answers that are lost in a row are an outage, unless they can be read.

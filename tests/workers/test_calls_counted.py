@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.harness import House, wait_for
 from tests.workers.metrics.test_exposition import scrape, total
 
@@ -11,6 +13,7 @@ def calls_logged(house: House) -> int:
     return sum(line["api_calls"] for worker in house.workers for line in worker.log_lines("job.finished"))
 
 
+@pytest.mark.story
 def test_calls_of_failed_read_backs_and_of_cut_off_attempts_are_told(house: House, closed_port: int) -> None:
     group = house.new_group()
     house.sandbox.faults("close_after", endpoint="sms/addcontact", count=3)

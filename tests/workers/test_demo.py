@@ -154,6 +154,7 @@ def test_json_prints_what_is_played_and_a_summary(
     assert (told["ok"], told["counts"]["events"]) == (True, 1)
 
 
+@pytest.mark.story
 def test_an_answer_that_differs_is_told_and_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong_stages(sandbox: Any) -> Iterator[list[Step]]:
         for stage in stages(sandbox):
@@ -190,6 +191,7 @@ def test_a_second_answer_and_a_worker_that_ended_fail_the_demo() -> None:
             play(parts, lambda *_: None)
 
 
+@pytest.mark.story
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.chaos)])
 def test_a_signal_stops_everything(tmp_path: Path, number: int) -> None:
     env = environment(tmp_path)

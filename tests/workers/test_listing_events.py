@@ -100,6 +100,7 @@ def test_of_a_long_listing_whose_worker_is_killed_the_next_one_tells_the_rest(ho
     assert not house.redis.keys("coupontools:staged:*")
 
 
+@pytest.mark.story
 def test_a_listing_that_cannot_be_kept_on_disk_is_asked_for_again(house: House) -> None:
     """A full TMPDIR ended listings as `internal`, for good."""
     house.sandbox.add_groups("sms", group_id="gro_1")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from redis.client import Pipeline
 
 from config.keys import Keys
@@ -189,6 +190,7 @@ def test_a_letter_with_an_odd_time_or_reason_hides_no_other(house: House, comman
     assert command("dead", "retry", "--all").stderr == "1 retried\n"
 
 
+@pytest.mark.story
 def test_all_retries_every_letter_of_one_queue_once(house: House, command):
     ids = bury_many(house, 1200)
     other = message("create_group", {"channel": "sms", "name": "x"})

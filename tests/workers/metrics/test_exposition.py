@@ -198,6 +198,7 @@ def test_an_odd_worker_stops_no_scrape(house: House, closed_port: int, monkeypat
     assert total(metrics, "coupontools_redis_up") == 1
 
 
+@pytest.mark.story
 def test_half_sent_requests_keep_nobody_out_and_hold_few_threads(
     house: House, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ):

@@ -183,6 +183,7 @@ async def test_what_was_enqueued_is_not_denied_after_a_kill(
     assert "no contact was enqueued" not in text
 
 
+@pytest.mark.story
 async def test_those_whom_it_has_added_itself_are_not_told_as_there_before(
     house: House, page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
