@@ -34,7 +34,7 @@ def comparable_number(told: str) -> str | None:
     found = _NUMBER.fullmatch(told)
     if found is None:
         plain = unescaped(told)
-        found = None if _GAP.search(plain) else _NUMBER.fullmatch(without_separators(plain))
+        found = None if _GAP.search(plain) else _NUMBER.fullmatch(_without_separators(plain))
     return found[1] if found else None
 
 
@@ -43,7 +43,7 @@ def is_saturated(told: str) -> bool:
     return told.lstrip("+") in _SATURATED
 
 
-def without_separators(told: str) -> str:
+def _without_separators(told: str) -> str:
     """Return a number without what people write between its digits."""
     return told.translate(_SEPARATORS)
 
@@ -107,7 +107,7 @@ def is_another_number(told: str, sent: str) -> bool:
     if number := comparable_number(told):
         # The number in the answer may also be cut at either end.
         return not (digits.endswith(number) or number.endswith(digits) or digits.startswith(number))
-    first, *others = _HIDDEN_DIGITS.split(without_separators(told).lstrip("+"))
+    first, *others = _HIDDEN_DIGITS.split(_without_separators(told).lstrip("+"))
     beginning = first.lstrip("0")
     if others:
         # A national number begins after the country code.

@@ -59,8 +59,8 @@ local function take_signal(signal, token, account, alone, threshold)
     local interval = probe_interval(kind, signal.bare, returns and tonumber(last))
     begin_hold(account, name, { scope = scope, kind = kind, code = why.code, message = why.message, worker = why.worker, call = why.call,
       since = now, retry_at = now + interval, interval = interval, probe = '', call_only = call_only or nil,
-      broken = signal.broken and true or nil, bare = signal.bare or nil, lost = signal.lost or nil, about = signal.bare and signal.about or nil,
-      secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil })
+      broken = signal.broken and true or nil, bare = signal.bare or nil, lost = signal.lost or nil,
+      about = signal.bare and signal.about or nil, secret = signal.by_secret and signal.secret or nil, any = signal.by_secret or nil })
   end
 
   -- Does the API carry out calls of this kind, though their answers cannot be read? Then they are no outage: each is read back.
@@ -78,7 +78,8 @@ local function take_signal(signal, token, account, alone, threshold)
     return false
   end
 
-  local function is_answered()
+  -- A call that was answered counts again, if a later answer to it cannot be read.
+  local function forget_broken()
     local seen = redis.call('HGET', troubles, 'broken:' .. calls)
     local from, to = string.find(seen or '', '\n' .. signal.about .. '\n', 1, true)
     if from then redis.call('HSET', troubles, 'broken:' .. calls, string.sub(seen, 1, from) .. string.sub(seen, to + 1)) end
@@ -100,7 +101,7 @@ local function take_signal(signal, token, account, alone, threshold)
     local fields = { 'run:connect', 0, 'well:connect', whole(now), 'run:' .. calls, 0, 'well:' .. calls, whole(now) }
     if word == 'well' then fields[9], fields[10] = 'run:bare', 0 end
     redis.call('HSET', troubles, unpack(fields))
-    is_answered()
+    forget_broken()
     redis.call('PEXPIRE', troubles, TROUBLES_TTL_MS)
   elseif word == 'outage' and not signal.connect then
     redis.call('HSET', troubles, 'run:connect', 0, 'well:connect', whole(now))

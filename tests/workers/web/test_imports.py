@@ -203,13 +203,19 @@ async def test_nobody_else_sees_what_is_in_a_file(house: House, page: Open, tmp_
         assert (await browser.get(path)).status_code == 404
 
 
+def shelf_of_one(folder: Path) -> tuple[import_shelf.Shelf, import_shelf.Record]:
+    """Return a shelf with one file."""
+    shelf = import_shelf.Shelf(folder / "imports")
+    record = import_shelf.Record("one", "somebody", "importer", "people.csv", "sms", time.time())
+    shelf.put(io.BytesIO(b"phone\n"), record)
+    return shelf, record
+
+
 def test_what_is_taken_away_while_its_record_is_written_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread that is told to stop may write the record just then: the folder could not be removed, and the import would be back."""
-    shelf = import_shelf.Shelf(tmp_path / "imports")
-    record = import_shelf.Record("one", "somebody", "importer", "people.csv", "sms", time.time())
-    shelf.put(io.BytesIO(b"phone\n"), record)
+    shelf, record = shelf_of_one(tmp_path)
     remove, removals = os.rmdir, []
 
     def rmdir(*given: Any, **more: Any) -> None:
@@ -228,9 +234,7 @@ def test_what_cannot_be_read_just_now_is_kept_for_its_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too many open files, or a disk that fails for a moment, must not cost an import its file."""
-    shelf = import_shelf.Shelf(tmp_path / "imports")
-    record = import_shelf.Record("one", "somebody", "importer", "people.csv", "sms", time.time())
-    shelf.put(io.BytesIO(b"phone\n"), record)
+    shelf, record = shelf_of_one(tmp_path)
     folder = shelf.file(record).parent
     os.utime(folder, (time.time() - 600,) * 2)
     with monkeypatch.context() as patched:
